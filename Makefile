@@ -1,0 +1,46 @@
+# The one task runner, for people and for CI. `make` alone lists the targets.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Installed first: a plain `torch` may bring gigabytes of CUDA libraries. `make TORCH=torch` for those.
+TORCH  ?= torch==2.13.0
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format typecheck clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
+
+install: $(VENV)/.installed ## make the virtual environment and install qrnn in it
+
+$(VENV)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+demo: install ## train on the digits, evaluate on four devices, print one table
+	$(BIN)/python examples/demo.py
+
+test: install lint typecheck ## lint, type check and run the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+lint: install ## ruff: formatting and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: install ## ruff: rewrite the files
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# mypy cannot follow package-dir, so it gets a folder of links laid out as in the wheel.
+typecheck: install ## mypy
+	rm -rf build/types && mkdir -p build/types/qrnn
+	ln -s $(CURDIR)/qrnn/* build/types/qrnn/
+	ln -s $(CURDIR)/devices build/types/qrnn/devices
+	ln -s $(CURDIR)/configs build/types/qrnn/configs
+	cd build/types && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p qrnn
+
+clean: ## remove the environment, builds and caches (never runs/)
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
