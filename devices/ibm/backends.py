@@ -1,0 +1,166 @@
+"""Backends by name: local fakes, Aer, and IBM's own through QiskitRuntimeService."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qrnn.errors import DeviceError, require_extra
+from qrnn.registry import unknown_name
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A backend and where it runs.
+
+    Attributes:
+        backend: the Qiskit backend.
+        name: what to call it in messages and ledgers.
+        local: it is simulated in this process, for free and with seeds.
+        service: the QiskitRuntimeService that it came from, or None.
+    """
+
+    backend: Any
+    name: str
+    local: bool
+    service: Any = None
+
+
+def _runtime_folder() -> Path:
+    spec = importlib.util.find_spec("qiskit_ibm_runtime")
+    if spec is None or spec.origin is None:
+        raise require_extra("qiskit-ibm-runtime", "ibm", "device qrnn.ibm")
+    return Path(spec.origin).parent
+
+
+def fake_names() -> list[str]:
+    """Return the names of all local fake backends ("fake_manila"), without importing Qiskit.
+
+    Raises:
+        MissingExtraError: qiskit-ibm-runtime is not installed.
+    """
+    folders = (_runtime_folder() / "fake_provider" / "backends").iterdir()
+    return sorted(f"fake_{f.name}" for f in folders if any(f.glob("fake_*.py")))
+
+
+@functools.cache
+def fake_backend(name: str) -> Any:
+    """Return one fake backend, the same object each time, so that its transpilations are shared.
+
+    Raises:
+        ConfigError: no fake backend has this name.
+        MissingExtraError: qiskit-ibm-runtime or qiskit-aer is not installed.
+    """
+    if name not in (known := fake_names()):
+        raise unknown_name("fake backend", name, known)
+    if importlib.util.find_spec("qiskit_aer") is None:
+        # Without it a fake backend would silently run without noise.
+        raise require_extra("qiskit-aer", "ibm", f"backend {name}")
+    module = importlib.import_module(
+        f"qiskit_ibm_runtime.fake_provider.backends.{name.removeprefix('fake_')}"
+    )
+    (cls,) = (c for c in vars(module).values() if getattr(c, "backend_name", None) == name)
+    return _shared(cls())
+
+
+def _shared(backend: Any) -> Any:
+    """Return a local backend in the form in which many small jobs on it are quick."""
+    from qiskit_ibm_runtime.fake_provider.fake_backend import FakeBackendV2
+    from qrnn.devices.ibm.fakes import SharedFake
+
+    return SharedFake(backend) if isinstance(backend, FakeBackendV2) else backend
+
+
+@functools.cache
+def aer_backend() -> Any:
+    """Return the ideal Aer simulator.
+
+    Raises:
+        MissingExtraError: qiskit-aer is not installed.
+    """
+    try:
+        from qiskit_aer import AerSimulator
+    except ImportError as error:
+        raise require_extra("qiskit-aer", "ibm", "backend aer") from error
+    return AerSimulator()
+
+
+def open_service(instance: str | None) -> Any:
+    """Return the IBM service of the saved account or of the QISKIT_IBM_* variables.
+
+    Args:
+        instance: CRN of the instance to use, or None for the account's own.
+
+    Raises:
+        DeviceError: there is no usable account. The message holds no part of it.
+        MissingExtraError: qiskit-ibm-runtime is not installed.
+    """
+    try:
+        from qiskit_ibm_runtime import QiskitRuntimeService
+    except ImportError as error:
+        raise require_extra("qiskit-ibm-runtime", "ibm", "device qrnn.ibm") from error
+    try:
+        return QiskitRuntimeService(instance=instance)
+    except Exception as error:
+        # The original text may quote the token or the CRN, so neither it nor its chain is shown.
+        raise DeviceError(
+            f"IBM Quantum must be reachable with a saved account, but opening it failed with "
+            f"{type(error).__name__}: run QiskitRuntimeService.save_account(...) once, or set "
+            "QISKIT_IBM_TOKEN and QISKIT_IBM_INSTANCE"
+        ) from None
+
+
+def resolve(backend: Any, instance: str | None = None, n: int | None = None) -> Backend:
+    """Return the backend that a name or object stands for.
+
+    Args:
+        backend: "fake_<name>", "aer", "least_busy", the name of an IBM backend
+            ("ibm_torino"), or a Qiskit BackendV2.
+        instance: CRN for IBM backends.
+        n: qubits that "least_busy" must have.
+
+    Raises:
+        ConfigError: the name is not known.
+        DeviceError: no such backend in the account, or `instance` was given for a local one.
+    """
+    found = _resolve(backend, instance, n)
+    if found.local and instance is not None:
+        raise DeviceError(
+            f"Argument `instance` must be left out for the local backend {found.name}: it has no "
+            "account"
+        )
+    return found
+
+
+def _resolve(backend: Any, instance: str | None, n: int | None) -> Backend:
+    if not isinstance(backend, str):
+        if not hasattr(backend, "target"):
+            raise DeviceError(
+                "Argument `backend` must be a name or a Qiskit BackendV2, but got "
+                f"{type(backend).__name__}: try 'fake_manila' or 'aer'"
+            )
+        service = getattr(backend, "service", None)
+        if service is not None:
+            return Backend(backend, backend.name, False, service)
+        return Backend(_shared(backend), backend.name, True)
+    if backend.startswith("fake_"):
+        return Backend(fake_backend(backend), backend, True)
+    if backend == "aer":
+        return Backend(aer_backend(), backend, True)
+    service = open_service(instance)
+    try:
+        if backend == "least_busy":
+            found = service.least_busy(min_num_qubits=n, operational=True, simulator=False)
+        else:
+            found = service.backend(backend)
+    except Exception as error:
+        raise DeviceError(
+            f"Backend {backend!r} must be one that the IBM account can use, but asking for it "
+            f"failed with {type(error).__name__}: QiskitRuntimeService().backends() lists them; "
+            f"local ones are 'aer' and {', '.join(fake_names()[:3])}, ..."
+        ) from None
+    return Backend(found, found.name, False, service)

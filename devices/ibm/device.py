@@ -1,0 +1,215 @@
+"""The PennyLane device: tapes in, one Sampler job for all of them, PennyLane's results out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pennylane as qml
+from pennylane.devices import Device, ExecutionConfig
+from pennylane.devices.modifiers import simulator_tracking, single_tape_support
+from pennylane.devices.preprocess import decompose, null_postprocessing, validate_device_wires
+from pennylane.measurements import SampleMeasurement, Shots
+from pennylane.tape import QuantumScript
+from pennylane.transforms.core import CompilePipeline
+from pennylane.wires import Wires
+from qrnn.devices.ibm.backends import resolve
+from qrnn.devices.ibm.jobs import Block, Runner
+from qrnn.devices.ibm.readout import Plan
+from qrnn.devices.ibm.translate import NAME, Structure, decomposed, is_native, native, read, rows
+from qrnn.devices.ibm.transpiling import Transpiler
+
+from qrnn.errors import DeviceError
+
+
+@qml.transform
+def _with_shots(tape: QuantumScript, shots: Shots):
+    """Give a tape the device's shots if it has none, and refuse it if there are none at all."""
+    if not tape.shots:
+        if not shots:
+            raise DeviceError(
+                f"Device {NAME} samples, so shots must be set, but got none: use "
+                "qml.set_shots(qnode, shots=1024) or qml.device(..., shots=1024)"
+            )
+        tape = tape.copy(shots=shots)
+    return (tape,), null_postprocessing
+
+
+@qml.transform
+def _sampled_only(tape: QuantumScript):
+    """Refuse measurements that no sampling device can make."""
+    for mp in tape.measurements:
+        if not isinstance(mp, SampleMeasurement):
+            raise DeviceError(
+                f"Measurements on {NAME} must be expval, var, probs, counts or sample, but got "
+                f"{mp}: take default.qubit for it"
+            )
+    return (tape,), null_postprocessing
+
+
+@simulator_tracking
+@single_tape_support
+class IBMDevice(Device):
+    """PennyLane device over qiskit-ibm-runtime's Sampler, for local fakes, Aer and IBM hardware.
+
+    A batch of tapes is one job. Tapes that differ only in their angles, and broadcast tapes, are
+    one PUB with rows of parameter values for each measurement setting; observables that commute
+    qubit by qubit share a setting.
+
+    Args:
+        wires: number of wires or their labels; None takes each tape's own.
+        backend: "fake_<name>" (a local fake backend with its noise), "aer" (ideal), the name of an
+            IBM backend, "least_busy", or a Qiskit BackendV2.
+        shots: shots of tapes that bring none; None makes `qml.set_shots` obligatory.
+        seed: makes local results reproducible; refused on hardware.
+        optimization_level: Qiskit's transpiler level, 0..3.
+        initial_layout: physical qubit of each wire; None lets Qiskit choose, once per cell.
+        instance: CRN of the IBM instance, obligatory with paid plans.
+
+    Raises:
+        ConfigError: the backend's name is not known.
+        DeviceError: the backend cannot do what is asked.
+        MissingExtraError: Qiskit is not installed.
+    """
+
+    def __init__(
+        self,
+        wires: Any = None,
+        backend: Any = None,
+        *,
+        shots: int | None = None,
+        seed: int | None = None,
+        optimization_level: int = 2,
+        initial_layout: Sequence[int] | None = None,
+        instance: str | None = None,
+    ):
+        super().__init__(wires=wires)
+        # Not through the base class, whose warning asks for set_shots: a config needs a default.
+        self._shots = Shots(shots)
+        if backend is None:
+            raise DeviceError(
+                f"Device {NAME} needs a backend: qml.device({NAME!r}, backend='fake_manila', ...)"
+            )
+        if optimization_level not in (0, 1, 2, 3):
+            raise DeviceError(
+                f"Argument `optimization_level` must be 0, 1, 2 or 3, but got {optimization_level}"
+            )
+        n = len(self.wires) if self.wires else None
+        self._backend = resolve(backend, instance, n)
+        if seed is not None and not self._backend.local:
+            raise DeviceError(
+                f"Argument `seed` must be left out on hardware, but got {seed} for "
+                f"{self._backend.name}: only local backends repeat their outcomes"
+            )
+        available = self._backend.backend.num_qubits
+        if n is not None and available is not None and n > available:
+            raise DeviceError(
+                f"Argument `wires` must be at most {available} on {self._backend.name}, but got {n}"
+            )
+        if initial_layout is not None and (n is None or len(initial_layout) != n):
+            raise DeviceError(
+                f"Argument `initial_layout` must name one qubit for each of the {n} wires, but got "
+                f"{list(initial_layout)}"
+            )
+        transpiler = Transpiler(self._backend.backend, optimization_level, seed, initial_layout)
+        options = {
+            "optimization_level": optimization_level,
+            "initial_layout": None if initial_layout is None else tuple(initial_layout),
+            "seed": seed,
+        }
+        self._runner = Runner(self._backend, transpiler, seed, options)
+
+    @property
+    def name(self) -> str:
+        """The name for `qml.device`."""
+        return NAME
+
+    @property
+    def backend_name(self) -> str:
+        """Name of the backend."""
+        return self._backend.name
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs this device has run."""
+        return self._runner.jobs
+
+    def preprocess_transforms(
+        self, execution_config: ExecutionConfig | None = None
+    ) -> CompilePipeline:
+        """Return what a tape goes through first: shots, wires, measurements, decomposition."""
+        program = CompilePipeline()
+        program.add_transform(_with_shots, shots=self._shots)
+        program.add_transform(validate_device_wires, self.wires, name=NAME)
+        program.add_transform(_sampled_only)
+        program.add_transform(
+            decompose,
+            stopping_condition=is_native,
+            decomposer=decomposed,
+            skip_initial_state_prep=False,
+            name=NAME,
+            error=DeviceError,
+        )
+        return program
+
+    def execute(
+        self, circuits: Sequence[QuantumScript], execution_config: ExecutionConfig | None = None
+    ) -> tuple:
+        """Run preprocessed tapes in one job (more only at IBM's limits).
+
+        Args:
+            circuits: tapes with native operations and shots.
+            execution_config: not used.
+
+        Returns:
+            One result for each tape, of the shape that default.qubit gives.
+
+        Raises:
+            DeviceError: IBM's limits forbid it, or the backend failed.
+        """
+        batch = _Batch(self.wires)
+        for tape in circuits:
+            batch.add(tape)
+        return batch.results(self._runner)
+
+
+class _Batch:
+    """Tapes on their way to blocks, and the bits of the blocks on their way back to the tapes."""
+
+    def __init__(self, wires: Wires | None):
+        self._wires = wires
+        self._rows: dict[tuple[Structure, int], list[np.ndarray]] = {}
+        self._tapes: list[tuple[QuantumScript, Plan, list]] = []
+
+    def add(self, tape: QuantumScript) -> None:
+        """Enter one tape: a row of parameter values, or B of them, for each setting."""
+        wires = self._wires or tape.wires
+        positions = {wire: i for i, wire in enumerate(wires)}
+        plan = Plan(tape.measurements, tape.wires)
+        steps, angles = read(tape.operations, positions)
+        table = rows(angles, tape.batch_size)
+        places = []
+        for setting in plan.settings:
+            turn, fixed = read(native(setting.gates), positions)
+            measured = tuple(sorted(positions[wire] for wire in setting.basis))
+            structure = Structure(len(wires), (*steps, *turn), measured)
+            columns = [table, np.tile(rows(fixed, None), (len(table), 1))]
+            block = self._rows.setdefault((structure, tape.shots.total_shots), [])
+            start = sum(len(part) for part in block)
+            block.append(np.hstack(columns))
+            read_wires = [wires[p] for p in measured]
+            places.append(((structure, tape.shots.total_shots), start, read_wires))
+        self._tapes.append((tape, plan, places))
+
+    def results(self, runner: Runner) -> tuple:
+        """Run everything and return one result for each tape."""
+        blocks = [Block(s, np.concatenate(parts), k) for (s, k), parts in self._rows.items()]
+        bits = dict(zip(self._rows, runner.run(blocks), strict=True))
+        out = []
+        for tape, plan, places in self._tapes:
+            count = tape.batch_size or 1
+            chosen = [bits[key][start : start + count] for key, start, _ in places]
+            read_wires = [wires for _, _, wires in places]
+            out.append(plan.results(chosen, read_wires, tape.shots, tape.batch_size))
+        return tuple(out)

@@ -1,0 +1,105 @@
+"""Transpilation: once per structure and backend in a process, with one layout per cell.
+
+A replayed recurrent circuit grows by one step at a time. The layout that was chosen for the first
+of them is kept for the longer ones, so each of those is only translated and routed, in time
+linear in its length, and the cell sits on the same physical qubits at every time step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from qrnn.devices.ibm.translate import Structure, build
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+# Transpiled circuits kept per backend; the oldest leaves first.
+CACHE_SIZE = 1024
+
+_CACHE: WeakKeyDictionary[Any, dict[tuple, Compiled]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A structure in a backend's own gates and qubits.
+
+    Attributes:
+        circuit: the ISA circuit; its final measurements write classical register "c".
+        columns: for each parameter of `circuit`, in Qiskit's order, its column in the rows of
+            parameter values. Shorter than the rows where the transpiler dropped an angle.
+        layout: physical qubit of each wire at the start of the circuit.
+    """
+
+    circuit: QuantumCircuit
+    columns: tuple[int, ...]
+    layout: tuple[int, ...]
+
+
+class Transpiler:
+    """Transpiles structures for one backend, keeping the layout from one to the next.
+
+    A layout is chosen for the qubits that a structure couples, and serves every later structure
+    on as many qubits that couples no others.
+
+    Args:
+        backend: a Qiskit backend.
+        optimization_level: 0..3, Qiskit's.
+        seed: seed of layout and routing, or None.
+        initial_layout: physical qubit of each wire, or None to let Qiskit choose.
+    """
+
+    def __init__(
+        self,
+        backend: Any,
+        optimization_level: int,
+        seed: int | None,
+        initial_layout: Sequence[int] | None,
+    ):
+        self.backend = backend
+        self.optimization_level = optimization_level
+        self.seed = seed
+        self.initial_layout = None if initial_layout is None else tuple(initial_layout)
+        self._layouts: list[tuple[Structure, tuple[int, ...]]] = []
+
+    def __call__(self, structure: Structure) -> Compiled:
+        """Return the structure transpiled, from the cache if this process has it."""
+        layout = self.initial_layout or self._known_layout(structure)
+        cache = _CACHE.setdefault(self.backend, {})
+        key = (structure, self.optimization_level, self.seed, layout)
+        if key not in cache:
+            if len(cache) >= CACHE_SIZE:
+                del cache[next(iter(cache))]
+            cache[key] = self._transpile(structure, layout)
+        compiled = cache[key]
+        if layout is None:
+            self._layouts.append((structure, compiled.layout))
+            # From now on it is asked for with the layout that was chosen for it.
+            cache[(*key[:-1], compiled.layout)] = compiled
+        return compiled
+
+    def _known_layout(self, structure: Structure) -> tuple[int, ...] | None:
+        for other, layout in self._layouts:
+            if other.n == structure.n and structure.pairs <= other.pairs:
+                return layout
+        return None
+
+    def _transpile(self, structure: Structure, layout: tuple[int, ...] | None) -> Compiled:
+        from qiskit.transpiler import generate_preset_pass_manager
+
+        passes = generate_preset_pass_manager(
+            optimization_level=self.optimization_level,
+            target=self.backend.target,
+            initial_layout=None if layout is None else list(layout),
+            seed_transpiler=self.seed,
+        )
+        circuit = passes.run(build(structure))
+        if circuit.layout is None:  # a backend without couplings needs none
+            chosen: Sequence[int] = range(structure.n)
+        else:
+            chosen = circuit.layout.initial_index_layout(filter_ancillas=True)
+        columns = tuple(parameter.index for parameter in circuit.parameters)
+        return Compiled(circuit, columns, tuple(chosen))
