@@ -1,0 +1,89 @@
+"""Devices by name: `open_device("fake_torino", shots=1024)`; `device_names()` lists them."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import fields
+from functools import cache
+
+from qrnn.devices.base import Device, DeviceClass
+from qrnn.devices.plugins import FakeBackend, Plugin, fake_spec, installed_plugins, plugin_spec
+from qrnn.devices.simulators import DefaultMixed, DefaultQubit, Fused, Lightning, lightning_spec
+from qrnn.devices.spec import DeviceOptions, DeviceSpec
+from qrnn.errors import ConfigError
+from qrnn.registry import unknown_name
+
+__all__ = [
+    "Device",
+    "DeviceOptions",
+    "DeviceSpec",
+    "device_names",
+    "device_spec",
+    "open_device",
+]
+
+
+@cache
+def _table() -> dict[str, tuple[DeviceSpec, DeviceClass]]:
+    """Return every device that can be named, installed or not."""
+    lightning = [
+        lightning_spec("lightning.qubit", "pennylane_lightning", None, seed=True),
+        lightning_spec("lightning.kokkos", "pennylane_lightning.lightning_kokkos_ops",
+                       None, seed=False),
+        lightning_spec("lightning.gpu", "pennylane_lightning.lightning_gpu_ops",
+                       "gpu", seed=False),
+    ]  # fmt: skip
+    table: dict[str, tuple[DeviceSpec, DeviceClass]] = {
+        cls.spec.name: (cls.spec, cls) for cls in (Fused, DefaultQubit, DefaultMixed)
+    }
+    table.update({spec.name: (spec, Lightning) for spec in lightning})
+    if importlib.util.find_spec("qiskit_ibm_runtime") is not None:
+        from qrnn.devices.ibm.backends import fake_names
+
+        table.update({name: (fake_spec(name), FakeBackend) for name in fake_names()})
+    for name, module in installed_plugins().items():
+        if name not in table and name != "qrnn.ibm":  # that one is reached as fake_<name>
+            table[name] = (plugin_spec(name, module), Plugin)
+    return table
+
+
+def device_names() -> list[str]:
+    """Return the names of all devices that a config may use."""
+    return list(_table())
+
+
+def device_spec(name: str) -> DeviceSpec:
+    """Return a device's declared capabilities.
+
+    Raises:
+        ConfigError: no device has this name.
+    """
+    table = _table()
+    if name not in table:
+        missing = (
+            " (fake IBM backends need: pip install 'qrnn[ibm]')"
+            if name.startswith("fake_") and not any(n.startswith("fake_") for n in table)
+            else ""
+        )
+        raise ConfigError(f"{unknown_name('device', name, table)}{missing}")
+    return table[name][0]
+
+
+def open_device(name: str | DeviceOptions, **options) -> Device:
+    """Return a device, its options checked; nothing is executed.
+
+    Args:
+        name: a name of `device_names()`, or all options at once.
+        **options: fields of `DeviceOptions`, e.g. `shots=1024`.
+
+    Raises:
+        ConfigError: an unknown name, or options that the device would ignore or cannot follow.
+        DeviceError: the device is not installed.
+    """
+    if isinstance(name, str):
+        known = {f.name for f in fields(DeviceOptions)}
+        if unknown := sorted(set(options) - known):
+            raise unknown_name("device option", unknown[0], known)
+        name = DeviceOptions(name, **options)
+    spec = device_spec(name.name)
+    return _table()[spec.name][1](spec, name)

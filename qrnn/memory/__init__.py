@@ -1,0 +1,1 @@
+"""How the quantum hidden state is carried from step to step: fused, carried, replayed."""

@@ -1,0 +1,139 @@
+"""The simulators that come with qrnn and PennyLane, one small class each."""
+
+from __future__ import annotations
+
+import pennylane as qml
+from pennylane.qnn import TorchLayer
+
+from qrnn.circuit import StepCircuit
+from qrnn.devices.base import Device
+from qrnn.devices.noise import check_noise, noise_transform
+from qrnn.devices.spec import DeviceOptions, DeviceSpec
+from qrnn.memory.base import Memory
+from qrnn.memory.carried import CarriedDensities, CarriedVectors
+from qrnn.memory.two_branch import CarriedLightning
+
+SHIFTS = ("parameter-shift", "spsa", "none")
+
+
+class Fused(Device):
+    """qrnn's own kernels; its QNode, for drawing and checking, runs on default.qubit."""
+
+    spec = DeviceSpec(
+        name="fused",
+        strategies=("fused",),
+        options=("strategy",),
+        shots="no",
+        noisy=False,
+        max_wires=20,
+        gradients=("backprop",),
+        mid_circuit=False,
+        batching=True,
+        needs="numba",
+        cost="T 2^n B, memory without T",
+    )
+
+    def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
+        """See `Device.make_plugin`."""
+        return qml.device("default.qubit", wires=n_wires)
+
+    def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
+        """See `Device.carry`."""
+        from qrnn.memory.fused import FusedMemory  # numba takes a second to import
+
+        return FusedMemory(circuit, layer)
+
+
+class DefaultQubit(Device):
+    """PennyLane's reference simulator."""
+
+    spec = DeviceSpec(
+        name="default.qubit",
+        strategies=("carried", "replayed"),
+        options=("strategy", "shots", "seed", "gradient"),
+        shots="optional",
+        noisy=False,
+        max_wires=20,
+        gradients=("backprop", "adjoint", *SHIFTS),
+        mid_circuit=True,
+        batching=True,
+        needs="pennylane",
+        cost="T 2^n B, memory too",
+    )
+
+    def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
+        """See `Device.make_plugin`."""
+        seed = "global" if self.options.seed is None else self.options.seed
+        return qml.device("default.qubit", wires=n_wires, seed=seed)
+
+    def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
+        """See `Device.carry`."""
+        return CarriedVectors(circuit, layer, self.plugin(circuit.n_wires))
+
+
+class DefaultMixed(Device):
+    """PennyLane's density-matrix simulator, with a noise model of stated strength."""
+
+    spec = DeviceSpec(
+        name="default.mixed",
+        strategies=("carried", "replayed"),
+        options=("strategy", "shots", "seed", "gradient", "noise", "strength"),
+        shots="optional",
+        noisy=True,
+        max_wires=10,
+        gradients=("backprop", *SHIFTS),
+        mid_circuit=True,
+        batching=False,
+        needs="pennylane",
+        cost="T 4^n B",
+    )
+
+    def __init__(self, spec: DeviceSpec, options: DeviceOptions):
+        super().__init__(spec, options)
+        check_noise(options.noise, options.strength)
+
+    def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
+        """See `Device.make_plugin`."""
+        seed = "global" if self.options.seed is None else self.options.seed
+        return qml.device(self.name, wires=n_wires, seed=seed)
+
+    def transform(self, qnode: qml.QNode) -> qml.QNode:
+        """See `Device.transform`."""
+        return noise_transform(self.options.noise, self.options.strength)(qnode)
+
+    def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
+        """See `Device.carry`."""
+        return CarriedDensities(circuit, layer, self.plugin(circuit.n_wires), self.transform)
+
+
+class Lightning(Device):
+    """PennyLane-Lightning: C++ (qubit), Kokkos or cuQuantum (gpu)."""
+
+    def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
+        """See `Device.make_plugin`."""
+        keywords = {} if self.options.seed is None else {"seed": self.options.seed}
+        return qml.device(self.name, wires=n_wires, **keywords)
+
+    def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
+        """See `Device.carry`."""
+        self.plugin(None)  # an early and clear error where the library does not load
+        return CarriedLightning(circuit, layer, lambda c_dtype: qml.device(
+            self.name, wires=None, c_dtype=c_dtype))  # fmt: skip
+
+
+def lightning_spec(name: str, needs: str, extra: str | None, seed: bool) -> DeviceSpec:
+    """Return the declaration of one Lightning device."""
+    return DeviceSpec(
+        name=name,
+        strategies=("carried", "replayed"),
+        options=("strategy", "shots", "gradient", *(["seed"] if seed else [])),
+        shots="optional",
+        noisy=False,
+        max_wires=30,
+        gradients=("adjoint", *SHIFTS),
+        mid_circuit=True,
+        batching=False,
+        needs=needs,
+        extra=extra,
+        cost="T 2^n B",
+    )

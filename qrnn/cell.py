@@ -1,0 +1,209 @@
+"""The hybrid recurrent cell: controller -> circuit -> memory -> readouts, one step at a time."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pennylane as qml
+import torch
+from pennylane.qnn import TorchLayer
+from torch import nn
+
+from qrnn.ansatz import Ansatz, QuantumFunction, build_ansatz
+from qrnn.circuit import StepCircuit
+from qrnn.controllers import Controller
+from qrnn.devices import Device, DeviceOptions, open_device
+from qrnn.errors import ConfigError
+from qrnn.memory.base import Memory
+
+M = TypeVar("M", bound=nn.Module)
+
+# Uniform in [-BIAS, BIAS] radians: a small rotation at each step gives blank inputs a clock.
+BIAS = 0.1
+
+
+@dataclass(frozen=True)
+class QRNNState:
+    """The hidden state of B sequences, to be passed on to the next call.
+
+    Attributes:
+        z: the last readouts (B, R).
+        carried: the quantum state, as the device's memory strategy keeps it.
+        memory: that strategy.
+    """
+
+    z: torch.Tensor
+    carried: Any
+    memory: Memory
+
+    def detach(self) -> QRNNState:
+        """Return the state cut from the autograd graph (truncated backpropagation)."""
+        return QRNNState(self.z.detach(), self.memory.detach(self.carried), self.memory)
+
+    def amplitudes(self) -> torch.Tensor:
+        """Return complex amplitudes (B, 2^n), or density matrices (B, 2^n, 2^n).
+
+        Raises:
+            DeviceError: the device shows no state.
+        """
+        return self.memory.amplitudes(self.carried)
+
+
+class QRNNCell(nn.Module):
+    """A recurrent cell whose hidden state is a quantum state.
+
+        theta_t = bias + controller([x_t ; z_(t-1)])
+        |psi_t> = U(theta_t) |psi_(t-1)>
+        z_t     = <psi_t| O_r |psi_t>,  r = 1..R
+
+    with |psi_0> = |0...0> and z_0 its readout. Source: Xu, Hybrid Quantum-Classical Recurrent
+    Neural Networks, arXiv 2510.25557.
+
+    Args:
+        input_size: number of input features D.
+        n_qubits: number of qubits n.
+        ansatz: U: a registered name (`rotations`, `strongly_entangling`, ...), or a quantum
+            function of `(angles, wires)` together with `n_angles`.
+        n_angles: number of angles P of a quantum function.
+        readout: `"XYZ"` (R = 3n), `"Z"`, `"ZZ"`, or a list of Pauli words.
+        controller: `"linear"`, `"relu"`, `"gelu"`, `"glu"`, or a module from (B, D + R) to (B, P).
+        width: units of a hidden layer of the controller.
+        depth: number of its hidden layers.
+        dropout: probability, behind each hidden layer.
+        device: name of a device, or its options.
+        **ansatz_options: of a registered ansatz, e.g. `layers=2, entangler="CRX"`.
+
+    Shape:
+        x (B, D), z (B, R) in [-1, 1], in the dtype of the parameters.
+
+    Raises:
+        ConfigError: an unknown name or a value out of range.
+        DeviceError: the device is not installed or too small.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        n_qubits: int,
+        *,
+        ansatz: str | QuantumFunction | Ansatz = "rotations",
+        n_angles: int | None = None,
+        readout: str | Sequence[str] = "XYZ",
+        controller: str | nn.Module = "gelu",
+        width: int = 64,
+        depth: int = 1,
+        dropout: float = 0.0,
+        device: str | DeviceOptions = "fused",
+        **ansatz_options,
+    ):
+        super().__init__()
+        if input_size < 1:
+            raise ConfigError(f"input_size must be at least 1, got {input_size}")
+        self.input_size = input_size
+        self.circuit = StepCircuit(
+            build_ansatz(ansatz, n_qubits, n_angles, **ansatz_options), readout
+        )
+        self.n_readouts = len(self.circuit.words)
+        if isinstance(controller, str):
+            controller = Controller(
+                input_size, self.n_readouts, self.circuit.n_angles, controller, width, depth,
+                dropout,
+            )  # fmt: skip
+        self.controller = controller
+        self._use(open_device(device), lambda bias: nn.init.uniform_(bias, -BIAS, BIAS))
+
+    def _use(self, device: Device, bias: Any) -> None:
+        """Build the quantum layer and the memory for a device; `bias` initialises or is shared."""
+        self.device = device
+        self.quantum = TorchLayer(
+            device.qnode(self.circuit), {"bias": (self.circuit.n_angles,)}, init_method=bias
+        )
+        self.memory = device.memory(self.circuit, self.quantum)
+
+    @property
+    def qnode(self) -> qml.QNode:
+        """The replayed QNode on the chosen device: `(inputs (t P,), bias (P,))` to R readouts."""
+        return self.quantum.qnode
+
+    def start(self, batch: int, like: torch.Tensor) -> QRNNState:
+        """Return the start state of `batch` sequences, with the dtype and device of `like`."""
+        z = self.circuit.start_readout().to(like).expand(batch, -1)
+        return QRNNState(z, self.memory.start(batch, like), self.memory)
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        state: QRNNState | None = None,
+        active: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, QRNNState]:
+        """Advance by one step.
+
+        Args:
+            x: inputs (B, D).
+            state: as the last call returned it; None: |0...0>.
+            active: (B,) bool; a sequence that is not active keeps its state and readouts.
+
+        Returns:
+            z (B, R), and the new state.
+
+        Raises:
+            ConfigError: x is not (B, D), or the state belongs to another batch or device.
+        """
+        if x.ndim != 2 or x.shape[1] != self.input_size:
+            raise ConfigError(f"x must have shape (B, {self.input_size}), got {tuple(x.shape)}")
+        if state is None:
+            state = self.start(len(x), x)
+        elif len(state.z) != len(x) or type(state.memory) is not type(self.memory):
+            raise ConfigError(
+                f"state must be of this cell's last call: {len(x)} sequences on {self.device.name},"
+                f" got {len(state.z)} carried by {type(state.memory).__name__}"
+            )
+        controls = self.controller(torch.cat([x, state.z], 1))
+        z, carried = self.memory.step(state.carried, controls, active)
+        if active is not None:
+            z = torch.where(active[:, None], z, state.z)
+        return z, QRNNState(z, carried, self.memory)
+
+    def on(self, device: str | DeviceOptions, **options) -> QRNNCell:
+        """Return the same cell, sharing all parameters, on another device.
+
+        Args:
+            device: name of a device, or its options.
+            **options: fields of `DeviceOptions`, e.g. `shots=1024`.
+        """
+        return on_device(self, open_device(device, **options))
+
+    def draw(self, **options) -> str:
+        """Return the step circuit as text; see `StepCircuit.draw`."""
+        return self.circuit.draw(**options)
+
+    def specs(self) -> dict[str, Any]:
+        """Return the resources of one step; see `StepCircuit.specs`."""
+        return self.circuit.specs()
+
+    def extra_repr(self) -> str:
+        """Sizes, for `print(cell)`."""
+        return (
+            f"{self.input_size}, n_qubits={self.circuit.n_wires}, "
+            f"n_angles={self.circuit.n_angles}, "
+            f"n_readouts={self.n_readouts}, device={self.device.name!r}"
+        )
+
+
+def on_device(module: M, device: Device) -> M:
+    """Return a copy of a module tree whose QRNN cells run on `device`; parameters are shared."""
+    clone = copy.copy(module)
+    clone._parameters = dict(module._parameters)
+    clone._modules = dict(module._modules)
+    if isinstance(clone, QRNNCell):
+        shared = module.quantum.bias
+        clone._use(device, {"bias": shared.detach()})
+        clone.quantum.qnode_weights["bias"] = shared
+        clone.quantum.bias = shared
+        return clone
+    for name, child in module.named_children():
+        clone._modules[name] = on_device(child, device)
+    return clone

@@ -1,0 +1,220 @@
+"""The step circuit: one ansatz and its readouts, traced once; everything else is derived from it.
+
+The QNodes, the replayed QNode, the drawing, the resource count, a hardware circuit and the fused
+kernels' gate program all start from the tape that is traced here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pennylane as qml
+import torch
+from pennylane.devices.preprocess import decompose
+from pennylane.operation import Operator
+from pennylane.ops.functions import bind_new_parameters
+from pennylane.tape import QuantumScript
+
+from qrnn.ansatz import Ansatz
+from qrnn.errors import ConfigError
+from qrnn.gates import GATES
+from qrnn.readouts import masks, observables, pauli_words
+
+NOT_GATES = (
+    qml.measurements.MeasurementProcess,
+    qml.ops.MidMeasure,
+    qml.operation.StatePrepBase,
+    qml.operation.Channel,
+)
+
+
+class StepCircuit:
+    """One time step U(theta), followed by the R readouts.
+
+    Args:
+        ansatz: the circuit; see `qrnn.ansatz.build_ansatz`.
+        readout: the observables; see `qrnn.readouts.pauli_words`.
+
+    Attributes:
+        n_wires: number of qubits n.
+        n_angles: number of angles P.
+        words: the R Pauli words.
+        gates: U's gates, all in `qrnn.gates.GATES`; their parameters are placeholders.
+
+    Raises:
+        ConfigError: the ansatz measures, uses other wires than 0..n-1 or other than P angles, or
+            has a gate that PennyLane cannot decompose into the gate set.
+    """
+
+    def __init__(self, ansatz: Ansatz, readout: str | Sequence[str] = "XYZ"):
+        self.ansatz = ansatz
+        self.n_wires = ansatz.n_wires
+        self.n_angles = ansatz.n_angles
+        self.wires = range(ansatz.n_wires)
+        self.words = pauli_words(readout, ansatz.n_wires, ansatz.pairs)
+        generator = torch.Generator().manual_seed(0)
+        points = [torch.rand(self.n_angles, generator=generator, dtype=torch.float64) + 0.1
+                  for _ in range(2)]  # fmt: skip
+        self.gates = self._trace(points[0])
+        if [(g.name, g.wires) for g in self._trace(points[1])] != [
+            (g.name, g.wires) for g in self.gates
+        ]:
+            raise ConfigError(
+                "the ansatz must queue the same gates for all angles, got gates that depend on the "
+                "angles' values: use the angles as gate parameters only"
+            )
+        self._fit_parameters(points)
+
+    def _trace(self, angles: torch.Tensor) -> list[Operator]:
+        """Return U's gates at these angles (P,), decomposed into the gate set."""
+        with qml.queuing.AnnotatedQueue() as queue:
+            try:
+                self.ansatz.apply(angles, self.wires)
+            except (IndexError, ValueError, RuntimeError) as error:
+                raise ConfigError(
+                    f"the ansatz must accept {self.n_angles} angles on {self.n_wires} wires, "
+                    f"but failed with: {error}"
+                ) from error
+        tape = QuantumScript.from_queue(queue)
+        not_gates = [m for m in tape if isinstance(m, NOT_GATES)]
+        if not_gates:
+            raise ConfigError(
+                f"the ansatz must hold unitary gates only, got {not_gates[0]}: give observables as "
+                f"`readout`, noise as a device's noise model"
+            )
+        if foreign := set(tape.wires) - set(self.wires):
+            raise ConfigError(
+                f"the ansatz must use wires 0..{self.n_wires - 1}, got {sorted(foreign, key=str)}"
+            )
+        try:
+            (tape,), _ = decompose(
+                tape, stopping_condition=lambda op: op.name in GATES, name="qrnn", error=ConfigError
+            )
+        except ConfigError as error:
+            raise ConfigError(
+                f"the ansatz has a gate outside the gate set that PennyLane cannot decompose: "
+                f"{error}. Use gates of {', '.join(GATES)}"
+            ) from None
+        return tape.operations
+
+    def _fit_parameters(self, points: list[torch.Tensor]) -> None:
+        """Find the map from angles to gate parameters: a selection, an affine map, or neither."""
+        self.n_parameters = sum(len(gate.data) for gate in self.gates)
+        if self.n_parameters == 0:
+            raise ConfigError("the ansatz must use its angles, got no gate with a parameter")
+        jacobians = [torch.func.jacrev(self._trace_parameters)(point) for point in points]
+        values = [self._trace_parameters(point) for point in points]
+        if unused := (torch.stack(jacobians).abs().amax((0, 1)) == 0).nonzero().flatten().tolist():
+            raise ConfigError(
+                f"the ansatz must use each of its {self.n_angles} angles, but ignores number "
+                f"{', '.join(map(str, unused))}: lower n_angles"
+            )
+        matrix, offset = jacobians[0], values[0] - jacobians[0] @ points[0]
+        residual = (matrix @ points[1] + offset - values[1]).abs().max()
+        self._select = self._matrix = None
+        if torch.allclose(jacobians[0], jacobians[1]) and residual < 1e-9:
+            if ((matrix == 0) | (matrix == 1)).all() and (matrix.sum(1) == 1).all() and (
+                offset.abs() < 1e-12
+            ).all():  # fmt: skip
+                self._select = matrix.argmax(1)
+            else:
+                self._matrix, self._offset = matrix, offset
+
+    def _trace_parameters(self, angles: torch.Tensor) -> torch.Tensor:
+        """Return all gate parameters, in tape order, for angles (P,)."""
+        data = [value for gate in self._trace(angles) for value in gate.data]
+        return torch.stack([torch.as_tensor(value).real.to(angles.dtype) for value in data])
+
+    def parameters(self, theta: torch.Tensor) -> torch.Tensor:
+        """Return the gates' parameters in tape order, differentiable.
+
+        Args:
+            theta: angles (..., P), radians.
+
+        Returns:
+            Parameters (..., S), radians: one for each parameter of each gate of `gates`.
+        """
+        if self._select is not None:
+            if self.n_parameters == self.n_angles and torch.equal(
+                self._select, torch.arange(self.n_angles)
+            ):
+                return theta
+            return theta[..., self._select.to(theta.device)]
+        if self._matrix is not None:
+            return theta @ self._matrix.T.to(theta) + self._offset.to(theta)
+        flat = theta.reshape(-1, self.n_angles)
+        return torch.vmap(self._trace_parameters)(flat).reshape(*theta.shape[:-1], -1)
+
+    def operations(self, theta: Any) -> list[Operator]:
+        """Return U's gates at theta: (P,), or (B, P) for gates that PennyLane broadcasts over B."""
+        return self.bind(self.parameters(torch.as_tensor(theta)))
+
+    def bind(self, parameters: Any) -> list[Operator]:
+        """Return U's gates with parameters (S,) or (B, S) of any array type."""
+        operations, first = [], 0
+        with qml.QueuingManager.stop_recording():
+            for gate in self.gates:
+                stop = first + len(gate.data)
+                values = [parameters[..., i] for i in range(first, stop)]
+                operations.append(bind_new_parameters(gate, values) if values else gate)
+                first = stop
+        return operations
+
+    def apply(self, theta: Any) -> None:
+        """Queue U(theta) inside a quantum function; theta (P,) or (B, P), radians.
+
+        A single step is the user's own function; a batch is the traced gates with broadcast
+        parameters, since a function written for `angles[i]` cannot index a batch.
+        """
+        if qml.math.ndim(theta) == 1:
+            self.ansatz.apply(theta, self.wires)
+            return
+        for operation in self.operations(theta):
+            qml.apply(operation)
+
+    def expvals(self) -> list[qml.measurements.ExpectationMP]:
+        """Return (and queue, inside a quantum function) the R expectation values."""
+        return [qml.expval(observable) for observable in observables(self.words, self.wires)]
+
+    def start_readout(self) -> torch.Tensor:
+        """Return z_0 (R,), the readouts of |0...0>: 1 for words of I and Z, else 0."""
+        return torch.tensor([0.0 if masks(word)[0] else 1.0 for word in self.words])
+
+    def function(self) -> Callable[[Any], Any]:
+        """Return the step as a quantum function of theta that returns the R readouts."""
+
+        def step(theta):
+            self.apply(theta)
+            return self.expvals()
+
+        return step
+
+    def draw(self, theta: Sequence[float] | None = None, *, decimals: int | None = 2) -> str:
+        """Return the step circuit as text; without theta the gates show no values."""
+        device = qml.device("default.qubit", wires=self.n_wires)
+        node = qml.QNode(self.function(), device)
+        if theta is None:
+            return qml.draw(node, decimals=None, level="user")(torch.zeros(self.n_angles))
+        return qml.draw(node, decimals=decimals, level="user")(torch.as_tensor(theta))
+
+    def draw_mpl(self, theta: Sequence[float] | None = None):
+        """Return the step circuit as a matplotlib figure and axes."""
+        node = qml.QNode(self.function(), qml.device("default.qubit", wires=self.n_wires))
+        angles = torch.zeros(self.n_angles) if theta is None else torch.as_tensor(theta)
+        decimals = None if theta is None else 2
+        return qml.draw_mpl(node, decimals=decimals, level="user")(angles)
+
+    def specs(self) -> dict[str, Any]:
+        """Return the resources of one step: wires, angles, readouts, gates by name and depth."""
+        tape = QuantumScript(self.gates, self.expvals())
+        resources = tape.specs["resources"]
+        return {
+            "wires": self.n_wires,
+            "angles": self.n_angles,
+            "readouts": len(self.words),
+            "gates": sum(resources.gate_types.values()),
+            "gate_types": dict(resources.gate_types),
+            "two_qubit_gates": sum(len(gate.wires) == 2 for gate in self.gates),
+            "depth": resources.depth,
+        }

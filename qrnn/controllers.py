@@ -1,0 +1,78 @@
+"""Controllers: the torch networks that compute the angles from the input and the last readouts.
+
+    theta_t = bias + controller([e_t ; z_(t-1)])
+
+Any `torch.nn.Module` from (B, D + R) to (B, P) can stand in for the built-in ones.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from qrnn.errors import ConfigError
+from qrnn.registry import unknown_name
+
+ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "gelu": nn.GELU, "glu": nn.GLU}
+
+# With the output layer and the feedback damped, U starts near the identity and the recurrence
+# near a constant; with torch's own scale the cell stays at chance on long sequences.
+OUTPUT_SCALE = 0.1
+FEEDBACK_SCALE = 0.1
+
+
+class Controller(nn.Sequential):
+    """A feed-forward controller: `depth` hidden layers, then one linear layer to the angles.
+
+    Initialised as torch's linear layers are, but with the output layer multiplied by 0.1 (its bias
+    zero) and the weights that read z by 0.1, so that U starts near the identity.
+
+    Args:
+        input_size: number of input features D.
+        n_readouts: number of readouts R that are fed back.
+        n_angles: number of angles P.
+        kind: activation of the hidden layers: `linear` (none: the ablation), `relu`, `gelu`, `glu`.
+        width: units of a hidden layer.
+        depth: number of hidden layers; 0 is one linear layer.
+        dropout: probability, behind each hidden layer.
+
+    Shape:
+        Input (B, D + R), output (B, P) in radians.
+
+    Raises:
+        ConfigError: an unknown kind, or a size or probability out of range.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        n_readouts: int,
+        n_angles: int,
+        kind: str = "gelu",
+        width: int = 64,
+        depth: int = 1,
+        dropout: float = 0.0,
+    ):
+        if kind not in ACTIVATIONS:
+            raise unknown_name("controller", kind, ACTIVATIONS)
+        if width < 1 or depth < 0:
+            raise ConfigError(
+                f"controller: width must be at least 1 and depth at least 0, got width={width}, "
+                f"depth={depth}"
+            )
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"controller: dropout must be in [0, 1), got {dropout}")
+        modules: list[nn.Module] = []
+        size = input_size + n_readouts
+        for _ in range(depth):
+            modules.append(nn.Linear(size, 2 * width if kind == "glu" else width))
+            modules.append(ACTIVATIONS[kind]())
+            if dropout:
+                modules.append(nn.Dropout(dropout))
+            size = width
+        modules.append(nn.Linear(size, n_angles))
+        super().__init__(*modules)
+        with torch.no_grad():
+            modules[-1].weight.mul_(OUTPUT_SCALE)
+            modules[-1].bias.zero_()
+            modules[0].weight[:, input_size:].mul_(FEEDBACK_SCALE)

@@ -1,0 +1,79 @@
+"""The protocol of a memory strategy: how the quantum hidden state is carried between steps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from pennylane.qnn import TorchLayer
+
+from qrnn.circuit import StepCircuit
+
+State = Any
+"""What a strategy carries: opaque to the cell, made by `start` and `step` alone."""
+
+
+@contextmanager
+def precision_of(values: torch.Tensor) -> Iterator[None]:
+    """Let PennyLane make new tensors in the precision of `values`.
+
+    It turns Python floats (lightning's results, the eigenvalues of RZ) into torch's default dtype,
+    so that float64 circuits would lose eight digits.
+    """
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(values.dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)
+
+
+class Memory(ABC):
+    """A strategy for carrying |psi_t>.
+
+    All strategies give the same readouts for the same angles; they differ in cost, in where they
+    run and in how they differentiate.
+
+    Args:
+        circuit: the step circuit.
+        layer: the quantum layer, whose weight is `bias` (P,).
+    """
+
+    def __init__(self, circuit: StepCircuit, layer: TorchLayer):
+        self.circuit = circuit
+        self.layer = layer
+
+    @abstractmethod
+    def start(self, batch: int, like: torch.Tensor) -> State:
+        """Return |0...0> for `batch` sequences, with the dtype and torch device of `like`."""
+
+    @abstractmethod
+    def step(
+        self, state: State, controls: torch.Tensor, active: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, State]:
+        """Advance by U(bias + controls) and read.
+
+        Args:
+            state: of B sequences; it is not changed and can be used again.
+            controls: the controller's output (B, P), radians.
+            active: (B,) bool; a sequence that is not active keeps its state, and its row of z
+                has no meaning. None: all are active.
+
+        Returns:
+            z (B, R) in [-1, 1], and the new state.
+        """
+
+    @abstractmethod
+    def detach(self, state: State) -> State:
+        """Return the state cut from the autograd graph, for truncated backpropagation."""
+
+    @abstractmethod
+    def amplitudes(self, state: State) -> torch.Tensor:
+        """Return the state as complex amplitudes (B, 2^n), or density matrices (B, 2^n, 2^n).
+
+        Raises:
+            DeviceError: the strategy has no access to amplitudes.
+        """

@@ -1,0 +1,75 @@
+"""The replayed strategy: the state's recipe is carried, and run again from |0...0> each step.
+
+A device that shows no state (shots, noise, hardware) can still carry one: the angles so far. Step
+t executes one circuit of t repetitions a sequence, all sequences in one broadcast execution, so
+that T steps are T rounds and O(T^2) gates. Gradients are the device's own.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from qrnn.errors import DeviceError
+from qrnn.memory.base import Memory, precision_of
+
+
+class ReplayedState(NamedTuple):
+    """The controls of all steps so far.
+
+    Attributes:
+        controls: one (B, P) tensor a step, radians, without the bias.
+        active: one (B,) bool tensor a step: whether the sequence moved.
+    """
+
+    controls: tuple[torch.Tensor, ...]
+    active: tuple[torch.Tensor, ...]
+
+
+class ReplayedMemory(Memory):
+    """Runs `layer` (a `qml.qnn.TorchLayer`) on all controls so far, (B, t P)."""
+
+    def start(self, batch: int, like: torch.Tensor) -> ReplayedState:
+        """See `Memory.start`."""
+        return ReplayedState((), ())
+
+    def step(
+        self, state: ReplayedState, controls: torch.Tensor, active: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ReplayedState]:
+        """See `Memory.step`."""
+        if active is None:
+            active = torch.ones(len(controls), dtype=torch.bool, device=controls.device)
+        state = ReplayedState((*state.controls, controls), (*state.active, active))
+        history = torch.stack(state.controls, 1)  # (B, t, P)
+        moved = torch.stack(state.active, 1)  # (B, t)
+        if moved.all():
+            return self._read(history), state
+        # Sequences that skipped the same steps share a circuit; those not active need no run.
+        z = controls.new_zeros(len(controls), len(self.circuit.words))
+        patterns, group = moved.unique(dim=0, return_inverse=True)
+        for index, pattern in enumerate(patterns):
+            rows = ((group == index) & active).nonzero().flatten()
+            if len(rows):
+                z = z.index_put((rows,), self._read(history[rows][:, pattern]))
+        return z, state
+
+    def _read(self, history: torch.Tensor) -> torch.Tensor:
+        """Return z (B, R) for controls (B, t, P)."""
+        with precision_of(history):
+            return self.layer(history.flatten(1))
+
+    def detach(self, state: ReplayedState) -> ReplayedState:
+        """See `Memory.detach`."""
+        return ReplayedState(tuple(c.detach() for c in state.controls), state.active)
+
+    def amplitudes(self, state: ReplayedState) -> torch.Tensor:
+        """See `Memory.amplitudes`.
+
+        Raises:
+            DeviceError: always; the device shows no state.
+        """
+        raise DeviceError(
+            "amplitudes need a device that shows its state, got a replayed one: "
+            "use .on('fused') or .on('default.qubit')"
+        )

@@ -1,0 +1,69 @@
+"""Readouts: the Pauli words O_r whose expectation values are fed back and read by the head.
+
+A Pauli word is written with one letter a qubit, wire 0 first, as in `qml.PauliRot`: `"XIZ"`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pennylane as qml
+
+from qrnn.ansatz import Pairs
+from qrnn.errors import ConfigError
+
+
+def pauli_words(readout: str | Sequence[str], n_wires: int, pairs: Pairs) -> tuple[str, ...]:
+    """Return the R Pauli words of a readout set.
+
+    Args:
+        readout: letters out of X, Y, Z, each measured on every qubit (`"XYZ"`: R = 3n, all X first,
+            then all Y, then all Z); `"ZZ"` for Z Z on each coupled pair; or a list of words.
+        n_wires: number of qubits n.
+        pairs: the coupled pairs of the ansatz.
+
+    Raises:
+        ConfigError: not a readout set, a word of the wrong length or letters, or no word at all.
+    """
+    if readout == "ZZ":
+        words = ["".join("Z" if q in p else "I" for q in range(n_wires)) for p in pairs]
+    elif isinstance(readout, str):
+        if not readout or set(readout) - set("XYZ") or len(set(readout)) != len(readout):
+            raise ConfigError(
+                f"readout must be letters out of XYZ (each once), ZZ or a list of Pauli words, "
+                f"got {readout!r}"
+            )
+        words = ["I" * q + letter + "I" * (n_wires - q - 1) for letter in readout
+                 for q in range(n_wires)]  # fmt: skip
+    else:
+        words = [str(word) for word in readout]
+    for word in words:
+        if len(word) != n_wires or set(word) - set("IXYZ") or set(word) == {"I"}:
+            raise ConfigError(
+                f"readout: a Pauli word must be {n_wires} letters out of I, X, Y, Z, not all I, "
+                f"got {word!r}"
+            )
+    if not words:
+        raise ConfigError(f"readout {readout!r} measures nothing on {n_wires} qubit(s): choose XYZ")
+    if len(set(words)) != len(words):
+        raise ConfigError(f"readout: each Pauli word can be given once, got {words}")
+    return tuple(words)
+
+
+def observables(words: Sequence[str], wires: Sequence[int]) -> list[qml.operation.Operator]:
+    """Return the words as PennyLane observables on `wires`."""
+    wire_map = {wire: position for position, wire in enumerate(wires)}
+    return [qml.pauli.string_to_pauli_word(word, wire_map=wire_map) for word in words]
+
+
+def masks(word: str) -> tuple[int, int]:
+    """Return a Pauli word as bit masks (x, z): X sets x, Z sets z, Y sets both.
+
+    Wire 0 is the most significant bit, as in PennyLane's state vectors. With n_Y letters Y,
+    `P |k> = i^n_Y (-1)^popcount(k & z) |k ^ x>`.
+    """
+    x = z = 0
+    for letter in word:
+        x = 2 * x + (letter in "XY")
+        z = 2 * z + (letter in "YZ")
+    return x, z
