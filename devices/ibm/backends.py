@@ -70,6 +70,7 @@ def fake_backend(name: str) -> Any:
 def _shared(backend: Any) -> Any:
     """Return a local backend in the form in which many small jobs on it are quick."""
     from qiskit_ibm_runtime.fake_provider.fake_backend import FakeBackendV2
+
     from qrnn.devices.ibm.fakes import SharedFake
 
     return SharedFake(backend) if isinstance(backend, FakeBackendV2) else backend
@@ -86,7 +87,7 @@ def aer_backend() -> Any:
         from qiskit_aer import AerSimulator
     except ImportError as error:
         raise require_extra("qiskit-aer", "ibm", "backend aer") from error
-    return AerSimulator()
+    return AerSimulator(max_parallel_experiments=0)
 
 
 def open_service(instance: str | None) -> Any:

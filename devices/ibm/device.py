@@ -14,12 +14,21 @@ from pennylane.measurements import SampleMeasurement, Shots
 from pennylane.tape import QuantumScript
 from pennylane.transforms.core import CompilePipeline
 from pennylane.wires import Wires
+
 from qrnn.devices.ibm.backends import resolve
 from qrnn.devices.ibm.jobs import Block, Runner
 from qrnn.devices.ibm.readout import Plan
-from qrnn.devices.ibm.translate import NAME, Structure, decomposed, is_native, native, read, rows
+from qrnn.devices.ibm.translate import (
+    NAME,
+    Structure,
+    decomposed,
+    is_native,
+    native,
+    read,
+    rows,
+    unsupported,
+)
 from qrnn.devices.ibm.transpiling import Transpiler
-
 from qrnn.errors import DeviceError
 
 
@@ -149,7 +158,7 @@ class IBMDevice(Device):
             decomposer=decomposed,
             skip_initial_state_prep=False,
             name=NAME,
-            error=DeviceError,
+            error=unsupported,
         )
         return program
 

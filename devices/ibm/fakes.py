@@ -30,7 +30,8 @@ class SharedFake(BackendV2):
     def __init__(self, fake: Any):
         super().__init__(name=fake.name, backend_version=fake.backend_version)
         self.fake = fake
-        self._simulator = AerSimulator()
+        # Over the circuits of a job, not within one: threads slow a small density matrix down.
+        self._simulator = AerSimulator(max_parallel_experiments=0)
         self._models: dict[frozenset[int], NoiseModel] = {}
 
     def __deepcopy__(self, memo: dict) -> SharedFake:

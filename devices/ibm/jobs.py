@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from qrnn.devices.ibm import limits
 from qrnn.devices.ibm.backends import Backend
 from qrnn.devices.ibm.translate import NAME, Structure
 from qrnn.devices.ibm.transpiling import Transpiler
-
 from qrnn.errors import DeviceError
 
 

@@ -107,6 +107,11 @@ def is_native(op: qml.operation.Operator) -> bool:
     return op.name in GATES or op.name in DROPPED or op.name == "Barrier"
 
 
+def unsupported(message: str) -> DeviceError:
+    """Return PennyLane's complaint about an operation as this package's one-line error."""
+    return DeviceError(f"{' '.join(message.split())} Use gates that decompose to unitary ones")
+
+
 def decomposed(op: qml.operation.Operator) -> list[qml.operation.Operator]:
     """Return what an operation is made of: its decomposition, or else its matrix."""
     if not op.has_decomposition and op.has_matrix:
@@ -126,7 +131,7 @@ def native(ops: Sequence[qml.operation.Operator]) -> list[qml.operation.Operator
         decomposer=decomposed,
         skip_initial_state_prep=False,
         name=NAME,
-        error=DeviceError,
+        error=unsupported,
     )
     return tape.operations
 

@@ -9,11 +9,11 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.transpiler import CouplingMap
 from qiskit_aer import AerSimulator
+
 from qrnn.devices.ibm import IBMDevice, fake_names, jobs, limits, transpiling
 from qrnn.devices.ibm.backends import fake_backend
 from qrnn.devices.ibm.jobs import Block, split
 from qrnn.devices.ibm.translate import Step, Structure
-
 from qrnn.errors import ConfigError, DeviceError
 
 N = 4
