@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pennylane as qml
-from pennylane.devices import Device, ExecutionConfig
+from pennylane.devices import Device, ExecutionConfig, MCMConfig
 from pennylane.devices.modifiers import simulator_tracking, single_tape_support
 from pennylane.devices.preprocess import decompose, null_postprocessing, validate_device_wires
 from pennylane.measurements import SampleMeasurement, Shots
 from pennylane.tape import QuantumScript
+from pennylane.transforms import defer_measurements
 from pennylane.transforms.core import CompilePipeline
-from pennylane.wires import Wires
 
 from qrnn.devices.ibm.backends import resolve
-from qrnn.devices.ibm.jobs import Block, Runner
-from qrnn.devices.ibm.readout import Plan
-from qrnn.devices.ibm.translate import (
-    NAME,
-    Structure,
-    decomposed,
-    is_native,
-    native,
-    read,
-    rows,
-    unsupported,
-)
+from qrnn.devices.ibm.batch import Batch
+from qrnn.devices.ibm.jobs import Runner
+from qrnn.devices.ibm.translate import NAME, decomposed, is_native, unsupported
 from qrnn.devices.ibm.transpiling import Transpiler
 from qrnn.errors import DeviceError
 
@@ -127,6 +118,7 @@ class IBMDevice(Device):
             "initial_layout": None if initial_layout is None else tuple(initial_layout),
             "seed": seed,
         }
+        self._kept: tuple = ()
         self._runner = Runner(self._backend, transpiler, seed, options)
 
     @property
@@ -144,6 +136,39 @@ class IBMDevice(Device):
         """How many jobs this device has run."""
         return self._runner.jobs
 
+    @property
+    def kept(self) -> tuple:
+        """For each tape of the last `execute`, the share (B,) of shots that postselection kept.
+
+        None for tapes that postselect nothing; (1,) without a batch; averaged over the circuits
+        that the tape's measurements needed.
+        """
+        return self._kept
+
+    def setup_execution_config(
+        self, config: ExecutionConfig | None = None, circuit: QuantumScript | None = None
+    ) -> ExecutionConfig:
+        """Choose the way of mid-circuit measurement: the backend's own, or deferred on request.
+
+        Raises:
+            DeviceError: another way, or another postselection than discarding shots, is asked for.
+        """
+        config = config or ExecutionConfig()
+        mcm = config.mcm_config
+        if mcm.mcm_method not in (None, "device", "deferred"):
+            raise DeviceError(
+                f"Argument `mcm_method` must be 'device' or 'deferred' on {NAME}, but got "
+                f"{str(mcm.mcm_method)!r}: leave it out to measure on the backend itself"
+            )
+        if mcm.postselect_mode not in (None, "device", "hw-like"):
+            raise DeviceError(
+                f"Argument `postselect_mode` must be 'hw-like' on {NAME}, but got "
+                f"{str(mcm.postselect_mode)!r}: a backend can only discard shots"
+            )
+        config = super().setup_execution_config(replace(config, mcm_config=MCMConfig()), circuit)
+        chosen = MCMConfig(mcm.mcm_method or "device", mcm.postselect_mode or "hw-like")
+        return replace(config, mcm_config=chosen)
+
     def preprocess_transforms(
         self, execution_config: ExecutionConfig | None = None
     ) -> CompilePipeline:
@@ -152,6 +177,8 @@ class IBMDevice(Device):
         program.add_transform(_with_shots, shots=self._shots)
         program.add_transform(validate_device_wires, self.wires, name=NAME)
         program.add_transform(_sampled_only)
+        if execution_config and execution_config.mcm_config.mcm_method == "deferred":
+            program.add_transform(defer_measurements, allow_postselect=False)
         program.add_transform(
             decompose,
             stopping_condition=is_native,
@@ -177,48 +204,6 @@ class IBMDevice(Device):
         Raises:
             DeviceError: IBM's limits forbid it, or the backend failed.
         """
-        batch = _Batch(self.wires)
-        for tape in circuits:
-            batch.add(tape)
-        return batch.results(self._runner)
-
-
-class _Batch:
-    """Tapes on their way to blocks, and the bits of the blocks on their way back to the tapes."""
-
-    def __init__(self, wires: Wires | None):
-        self._wires = wires
-        self._rows: dict[tuple[Structure, int], list[np.ndarray]] = {}
-        self._tapes: list[tuple[QuantumScript, Plan, list]] = []
-
-    def add(self, tape: QuantumScript) -> None:
-        """Enter one tape: a row of parameter values, or B of them, for each setting."""
-        wires = self._wires or tape.wires
-        positions = {wire: i for i, wire in enumerate(wires)}
-        plan = Plan(tape.measurements, tape.wires)
-        steps, angles = read(tape.operations, positions)
-        table = rows(angles, tape.batch_size)
-        places = []
-        for setting in plan.settings:
-            turn, fixed = read(native(setting.gates), positions)
-            measured = tuple(sorted(positions[wire] for wire in setting.basis))
-            structure = Structure(len(wires), (*steps, *turn), measured)
-            columns = [table, np.tile(rows(fixed, None), (len(table), 1))]
-            block = self._rows.setdefault((structure, tape.shots.total_shots), [])
-            start = sum(len(part) for part in block)
-            block.append(np.hstack(columns))
-            read_wires = [wires[p] for p in measured]
-            places.append(((structure, tape.shots.total_shots), start, read_wires))
-        self._tapes.append((tape, plan, places))
-
-    def results(self, runner: Runner) -> tuple:
-        """Run everything and return one result for each tape."""
-        blocks = [Block(s, np.concatenate(parts), k) for (s, k), parts in self._rows.items()]
-        bits = dict(zip(self._rows, runner.run(blocks), strict=True))
-        out = []
-        for tape, plan, places in self._tapes:
-            count = tape.batch_size or 1
-            chosen = [bits[key][start : start + count] for key, start, _ in places]
-            read_wires = [wires for _, _, wires in places]
-            out.append(plan.results(chosen, read_wires, tape.shots, tape.batch_size))
-        return tuple(out)
+        batch = Batch(circuits, self.wires)
+        results, self._kept = batch.results(self._runner.run(batch.blocks))
+        return results

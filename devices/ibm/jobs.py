@@ -12,6 +12,7 @@ import numpy as np
 
 from qrnn.devices.ibm import limits
 from qrnn.devices.ibm.backends import Backend
+from qrnn.devices.ibm.circuits import unpack
 from qrnn.devices.ibm.translate import NAME, Structure
 from qrnn.devices.ibm.transpiling import Transpiler
 from qrnn.errors import DeviceError
@@ -110,7 +111,8 @@ class Runner:
             blocks: what to run; one job unless IBM's limits forbid it.
 
         Returns:
-            For each block, an array (rows, shots, measured qubits) of 0 and 1.
+            For each block, an array (rows, shots, bits) of 0 and 1: the qubits read at the end,
+            then the mid-circuit bits.
 
         Raises:
             DeviceError: a block exceeds IBM's limits.
@@ -140,7 +142,7 @@ class Runner:
         for block, compiled in zip(blocks, circuits, strict=True):
             alone = not compiled.columns
             taken = [next(results) for _ in range(len(block.values) if alone else 1)]
-            unpacked = [_unpack(result.data.c) for result in taken]
+            unpacked = [unpack(result.data, block.structure) for result in taken]
             bits.append(np.stack(unpacked) if alone else unpacked[0])
         return bits
 
@@ -160,9 +162,3 @@ def _job_seed(seed: int, key: str) -> int:
     """Return a simulator seed in 1..2^31-1: 0 would count as none in local mode."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:4], "big") % (2**31 - 1) + 1
-
-
-def _unpack(array: Any) -> np.ndarray:
-    """Return a Qiskit BitArray as (..., shots, bits) of 0 and 1, bit j in column j."""
-    bits = np.unpackbits(array.array, axis=-1)[..., ::-1]
-    return bits[..., : array.num_bits]

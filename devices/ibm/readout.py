@@ -1,20 +1,19 @@
-"""Measurements: which of them share a circuit, and how its bits become PennyLane's results.
+"""Measurements: which of them share a circuit, and what each of them reads there.
 
-Observables that commute qubit by qubit are read from the same shots. Results have the shapes and
-types that default.qubit gives with the same shots, because PennyLane's own `process_samples`
-makes them; only expectations of Pauli words take a shorter way, the mean of a parity.
+Observables that commute qubit by qubit are read from the same shots.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pennylane as qml
-from pennylane.measurements import ExpectationMP, MeasurementProcess, Shots
+from pennylane.measurements import ExpectationMP, SampleMeasurement
 from pennylane.operation import Operator
+from pennylane.ops import MeasurementValue, MidMeasure
 from pennylane.wires import Wires
 
 
@@ -59,7 +58,7 @@ class Term:
     coefficient: float
     setting: int
     wires: tuple[Any, ...]
-    process: MeasurementProcess | None = None
+    process: SampleMeasurement | None = None
 
 
 @dataclass(frozen=True)
@@ -70,20 +69,32 @@ class Recipe:
     terms: tuple[Term, ...]
 
 
+class MidBit(NamedTuple):
+    """Stands for the outcome of a mid-circuit measurement where a wire label is expected."""
+
+    bit: int
+
+
 class Plan:
     """The settings that a tape's measurements need, and a recipe for each of them.
 
     Args:
         measurements: the tape's measurements.
         wires: what a measurement without wires reads.
+        bits: uid of each mid-circuit measurement -> its bit.
     """
 
-    def __init__(self, measurements: Sequence[MeasurementProcess], wires: Wires):
+    def __init__(
+        self, measurements: Sequence[SampleMeasurement], wires: Wires, bits: Mapping[str, int]
+    ):
         self.settings: list[Setting] = []
         self._wires = wires
+        self._bits = bits
         self.recipes = [self._recipe(mp) for mp in measurements]
 
-    def _recipe(self, mp: MeasurementProcess) -> Recipe:
+    def _recipe(self, mp: SampleMeasurement) -> Recipe:
+        if mp.mv is not None:
+            return Recipe(0.0, (self._mid_circuit(mp),))
         if not isinstance(mp, ExpectationMP) or mp.obs is None:
             return Recipe(0.0, (self._whole(mp, 1.0),))
         constant, terms = 0.0, []
@@ -97,7 +108,7 @@ class Plan:
                 constant += coefficient
         return Recipe(constant, tuple(terms))
 
-    def _whole(self, mp: MeasurementProcess, coefficient: float) -> Term:
+    def _whole(self, mp: SampleMeasurement, coefficient: float) -> Term:
         """Return the term of a measurement that `process_samples` turns into its result."""
         basis: dict[Any, Any] = dict.fromkeys(mp.wires or self._wires, "Z")
         gates: dict[Any, list[Operator]] = {}
@@ -117,6 +128,21 @@ class Plan:
         wires = tuple(mp.wires or self._wires)
         return Term(coefficient, self._place(basis, gates), wires, mp)
 
+    def _mid_circuit(self, mp: SampleMeasurement) -> Term:
+        """Return the term of statistics of mid-circuit measurements: any setting has their bits."""
+        single = isinstance(mp.mv, MeasurementValue)
+        values = [self._relabelled(mv) for mv in ([mp.mv] if single else mp.mv)]
+        mp = type(mp)(obs=values[0] if single else values, **_extras(mp))
+        return Term(1.0, self._place({}, {}), tuple(mp.wires), mp)
+
+    def _relabelled(self, value: MeasurementValue) -> MeasurementValue:
+        """Return a function of outcomes with each outcome on a wire label of its own."""
+        outcomes = [
+            MidMeasure(Wires([MidBit(self._bits[m.meas_uid])]), meas_uid=m.meas_uid)
+            for m in value.measurements
+        ]
+        return MeasurementValue(outcomes, value.processing_fn if value.has_processing else None)
+
     def _place(self, basis: dict[Any, Any], gates: dict[Any, list[Operator]]) -> int:
         """Return the first setting that admits a basis, a new one if none does."""
         found = (i for i, setting in enumerate(self.settings) if setting.admits(basis))
@@ -125,53 +151,6 @@ class Plan:
             self.settings.append(Setting())
         self.settings[index].add(basis, gates)
         return index
-
-    def results(
-        self,
-        bits: Sequence[np.ndarray],
-        read: Sequence[Sequence[Any]],
-        shots: Shots,
-        batch_size: int | None,
-    ) -> Any:
-        """Return the result of the tape, as default.qubit does.
-
-        Args:
-            bits: for each setting, an array (B, shots, wires read) of 0 and 1; B = 1 without a
-                batch.
-            read: for each setting, the wires in the order of the last axis.
-            shots: the tape's shots; the bits hold all of them, one partition after the other.
-            batch_size: B, or None.
-        """
-        parts = []
-        for lower, upper in shots.bins():
-            cut = [b[:, lower:upper] if batch_size else b[0, lower:upper] for b in bits]
-            values = tuple(_evaluate(recipe, cut, read, batch_size) for recipe in self.recipes)
-            parts.append(values if len(values) > 1 else values[0])
-        return tuple(parts) if shots.has_partitioned_shots else parts[0]
-
-
-def _evaluate(
-    recipe: Recipe,
-    bits: Sequence[np.ndarray],
-    read: Sequence[Sequence[Any]],
-    batch_size: int | None,
-) -> Any:
-    if not recipe.terms:
-        return np.squeeze(np.full(batch_size or (), recipe.constant))[()]
-    values = []
-    for term in recipe.terms:
-        columns = [read[term.setting].index(w) for w in term.wires]
-        chosen = bits[term.setting][..., columns]
-        if term.process is None:
-            parity = np.bitwise_xor.reduce(chosen, axis=-1)
-            values.append(np.squeeze(1.0 - 2.0 * parity.mean(axis=-1)))
-        else:
-            samples = chosen.astype(np.int64)
-            values.append(term.process.process_samples(samples, Wires(term.wires)))
-    if recipe.constant == 0.0 and len(values) == 1 and recipe.terms[0].coefficient == 1.0:
-        return values[0] if recipe.terms[0].process is not None else values[0][()]
-    total = sum(t.coefficient * v for t, v in zip(recipe.terms, values, strict=True))
-    return np.asarray(recipe.constant + total)[()]
 
 
 def _summands(obs: Operator) -> list[tuple[float, Operator]]:
@@ -196,7 +175,7 @@ def _rotations(word: dict[Any, str]) -> dict[Any, list[Operator]]:
         return {(w, p): turn[p](w) for w, p in word.items() if p in turn}
 
 
-def _extras(mp: MeasurementProcess) -> dict[str, Any]:
+def _extras(mp: SampleMeasurement) -> dict[str, Any]:
     """Return the arguments of a measurement besides its observable."""
     if isinstance(mp, qml.measurements.CountsMP):
         return {"all_outcomes": mp.all_outcomes}

@@ -1,4 +1,4 @@
-"""From PennyLane operations to a structure with its numbers apart, and on to a Qiskit circuit.
+"""From PennyLane operations to a structure, with its angles apart.
 
 Two tapes that differ only in their angles have one `Structure`; it is what is transpiled, and the
 angles become rows of parameter values.
@@ -7,17 +7,16 @@ angles become rows of parameter values.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import pennylane as qml
 from pennylane.devices.preprocess import decompose
+from pennylane.operation import Operator
+from pennylane.ops import Conditional, MeasurementValue, MidMeasure
 
 from qrnn.errors import DeviceError
-
-if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
 
 NAME = "qrnn.ibm"
 
@@ -63,18 +62,34 @@ GATES = {
 DROPPED = frozenset({"Identity", "GlobalPhase"})
 
 
+class Condition(NamedTuple):
+    """When a gate is applied: for some outcomes of earlier measurements.
+
+    Attributes:
+        bits: the mid-circuit bits that it depends on.
+        values: the outcomes that apply it, as numbers whose highest binary digit is bits[0].
+    """
+
+    bits: tuple[int, ...]
+    values: tuple[int, ...]
+
+
 class Step(NamedTuple):
     """One instruction of a structure, without its angles.
 
     Attributes:
-        name: key of `GATES`, or "Barrier".
+        name: key of `GATES`, "Barrier", "measure" or "reset".
         wires: positions of its wires, 0..n-1.
         angles: how many angles it takes.
+        bit: for "measure", the mid-circuit bit that it writes.
+        condition: None if it is always applied.
     """
 
     name: str
     wires: tuple[int, ...]
     angles: int = 0
+    bit: int | None = None
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True)
@@ -97,14 +112,49 @@ class Structure:
         return sum(step.angles for step in self.steps)
 
     @property
+    def mid_bits(self) -> int:
+        """Number of mid-circuit measurements."""
+        return sum(step.bit is not None for step in self.steps)
+
+    @property
     def pairs(self) -> frozenset[tuple[int, ...]]:
         """The sets of qubits that it couples: what a layout is chosen for."""
         return frozenset(tuple(sorted(s.wires)) for s in self.steps if len(s.wires) > 1)
 
+    @property
+    def needs(self) -> dict[str, str]:
+        """The instructions besides gates that it needs, each with the PennyLane call behind it."""
+        needs = {"measure": "every measurement"}
+        for step in self.steps:
+            if step.name == "reset":
+                needs["reset"] = "qml.measure(..., reset=True)"
+            if step.condition is not None:
+                needs["if_else"] = "qml.cond"
+        return needs
 
-def is_native(op: qml.operation.Operator) -> bool:
+
+@dataclass
+class Reading:
+    """What `read` found in a tape.
+
+    Attributes:
+        steps: the instructions.
+        angles: their angles in order, radians; each a number or an array (B,).
+        bits: uid of each mid-circuit measurement -> its bit.
+        postselected: bit -> the outcome that a shot must have to be kept.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    angles: list[Any] = field(default_factory=list)
+    bits: dict[str, int] = field(default_factory=dict)
+    postselected: dict[int, int] = field(default_factory=dict)
+
+
+def is_native(op: Operator) -> bool:
     """Whether an operation is translated as it is; the others are decomposed first."""
-    return op.name in GATES or op.name in DROPPED or op.name == "Barrier"
+    if isinstance(op, Conditional):
+        return op.base.name in GATES or op.base.name in DROPPED
+    return op.name in GATES or op.name in DROPPED or isinstance(op, (MidMeasure, qml.Barrier))
 
 
 def unsupported(message: str) -> DeviceError:
@@ -112,14 +162,14 @@ def unsupported(message: str) -> DeviceError:
     return DeviceError(f"{' '.join(message.split())} Use gates that decompose to unitary ones")
 
 
-def decomposed(op: qml.operation.Operator) -> list[qml.operation.Operator]:
+def decomposed(op: Operator) -> list[Operator]:
     """Return what an operation is made of: its decomposition, or else its matrix."""
     if not op.has_decomposition and op.has_matrix:
         return [qml.QubitUnitary(op.matrix(), op.wires)]
     return op.decomposition()
 
 
-def native(ops: Sequence[qml.operation.Operator]) -> list[qml.operation.Operator]:
+def native(ops: Sequence[Operator]) -> list[Operator]:
     """Return operations decomposed to `GATES`.
 
     Raises:
@@ -136,25 +186,43 @@ def native(ops: Sequence[qml.operation.Operator]) -> list[qml.operation.Operator
     return tape.operations
 
 
-def read(
-    ops: Iterable[qml.operation.Operator], positions: Mapping[Any, int]
-) -> tuple[list[Step], list[Any]]:
+def read(ops: Iterable[Operator], positions: Mapping[Any, int]) -> Reading:
     """Split native operations into steps and the angles that they take, in order.
 
     Args:
         ops: native operations.
         positions: wire label -> position.
-
-    Returns:
-        The steps, and their angles in radians: each a number or an array (B,).
     """
-    steps, angles = [], []
+    found = Reading()
     for op in ops:
-        if op.name in DROPPED:
+        wires = tuple(positions[w] for w in op.wires)
+        if isinstance(op, MidMeasure):
+            bit = len(found.bits)
+            found.bits[op.meas_uid] = bit
+            found.steps.append(Step("measure", wires, bit=bit))
+            if op.reset:
+                found.steps.append(Step("reset", wires))
+            if op.postselect is not None:
+                found.postselected[bit] = int(op.postselect)
             continue
-        steps.append(Step(op.name, tuple(positions[w] for w in op.wires), len(op.data)))
-        angles.extend(op.data)
-    return steps, angles
+        condition = None
+        if isinstance(op, Conditional):
+            condition = _condition(op.meas_val, found.bits)
+            op = op.base
+            if not condition.values:
+                continue
+            if len(condition.values) == 2 ** len(condition.bits):
+                condition = None
+        if op.name not in DROPPED:
+            found.steps.append(Step(op.name, wires, len(op.data), condition=condition))
+            found.angles.extend(op.data)
+    return found
+
+
+def _condition(value: MeasurementValue, bits: Mapping[str, int]) -> Condition:
+    """Return the outcomes for which a function of measured bits is true."""
+    accepted = [i for i, (_, result) in enumerate(value.items()) if result]
+    return Condition(tuple(bits[m.meas_uid] for m in value.measurements), tuple(accepted))
 
 
 def rows(angles: Sequence[Any], batch_size: int | None) -> np.ndarray:
@@ -171,22 +239,3 @@ def rows(angles: Sequence[Any], batch_size: int | None) -> np.ndarray:
     for column, angle in enumerate(angles):
         table[:, column] = qml.math.toarray(qml.math.detach(angle))
     return table
-
-
-def build(structure: Structure) -> QuantumCircuit:
-    """Return the Qiskit circuit of a structure; its angles are parameters theta[0], theta[1]..."""
-    from qiskit import QuantumCircuit
-    from qiskit.circuit import ParameterVector, library
-
-    circuit = QuantumCircuit(structure.n, len(structure.measured))
-    theta = ParameterVector("theta", structure.angles)
-    taken = 0
-    for step in structure.steps:
-        if step.name == "Barrier":
-            circuit.barrier(step.wires)
-            continue
-        gate = getattr(library, GATES[step.name])
-        circuit.append(gate(*theta[taken : taken + step.angles]), step.wires)
-        taken += step.angles
-    circuit.measure(structure.measured, range(len(structure.measured)))
-    return circuit

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from qrnn.devices.ibm.translate import Structure, build
+from qrnn.devices.ibm.circuits import build
+from qrnn.devices.ibm.translate import Structure
+from qrnn.errors import DeviceError
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -28,7 +30,7 @@ class Compiled:
     """A structure in a backend's own gates and qubits.
 
     Attributes:
-        circuit: the ISA circuit; its final measurements write classical register "c".
+        circuit: the ISA circuit; its classical registers are those of `build`.
         columns: for each parameter of `circuit`, in Qiskit's order, its column in the rows of
             parameter values. Shorter than the rows where the transpiler dropped an angle.
         layout: physical qubit of each wire at the start of the circuit.
@@ -66,7 +68,11 @@ class Transpiler:
         self._layouts: list[tuple[Structure, tuple[int, ...]]] = []
 
     def __call__(self, structure: Structure) -> Compiled:
-        """Return the structure transpiled, from the cache if this process has it."""
+        """Return the structure transpiled, from the cache if this process has it.
+
+        Raises:
+            DeviceError: the backend lacks an instruction that the structure needs.
+        """
         layout = self.initial_layout or self._known_layout(structure)
         cache = _CACHE.setdefault(self.backend, {})
         key = (structure, self.optimization_level, self.seed, layout)
@@ -90,6 +96,13 @@ class Transpiler:
     def _transpile(self, structure: Structure, layout: tuple[int, ...] | None) -> Compiled:
         from qiskit.transpiler import generate_preset_pass_manager
 
+        for instruction, wanted_by in structure.needs.items():
+            if instruction not in self.backend.target.operation_names:
+                raise DeviceError(
+                    f"Backend {self.backend.name} lacks the instruction {instruction!r}, which "
+                    f"{wanted_by} needs: take another backend, or mcm_method='deferred' in the "
+                    "QNode"
+                )
         passes = generate_preset_pass_manager(
             optimization_level=self.optimization_level,
             target=self.backend.target,

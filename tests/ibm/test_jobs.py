@@ -12,6 +12,7 @@ from qiskit_aer import AerSimulator
 
 from qrnn.devices.ibm import IBMDevice, fake_names, jobs, limits, transpiling
 from qrnn.devices.ibm.backends import fake_backend
+from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.jobs import Block, split
 from qrnn.devices.ibm.translate import Step, Structure
 from qrnn.errors import ConfigError, DeviceError
@@ -170,11 +171,7 @@ def test_transpile_time_grows_no_faster_than_the_steps(transpiled):
 
 
 def _structures(tape):
-    from qrnn.devices.ibm.device import _Batch
-
-    batch = _Batch(qml.wires.Wires(range(N)))
-    batch.add(tape)
-    return [structure for structure, _ in batch._rows]
+    return [block.structure for block in Batch([tape], qml.wires.Wires(range(N))).blocks]
 
 
 def test_a_fake_backend_keeps_its_own_noise():

@@ -1,0 +1,102 @@
+"""A batch of tapes on its way to blocks, and the bits of the blocks on their way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from pennylane.tape import QuantumScript
+from pennylane.wires import Wires
+
+from qrnn.devices.ibm.jobs import Block
+from qrnn.devices.ibm.readout import MidBit, Plan, Recipe
+from qrnn.devices.ibm.results import postselected_results, results
+from qrnn.devices.ibm.translate import Structure, native, read, rows
+
+
+class _Place(NamedTuple):
+    """Where the bits of one setting of a tape are: rows of a block, and what they belong to."""
+
+    block: int
+    rows: slice
+    labels: list[Any]
+
+
+class _Tape(NamedTuple):
+    tape: QuantumScript
+    recipes: list[Recipe]
+    places: list[_Place]
+    postselected: dict[int, int]
+
+
+class Batch:
+    """Tapes as blocks: one for each structure, measurement setting and number of shots.
+
+    Args:
+        tapes: preprocessed tapes.
+        wires: wires of the device; None takes each tape's own.
+    """
+
+    def __init__(self, tapes: Sequence[QuantumScript], wires: Wires | None):
+        self._wires = wires
+        self._index: dict[tuple[Structure, int], int] = {}
+        self._parts: list[list[np.ndarray]] = []
+        self._tapes = [self._enter(tape) for tape in tapes]
+
+    @property
+    def blocks(self) -> list[Block]:
+        """What is to be run."""
+        return [
+            Block(structure, np.concatenate(parts), shots)
+            for (structure, shots), parts in zip(self._index, self._parts, strict=True)
+        ]
+
+    def _enter(self, tape: QuantumScript) -> _Tape:
+        wires = self._wires or tape.wires
+        positions = {wire: i for i, wire in enumerate(wires)}
+        body = read(tape.operations, positions)
+        plan = Plan(tape.measurements, tape.wires, body.bits)
+        table = rows(body.angles, tape.batch_size)
+        places = []
+        for setting in plan.settings:
+            turn = read(native(setting.gates), positions)
+            measured = tuple(sorted(positions[wire] for wire in setting.basis))
+            structure = Structure(len(wires), (*body.steps, *turn.steps), measured)
+            values = np.hstack([table, np.tile(rows(turn.angles, None), (len(table), 1))])
+            labels = [wires[p] for p in measured] + [MidBit(j) for j in range(len(body.bits))]
+            places.append(_Place(*self._append(structure, tape.shots.total_shots, values), labels))
+        return _Tape(tape, plan.recipes, places, body.postselected)
+
+    def _append(self, structure: Structure, shots: int, values: np.ndarray) -> tuple[int, slice]:
+        """Add rows to the block of a structure; return the block and the rows' place in it."""
+        block = self._index.setdefault((structure, shots), len(self._index))
+        if block == len(self._parts):
+            self._parts.append([])
+        start = sum(len(part) for part in self._parts[block])
+        self._parts[block].append(values)
+        return block, slice(start, start + len(values))
+
+    def results(self, bits: Sequence[np.ndarray]) -> tuple[tuple, tuple]:
+        """Return one result for each tape, and the share of shots that postselection kept in it.
+
+        Args:
+            bits: for each block, an array (rows, shots, bits) of 0 and 1.
+
+        Returns:
+            The results, and for each an array (B,), or None without postselection.
+        """
+        out, shares = [], []
+        for tape, recipes, places, postselected in self._tapes:
+            chosen = [bits[place.block][place.rows] for place in places]
+            labels = [place.labels for place in places]
+            share = None
+            if postselected and places:
+                result, share = postselected_results(
+                    recipes, chosen, labels, tape.shots, tape.batch_size, postselected
+                )
+            else:
+                result = results(recipes, chosen, labels, tape.shots, tape.batch_size)
+            out.append(result)
+            shares.append(share)
+        return tuple(out), tuple(shares)
