@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qrnn.devices.ibm import runtime
 from qrnn.errors import DeviceError, require_extra
 from qrnn.registry import unknown_name
 
@@ -90,31 +91,6 @@ def aer_backend() -> Any:
     return AerSimulator(max_parallel_experiments=0)
 
 
-def open_service(instance: str | None) -> Any:
-    """Return the IBM service of the saved account or of the QISKIT_IBM_* variables.
-
-    Args:
-        instance: CRN of the instance to use, or None for the account's own.
-
-    Raises:
-        DeviceError: there is no usable account. The message holds no part of it.
-        MissingExtraError: qiskit-ibm-runtime is not installed.
-    """
-    try:
-        from qiskit_ibm_runtime import QiskitRuntimeService
-    except ImportError as error:
-        raise require_extra("qiskit-ibm-runtime", "ibm", "device qrnn.ibm") from error
-    try:
-        return QiskitRuntimeService(instance=instance)
-    except Exception as error:
-        # The original text may quote the token or the CRN, so neither it nor its chain is shown.
-        raise DeviceError(
-            f"IBM Quantum must be reachable with a saved account, but opening it failed with "
-            f"{type(error).__name__}: run QiskitRuntimeService.save_account(...) once, or set "
-            "QISKIT_IBM_TOKEN and QISKIT_IBM_INSTANCE"
-        ) from None
-
-
 def resolve(backend: Any, instance: str | None = None, n: int | None = None) -> Backend:
     """Return the backend that a name or object stands for.
 
@@ -152,7 +128,8 @@ def _resolve(backend: Any, instance: str | None, n: int | None) -> Backend:
         return Backend(fake_backend(backend), backend, True)
     if backend == "aer":
         return Backend(aer_backend(), backend, True)
-    service = open_service(instance)
+    service = runtime.open_service(instance)
+    runtime.require_instance(service, instance)
     try:
         if backend == "least_busy":
             found = service.least_busy(min_num_qubits=n, operational=True, simulator=False)

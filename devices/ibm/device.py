@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pennylane as qml
@@ -15,9 +16,13 @@ from pennylane.tape import QuantumScript
 from pennylane.transforms import defer_measurements
 from pennylane.transforms.core import CompilePipeline
 
+from qrnn.devices.ibm import runtime
 from qrnn.devices.ibm.backends import resolve
 from qrnn.devices.ibm.batch import Batch
+from qrnn.devices.ibm.budget import Budget, Usage
 from qrnn.devices.ibm.jobs import Runner
+from qrnn.devices.ibm.ledger import Ledger
+from qrnn.devices.ibm.remote import Remote
 from qrnn.devices.ibm.translate import NAME, decomposed, is_native, unsupported
 from qrnn.devices.ibm.transpiling import Transpiler
 from qrnn.errors import DeviceError
@@ -66,6 +71,12 @@ class IBMDevice(Device):
         optimization_level: Qiskit's transpiler level, 0..3.
         initial_layout: physical qubit of each wire; None lets Qiskit choose, once per cell.
         instance: CRN of the IBM instance, obligatory with paid plans.
+        mode: "job", "batch" or "session" of qiskit-ibm-runtime.
+        ledger: folder that records every job, obligatory on hardware. A device on the same folder
+            that does the same work again fetches what is finished and submits nothing twice.
+        max_qpu_seconds: budget over all attempts of the run; None for no limit.
+        queue_timeout: seconds after which waiting for a queued job is given up (the job stays);
+            None waits for ever.
 
     Raises:
         ConfigError: the backend's name is not known.
@@ -83,6 +94,10 @@ class IBMDevice(Device):
         optimization_level: int = 2,
         initial_layout: Sequence[int] | None = None,
         instance: str | None = None,
+        mode: str = "job",
+        ledger: str | Path | None = None,
+        max_qpu_seconds: float | None = None,
+        queue_timeout: float | None = None,
     ):
         super().__init__(wires=wires)
         # Not through the base class, whose warning asks for set_shots: a config needs a default.
@@ -112,14 +127,39 @@ class IBMDevice(Device):
                 f"Argument `initial_layout` must name one qubit for each of the {n} wires, but got "
                 f"{list(initial_layout)}"
             )
+        if mode not in runtime.MODES:
+            raise DeviceError(
+                f"Argument `mode` must be one of {', '.join(runtime.MODES)}, but got {mode!r}"
+            )
+        local = self._backend.local
+        if not local and ledger is None:
+            raise DeviceError(
+                f"Argument `ledger` must be a folder on hardware ({self._backend.name}), but got "
+                "None: jobs that no file records are lost with the process"
+            )
+        if local and queue_timeout is not None:
+            raise DeviceError(
+                "Argument `queue_timeout` must be left out for the local backend "
+                f"{self._backend.name}: it has no queue"
+            )
         transpiler = Transpiler(self._backend.backend, optimization_level, seed, initial_layout)
-        options = {
-            "optimization_level": optimization_level,
-            "initial_layout": None if initial_layout is None else tuple(initial_layout),
-            "seed": seed,
-        }
+        record = Ledger(ledger)
         self._kept: tuple = ()
-        self._runner = Runner(self._backend, transpiler, seed, options)
+        self._runner = Runner(
+            self._backend,
+            transpiler,
+            seed=seed,
+            mode=mode,
+            sampler_options={},
+            identity={
+                "optimization_level": optimization_level,
+                "initial_layout": transpiler.initial_layout,
+                "seed": seed,
+            },
+            ledger=record,
+            budget=Budget(record, max_qpu_seconds),
+            remote=None if local else Remote(self._backend, record, instance, queue_timeout),
+        )
 
     @property
     def name(self) -> str:
@@ -133,8 +173,36 @@ class IBMDevice(Device):
 
     @property
     def jobs(self) -> int:
-        """How many jobs this device has run."""
+        """How many jobs this device has submitted, in this process."""
         return self._runner.jobs
+
+    @property
+    def usage(self) -> Usage:
+        """Jobs, executions and QPU seconds of the run so far, over all its attempts."""
+        return self._runner.budget.usage
+
+    def check_budget(self, qpu_seconds: float) -> None:
+        """Refuse a run whose estimate exceeds what is left of `max_qpu_seconds`.
+
+        Args:
+            qpu_seconds: the estimate.
+
+        Raises:
+            DeviceError: it does.
+        """
+        self._runner.budget.allow(qpu_seconds)
+
+    def annotate(self, **what: Any) -> None:
+        """Say what the next executions compute; the ledger keeps it with each job.
+
+        Args:
+            **what: for example config="3f2a...", step=7, sequences="0-31"; JSON values.
+        """
+        self._runner.note = what
+
+    def close(self) -> None:
+        """Close the batch or session, and release the ledger's folder."""
+        self._runner.close()
 
     @property
     def kept(self) -> tuple:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,12 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from qrnn.devices.ibm import limits
+from qrnn.devices.ibm import limits, runtime
 from qrnn.devices.ibm.backends import Backend
+from qrnn.devices.ibm.budget import Budget
 from qrnn.devices.ibm.circuits import unpack
+from qrnn.devices.ibm.ledger import Ledger
+from qrnn.devices.ibm.remote import Remote
 from qrnn.devices.ibm.translate import NAME, Structure
-from qrnn.devices.ibm.transpiling import Transpiler
+from qrnn.devices.ibm.transpiling import Compiled, Transpiler
 from qrnn.errors import DeviceError
+
+# Packages whose versions are kept with each job.
+CLIENT = ("qiskit", "qiskit-ibm-runtime", "pennylane")
 
 
 @dataclass(frozen=True)
@@ -74,14 +82,28 @@ def split(blocks: Sequence[Block], most: int) -> Iterator[list[tuple[int, Block]
         yield job
 
 
-def make_sampler(mode: Any, options: dict[str, Any]) -> Any:
-    """Return a Sampler; the only place that knows its name and module.
+@dataclass
+class Work:
+    """One job's worth of work.
 
-    qiskit-ibm-runtime 0.50 moves it to `executor_sampler.Sampler`.
+    Attributes:
+        key: its name, the same in every run that does the same.
+        blocks: what it runs, with the index of the block that each is cut from.
+        circuits: their transpiled circuits.
+        bits: the result, once it is there.
+        job: the job that computes it, once submitted.
     """
-    from qiskit_ibm_runtime import SamplerV2
 
-    return SamplerV2(mode=mode, options=options)
+    key: str
+    blocks: list[tuple[int, Block]]
+    circuits: list[Compiled]
+    bits: list[np.ndarray] | None = None
+    job: Any = None
+
+    @property
+    def executions(self) -> int:
+        """Circuits x shots of the job."""
+        return sum(block.executions for _, block in self.blocks)
 
 
 class Runner:
@@ -91,17 +113,40 @@ class Runner:
         backend: where to run.
         transpiler: its transpiler.
         seed: seed of the simulated outcomes, or None.
-        options: what else identifies the work: part of the key of each job.
+        mode: "job", "batch" or "session".
+        sampler_options: further options of the Sampler.
+        identity: what else identifies the work: part of the key of each job.
+        ledger: the run's ledger.
+        budget: the run's budget.
+        remote: IBM's service, or None for a local backend.
     """
 
     def __init__(
-        self, backend: Backend, transpiler: Transpiler, seed: int | None, options: dict[str, Any]
+        self,
+        backend: Backend,
+        transpiler: Transpiler,
+        *,
+        seed: int | None,
+        mode: str,
+        sampler_options: dict[str, Any],
+        identity: dict[str, Any],
+        ledger: Ledger,
+        budget: Budget,
+        remote: Remote | None,
     ):
         self.backend = backend
         self.transpiler = transpiler
-        self.seed = seed
-        self.options = options
+        self.ledger = ledger
+        self.budget = budget
+        self.note: dict[str, Any] = {}
         self.jobs = 0
+        self._seed = seed
+        self._mode = mode
+        self._opened: Any = None
+        self._close: weakref.finalize | None = None
+        self._sampler_options = sampler_options
+        self._identity = identity
+        self._remote = remote
         self._seen: Counter[str] = Counter()
 
     def run(self, blocks: Sequence[Block]) -> list[np.ndarray]:
@@ -115,40 +160,114 @@ class Runner:
             then the mid-circuit bits.
 
         Raises:
-            DeviceError: a block exceeds IBM's limits.
+            DeviceError: a limit or the budget forbids it, or a job did not succeed.
         """
+        works = [self._prepare(job) for job in split(blocks, limits.MAX_EXECUTIONS_PER_JOB)]
         parts: list[list[np.ndarray]] = [[] for _ in blocks]
-        for job in split(blocks, limits.MAX_EXECUTIONS_PER_JOB):
-            for (index, _), bits in zip(job, self._job([b for _, b in job]), strict=True):
+        # The service queues all of a batch's jobs at once; a local simulator takes them in turn.
+        if self._remote is not None:
+            for work in works:
+                self._start(work)
+        for work in works:
+            for (index, _), bits in zip(work.blocks, self._finish(work), strict=True):
                 parts[index].append(bits)
         return [np.concatenate(p) if len(p) > 1 else p[0] for p in parts]
 
-    def _job(self, blocks: Sequence[Block]) -> list[np.ndarray]:
-        key = self._key(blocks)
+    def close(self) -> None:
+        """Close the batch or session, and the ledger."""
+        if self._close is not None:
+            self._close()
+        self._opened = self._close = None
+        self.ledger.close()
+
+    def _prepare(self, blocks: list[tuple[int, Block]]) -> Work:
+        # Transpiled even if the result is known, so that a resumed run chooses the same layouts.
+        circuits = [self.transpiler(block.structure) for _, block in blocks]
+        if not self.backend.local:
+            for circuit in circuits:
+                circuit.check_limits()
+        return Work(self._key([block for _, block in blocks]), blocks, circuits)
+
+    def _start(self, work: Work) -> None:
+        """Find a piece of work's result or job, or submit it."""
+        work.bits = self.ledger.load(work.key)
+        if work.bits is not None:
+            return
+        if self._remote is not None:
+            work.job = self._remote.find(work.key)
+            if work.job is None:
+                self._intend(work)
+                work.job = self._remote.submit(work.key, lambda: self._send(work))
+        else:
+            self._intend(work)
+            work.job = self._send(work)
+        entry = self.ledger.entry(work.key)
+        if entry is None or (entry.state, entry.job_id) != ("submitted", work.job.job_id()):
+            self.ledger.record(work.key, "submitted", job_id=work.job.job_id())
+
+    def _intend(self, work: Work) -> None:
+        estimate = limits.qpu_seconds(work.executions)
+        self.budget.allow(estimate)
+        self.ledger.record(
+            work.key,
+            "intent",
+            backend=self.backend.name,
+            backend_version=str(getattr(self.backend.backend, "backend_version", None)),
+            client={name: importlib.metadata.version(name) for name in CLIENT},
+            circuits=sum(len(block.values) for _, block in work.blocks),
+            executions=work.executions,
+            estimate=estimate,
+            what=self.note,
+        )
+
+    def _send(self, work: Work) -> Any:
         pubs: list[tuple] = []
-        circuits = [self.transpiler(block.structure) for block in blocks]
-        for block, compiled in zip(blocks, circuits, strict=True):
+        for (_, block), compiled in zip(work.blocks, work.circuits, strict=True):
             values = block.values[:, compiled.columns]
             if compiled.columns:
                 pubs.append((compiled.circuit, values, block.shots))
             else:  # a PUB without parameters has one row
                 pubs.extend([(compiled.circuit, None, block.shots)] * len(values))
-        options: dict[str, Any] = {}
-        if self.seed is not None:
-            options["simulator"] = {"seed_simulator": _job_seed(self.seed, key)}
-        results = iter(make_sampler(self.backend.backend, options).run(pubs).result())
+        options = dict(self._sampler_options)
+        if self._seed is not None:
+            options["simulator"] = {"seed_simulator": _job_seed(self._seed, work.key)}
+        if self._remote is not None:
+            options["environment"] = {"job_tags": [self._remote.tag(work.key)]}
+        if self._opened is None:
+            self._opened = runtime.open_mode(self._mode, self.backend.backend)
+            if self._mode != "job":
+                # A session left open is billed until the service closes it.
+                self._close = weakref.finalize(self, self._opened.close)
+        job = runtime.make_sampler(self._opened, options).run(pubs)
         self.jobs += 1
+        return job
+
+    def _finish(self, work: Work) -> list[np.ndarray]:
+        """Return the bits of each part of a piece of work, waiting for them if need be."""
+        if work.bits is None and work.job is None:
+            self._start(work)
+        if work.bits is not None:
+            return work.bits
+        if self._remote is None:
+            result, usage = work.job.result(), 0.0
+        else:
+            result, usage = self._remote.wait(work.key, work.job)
+        pubs = iter(result)
         bits = []
-        for block, compiled in zip(blocks, circuits, strict=True):
+        for (_, block), compiled in zip(work.blocks, work.circuits, strict=True):
             alone = not compiled.columns
-            taken = [next(results) for _ in range(len(block.values) if alone else 1)]
-            unpacked = [unpack(result.data, block.structure) for result in taken]
+            taken = [next(pubs) for _ in range(len(block.values) if alone else 1)]
+            unpacked = [unpack(pub.data, block.structure) for pub in taken]
             bits.append(np.stack(unpacked) if alone else unpacked[0])
+        self.ledger.store(work.key, bits)
+        self.ledger.record(work.key, "done", job_id=work.job.job_id(), usage=usage)
+        work.job = None
         return bits
 
     def _key(self, blocks: Sequence[Block]) -> str:
         """Return the name of a piece of work: the same in every run that does the same."""
-        digest = hashlib.sha256(repr((self.backend.name, sorted(self.options.items()))).encode())
+        identity = (self.backend.name, sorted(self._identity.items()))
+        digest = hashlib.sha256(repr(identity).encode())
         for block in blocks:
             digest.update(repr((block.structure, block.shots, block.values.shape)).encode())
             digest.update(np.ascontiguousarray(block.values, dtype="<f8").tobytes())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from qrnn.devices.ibm import limits
 from qrnn.devices.ibm.circuits import build
 from qrnn.devices.ibm.translate import Structure
 from qrnn.errors import DeviceError
@@ -39,6 +40,31 @@ class Compiled:
     circuit: QuantumCircuit
     columns: tuple[int, ...]
     layout: tuple[int, ...]
+
+    @property
+    def two_qubit_gates(self) -> int:
+        """Number of gates on more than one qubit."""
+        return self.circuit.num_nonlocal_gates()
+
+    def check_limits(self) -> None:
+        """Refuse a circuit that IBM's job validation would refuse.
+
+        Raises:
+            DeviceError: it has too many gates.
+        """
+        counts = self.circuit.count_ops()
+        dynamic = "if_else" in counts
+        most = limits.MAX_TWO_QUBIT_GATES_DYNAMIC if dynamic else limits.MAX_TWO_QUBIT_GATES
+        for what, given, allowed in (
+            ("two-qubit gates", self.two_qubit_gates, most),
+            ("SX gates", counts.get("sx", 0), limits.MAX_SX_GATES),
+            ("RZ gates", counts.get("rz", 0), limits.MAX_RZ_GATES),
+        ):
+            if given > allowed:
+                raise DeviceError(
+                    f"A circuit must have at most {allowed:,} {what} on IBM hardware, but this one "
+                    f"has {given:,}: take fewer time steps or a smaller ansatz"
+                )
 
 
 class Transpiler:

@@ -10,7 +10,7 @@ from qiskit import QuantumCircuit
 from qiskit.transpiler import CouplingMap
 from qiskit_aer import AerSimulator
 
-from qrnn.devices.ibm import IBMDevice, fake_names, jobs, limits, transpiling
+from qrnn.devices.ibm import IBMDevice, fake_names, limits, runtime, transpiling
 from qrnn.devices.ibm.backends import fake_backend
 from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.jobs import Block, split
@@ -47,7 +47,7 @@ def angles(*shape):
 def sent(monkeypatch):
     """The PUBs of every job that is sent, job by job."""
     calls = []
-    make = jobs.make_sampler
+    make = runtime.make_sampler
 
     def spy(mode, options):
         sampler = make(mode, options)
@@ -60,7 +60,7 @@ def sent(monkeypatch):
         sampler.run = record
         return sampler
 
-    monkeypatch.setattr(jobs, "make_sampler", spy)
+    monkeypatch.setattr(runtime, "make_sampler", spy)
     return calls
 
 
@@ -183,7 +183,7 @@ def test_a_fake_backend_keeps_its_own_noise():
     circuit.cx(1, 2)
     circuit.measure([0, 1, 2], [0, 1, 2])
     plain, shared = (
-        jobs.make_sampler(b, {"simulator": {"seed_simulator": 3}}).run([(circuit, None, 2000)])
+        runtime.make_sampler(b, {"simulator": {"seed_simulator": 3}}).run([(circuit, None, 2000)])
         for b in (backend.fake, backend)
     )
     np.testing.assert_array_equal(plain.result()[0].data.c.array, shared.result()[0].data.c.array)

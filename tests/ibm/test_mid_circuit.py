@@ -4,7 +4,7 @@ import numpy as np
 import pennylane as qml
 import pytest
 
-from qrnn.devices.ibm import IBMDevice, jobs
+from qrnn.devices.ibm import IBMDevice, runtime
 from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.circuits import build
 from qrnn.errors import DeviceError
@@ -250,7 +250,7 @@ def test_deferred_measurement_is_there_on_request():
 def test_a_backend_without_an_instruction_is_refused_by_name(
     backend, circuit, instruction, monkeypatch
 ):
-    monkeypatch.setattr(jobs, "make_sampler", lambda *_: pytest.fail("a job was submitted"))
+    monkeypatch.setattr(runtime, "make_sampler", lambda *_: pytest.fail("a job was submitted"))
     function = node(IBMDevice(wires=3, backend=backend), circuit, lambda a, b: qml.expval(a))
     with pytest.raises(DeviceError, match=f"{backend} lacks the instruction '{instruction}'"):
         qml.set_shots(function, shots=10)(0.3)

@@ -1,0 +1,75 @@
+"""QPU seconds: what a run may use, has used, and was estimated to use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qrnn.devices.ibm.ledger import Ledger
+from qrnn.errors import DeviceError
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a run has used so far.
+
+    Attributes:
+        jobs: jobs submitted.
+        executions: circuits x shots.
+        estimated_seconds: QPU seconds by IBM's formula.
+        metered_seconds: QPU seconds that the service reported; 0 on local backends.
+    """
+
+    jobs: int
+    executions: int
+    estimated_seconds: float
+    metered_seconds: float
+
+
+class Budget:
+    """The QPU seconds that a run may use, over all its attempts.
+
+    A finished job counts with its metered use, and with its estimate if the service reports none;
+    a job that is still under way counts with its estimate. On a local backend, which meters
+    nothing, every job counts with its estimate: a rehearsal stops where the real run would.
+
+    Args:
+        ledger: the run's ledger.
+        most: QPU seconds, or None for no limit.
+    """
+
+    def __init__(self, ledger: Ledger, most: float | None):
+        self.ledger = ledger
+        self.most = most
+
+    @property
+    def used(self) -> float:
+        """QPU seconds that count against the budget."""
+        return sum(
+            entry.usage or (0.0 if entry.state in ("intent", "failed") else entry.estimate)
+            for entry in self.ledger.entries()
+        )
+
+    def allow(self, seconds: float) -> None:
+        """Let something that is estimated at some QPU seconds go ahead.
+
+        Raises:
+            DeviceError: it would exceed the budget.
+        """
+        used = self.used
+        if self.most is not None and used + seconds > self.most:
+            raise DeviceError(
+                f"The budget max_qpu_seconds={self.most:g} must not be exceeded, but {used:.1f} s "
+                f"are used and the next step is estimated at {seconds:.1f} s: raise it and run the "
+                "same command again to go on, or use fewer shots or sequences"
+            )
+
+    @property
+    def usage(self) -> Usage:
+        """What the run has used so far."""
+        entries = [e for e in self.ledger.entries() if e.state != "intent"]
+        return Usage(
+            len(entries),
+            sum(e.executions for e in entries),
+            sum(e.estimate for e in entries),
+            sum(e.usage for e in entries),
+        )

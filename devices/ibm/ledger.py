@@ -1,0 +1,200 @@
+"""The ledger: what was submitted, on disk before its result is awaited.
+
+One folder for each run:
+
+    ledger.jsonl      one line for each event, appended and synced; never rewritten
+    results/KEY.npz   the bits of a finished job, written aside and renamed
+
+A line that is cut short or damaged is left out on reading; what it said is asked of the service,
+where every job carries the run's tag.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+import weakref
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qrnn.errors import DeviceError
+
+
+@dataclass
+class Entry:
+    """What the ledger knows of one piece of work.
+
+    Attributes:
+        state: "intent" (about to be submitted), "submitted", "done" or "failed".
+        job_id: id of the last job submitted for it.
+        failed: ids of jobs that failed or were cancelled.
+        estimate: QPU seconds of a job by IBM's formula.
+        executions: circuits x shots.
+        metered: QPU seconds that the service reported for each of its jobs, by id.
+    """
+
+    state: str
+    job_id: str | None = None
+    failed: set[str] = field(default_factory=set)
+    estimate: float = 0.0
+    executions: int = 0
+    metered: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def usage(self) -> float:
+        """QPU seconds metered, over all its jobs."""
+        return sum(self.metered.values())
+
+
+class Ledger:
+    """Record of a run's jobs, in a folder or, without one, in memory.
+
+    Args:
+        folder: the run's folder, made if it is not there; None keeps nothing on disk.
+
+    Attributes:
+        run: id of the run, the same whenever the folder is opened again.
+        damaged: number of lines that could not be read.
+
+    Raises:
+        DeviceError: another process is using the folder.
+    """
+
+    def __init__(self, folder: Path | str | None):
+        self.run = uuid.uuid4().hex[:12]
+        self.damaged = 0
+        self._entries: dict[str, Entry] = {}
+        self._folder = None if folder is None else Path(folder)
+        if self._folder is None:
+            return
+        (self._folder / "results").mkdir(parents=True, exist_ok=True)
+        self._path = self._folder / "ledger.jsonl"
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._close = weakref.finalize(self, os.close, self._file)
+        self._lock()
+        self._read()
+
+    def close(self) -> None:
+        """Let other processes have the folder."""
+        if self._folder is not None:
+            self._close()
+
+    def _lock(self) -> None:
+        import fcntl
+
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._close()
+            raise DeviceError(
+                f"Ledger {self._folder} must be used by one device at a time, but another one has "
+                "it open: wait for it, close it with device.close(), or take another folder"
+            ) from None
+
+    def _read(self) -> None:
+        text = self._path.read_bytes()
+        for line in text.splitlines():
+            event = _parse(line)
+            if event is None:
+                self.damaged += 1
+            else:
+                self.run = event["run"]
+                self._apply(event)
+        if text and not text.endswith(b"\n"):  # keep the next line apart from a half one
+            os.write(self._file, b"\n")
+
+    def _apply(self, event: dict[str, Any]) -> None:
+        entry = self._entries.setdefault(event["key"], Entry("intent"))
+        entry.state = event["state"]
+        entry.job_id = event.get("job_id", entry.job_id)
+        entry.estimate = event.get("estimate", entry.estimate)
+        entry.executions = event.get("executions", entry.executions)
+        if entry.job_id is not None and "usage" in event:
+            entry.metered[entry.job_id] = event["usage"]
+        if entry.job_id is not None and entry.state == "failed":
+            entry.failed.add(entry.job_id)
+
+    def record(self, key: str, state: str, **what: Any) -> None:
+        """Write one event, and return when it is on disk.
+
+        Args:
+            key: the piece of work.
+            state: "intent", "submitted", "done" or "failed".
+            **what: job_id, executions, estimate and usage in QPU seconds, and anything that JSON
+                can hold.
+        """
+        event = {"run": self.run, "key": key, "state": state, **what}
+        if self._folder is not None:
+            event["time"] = datetime.now(UTC).isoformat(timespec="seconds")
+            body = json.dumps(event, sort_keys=True)
+            os.write(self._file, f'{{"sum": "{_checksum(body)}", "event": {body}}}\n'.encode())
+            os.fsync(self._file)
+        self._apply(event)
+
+    def entry(self, key: str) -> Entry | None:
+        """Return what is known of a piece of work."""
+        return self._entries.get(key)
+
+    def entries(self) -> list[Entry]:
+        """Return every piece of work."""
+        return list(self._entries.values())
+
+    def store(self, key: str, arrays: Sequence[np.ndarray]) -> None:
+        """Keep the bits of a finished job; complete or not there at all, even if killed here."""
+        if self._folder is None:
+            return
+        packed: dict[str, Any] = {f"a{i}": np.packbits(a, axis=-1) for i, a in enumerate(arrays)}
+        packed["widths"] = np.array([a.shape[-1] for a in arrays])
+        path = self._result(key)
+        aside = path.with_suffix(".tmp")
+        with open(aside, "wb") as file:
+            np.savez(file, **packed)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+    def load(self, key: str) -> list[np.ndarray] | None:
+        """Return the bits of a finished job, or None if they are not there or not readable."""
+        entry = self.entry(key)
+        if self._folder is None or entry is None or entry.state != "done":
+            return None
+        try:
+            with np.load(self._result(key)) as file:
+                return [
+                    np.unpackbits(file[f"a{i}"], axis=-1, count=int(width))
+                    for i, width in enumerate(file["widths"])
+                ]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def _result(self, key: str) -> Path:
+        if self._folder is None:
+            raise RuntimeError("a ledger without a folder keeps no results")
+        return self._folder / "results" / f"{key}.npz"
+
+
+def _checksum(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:8]
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Return the event of a line, or None if the line is not whole."""
+    try:
+        outer = json.loads(line)
+        event = outer["event"]
+        if _checksum(json.dumps(event, sort_keys=True)) != outer["sum"]:
+            return None
+        return event if {"run", "key", "state"} <= event.keys() else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,141 @@
+"""The one door to qiskit-ibm-runtime: services, execution modes, Samplers, and their errors.
+
+qiskit-ibm-runtime 0.50 moves the Sampler to `executor_sampler.Sampler`; only this file changes
+then. Tests put a double of the service behind these functions.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from qrnn.errors import DeviceError, require_extra
+
+MODES = ("job", "batch", "session")
+
+
+def open_service(instance: str | None) -> Any:
+    """Return the IBM service of the saved account or of the QISKIT_IBM_* variables.
+
+    Args:
+        instance: CRN of the instance to use, or None for the account's own.
+
+    Raises:
+        DeviceError: there is no usable account, or it has a paid plan and no instance is named.
+        MissingExtraError: qiskit-ibm-runtime is not installed.
+    """
+    try:
+        from qiskit_ibm_runtime import QiskitRuntimeService
+    except ImportError as error:
+        raise require_extra("qiskit-ibm-runtime", "ibm", "device qrnn.ibm") from error
+    try:
+        return QiskitRuntimeService(instance=instance)
+    except Exception as error:
+        # The original text may quote the token, so neither it nor its chain is shown.
+        raise DeviceError(
+            f"IBM Quantum must be reachable with a saved account, but opening it failed with "
+            f"{type(error).__name__}: run QiskitRuntimeService.save_account(...) once, or set "
+            "QISKIT_IBM_TOKEN and QISKIT_IBM_INSTANCE"
+        ) from None
+
+
+def require_instance(service: Any, instance: str | None) -> None:
+    """Refuse to guess which plan pays.
+
+    Raises:
+        DeviceError: the account can bill a paid plan, and no instance is chosen.
+    """
+    if instance or (service.active_account() or {}).get("instance"):
+        return
+    plans = sorted({str(found.get("plan")) for found in service.instances()} - {"open"})
+    if plans:
+        raise DeviceError(
+            f"Argument `instance` must be the CRN of the instance to use, because this account "
+            f"has paid plans ({', '.join(plans)}), but got none: give instance=... or set "
+            "QISKIT_IBM_INSTANCE"
+        )
+
+
+def open_mode(mode: str, backend: Any) -> Any:
+    """Return what a Sampler takes as its `mode`: the backend itself, a batch or a session.
+
+    Args:
+        mode: "job", "batch" or "session".
+        backend: a Qiskit backend.
+
+    Raises:
+        DeviceError: the plan allows no session.
+    """
+    if mode == "job":
+        return backend
+    from qiskit_ibm_runtime import Batch, Session
+
+    try:
+        return (Batch if mode == "batch" else Session)(backend=backend)
+    except Exception as error:
+        text = scrub(str(error))
+        if mode == "session" and "open plan" in text.lower():
+            raise DeviceError(
+                "Argument `mode` must be 'batch' or 'job' with an Open Plan account, which cannot "
+                "open sessions, but got 'session': use mode='batch'"
+            ) from None
+        raise DeviceError(f"A {mode} must be opened on {backend.name}, but got: {text}") from None
+
+
+def make_sampler(mode: Any, options: dict[str, Any]) -> Any:
+    """Return a Sampler.
+
+    Args:
+        mode: what `open_mode` returned. Passed as an argument, since fakes ignore `with Batch()`.
+        options: Sampler options.
+    """
+    from qiskit_ibm_runtime import SamplerV2
+
+    return SamplerV2(mode=mode, options=options)
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether an error may go away by itself: a lost connection or an overloaded server."""
+    from qiskit_ibm_runtime.api.exceptions import RequestsApiError
+    from qiskit_ibm_runtime.exceptions import IBMApiError, IBMRuntimeError
+    from requests.exceptions import RequestException
+
+    if isinstance(error, RequestsApiError):
+        return error.status_code in (-1, 429) or error.status_code >= 500
+    if isinstance(error, (RequestException, ConnectionError, TimeoutError)):
+        return True
+    # The client wraps what the server said in these two, and in them alone.
+    return type(error) in (IBMRuntimeError, IBMApiError)
+
+
+def is_foreign(error: Exception) -> bool:
+    """Whether an error comes from the service or its client, rather than from a fault here."""
+    from qiskit.exceptions import QiskitError
+    from requests.exceptions import RequestException
+
+    return isinstance(error, (QiskitError, RequestException, OSError))
+
+
+def scrub(text: str) -> str:
+    """Return a text on one line without the account's secrets."""
+    for name in ("QISKIT_IBM_TOKEN", "QISKIT_IBM_INSTANCE"):
+        if secret := os.environ.get(name):
+            text = text.replace(secret, "***")
+    for secret in _saved_secrets():
+        text = text.replace(secret, "***")
+    # Whatever else looks like a credential: bearer headers, key=value pairs.
+    text = re.sub(
+        r"(?i)\b(bearer|apikey|token)([\"']?\s*[:= ]\s*[\"']?)[\w.\-]{12,}", r"\1\2***", text
+    )
+    return " ".join(text.split())
+
+
+def _saved_secrets() -> list[str]:
+    from qiskit_ibm_runtime import QiskitRuntimeService
+
+    try:
+        accounts = QiskitRuntimeService.saved_accounts().values()
+    except Exception:  # an unreadable account file holds nothing that could have been sent
+        return []
+    return [str(account["token"]) for account in accounts if account.get("token")]

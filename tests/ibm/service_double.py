@@ -1,0 +1,229 @@
+"""A double of QiskitRuntimeService: jobs in files, run on a local fake backend, with faults.
+
+Its jobs outlive the process, as IBM's do, so a run can be killed and started again. Outcomes
+depend on the job's key alone, so a disturbed run can be compared with an undisturbed one.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+import uuid
+from pathlib import Path
+
+import requests
+from qiskit.providers import BackendV2
+from qiskit_ibm_runtime import SamplerV2
+from qiskit_ibm_runtime.exceptions import RuntimeJobNotFound
+
+from qrnn.devices.ibm import remote, runtime
+from qrnn.devices.ibm.backends import fake_backend
+
+NAME = "ibm_double"
+# What status() answers, call after call.
+COURSE = ("QUEUED", "RUNNING", "DONE")
+
+
+class Killed(BaseException):
+    """Stands for the death of the process where a real one would be too slow."""
+
+
+class Service:
+    """The service.
+
+    Args:
+        store: folder of its jobs.
+        faults: name of a fault -> number of the submission (1, 2, ...) that it strikes, or a list
+            of [number, times or text].
+        die: what ends the process.
+    """
+
+    def __init__(self, store, faults=None, die=None):
+        self.store = Path(store)
+        self.store.mkdir(parents=True, exist_ok=True)
+        self.faults = dict(faults or {})
+        self.die = die or (lambda: os._exit(9))
+        self.plans = [{"crn": "crn:open", "plan": "open", "name": "mine"}]
+        self.modes = []
+
+    def active_account(self):
+        return {"channel": "ibm_quantum_platform", "token": "planted-token-0123456789"}
+
+    def instances(self):
+        return self.plans
+
+    def backend(self, name):
+        if name != NAME:
+            raise ValueError(f"no {name}")
+        return Backend(self)
+
+    least_busy = None
+
+    def job(self, job_id):
+        if not (self.store / f"{job_id}.json").exists():
+            raise RuntimeJobNotFound(f"Job not found: {job_id}")
+        return Job(self, job_id)
+
+    def jobs(self, job_tags, limit=10, instance=None):
+        self.strike("lose_search", self.submissions)
+        found = [self.job(path.stem) for path in sorted(self.store.glob("*.json"))]
+        return [job for job in found if set(job_tags) <= set(job.read()["tags"])]
+
+    @property
+    def submissions(self):
+        return len(list(self.store.glob("*.json")))
+
+    def strikes(self, fault, number):
+        """Whether a fault strikes now; each strikes once, or as often as it says, per process."""
+        planned = self.faults.get(fault)
+        if planned is None:
+            return False
+        at, times = planned if isinstance(planned, list) else (planned, 1)
+        if at != number or times == 0:
+            return False
+        self.faults[fault] = [at, times - 1 if isinstance(times, int) else times]
+        return True
+
+    def strike(self, fault, number):
+        if self.strikes(fault, number):
+            if fault.startswith("die"):
+                self.die()
+            raise requests.exceptions.ConnectionError("the wire was cut, token planted-token")
+
+    def run(self, pubs, options):
+        number = self.submissions + 1
+        self.strike("die_before_submit", number)
+        self.strike("lose_request", number)
+        (tag,) = options["environment"]["job_tags"]
+        key = tag.split("-", 2)[2]
+        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") >> 1
+        sampler = SamplerV2(
+            mode=fake_backend("fake_manila"), options={"simulator": {"seed_simulator": seed}}
+        )
+        result = sampler.run(pubs).result()
+        job_id = f"{number:03d}-{uuid.uuid4().hex[:8]}"
+        (self.store / f"{job_id}.pkl").write_bytes(pickle.dumps(result))
+        shots = sum(
+            pub.metadata["shots"] * max(1, pub.data.shape[0] if pub.data.shape else 1)
+            for pub in result
+        )
+        Job(self, job_id).write(
+            {"tags": [tag], "looks": 0, "usage": 2 + 0.00035 * shots, "number": number}
+        )
+        self.strike("die_after_submit", number)
+        self.strike("lose_answer", number)
+        return self.job(job_id)
+
+
+class Backend(BackendV2):
+    """IBM's backend: a fake's target, and no way to run but through the service."""
+
+    def __init__(self, service):
+        super().__init__(name=NAME, backend_version="7.1")
+        self.service = service
+
+    @property
+    def target(self):
+        return fake_backend("fake_manila").target
+
+    @property
+    def max_circuits(self):
+        return None
+
+    @classmethod
+    def _default_options(cls):
+        return fake_backend("fake_manila")._default_options()
+
+    def run(self, *_, **__):
+        raise AssertionError("only a Sampler runs on IBM's backends")
+
+
+class Job:
+    """A job that is a file."""
+
+    def __init__(self, service, job_id):
+        self.service, self.id = service, job_id
+
+    def read(self):
+        return json.loads((self.service.store / f"{self.id}.json").read_text())
+
+    def write(self, record):
+        (self.service.store / f"{self.id}.json").write_text(json.dumps(record))
+
+    def job_id(self):
+        return self.id
+
+    def status(self):
+        record = self.read()
+        number = record["number"]
+        self.service.strike("die_waiting", number)
+        self.service.strike("lose_status", number)
+        if self.service.strikes("stuck", number):
+            return "QUEUED"
+        for fault, state in (("fail", "ERROR"), ("cancel", "CANCELLED")):
+            if self.service.strikes(fault, number):
+                record["state"], record["reason"] = state, self.service.faults[fault][1]
+                self.write(record)
+        if "state" in record:
+            return record["state"]
+        look = record["looks"]
+        record["looks"] = look + 1
+        self.write(record)
+        return COURSE[min(look, len(COURSE) - 1)]
+
+    def result(self):
+        self.service.strike("die_fetching", self.read()["number"])
+        self.service.strike("lose_result", self.read()["number"])
+        return pickle.loads((self.service.store / f"{self.id}.pkl").read_bytes())
+
+    def error_message(self):
+        return self.read()["reason"]
+
+    def usage(self):
+        return self.read()["usage"]
+
+
+class Sampler:
+    def __init__(self, mode, options):
+        self.service, self.options = mode.service, options
+
+    def run(self, pubs):
+        return self.service.run(list(pubs), self.options)
+
+
+class Mode:
+    """A batch or session of the double."""
+
+    def __init__(self, kind, backend):
+        self.kind, self.service, self.closed = kind, backend.service, False
+        self.service.modes.append(self)
+
+    def close(self):
+        self.closed = True
+
+
+class Clock:
+    """Stands for the module `time`: waits take no time, and are written down."""
+
+    def __init__(self):
+        self.waits = []
+
+    def sleep(self, seconds):
+        self.waits.append(seconds)
+
+    def monotonic(self):
+        return sum(self.waits)
+
+
+def install(service, replace=setattr):
+    """Put the double in the place of IBM's service; return the clock."""
+    clock = Clock()
+    replace(runtime, "open_service", lambda instance: service)
+    replace(runtime, "make_sampler", Sampler)
+    replace(
+        runtime,
+        "open_mode",
+        lambda mode, backend: backend if mode == "job" else Mode(mode, backend),
+    )
+    replace(remote, "time", clock)
+    return clock
