@@ -1,0 +1,1 @@
+"""The configuration files, shipped with the package and found by Hydra as pkg://qrnn.configs."""

@@ -6,7 +6,8 @@ kernels' gate program all start from the tape that is traced here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pennylane as qml
@@ -27,6 +28,21 @@ NOT_GATES = (
     qml.operation.StatePrepBase,
     qml.operation.Channel,
 )
+
+
+@contextmanager
+def precision_of(values: torch.Tensor) -> Iterator[None]:
+    """Let PennyLane make new tensors in the precision of `values`.
+
+    It turns Python floats (lightning's results, the eigenvalues of RZ) into torch's default dtype,
+    so that float64 circuits would lose eight digits.
+    """
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(values.dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 class StepCircuit:
@@ -68,10 +84,10 @@ class StepCircuit:
 
     def _trace(self, angles: torch.Tensor) -> list[Operator]:
         """Return U's gates at these angles (P,), decomposed into the gate set."""
-        with qml.queuing.AnnotatedQueue() as queue:
+        with qml.queuing.AnnotatedQueue() as queue, precision_of(angles):
             try:
                 self.ansatz.apply(angles, self.wires)
-            except (IndexError, ValueError, RuntimeError) as error:
+            except (IndexError, TypeError, ValueError, RuntimeError) as error:
                 raise ConfigError(
                     f"the ansatz must accept {self.n_angles} angles on {self.n_wires} wires, "
                     f"but failed with: {error}"
@@ -87,15 +103,18 @@ class StepCircuit:
             raise ConfigError(
                 f"the ansatz must use wires 0..{self.n_wires - 1}, got {sorted(foreign, key=str)}"
             )
+        outside = sorted({op.name for op in tape.operations if op.name not in GATES})
         try:
-            (tape,), _ = decompose(
-                tape, stopping_condition=lambda op: op.name in GATES, name="qrnn", error=ConfigError
-            )
-        except ConfigError as error:
+            with precision_of(angles):
+                (tape,), _ = decompose(
+                    tape, stopping_condition=lambda op: op.name in GATES, name="qrnn"
+                )
+        except Exception as error:  # PennyLane's rules raise errors of any type
             raise ConfigError(
-                f"the ansatz has a gate outside the gate set that PennyLane cannot decompose: "
-                f"{error}. Use gates of {', '.join(GATES)}"
-            ) from None
+                f"the ansatz must be made of gates that PennyLane can decompose into "
+                f"{', '.join(GATES)}, but it could not do so for {', '.join(outside)} ({error}): "
+                f"write those with other gates"
+            ) from error
         return tape.operations
 
     def _fit_parameters(self, points: list[torch.Tensor]) -> None:
@@ -103,7 +122,9 @@ class StepCircuit:
         self.n_parameters = sum(len(gate.data) for gate in self.gates)
         if self.n_parameters == 0:
             raise ConfigError("the ansatz must use its angles, got no gate with a parameter")
-        jacobians = [torch.func.jacrev(self._trace_parameters)(point) for point in points]
+        # Not torch.func.jacrev: some of PennyLane's decompositions look at values.
+        jacobians = [torch.autograd.functional.jacobian(self._trace_parameters, point)
+                     for point in points]  # fmt: skip
         values = [self._trace_parameters(point) for point in points]
         if unused := (torch.stack(jacobians).abs().amax((0, 1)) == 0).nonzero().flatten().tolist():
             raise ConfigError(
@@ -120,6 +141,12 @@ class StepCircuit:
                 self._select = matrix.argmax(1)
             else:
                 self._matrix, self._offset = matrix, offset
+            return
+        try:
+            at_once = torch.vmap(self._trace_parameters)(torch.stack(points))
+            self._vmap = torch.allclose(at_once, torch.stack(values))
+        except RuntimeError:
+            self._vmap = False
 
     def _trace_parameters(self, angles: torch.Tensor) -> torch.Tensor:
         """Return all gate parameters, in tape order, for angles (P,)."""
@@ -144,7 +171,11 @@ class StepCircuit:
         if self._matrix is not None:
             return theta @ self._matrix.T.to(theta) + self._offset.to(theta)
         flat = theta.reshape(-1, self.n_angles)
-        return torch.vmap(self._trace_parameters)(flat).reshape(*theta.shape[:-1], -1)
+        if self._vmap:
+            rows = torch.vmap(self._trace_parameters)(flat)
+        else:
+            rows = torch.stack([self._trace_parameters(row) for row in flat])
+        return rows.reshape(*theta.shape[:-1], -1)
 
     def operations(self, theta: Any) -> list[Operator]:
         """Return U's gates at theta: (P,), or (B, P) for gates that PennyLane broadcasts over B."""

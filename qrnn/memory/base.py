@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,21 +12,6 @@ from qrnn.circuit import StepCircuit
 
 State = Any
 """What a strategy carries: opaque to the cell, made by `start` and `step` alone."""
-
-
-@contextmanager
-def precision_of(values: torch.Tensor) -> Iterator[None]:
-    """Let PennyLane make new tensors in the precision of `values`.
-
-    It turns Python floats (lightning's results, the eigenvalues of RZ) into torch's default dtype,
-    so that float64 circuits would lose eight digits.
-    """
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(values.dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(default)
 
 
 class Memory(ABC):

@@ -12,8 +12,8 @@ import pennylane as qml
 import torch
 from pennylane.qnn import TorchLayer
 
-from qrnn.circuit import StepCircuit
-from qrnn.memory.base import Memory, precision_of
+from qrnn.circuit import StepCircuit, precision_of
+from qrnn.memory.base import Memory
 
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import torch
 
+from qrnn.circuit import precision_of
 from qrnn.errors import DeviceError
-from qrnn.memory.base import Memory, precision_of
+from qrnn.memory.base import Memory
 
 
 class ReplayedState(NamedTuple):

@@ -1,0 +1,63 @@
+"""Train a QRNN on the handwritten digits, then evaluate the checkpoint on four devices.
+
+    make demo        (or: python examples/demo.py)
+
+Everything that it writes is in runs/demo.
+"""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from qrnn import plots
+from qrnn.checkpoint import load_model
+from qrnn.config import TrainConfig
+from qrnn.data import DigitsConfig, digits
+from qrnn.devices import DeviceOptions
+from qrnn.evaluation import evaluate, save, table
+from qrnn.training import train
+
+RUN = Path("runs/demo")
+# Devices that run one sequence at a time, or sample, get a part of the test set.
+DEVICES = [
+    (DeviceOptions("fused"), None),
+    (DeviceOptions("default.qubit"), None),
+    (DeviceOptions("default.mixed", noise="depolarizing", strength=0.01), 64),
+    (DeviceOptions("fake_torino", shots=1024, seed=7), 64),
+]
+
+
+def main() -> None:
+    console = Console()
+    data = digits(DigitsConfig())
+    console.print(
+        f"Training on {len(data.train)} digits: 6 qubits, one image row a step, device fused"
+    )
+    result = train(TrainConfig(task=DigitsConfig()), RUN, data=data)
+    model, _ = load_model(result.best)
+
+    evaluations = []
+    for options, limit in DEVICES:
+        evaluations.append(evaluate(model, data.test.head(limit), options))
+        save(evaluations[-1], RUN / f"evaluation-{options.name}.json")
+    console.print(table(evaluations))
+    console.print(
+        "[dim]agree: same class as on the training device. RMS z: error of the readouts.\n"
+        f"The last two run the first {DEVICES[-1][1]} of {len(data.test)} test images.[/dim]"
+    )
+
+    exact = evaluations[0]
+    pictures = [
+        plots.training_curves(RUN, RUN / "training.png"),
+        plots.circuit(model.rnn.cell.circuit, RUN / "circuit.png"),
+        plots.confusion_matrix(
+            exact.labels, exact.predictions, data.classes, RUN / "confusion.png",
+            title=f"digits, {exact.device}: {100 * exact.accuracy:.1f}%",
+        ),
+    ]  # fmt: skip
+    console.print("Pictures: " + ", ".join(str(path) for path in pictures))
+    console.print(f"Next: qrnn evaluate checkpoint={result.best} device=lightning.qubit")
+
+
+if __name__ == "__main__":
+    main()

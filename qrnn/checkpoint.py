@@ -1,0 +1,67 @@
+"""Checkpoints: weights and the whole configuration, as plain data in one file."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins import TorchCheckpointIO
+
+from qrnn.config import TrainConfig, from_plain
+from qrnn.errors import DataError
+from qrnn.files import replacing
+from qrnn.models import SequenceClassifier, build_model
+
+PREFIX = "model."
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoint writer, but the old file stays until the new one is whole."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint; see Lightning's `CheckpointIO`."""
+        with replacing(path) as temporary:
+            super().save_checkpoint(checkpoint, temporary, storage_options)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Return a checkpoint's content, loaded without running any code of the file.
+
+    Raises:
+        DataError: no such file, or not one that `qrnn train` wrote.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"checkpoint must be a file that `qrnn train` wrote, but {path} is not one")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = str(error).split("\n")[0][:100]
+        raise DataError(f"checkpoint {path} is damaged or not a checkpoint: {reason}") from error
+    if not isinstance(content, dict) or "qrnn" not in content:
+        raise DataError(f"checkpoint {path} must come from `qrnn train`: it holds no configuration")
+    return content
+
+
+def load_model(path: str | Path) -> tuple[SequenceClassifier, TrainConfig]:
+    """Return the trained model, on the device that trained it, and its configuration.
+
+    Raises:
+        DataError: not a checkpoint.
+        ConfigError: its configuration is not one of this version.
+        DeviceError: the device that trained it is not installed.
+    """
+    content = read_checkpoint(path)
+    config = from_plain(content["qrnn"]["config"])
+    model = build_model(config, content["qrnn"]["input_size"], content["qrnn"]["n_classes"])
+    weights = {
+        name.removeprefix(PREFIX): value
+        for name, value in content["state_dict"].items()
+        if name.startswith(PREFIX)
+    }
+    model.load_state_dict(weights)
+    return model.eval(), config

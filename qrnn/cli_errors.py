@@ -1,0 +1,34 @@
+"""Hydra's and OmegaConf's errors as one line: the key, what was given, what is allowed."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from qrnn.errors import QRNNError
+from qrnn.registry import unknown_name
+
+
+def one_line(error: Exception) -> str:
+    """Return the message for an error that the user can mend."""
+    if isinstance(error, QRNNError):
+        return " ".join(str(error).split())
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        options = [o for o in error.options or [] if not o.endswith("_schema")]
+        return str(unknown_name(group, name, options))
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OmegaConfBaseException):
+        cause = cause.__cause__
+    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)):
+        owner = cause.object_type
+        allowed = [f.name for f in fields(owner)] if is_dataclass(owner) else []
+        return str(unknown_name("key", cause.full_key, allowed))
+    if isinstance(cause, OmegaConfBaseException):
+        reason = (cause.msg or str(cause)).split("\n")[0]
+        return f"{cause.full_key}: {reason}" if cause.full_key else reason
+    if isinstance(error, OverrideParseException):
+        return f"{' '.join(str(error).split())[:160]}: write key=value"
+    return " ".join(str(error).split())

@@ -1,0 +1,170 @@
+"""The schemas of the configuration: groups `task`, `model`, `device` and `trainer`.
+
+Hydra checks every key and type against these dataclasses; ranges are checked where the values are
+used. A checkpoint holds the resolved configuration as a plain dict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from qrnn.data import TASKS, TaskConfig
+from qrnn.devices import DeviceOptions, device_names
+from qrnn.errors import ConfigError
+
+
+@dataclass
+class ModelConfig:
+    """The cell and its controller; None leaves an ansatz's own default.
+
+    Attributes:
+        n_qubits: number of qubits n.
+        ansatz: a registered ansatz.
+        layers: how often its block is repeated.
+        rotations: rotations of a block, in order; ansatz `rotations` only.
+        entangler: two-qubit gate of a block; ansatz `rotations` only.
+        topology: `line`, `ring`, `all` or a list of pairs; ansatz `rotations` only.
+        readout: letters out of XYZ on every qubit, `ZZ`, or a list of Pauli words.
+        controller: `linear`, `relu`, `gelu` or `glu`.
+        width: units of a hidden layer of the controller.
+        depth: number of its hidden layers.
+        dropout: probability, behind each hidden layer.
+    """
+
+    n_qubits: int = 6
+    ansatz: str = "rotations"
+    layers: int = 2
+    rotations: list[str] | None = None
+    entangler: str | None = None
+    topology: Any = None
+    readout: Any = "XYZ"
+    controller: str = "gelu"
+    width: int = 64
+    depth: int = 1
+    dropout: float = 0.0
+
+    def cell_options(self) -> dict[str, Any]:
+        """Return the keyword arguments of `QRNNCell`, without the input size."""
+        options = {k: v for k, v in vars(self).items() if v is not None}
+        for name in ("topology", "readout", "rotations"):
+            if OmegaConf.is_config(options.get(name)):
+                options[name] = OmegaConf.to_container(options[name])
+        return options
+
+
+@dataclass
+class TrainerConfig:
+    """How it is learned.
+
+    Attributes:
+        epochs: passes over the training data.
+        batch_size: sequences in a batch B.
+        lr: peak learning rate of AdamW.
+        weight_decay: of AdamW.
+        schedule: `onecycle` (warm-up, then cosine to zero over all epochs) or `constant`.
+        clip: largest norm of the gradient.
+        patience: epochs without a better validation loss before stopping; None: never.
+        seed: of initialisation, order of the data and dropout.
+        progress: whether to show a progress bar.
+    """
+
+    epochs: int = 60
+    batch_size: int = 32
+    lr: float = 2e-2
+    weight_decay: float = 1e-2
+    schedule: str = "onecycle"
+    clip: float = 1.0
+    patience: int | None = None
+    seed: int = 0
+    progress: bool = True
+
+
+@dataclass
+class TrainConfig:
+    """`qrnn train`.
+
+    Attributes:
+        task: what is learned.
+        model: the cell.
+        device: where the circuits run.
+        trainer: how it is learned.
+        resume: checkpoint to go on from; the configuration is then the checkpoint's.
+    """
+
+    task: TaskConfig = MISSING
+    model: ModelConfig = field(default_factory=ModelConfig)
+    device: DeviceOptions = field(default_factory=DeviceOptions)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    resume: str | None = None
+
+
+@dataclass
+class EvaluateConfig:
+    """`qrnn evaluate`.
+
+    Attributes:
+        checkpoint: a file that `qrnn train` wrote.
+        device: where to evaluate.
+        split: `test`, `val` or `train`.
+        limit: number of sequences, the first ones; None: all.
+        batch_size: sequences that run at once; None: all.
+        data_dir: where the data lies now, if not where the training found it.
+    """
+
+    checkpoint: str = MISSING
+    device: DeviceOptions = field(default_factory=DeviceOptions)
+    split: str = "test"
+    limit: int | None = None
+    batch_size: int | None = None
+    data_dir: str | None = None
+
+
+@dataclass
+class DrawConfig:
+    """`qrnn draw`.
+
+    Attributes:
+        model: the cell.
+        device: where its circuits would run.
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    device: DeviceOptions = field(default_factory=DeviceOptions)
+
+
+def register_schemas() -> None:
+    """Enter the schemas, and every device by its name, into Hydra's config store."""
+    store = ConfigStore.instance()
+    store.store("train_schema", TrainConfig)
+    store.store("evaluate_schema", EvaluateConfig)
+    store.store("draw_schema", DrawConfig)
+    for name in TASKS:
+        store.store(f"{name}_schema", TASKS[name].schema, group="task")
+    for name in device_names():
+        store.store(name, DeviceOptions(name=name), group="device")
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """Return a configuration as plain dicts, lists and numbers."""
+    return OmegaConf.to_container(  # type: ignore[return-value]
+        OmegaConf.structured(config) if not OmegaConf.is_config(config) else config, resolve=True
+    )
+
+
+def from_plain(plain: dict[str, Any]) -> TrainConfig:
+    """Return the typed configuration of a checkpoint.
+
+    Raises:
+        ConfigError: the dict does not fit the schemas.
+    """
+    task = TASKS[plain.get("task", {}).get("name")]
+    schema = OmegaConf.structured(TrainConfig(task=task.schema()))
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(schema, plain))  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"the configuration does not fit this version: {error}") from error

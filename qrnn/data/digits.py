@@ -1,0 +1,51 @@
+"""scikit-learn's handwritten digits: 1,797 real 8x8 images that need no download.
+
+Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI (test part).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from qrnn.data.base import Split, TaskConfig, TaskData, task
+
+
+@dataclass
+class DigitsConfig(TaskConfig):
+    """scikit-learn's 8x8 digits, one row a step.
+
+    Attributes:
+        name: `digits`.
+        seed: of the split into train, validation and test.
+    """
+
+    name: str = "digits"
+    seed: int = 0
+
+
+@task(DigitsConfig)
+def digits(config: DigitsConfig) -> TaskData:
+    """Return the images as 8 steps of one row (8 grey values in [0, 1]) each.
+
+    1,257 train, 180 validation and 360 test images, stratified, drawn by `config.seed`.
+    """
+    bunch = load_digits()
+    images, labels = bunch.images / 16.0, bunch.target
+    rest, test = train_test_split(
+        range(len(labels)), test_size=360, stratify=labels, random_state=config.seed
+    )
+    train, val = train_test_split(
+        rest, test_size=180, stratify=labels[rest], random_state=config.seed
+    )
+
+    def split(rows: list[int]) -> Split:
+        return Split(
+            torch.as_tensor(images[rows], dtype=torch.float32),
+            torch.as_tensor(labels[rows], dtype=torch.int64),
+        )
+
+    return TaskData(split(train), split(val), split(test), tuple("0123456789"))

@@ -1,0 +1,158 @@
+"""Evaluating a trained model on another device, beside the device that trained it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from qrnn.data import Split
+from qrnn.devices import DeviceOptions, open_device
+from qrnn.errors import ConfigError
+from qrnn.files import write_text
+from qrnn.models import SequenceClassifier
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model did on a device.
+
+    Attributes:
+        device: the device's name.
+        options: the options that were set on it.
+        reference: the device that the model was trained on.
+        sequences: number of sequences.
+        accuracy: share of right classes.
+        agreement: share of sequences with the same class as on the reference.
+        rms_z: root mean square of the readouts' difference to the reference, over all steps.
+        seconds: wall-clock time on the device.
+        predictions: class of each sequence.
+        labels: right class of each sequence.
+    """
+
+    device: str
+    options: dict
+    reference: str
+    sequences: int
+    accuracy: float
+    agreement: float
+    rms_z: float
+    seconds: float
+    predictions: list[int]
+    labels: list[int]
+
+
+def run(
+    model: SequenceClassifier, x: torch.Tensor, batch_size: int | None, title: str | None = None
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Return classes (N,), readouts (N, T, R) and seconds; with a title, show a progress bar.
+
+    The bar counts steps of time: on a device that replays, each is one round of circuits.
+    """
+    size = batch_size or len(x)
+    rounds = -(-len(x) // size) * x.shape[1]
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    console = Console(stderr=True)
+    start = time.perf_counter()
+    with torch.no_grad(), Progress(
+        *columns, console=console, transient=True, disable=title is None
+    ) as progress:  # fmt: skip
+        bar = progress.add_task(title or "", total=rounds)
+        hook = model.rnn.cell.register_forward_hook(lambda *_: progress.advance(bar))
+        try:
+            z = torch.cat([model.readouts(part) for part in x.split(size)])
+        finally:
+            hook.remove()
+        classes = model.head(z[:, -1]).argmax(1)
+    return classes, z, time.perf_counter() - start
+
+
+def evaluate(
+    model: SequenceClassifier,
+    split: Split,
+    device: str | DeviceOptions,
+    *,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> Evaluation:
+    """Evaluate a trained model on a device, and compare with the device it is on.
+
+    Args:
+        model: the model, on the device to compare with.
+        split: the sequences.
+        device: name of a device, or its options.
+        batch_size: sequences that run at once; None: all, which is fewest jobs on hardware.
+        progress: whether to show a progress bar.
+
+    Raises:
+        ConfigError: no sequences, or options that the device would ignore.
+        DeviceError: the device cannot run the model.
+    """
+    if len(split) < 1 or (batch_size is not None and batch_size < 1):
+        raise ConfigError(
+            f"limit and batch_size must be at least 1, got {len(split)} sequences and batch_size="
+            f"{batch_size}"
+        )
+    model.eval()
+    opened = open_device(device)
+    target = model.on(opened.options)
+    expected, z_expected, _ = run(model, split.x, batch_size)
+    predicted, z, seconds = run(target, split.x, batch_size, opened.name if progress else None)
+    return Evaluation(
+        device=opened.name,
+        options=opened.options.given(),
+        reference=model.rnn.cell.device.name,
+        sequences=len(split),
+        accuracy=(predicted == split.y).double().mean().item(),
+        agreement=(predicted == expected).double().mean().item(),
+        rms_z=(z - z_expected).double().square().mean().sqrt().item(),
+        seconds=seconds,
+        predictions=predicted.tolist(),
+        labels=split.y.tolist(),
+    )
+
+
+def describe(options: dict) -> str:
+    """Return the options of a device in a few words, for a table."""
+    words = []
+    if options.get("noise"):
+        words.append(f"{options['noise']} {options['strength']:g}")
+    words.append(f"{options['shots']} shots" if options.get("shots") else "exact")
+    words += [f"{k}={v}" for k, v in options.items() if k in ("strategy", "gradient")]
+    return ", ".join(words)
+
+
+def table(evaluations: Sequence[Evaluation]) -> Table:
+    """Return one table of several evaluations, within 80 columns."""
+    reference = evaluations[0].reference
+    out = Table(title=f"Evaluation (trained on {reference})", title_style="bold")
+    out.add_column("device", no_wrap=True)
+    out.add_column("readout")
+    for heading in ("seqs", "accuracy", "agree", "RMS z", "time"):
+        out.add_column(heading, justify="right", no_wrap=True)
+    for one in evaluations:
+        out.add_row(
+            one.device,
+            describe(one.options),
+            str(one.sequences),
+            f"{100 * one.accuracy:.1f}%",
+            f"{100 * one.agreement:.1f}%",
+            f"{one.rms_z:.1e}" if 0 < one.rms_z < 1e-3 else f"{one.rms_z:.3f}",
+            f"{one.seconds:.1f} s",
+        )
+    return out
+
+
+def save(evaluation: Evaluation, path: str | Path) -> None:
+    """Write an evaluation as JSON."""
+    write_text(path, json.dumps(asdict(evaluation), indent=1) + "\n")

@@ -1,0 +1,259 @@
+"""Training with PyTorch Lightning."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
+from torchmetrics.classification import MulticlassAccuracy
+
+from qrnn.checkpoint import AtomicCheckpointIO, read_checkpoint
+from qrnn.config import TrainConfig, TrainerConfig, to_plain
+from qrnn.data import TASKS, TaskData, loader
+from qrnn.errors import ConfigError
+from qrnn.files import write_text
+from qrnn.models import build_model
+
+SCHEDULES = ("onecycle", "constant")
+WARM_UP = 0.1  # share of the steps; without it, 1e-2 sometimes ends at chance
+EVAL_BATCH = 512
+
+
+def check_trainer(config: TrainerConfig) -> None:
+    """Raise the error for a value out of range.
+
+    Raises:
+        ConfigError: such a value, with its key and what is allowed.
+    """
+    limits: dict[str, tuple[bool, str]] = {
+        "epochs": (config.epochs >= 1, "at least 1"),
+        "batch_size": (config.batch_size >= 1, "at least 1"),
+        "lr": (config.lr > 0 and math.isfinite(config.lr), "positive"),
+        "weight_decay": (config.weight_decay >= 0, "at least 0"),
+        "schedule": (config.schedule in SCHEDULES, " or ".join(SCHEDULES)),
+        "clip": (config.clip > 0, "positive"),
+        "patience": (config.patience is None or config.patience >= 1, "null or at least 1"),
+        "seed": (0 <= config.seed < 2**32, "in 0..2^32-1"),
+    }
+    for key, (holds, allowed) in limits.items():
+        if not holds:
+            raise ConfigError(f"trainer.{key} must be {allowed}, got {getattr(config, key)}")
+
+
+class Classification(pl.LightningModule):
+    """Cross entropy of a sequence classifier, with AdamW.
+
+    Args:
+        config: the whole configuration; it goes into every checkpoint.
+        input_size: number of input features D.
+        n_classes: number of classes.
+    """
+
+    def __init__(self, config: TrainConfig, input_size: int, n_classes: int):
+        super().__init__()
+        self.config = config
+        self.input_size, self.n_classes = input_size, n_classes
+        self.model = build_model(config, input_size, n_classes)
+        self.accuracy = torch.nn.ModuleDict(
+            {part: MulticlassAccuracy(n_classes, average="micro") for part in ("_train", "_val")}
+        )
+
+    def _step(self, batch: tuple[torch.Tensor, torch.Tensor], part: str) -> torch.Tensor:
+        x, y = batch
+        logits = self.model(x)
+        loss = cross_entropy(logits, y)
+        metric = self.accuracy[f"_{part}"]
+        metric(logits, y)
+        options = {"on_step": False, "on_epoch": True, "batch_size": len(y)}
+        self.log(f"{part}/loss", loss, prog_bar=part == "val", **options)
+        self.log(f"{part}/accuracy", metric, prog_bar=True, **options)
+        return loss
+
+    def training_step(self, batch, batch_index: int) -> torch.Tensor:
+        """See Lightning."""
+        return self._step(batch, "train")
+
+    def validation_step(self, batch, batch_index: int) -> None:
+        """See Lightning."""
+        self._step(batch, "val")
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, and the schedule by steps."""
+        trainer = self.config.trainer
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=trainer.lr, weight_decay=trainer.weight_decay
+        )
+        if trainer.schedule == "constant":
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, trainer.lr, total_steps=steps, pct_start=WARM_UP
+        )
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what rebuilds the model, and the random state (dropout) for an exact resume."""
+        checkpoint["qrnn"] = {
+            "config": to_plain(self.config),
+            "input_size": self.input_size,
+            "n_classes": self.n_classes,
+        }
+        checkpoint["rng"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the random state."""
+        torch.set_rng_state(checkpoint["rng"])
+
+
+class TaskDataModule(pl.LightningDataModule):
+    """A task's training and validation parts."""
+
+    def __init__(self, data: TaskData, config: TrainerConfig):
+        super().__init__()
+        self.data, self.config = data, config
+
+    def train_dataloader(self) -> DataLoader:
+        """Shuffled batches, this process's share of them."""
+        rank, world = (
+            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        )
+        return loader(
+            self.data.train, self.config.batch_size, shuffle=True, seed=self.config.seed,
+            rank=rank, world=world,
+        )  # fmt: skip
+
+    def val_dataloader(self) -> DataLoader:
+        """Batches in order."""
+        return loader(self.data.val, EVAL_BATCH, shuffle=False)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training run left.
+
+    Attributes:
+        run_dir: its folder.
+        best: checkpoint of the epoch with the lowest validation loss.
+        last: checkpoint of the last epoch.
+        val_accuracy: validation accuracy of `best`.
+        epochs: number of epochs run.
+        interrupted: whether it was stopped by hand.
+    """
+
+    run_dir: Path
+    best: Path
+    last: Path
+    val_accuracy: float
+    epochs: int
+    interrupted: bool
+
+
+def quiet_lightning() -> None:
+    """Silence notices that a reader of our progress bar cannot use."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for text in (
+        ".*does not have many workers.*",
+        ".*in the `DataLoader`.*",
+        ".*smaller than the logging interval.*",
+        ".*isinstance.*LeafSpec.*",
+        ".*exists and is not empty.*",
+    ):
+        warnings.filterwarnings("ignore", text)  # fmt: skip
+
+
+def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = None) -> TrainResult:
+    """Train a model; write checkpoints, configuration and logs to `run_dir`.
+
+    Args:
+        config: the whole configuration. `config.resume` names a checkpoint to go on from, with
+            the same losses as if the run had not been interrupted.
+        run_dir: folder of the run; made.
+        data: the task's data, if it is loaded already.
+
+    Raises:
+        ConfigError: a value out of range or an unknown name.
+        DataError: data or the checkpoint to resume from are missing or damaged.
+        DeviceError: the device cannot run the model.
+    """
+    check_trainer(config.trainer)
+    quiet_lightning()
+    if config.resume is not None:
+        read_checkpoint(config.resume)
+    data = data if data is not None else TASKS[config.task.name].load(config.task)
+    run_dir = Path(run_dir)
+    pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
+    module = Classification(config, data.input_size, len(data.classes))
+    checkpoints = ModelCheckpoint(
+        run_dir, "best", monitor="val/loss", save_last=True, save_on_exception=True,
+        enable_version_counter=False,
+    )  # fmt: skip
+    callbacks: list[pl.Callback] = [checkpoints]
+    if config.trainer.patience is not None:
+        callbacks.append(EarlyStopping("val/loss", patience=config.trainer.patience))
+    if config.trainer.progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=5))
+    trainer = pl.Trainer(
+        max_epochs=config.trainer.epochs,
+        accelerator="cpu" if config.device.name == "fused" else "auto",
+        gradient_clip_val=config.trainer.clip,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        logger=[CSVLogger(run_dir, "", ""), TensorBoardLogger(run_dir, "tensorboard", "")],
+        enable_progress_bar=config.trainer.progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        log_every_n_steps=10,
+    )
+    write_text(run_dir / "config.yaml", config_yaml(config))
+    trainer.fit(
+        module, datamodule=TaskDataModule(data, config.trainer), ckpt_path=config.resume,
+        weights_only=True,
+    )  # fmt: skip
+    best = Path(checkpoints.best_model_path or checkpoints.last_model_path)
+    return TrainResult(
+        run_dir=run_dir,
+        best=best,
+        last=Path(checkpoints.last_model_path),
+        val_accuracy=best_accuracy(run_dir),
+        epochs=trainer.current_epoch,
+        interrupted=trainer.interrupted,
+    )
+
+
+def config_yaml(config: TrainConfig) -> str:
+    """Return the configuration as YAML."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def history(run_dir: str | Path) -> dict[str, list[tuple[int, float]]]:
+    """Return each metric of a run as (epoch, value) pairs, read from its CSV log."""
+    series: dict[str, list[tuple[int, float]]] = {}
+    with open(Path(run_dir) / "metrics.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            for name, value in row.items():
+                if value and name not in ("epoch", "step"):
+                    series.setdefault(name, []).append((int(row["epoch"]), float(value)))
+    return series
+
+
+def best_accuracy(run_dir: Path) -> float:
+    """Return the validation accuracy of the epoch with the lowest validation loss."""
+    series = history(run_dir)
+    if "val/loss" not in series:
+        return math.nan
+    epoch = min(series["val/loss"], key=lambda point: point[1])[0]
+    return dict(series["val/accuracy"])[epoch]
