@@ -1,0 +1,31 @@
+"""Settings of the whole suite; problems and the dense reference are in modules beside this one."""
+
+import os
+
+# Before torch loads OpenMP. Two OpenMP pools (torch's and Kokkos') that spin on the same few cores
+# slow lightning.kokkos down a thousandfold; and Kokkos warns where OMP_PROC_BIND is not set.
+os.environ.setdefault("OMP_PROC_BIND", "false")
+os.environ.setdefault("KOKKOS_NUM_THREADS", "1")
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "qrnn",
+    deadline=None,
+    derandomize=True,
+    max_examples=40,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("qrnn")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Make every test start from the same random numbers, and leave torch's settings alone."""
+    torch.manual_seed(0)
+    default = torch.get_default_dtype()
+    yield
+    assert torch.get_default_dtype() == default
