@@ -34,13 +34,13 @@ def train(config) -> None:
     typed = OmegaConf.to_object(resumed(config, list(hydra.overrides.task)))
     result = run(typed, hydra.runtime.output_dir)
     shown = os.path.relpath(result.best)
-    state = "interrupted" if result.interrupted else "trained"
-    print(f"{state}: {result.epochs} epochs, validation accuracy {100 * result.val_accuracy:.1f}%")
-    print(f"  best checkpoint  {shown}")
     if result.interrupted:
-        print(f"  go on with       qrnn train resume={os.path.relpath(result.last)}")
-    else:
-        print(f"  evaluate it      qrnn evaluate checkpoint={shown} device=default.qubit")
+        print(f"interrupted in epoch {result.epochs + 1}; to go on:")
+        print(f"  qrnn train resume={os.path.relpath(result.last)}")
+        return
+    print(f"{result.epochs} epochs, best validation accuracy {100 * result.val_accuracy:.1f}%")
+    print(f"  checkpoint  {shown}")
+    print(f"  next        qrnn evaluate checkpoint={shown} device=default.qubit")
 
 
 def resumed(config, overrides: list[str]):

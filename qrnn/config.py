@@ -66,7 +66,7 @@ class TrainerConfig:
         batch_size: sequences in a batch B.
         lr: peak learning rate of AdamW.
         weight_decay: of AdamW.
-        schedule: `onecycle` (warm-up, then cosine to zero over all epochs) or `constant`.
+        schedule: `cosine` (warm-up, then cosine to zero over all epochs) or `constant`.
         clip: largest norm of the gradient.
         patience: epochs without a better validation loss before stopping; None: never.
         seed: of initialisation, order of the data and dropout.
@@ -77,7 +77,7 @@ class TrainerConfig:
     batch_size: int = 32
     lr: float = 2e-2
     weight_decay: float = 1e-2
-    schedule: str = "onecycle"
+    schedule: str = "cosine"
     clip: float = 1.0
     patience: int | None = None
     seed: int = 0

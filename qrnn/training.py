@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import math
+import signal
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from qrnn.errors import ConfigError
 from qrnn.files import write_text
 from qrnn.models import build_model
 
-SCHEDULES = ("onecycle", "constant")
+SCHEDULES = ("cosine", "constant")
 WARM_UP = 0.1  # share of the steps; without it, 1e-2 sometimes ends at chance
 EVAL_BATCH = 512
 
@@ -97,9 +98,17 @@ class Classification(pl.LightningModule):
         if trainer.schedule == "constant":
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, trainer.lr, total_steps=steps, pct_start=WARM_UP
-        )
+        warm_up = max(1, int(WARM_UP * steps))
+
+        def factor(step: int) -> float:
+            if step < warm_up:
+                return (step + 1) / warm_up
+            return 0.5 * (
+                1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, steps - warm_up)))
+            )
+
+        # Not OneCycleLR: its state fixes the number of steps, and a resumed run may have more.
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -114,6 +123,21 @@ class Classification(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the random state."""
         torch.set_rng_state(checkpoint["rng"])
+
+
+class FirstCheckpoint(pl.Callback):
+    """Writes the last checkpoint at the start, so that a run interrupted early can be resumed.
+
+    Later ones are written at the end of each epoch: from there a resumed run has the losses of an
+    uninterrupted one, which it would not have from the middle of an epoch.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """See Lightning."""
+        trainer.save_checkpoint(self.path)
 
 
 class TaskDataModule(pl.LightningDataModule):
@@ -168,6 +192,7 @@ def quiet_lightning() -> None:
         ".*smaller than the logging interval.*",
         ".*isinstance.*LeafSpec.*",
         ".*exists and is not empty.*",
+        ".*The dirpath has changed.*",
     ):
         warnings.filterwarnings("ignore", text)  # fmt: skip
 
@@ -195,10 +220,9 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
     module = Classification(config, data.input_size, len(data.classes))
     checkpoints = ModelCheckpoint(
-        run_dir, "best", monitor="val/loss", save_last=True, save_on_exception=True,
-        enable_version_counter=False,
+        run_dir, "best", monitor="val/loss", save_last=True, enable_version_counter=False,
     )  # fmt: skip
-    callbacks: list[pl.Callback] = [checkpoints]
+    callbacks: list[pl.Callback] = [FirstCheckpoint(run_dir / "last.ckpt"), checkpoints]
     if config.trainer.patience is not None:
         callbacks.append(EarlyStopping("val/loss", patience=config.trainer.patience))
     if config.trainer.progress:
@@ -217,15 +241,21 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         log_every_n_steps=10,
     )
     write_text(run_dir / "config.yaml", config_yaml(config))
-    trainer.fit(
-        module, datamodule=TaskDataModule(data, config.trainer), ckpt_path=config.resume,
-        weights_only=True,
-    )  # fmt: skip
-    best = Path(checkpoints.best_model_path or checkpoints.last_model_path)
+    try:
+        trainer.fit(
+            module, datamodule=TaskDataModule(data, config.trainer), ckpt_path=config.resume,
+            weights_only=True,
+        )  # fmt: skip
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        # Lightning leaves the process on Ctrl-C, and deaf to the next one.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    last = run_dir / "last.ckpt"
     return TrainResult(
         run_dir=run_dir,
-        best=best,
-        last=Path(checkpoints.last_model_path),
+        best=Path(checkpoints.best_model_path or last),
+        last=last,
         val_accuracy=best_accuracy(run_dir),
         epochs=trainer.current_epoch,
         interrupted=trainer.interrupted,
@@ -242,6 +272,8 @@ def config_yaml(config: TrainConfig) -> str:
 def history(run_dir: str | Path) -> dict[str, list[tuple[int, float]]]:
     """Return each metric of a run as (epoch, value) pairs, read from its CSV log."""
     series: dict[str, list[tuple[int, float]]] = {}
+    if not (Path(run_dir) / "metrics.csv").is_file():  # stopped before its first epoch ended
+        return series
     with open(Path(run_dir) / "metrics.csv", newline="") as file:
         for row in csv.DictReader(file):
             for name, value in row.items():

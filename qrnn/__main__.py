@@ -1,0 +1,5 @@
+"""`python -m qrnn` is the `qrnn` command."""
+
+from qrnn.cli import main
+
+main()

@@ -1,0 +1,159 @@
+"""The command line, run as a user runs it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def qrnn(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "qrnn", *arguments], cwd=cwd, capture_output=True, text=True,
+        timeout=240, env=None,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    done = qrnn("train", "model.n_qubits=3", "model.width=8", "trainer.epochs=2",
+                "trainer.progress=false", "hydra.run.dir=runs/a", cwd=folder)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_alone_and_with_help_it_says_what_to_do_next(tmp_path):
+    alone = qrnn(cwd=tmp_path)
+    assert alone.returncode == 0
+    assert "qrnn train" in alone.stdout
+    shown = qrnn("train", "--help", cwd=tmp_path)
+    assert "task=mnist" in shown.stdout
+    assert "n_qubits: 6" in shown.stdout
+    assert max(map(len, alone.stdout.splitlines())) <= 80
+
+
+def test_train_says_where_the_checkpoint_is_and_how_to_go_on(trained):
+    folder, out = trained
+    assert "qrnn evaluate checkpoint=runs/a/best.ckpt" in out
+    assert (folder / "runs/a/config.yaml").is_file()
+
+
+def test_evaluate_prints_a_table_and_keeps_the_numbers(trained):
+    folder, _ = trained
+    done = qrnn("evaluate", "checkpoint=runs/a/best.ckpt", "device=default.qubit",
+                "device.shots=200", "device.seed=1", "limit=5", cwd=folder)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "200 shots" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    kept = json.loads((folder / "runs/a/evaluation-default.qubit.json").read_text())
+    assert kept["sequences"] == 5
+    assert kept["options"] == {"shots": 200, "seed": 1}
+    again = qrnn("evaluate", "checkpoint=runs/a/best.ckpt", "device=default.qubit", "limit=7",
+                 "split=val", "batch_size=3", cwd=folder)  # fmt: skip
+    kept = json.loads((folder / "runs/a/evaluation-default.qubit.json").read_text())
+    assert kept["sequences"] == 7, again.stderr
+    assert kept["agreement"] == 1
+
+
+def test_resume_takes_the_checkpoints_configuration(trained):
+    folder, _ = trained
+    done = qrnn("train", "resume=runs/a/last.ckpt", "trainer.epochs=3", "hydra.run.dir=runs/b",
+                cwd=folder)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    config = (folder / "runs/b/config.yaml").read_text()
+    assert "n_qubits: 3" in config
+    assert "epochs: 3" in config
+
+
+def test_devices_are_listed_within_80_columns(tmp_path):
+    done = qrnn("devices", cwd=tmp_path)
+    assert done.returncode == 0
+    for name in ("fused", "default.mixed", "lightning.gpu", "fake_torino"):
+        assert name in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_draw_shows_the_circuit_and_its_size(tmp_path):
+    done = qrnn("draw", "model.n_qubits=3", "model.entangler=CNOT", cwd=tmp_path)
+    assert "╰X" in done.stdout
+    assert "CNOT 4" in done.stdout
+
+
+WRONG = [
+    (["fly"], "command 'fly' is not known: Allowed: devices, draw, evaluate, train"),
+    (["train", "task=digit"], "task 'digit' is not known: did you mean digits"),
+    (["train", "device=fused_"], "device 'fused_' is not known: did you mean fused"),
+    (["train", "model.n_qubit=3"], "key 'model.n_qubit' is not known: did you mean n_qubits"),
+    (["train", "trainer.lrr=3"], "Allowed: batch_size, clip, epochs"),
+    (["train", "model.n_qubits=many"], "model.n_qubits: Value 'many'"),
+    (["train", "model.n_qubits=0"], "n_qubits must be at least 1, got 0"),
+    (["train", "model.n_qubits=99"], "takes at most 20 qubits, got 99"),
+    (["train", "model.entangler=CY"], "entangler 'CY' is not known"),
+    (["train", "model.topology=star"], "topology 'star' is not known"),
+    (["train", "model.readout=W"], "readout must be letters out of XYZ"),
+    (["train", "model.controller=tanh"], "controller 'tanh' is not known"),
+    (["train", "model.dropout=1.5"], "dropout must be in [0, 1), got 1.5"),
+    (["train", "model.ansatz=basic_entangler", "model.entangler=CZ"], "argument 'entangler'"),
+    (["train", "trainer.epochs=0"], "trainer.epochs must be at least 1, got 0"),
+    (["train", "device.shots=100"], "device 'fused' would ignore device.shots"),
+    (["train", "device=lightning.gpu"], "pip install 'qrnn[gpu]'"),
+    (["train", "task=mnist"], "task.data_dir must name the folder"),
+    (["train", "task=mnist", "task.data_dir=nowhere"], "train-images-idx3-ubyte.gz"),
+    (["train", "word"], "write key=value"),
+    (["train", "resume=none.ckpt"], "must be a file that `qrnn train` wrote"),
+    (["train", "resume=none.ckpt", "task=mnist"], "task must be left out with resume"),
+    (["evaluate"], "checkpoint must name a file"),
+    (["evaluate", "checkpoint=none.ckpt"], "must be a file that `qrnn train` wrote"),
+    (["evaluate", "checkpoint=x", "device=fake_torino"], "set device.shots, e.g. 1024"),
+    (["evaluate", "checkpoint=x", "split=all"], "split 'all' is not known"),
+    (["evaluate", "checkpoint=x", "device=default.mixed", "device.noise=pink",
+      "device.strength=0.1"], "device.noise 'pink' is not known"),
+]  # fmt: skip
+
+
+def test_wrong_input_is_one_line_with_status_2(tmp_path):
+    # One process for all: each alone would spend seconds on imports.
+    script = """
+import contextlib, io, json, sys
+from hydra.core.global_hydra import GlobalHydra
+from qrnn.cli import main
+results = []
+for arguments in json.load(sys.stdin):
+    GlobalHydra.instance().clear()
+    sys.argv = ["qrnn", *arguments]
+    out, err, status = io.StringIO(), io.StringIO(), None
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as exit:
+            status = exit.code
+    results.append([status, out.getvalue(), err.getvalue()])
+json.dump(results, sys.stdout)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=json.dumps([a for a, _ in WRONG]), cwd=tmp_path,
+        capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for (arguments, message), (status, out, err) in zip(
+        WRONG, json.loads(done.stdout), strict=True
+    ):
+        assert status == 2, arguments
+        assert message in err, arguments
+        assert err.startswith("qrnn: ")
+        assert err.count("\n") == 1
+        assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["checkpoint=runs/a/best.ckpt", "limit=0"], "limit must be at least 1"),
+        (["checkpoint=runs/a/best.ckpt", "data_dir=x"], "task digits reads no files"),
+    ],
+)
+def test_evaluate_refuses_what_does_not_fit_the_checkpoint(trained, arguments, message):
+    done = qrnn("evaluate", *arguments, cwd=trained[0])
+    assert done.returncode == 2
+    assert message in done.stderr

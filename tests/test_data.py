@@ -1,0 +1,114 @@
+"""Loaders: shapes, splits, the fixed permutation, and damaged files."""
+
+import gzip
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from qrnn import ConfigError, DataError
+from qrnn.data import DigitsConfig, MnistConfig, Split, digits, loader, mnist
+
+REAL = os.environ.get("QRNN_DATA")
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    head = struct.pack(f">I{values.ndim}I", 0x800 + values.ndim, *values.shape)
+    with gzip.open(path, "wb") as file:
+        file.write(head + values.astype(np.uint8).tobytes())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """5,010 train and 20 test images of random pixels."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 5010), ("t10k", 20)):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", rng.integers(0, 256, (count, 28, 28)))
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", rng.integers(0, 10, count))
+    return tmp_path
+
+
+def test_digits_are_rows_split_by_class_and_by_seed():
+    data = digits(DigitsConfig())
+    assert data.train.x.shape == (1257, 8, 8)
+    assert (len(data.val), len(data.test)) == (180, 360)
+    assert data.train.x.min() == 0
+    assert data.train.x.max() == 1
+    assert data.test.y.bincount().min() >= 34
+    assert not torch.equal(data.test.x, digits(DigitsConfig(seed=1)).test.x)
+
+
+def test_mnist_rows_pixels_and_permuted_hold_the_same_images(folder):
+    rows, pixels, permuted = (
+        mnist(MnistConfig(data_dir=str(folder), sequence=name))
+        for name in ("rows", "pixels", "permuted")
+    )
+    assert rows.train.x.shape == (10, 28, 28)
+    assert rows.val.x.shape == (5000, 28, 28)
+    assert rows.test.x.shape == (20, 28, 28)
+    assert pixels.test.x.shape == (20, 784, 1)
+    assert torch.equal(pixels.test.x.reshape(20, 28, 28), rows.test.x)
+    order = torch.tensor(permuted.permutation)
+    assert torch.equal(order.sort().values, torch.arange(784))
+    assert torch.equal(permuted.test.x, pixels.test.x[:, order])
+    other = mnist(MnistConfig(data_dir=str(folder), sequence="permuted", permutation_seed=1))
+    assert other.permutation != permuted.permutation
+
+
+def test_a_missing_or_damaged_file_is_named_with_where_to_get_it(folder):
+    path = folder / "t10k-labels-idx1-ubyte.gz"
+    whole = path.read_bytes()
+    cases = {
+        "is damaged": whole[:-10],
+        "must begin with the IDX number": gzip.compress(b"\0\0\x08\x03" + bytes(60)),
+        "must hold 20 values, got 15": gzip.compress(gzip.decompress(whole)[:-5]),
+    }
+    for message, content in cases.items():
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=message) as error:
+            mnist(MnistConfig(data_dir=str(folder)))
+        assert path.name in str(error.value)
+        assert "get the four" in str(error.value)
+    path.unlink()
+    with pytest.raises(DataError, match=r"must hold t10k-labels-idx1-ubyte\.gz"):
+        mnist(MnistConfig(data_dir=str(folder)))
+    write_idx(path, np.zeros(7))
+    with pytest.raises(DataError, match="as many 28x28 images as labels"):
+        mnist(MnistConfig(data_dir=str(folder)))
+
+
+def test_mnist_needs_a_folder_and_a_known_sequence(folder):
+    with pytest.raises(ConfigError, match=r"task\.data_dir must name the folder"):
+        mnist(MnistConfig())
+    with pytest.raises(ConfigError, match=r"task.sequence 'row' is not known: did you mean rows"):
+        mnist(MnistConfig(data_dir=str(folder), sequence="row"))
+
+
+@pytest.mark.skipif(REAL is None, reason="QRNN_DATA does not name the folder of the real data")
+def test_the_real_mnist_has_its_known_labels():
+    data = mnist(MnistConfig(data_dir=str(Path(REAL) / "mnist")))
+    assert (len(data.train), len(data.val), len(data.test)) == (55_000, 5_000, 10_000)
+    assert data.train.y[:5].tolist() == [5, 0, 4, 1, 9]
+    assert data.train.x[0].sum() == pytest.approx(107.99, abs=0.1)
+
+
+def test_batches_cover_each_row_once_and_change_with_the_epoch():
+    split = Split(torch.arange(10.0)[:, None, None], torch.arange(10))
+    batches = loader(split, 4, shuffle=True, seed=3)
+    orders = []
+    for epoch in (0, 1, 0):
+        batches.sampler.set_epoch(epoch)
+        parts = [y for _, y in batches]
+        assert [len(part) for part in parts] == [4, 4, 2]
+        assert len(batches) == 3
+        orders.append(torch.cat(parts).tolist())
+    assert sorted(orders[0]) == list(range(10))
+    assert orders[0] == orders[2] != orders[1]
+    halves = [
+        torch.cat([y for _, y in loader(split, 4, shuffle=False, rank=rank, world=2)]).tolist()
+        for rank in (0, 1)
+    ]
+    assert sorted(halves[0] + halves[1]) == list(range(10))

@@ -1,0 +1,206 @@
+"""Training: what a run leaves, resuming, interrupting, and what a checkpoint carries."""
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from qrnn import ConfigError, DataError
+from qrnn.checkpoint import AtomicCheckpointIO, load_model, read_checkpoint
+from qrnn.config import ModelConfig, TrainConfig, TrainerConfig
+from qrnn.data import DigitsConfig, TaskData, digits
+from qrnn.devices import DeviceOptions
+from qrnn.evaluation import evaluate
+from qrnn.training import history, train
+
+SMALL = ModelConfig(n_qubits=3, width=8, dropout=0.1)
+
+
+def config(**trainer) -> TrainConfig:
+    options = {"epochs": 4, "batch_size": 32, "schedule": "constant", "progress": False} | trainer
+    return TrainConfig(task=DigitsConfig(), model=SMALL, trainer=TrainerConfig(**options))
+
+
+@pytest.fixture(scope="module")
+def data() -> TaskData:
+    whole = digits(DigitsConfig())
+    return replace(whole, train=whole.train.head(160), val=whole.val.head(60))
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    return train(config(), tmp_path_factory.mktemp("run"), data=data)
+
+
+def losses(run_dir):
+    return [value for _, value in history(run_dir)["train/loss"]]
+
+
+def test_a_run_learns_and_leaves_checkpoints_logs_and_its_config(run):
+    series = history(run.run_dir)
+    assert losses(run.run_dir)[-1] < losses(run.run_dir)[0]
+    assert len(series["val/accuracy"]) == run.epochs == 4
+    assert run.best.name == "best.ckpt"
+    assert run.last.name == "last.ckpt"
+    assert "n_qubits: 3" in (run.run_dir / "config.yaml").read_text()
+    assert list(run.run_dir.glob("tensorboard/**/events*"))
+    assert not run.interrupted
+
+
+def test_the_same_seed_gives_the_same_losses_and_another_seed_others(run, data, tmp_path):
+    again = train(config(), tmp_path / "again", data=data)
+    other = train(config(seed=1), tmp_path / "other", data=data)
+    assert losses(again.run_dir) == losses(run.run_dir)
+    assert losses(other.run_dir) != losses(run.run_dir)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(data, tmp_path, schedule):
+    class DiedError(Exception):
+        pass
+
+    whole = train(config(schedule=schedule), tmp_path / "whole", data=data)
+    # The process dies while it writes epoch 3, so that epoch 2's checkpoint is the last one.
+    saves = 0
+    write = AtomicCheckpointIO.save_checkpoint
+
+    def dying(self, *args, **kwargs):
+        nonlocal saves
+        if "last.ckpt" in str(args[1]):
+            saves += 1
+        if saves > 3:  # the first is written before epoch 1
+            raise DiedError
+        return write(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AtomicCheckpointIO, "save_checkpoint", dying)
+        with pytest.raises(DiedError):
+            train(config(schedule=schedule), tmp_path / "half", data=data)
+    rest = replace(config(schedule=schedule), resume=str(tmp_path / "half" / "last.ckpt"))
+    train(rest, tmp_path / "rest", data=data)
+    assert losses(tmp_path / "rest") == losses(whole.run_dir)[2:]
+
+
+def test_a_checkpoint_is_plain_data_and_rebuilds_the_model(run):
+    content = read_checkpoint(run.best)
+    assert content["qrnn"]["config"]["model"]["n_qubits"] == 3
+    assert type(content["qrnn"]["config"]) is dict
+    model, saved = load_model(run.best)
+    assert saved.model.n_qubits == 3
+    assert not model.training
+
+
+def test_a_checkpoint_evaluates_on_other_devices_as_on_its_own(run, data):
+    model, _ = load_model(run.best)
+    for name in ("default.qubit", "lightning.qubit"):
+        result = evaluate(model, data.val.head(6), name, progress=False)
+        assert result.agreement == 1
+        assert result.rms_z < 1e-5
+    shots = DeviceOptions("default.qubit", shots=400, seed=3)
+    sampled = evaluate(model, data.val.head(6), shots, progress=False)
+    assert 0.01 < sampled.rms_z < 0.1  # about 1/sqrt(400)
+    batched = evaluate(model, data.val.head(6), "default.qubit", batch_size=4, progress=False)
+    assert batched.predictions == result.predictions
+
+
+def test_early_stopping_stops(data, tmp_path):
+    result = train(config(epochs=50, lr=0.5, patience=1), tmp_path, data=data)
+    assert result.epochs < 50
+
+
+def test_a_failed_write_keeps_the_old_checkpoint(tmp_path):
+    path = tmp_path / "a.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"value": 1}, path)
+    with pytest.raises(Exception, match="pickle"):
+        AtomicCheckpointIO().save_checkpoint({"value": lambda: None}, path)
+    assert torch.load(path, weights_only=True) == {"value": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.ckpt"]
+
+
+def test_ctrl_c_leaves_a_checkpoint_that_loads(tmp_path):
+    command = [sys.executable, "-m", "qrnn", "train", "trainer.epochs=5000", "model.n_qubits=3",
+               "trainer.progress=false", f"hydra.run.dir={tmp_path}/run"]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    last = tmp_path / "run" / "last.ckpt"
+    for _ in range(1200):
+        if last.is_file() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    assert "resume=" in out + err
+    load_model(last)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "trainer.epochs must be at least 1, got 0"),
+        ({"batch_size": 0}, "trainer.batch_size must be at least 1"),
+        ({"lr": 0.0}, "trainer.lr must be positive"),
+        ({"lr": float("nan")}, "trainer.lr must be positive"),
+        ({"weight_decay": -1.0}, "trainer.weight_decay must be at least 0"),
+        ({"schedule": "x"}, "trainer.schedule must be cosine or constant"),
+        ({"clip": 0.0}, "trainer.clip must be positive"),
+        ({"patience": 0}, "trainer.patience must be null or at least 1"),
+        ({"seed": -1}, "trainer.seed must be in"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_before_anything_runs(options, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        train(config(**options), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_not_a_checkpoint_is_named(tmp_path, run):
+    with pytest.raises(DataError, match="must be a file that `qrnn train` wrote"):
+        load_model(tmp_path / "none.ckpt")
+    (tmp_path / "text.ckpt").write_text("hello")
+    with pytest.raises(DataError, match="damaged or not a checkpoint"):
+        load_model(tmp_path / "text.ckpt")
+    (tmp_path / "half.ckpt").write_bytes(run.best.read_bytes()[:2000])
+    with pytest.raises(DataError, match="damaged or not a checkpoint"):
+        load_model(tmp_path / "half.ckpt")
+    torch.save({"weights": torch.ones(1)}, tmp_path / "other.ckpt")
+    with pytest.raises(DataError, match="must come from `qrnn train`"):
+        load_model(tmp_path / "other.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("n_qubits", 4), ("ansatz", "strongly_entangling"), ("layers", 1), ("rotations", ["RX"]),
+        ("entangler", "CRX"), ("topology", "ring"), ("readout", "Z"), ("controller", "glu"),
+        ("width", 9), ("depth", 2), ("dropout", 0.5),
+    ],
+)  # fmt: skip
+def test_each_model_key_changes_the_model(key, value):
+    from qrnn.models import build_model
+
+    def output(model_config):
+        torch.manual_seed(0)
+        model = build_model(replace(config(), model=model_config), 8, 10)
+        # Larger weights, so that a step of the untrained model is not near the identity.
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.mul_(3)
+        return model(torch.linspace(0, 1, 2 * 3 * 8).reshape(2, 3, 8))
+
+    assert not torch.allclose(output(SMALL), output(replace(SMALL, **{key: value})))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("epochs", 2), ("batch_size", 16), ("lr", 1e-3), ("weight_decay", 0.5),
+     ("schedule", "cosine"), ("clip", 1e-3), ("seed", 5)],
+)  # fmt: skip
+def test_each_trainer_key_changes_the_run(key, value, run, data, tmp_path):
+    other = train(config(**{key: value}), tmp_path, data=data)
+    assert losses(other.run_dir) != losses(run.run_dir)
