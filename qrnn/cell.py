@@ -150,18 +150,30 @@ class QRNNCell(nn.Module):
             z (B, R), and the new state.
 
         Raises:
-            ConfigError: x is not (B, D), or the state belongs to another batch or device.
+            ConfigError: x is not (B, D), the state belongs to another batch or device, or the
+                controller does not return (B, P).
         """
         if x.ndim != 2 or x.shape[1] != self.input_size:
             raise ConfigError(f"x must have shape (B, {self.input_size}), got {tuple(x.shape)}")
         if state is None:
             state = self.start(len(x), x)
-        elif len(state.z) != len(x) or type(state.memory) is not type(self.memory):
+        elif (
+            state.z.shape != (len(x), self.n_readouts)
+            or state.memory.circuit.n_wires != self.circuit.n_wires
+            or type(state.memory) is not type(self.memory)
+        ):
             raise ConfigError(
-                f"state must be of this cell's last call: {len(x)} sequences on {self.device.name},"
-                f" got {len(state.z)} carried by {type(state.memory).__name__}"
+                f"state must be of this cell's last call: {len(x)} sequences of "
+                f"{self.circuit.n_wires} qubits on {self.device.name}, got {len(state.z)} of "
+                f"{state.memory.circuit.n_wires}, carried by {type(state.memory).__name__}"
             )
         controls = self.controller(torch.cat([x, state.z], 1))
+        if controls.shape != (len(x), self.circuit.n_angles):
+            raise ConfigError(
+                f"controller must return angles of shape {(len(x), self.circuit.n_angles)}, got "
+                f"{tuple(controls.shape)}: it maps D + R = {self.input_size + self.n_readouts} "
+                f"numbers to P = {self.circuit.n_angles}"
+            )
         z, carried = self.memory.step(state.carried, controls, active)
         if active is not None:
             z = torch.where(active[:, None], z, state.z)

@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from qrnn.devices import device_spec
 from qrnn.errors import QRNNError
 from qrnn.registry import unknown_name
 
@@ -17,6 +18,11 @@ def one_line(error: Exception) -> str:
         return " ".join(str(error).split())
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
+        if group == "device":  # its own message knows which extra brings the fake backends
+            try:
+                device_spec(name)
+            except QRNNError as unknown:
+                return str(unknown)
         options = [o for o in error.options or [] if not o.endswith("_schema")]
         return str(unknown_name(group, name, options))
     cause: BaseException | None = error

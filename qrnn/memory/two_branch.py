@@ -115,7 +115,8 @@ class CarriedLightning(Memory):
         for one, values, direction in zip(
             as_numpy(psi), as_numpy(parameters), as_numpy(directions), strict=True
         ):
-            gates = self.circuit.bind(values)
+            # A controlled Identity would be decomposed into a phase with a parameter of its own.
+            gates = [gate for gate in self.circuit.bind(values) if gate.name != "Identity"]
             both = np.concatenate(
                 [one / np.linalg.norm(one), direction / np.linalg.norm(direction)]
             )

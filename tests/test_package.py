@@ -1,0 +1,138 @@
+"""The package as a user installs it: wheel, imports, and the code in the documents."""
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+
+
+def python(code, **options):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, **options
+    )
+
+
+def test_import_is_quick_and_brings_no_extra():
+    code = """
+import time
+start = time.perf_counter()
+import sys, qrnn
+seconds = time.perf_counter() - start
+extras = ["qiskit", "qiskit_ibm_runtime", "qiskit_aer", "pennylane_qiskit", "datasets"]
+print(min(seconds, 99), [name for name in extras if name in sys.modules])
+"""
+    # The best of three: a cold disk or a busy machine is not the package's doing.
+    runs = [python(code).stdout.split(" ", 1) for _ in range(3)]
+    assert {loaded.strip() for _, loaded in runs} == {"[]"}
+    assert min(float(seconds) for seconds, _ in runs) < 4
+
+
+def link_requirements(site):
+    """Link into `site` what the core dependencies, and theirs, have installed; nothing else."""
+    root = Path(sysconfig.get_path("purelib"))
+    wanted, seen = ["qrnn"], set()
+    while wanted:
+        name = wanted.pop()
+        distribution = importlib.metadata.distribution(name)
+        for text in distribution.requires or []:
+            requirement = Requirement(text)
+            key = requirement.name.lower().replace("_", "-")
+            if key not in seen and (
+                requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            ):
+                seen.add(key)
+                wanted.append(key)
+        if name != "qrnn":
+            for entry in {file.parts[0] for file in distribution.files} - {"..", "__pycache__"}:
+                if not (site / entry).exists():
+                    (site / entry).symlink_to(root / entry)
+
+
+def test_a_wheel_trains_in_an_environment_without_extras(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path, ROOT],
+        check=True, capture_output=True, timeout=240,
+    )  # fmt: skip
+    (wheel,) = tmp_path.glob("*.whl")
+    # A clean environment that sees what pip would install for the core, and no more.
+    clean = tmp_path / "venv"
+    venv.create(clean, with_pip=True)
+    bare = clean / "bin" / "python"
+    site = subprocess.run(
+        [bare, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    link_requirements(Path(site))
+    subprocess.run(
+        [bare, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    run = subprocess.run(
+        [clean / "bin" / "qrnn", "train", "trainer.epochs=1", "trainer.progress=false",
+         "model.n_qubits=2", "hydra.run.dir=run"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "run" / "best.ckpt").is_file()
+    missing = subprocess.run(
+        [clean / "bin" / "qrnn", "train", "device=fake_torino"], cwd=tmp_path,
+        capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert missing.returncode == 2
+    assert "pip install 'qrnn[ibm]'" in missing.stderr
+
+
+def blocks():
+    for path in DOCUMENTS:
+        found = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+        for index, code in enumerate(found):
+            yield pytest.param(code, id=f"{path.name}-{index}")
+
+
+@pytest.mark.parametrize("code", blocks())
+def test_python_in_the_documents_runs(code, tmp_path):
+    done = python(code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_commands_in_the_documents_exist():
+    from qrnn.cli import COMMANDS
+
+    for path in DOCUMENTS:
+        for command in re.findall(
+            r"^\s*qrnn (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            assert command in COMMANDS, f"{path.name}: qrnn {command}"
+
+
+def test_links_between_documents_lead_somewhere():
+    for path in DOCUMENTS:
+        for link in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def test_all_public_names_have_docstrings():
+    import qrnn
+
+    for name in qrnn.__all__:
+        assert getattr(qrnn, name).__doc__, name
+
+
+def test_the_project_names_no_folder_of_this_machine():
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    home = os.path.expanduser("~")
+    for name in filter(None, tracked):
+        content = (ROOT / name).read_bytes()
+        assert home.encode() + b"/" not in content, name
