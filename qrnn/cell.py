@@ -211,7 +211,7 @@ def on_device(module: M, device: Device) -> M:
     clone._parameters = dict(module._parameters)
     clone._modules = dict(module._modules)
     if isinstance(clone, QRNNCell):
-        shared = module.quantum.bias
+        shared = clone.quantum.qnode_weights["bias"]
         clone._use(device, {"bias": shared.detach()})
         clone.quantum.qnode_weights["bias"] = shared
         clone.quantum.bias = shared

@@ -26,12 +26,12 @@ Options are Hydra's key=value pairs. Errors exit with status 2.
 def train(config) -> None:
     """Train, then say where everything is."""
     from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf
 
+    from qrnn.config import TrainConfig, to_typed
     from qrnn.training import train as run
 
     hydra = HydraConfig.get()
-    typed = OmegaConf.to_object(resumed(config, list(hydra.overrides.task)))
+    typed: TrainConfig = to_typed(resumed(config, list(hydra.overrides.task)))
     result = run(typed, hydra.runtime.output_dir)
     shown = os.path.relpath(result.best)
     if result.interrupted:
@@ -75,6 +75,7 @@ def evaluate(config) -> None:
     from rich.console import Console
 
     from qrnn.checkpoint import load_model
+    from qrnn.config import EvaluateConfig, to_typed
     from qrnn.data import TASKS
     from qrnn.devices import open_device
     from qrnn.errors import ConfigError
@@ -84,7 +85,7 @@ def evaluate(config) -> None:
 
     if OmegaConf.is_missing(config, "checkpoint"):
         raise ConfigError("checkpoint must name a file: qrnn evaluate checkpoint=FILE device=NAME")
-    typed = OmegaConf.to_object(config)
+    typed: EvaluateConfig = to_typed(config)
     parts = ("test", "val", "train")
     if typed.split not in parts:
         raise unknown_name("split", typed.split, parts)
@@ -107,11 +108,10 @@ def evaluate(config) -> None:
 
 def draw(config) -> None:
     """Print the circuit of one time step and its resources."""
-    from omegaconf import OmegaConf
-
     from qrnn.cell import QRNNCell
+    from qrnn.config import DrawConfig, to_typed
 
-    typed = OmegaConf.to_object(config)
+    typed: DrawConfig = to_typed(config)
     cell = QRNNCell(1, device=typed.device, **typed.model.cell_options())
     print(cell.draw())
     print()

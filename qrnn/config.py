@@ -156,6 +156,11 @@ def to_plain(config: Any) -> dict[str, Any]:
     )
 
 
+def to_typed(config: Any) -> Any:
+    """Return the schema's own dataclass of a configuration that Hydra composed."""
+    return OmegaConf.to_object(config)
+
+
 def from_plain(plain: dict[str, Any]) -> TrainConfig:
     """Return the typed configuration of a checkpoint.
 

@@ -72,7 +72,8 @@ class Controller(nn.Sequential):
             size = width
         modules.append(nn.Linear(size, n_angles))
         super().__init__(*modules)
+        linear = [module for module in modules if isinstance(module, nn.Linear)]
         with torch.no_grad():
-            modules[-1].weight.mul_(OUTPUT_SCALE)
-            modules[-1].bias.zero_()
-            modules[0].weight[:, input_size:].mul_(FEEDBACK_SCALE)
+            linear[-1].weight.mul_(OUTPUT_SCALE)
+            linear[-1].bias.zero_()
+            linear[0].weight[:, input_size:].mul_(FEEDBACK_SCALE)

@@ -76,8 +76,10 @@ class QRNN(nn.Module):
         z, state = self._steps(padded, state, lengths)
         packed = pack_padded_sequence(z, lengths, enforce_sorted=False)
         # pack_padded_sequence would sort again; the order of x is kept.
-        z = PackedSequence(packed.data, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
-        return z, state
+        return (
+            PackedSequence(packed.data, x.batch_sizes, x.sorted_indices, x.unsorted_indices),
+            state,
+        )
 
     def _steps(
         self, x: torch.Tensor, state: QRNNState | None, lengths: torch.Tensor | None

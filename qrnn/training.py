@@ -74,9 +74,9 @@ class Classification(pl.LightningModule):
         x, y = batch
         logits = self.model(x)
         loss = cross_entropy(logits, y)
-        metric = self.accuracy[f"_{part}"]
+        metric: Any = self.accuracy[f"_{part}"]
         metric(logits, y)
-        options = {"on_step": False, "on_epoch": True, "batch_size": len(y)}
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(y)}
         self.log(f"{part}/loss", loss, prog_bar=part == "val", **options)
         self.log(f"{part}/accuracy", metric, prog_bar=True, **options)
         return loss

@@ -117,7 +117,7 @@ class Batches(DistributedSampler):
         super().__init__(dataset, **options)
         self.batch_size = batch_size
 
-    def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[list[int]]:
         rows = list(super().__iter__())
         for first in range(0, len(rows), self.batch_size):
             yield rows[first : first + self.batch_size]

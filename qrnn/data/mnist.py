@@ -109,15 +109,14 @@ def mnist(config: MnistConfig) -> TaskData:
         pixels = images.flatten(1)[:, :, None]
         return Split(pixels if order is None else pixels[:, order], labels)
 
-    images, labels = parts["train"]
-    if len(labels) <= N_VAL:
+    x, y = parts["train"]
+    if len(y) <= N_VAL:
         raise DataError(
-            f"{folder}: the train files must hold more than {N_VAL} images, got {len(labels)}: "
-            f"{WHERE}"
+            f"{folder}: the train files must hold more than {N_VAL} images, got {len(y)}: {WHERE}"
         )
     return TaskData(
-        split(images[:-N_VAL], labels[:-N_VAL]),
-        split(images[-N_VAL:], labels[-N_VAL:]),
+        split(x[:-N_VAL], y[:-N_VAL]),
+        split(x[-N_VAL:], y[-N_VAL:]),
         split(*parts["t10k"]),
         tuple("0123456789"),
         None if order is None else tuple(order.tolist()),

@@ -207,7 +207,8 @@ class FusedMemory(Memory):
                 f"device 'fused' needs float32 or float64 weights and inputs on the CPU, got "
                 f"{like.dtype} on {like.device}: use .to('cpu'), or device lightning.gpu"
             )
-        numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+        most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+        numba.set_num_threads(min(torch.get_num_threads(), most))
         psi = like.new_zeros(blocks_of(batch), 2**self.circuit.n_wires, 2 * LANES)
         psi[:, 0, :LANES] = 1
         return FusedState(psi, psi, Snapshot(psi), batch)

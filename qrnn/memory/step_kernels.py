@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba as nb
 import numpy as np
 
@@ -27,6 +29,11 @@ from qrnn.memory.gate_kernels import (
     zero,
 )
 from qrnn.memory.program import DIAGONAL, MATRIX, PHASE, ROTATE, ROTATE_X, ROTATE_Y
+
+
+parallel_jit: Any = nb.njit(
+    fastmath=FASTMATH, cache=True, nogil=True, error_model="numpy", parallel=True
+)
 
 
 @jit
@@ -221,7 +228,7 @@ def keep_inactive(source, target, active):
                 target[k, m + LANES] = source[k, m + LANES]
 
 
-@nb.njit(fastmath=FASTMATH, cache=True, nogil=True, error_model="numpy", parallel=True)
+@parallel_jit
 def forward(
     psi_in, psi_out, cs, active, instructions, matrices, z_slots, constants, singles, words, z
 ):
@@ -250,7 +257,7 @@ def forward(
         read(psi, singles, words, vector, z[block])
 
 
-@nb.njit(fastmath=FASTMATH, cache=True, nogil=True, error_model="numpy", parallel=True)
+@parallel_jit
 def backward(
     psi_out, lam_out, psi_in, lam_in, cs, active, instructions, matrices, z_slots, constants,
     singles, words, grad_z, grads,
