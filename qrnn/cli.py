@@ -16,7 +16,7 @@ qrnn: recurrent networks whose hidden state is a quantum state
   qrnn train --help                all that can be configured
   qrnn evaluate checkpoint=FILE device=NAME
                                    evaluate a checkpoint on another device
-  qrnn devices                     the devices, and which of them can run here
+  qrnn devices [NAME]              the devices, and which of them can run here
   qrnn draw model.n_qubits=4       the circuit of one time step, and its size
 
 Options are Hydra's key=value pairs. Errors exit with status 2.
@@ -121,12 +121,24 @@ def draw(config) -> None:
 
 
 def devices() -> None:
-    """Print all devices with their declared capabilities."""
+    """Print all devices, or all that one device declares."""
+    from dataclasses import fields
+
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from qrnn.devices import device_names, device_spec
 
+    if sys.argv[1:]:
+        for name in sys.argv[1:]:
+            spec = device_spec(name)
+            for field in fields(spec):
+                value = getattr(spec, field.name)
+                shown = ", ".join(value) if isinstance(value, tuple) else value
+                print(f"{field.name.replace('_', ' '):<12} {shown}")
+            print(f"{'runs here':<12} {spec.missing() or 'yes'}")
+        return
     table = Table(title="Devices: device=NAME", title_style="bold")
     for heading in ("device", "readout", "noise", "n", "strategies", "runs here"):
         table.add_column(heading, no_wrap=heading == "device", overflow="fold")
@@ -135,9 +147,10 @@ def devices() -> None:
         spec = device_spec(name)
         table.add_row(
             name, readouts[spec.shots], "yes" if spec.noisy else "no", str(spec.max_wires),
-            ", ".join(spec.strategies), spec.missing() or "yes",
+            ", ".join(spec.strategies), escape(spec.missing() or "yes"),
         )  # fmt: skip
     Console().print(table)
+    print("All that one declares: qrnn devices NAME")
 
 
 def _with_hydra(task: Callable, config_name: str) -> None:

@@ -72,6 +72,11 @@ def test_devices_are_listed_within_80_columns(tmp_path):
     for name in ("fused", "default.mixed", "lightning.gpu", "fake_torino"):
         assert name in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
+    one = qrnn("devices", "lightning.gpu", cwd=tmp_path)
+    assert "gradients    adjoint" in one.stdout
+    assert "runs here    pip install 'qrnn[gpu]'" in one.stdout
+    assert "pip install" in done.stdout
+    assert "[gpu]" in done.stdout
 
 
 def test_draw_shows_the_circuit_and_its_size(tmp_path):
@@ -82,6 +87,7 @@ def test_draw_shows_the_circuit_and_its_size(tmp_path):
 
 WRONG = [
     (["fly"], "command 'fly' is not known: Allowed: devices, draw, evaluate, train"),
+    (["devices", "fake"], "device 'fake' is not known: did you mean fake_"),
     (["train", "task=digit"], "task 'digit' is not known: did you mean digits"),
     (["train", "device=fused_"], "device 'fused_' is not known: did you mean fused"),
     (["train", "model.n_qubit=3"], "key 'model.n_qubit' is not known: did you mean n_qubits"),

@@ -30,7 +30,6 @@ from qrnn.memory.gate_kernels import (
 )
 from qrnn.memory.program import DIAGONAL, MATRIX, PHASE, ROTATE, ROTATE_X, ROTATE_Y
 
-
 parallel_jit: Any = nb.njit(
     fastmath=FASTMATH, cache=True, nogil=True, error_model="numpy", parallel=True
 )
