@@ -18,6 +18,7 @@ from qrnn.controllers import Controller
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError
 from qrnn.memory.base import Memory
+from qrnn.readout_noise import ReadoutNoise
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -73,6 +74,8 @@ class QRNNCell(nn.Module):
         width: units of a hidden layer of the controller.
         depth: number of its hidden layers.
         dropout: probability, behind each hidden layer.
+        readout_shots: while training, add the noise of so many shots to exact readouts.
+        readout_depolarizing: while training, shrink them by this share.
         device: name of a device, or its options.
         **ansatz_options: of a registered ansatz, e.g. `layers=2, entangler="CRX"`.
 
@@ -96,6 +99,8 @@ class QRNNCell(nn.Module):
         width: int = 64,
         depth: int = 1,
         dropout: float = 0.0,
+        readout_shots: int | None = None,
+        readout_depolarizing: float = 0.0,
         device: str | DeviceOptions = "fused",
         **ansatz_options,
     ):
@@ -113,6 +118,7 @@ class QRNNCell(nn.Module):
                 dropout,
             )  # fmt: skip
         self.controller = controller
+        self.readout_noise = ReadoutNoise(readout_shots, readout_depolarizing)
         self._use(open_device(device), lambda bias: nn.init.uniform_(bias, -BIAS, BIAS))
 
     def _use(self, device: Device, bias: Any) -> None:
@@ -175,6 +181,8 @@ class QRNNCell(nn.Module):
                 f"numbers to P = {self.circuit.n_angles}"
             )
         z, carried = self.memory.step(state.carried, controls, active)
+        if self.device.exact:  # a sampled device has noise of its own
+            z = self.readout_noise(z)
         if active is not None:
             z = torch.where(active[:, None], z, state.z)
         return z, QRNNState(z, carried, self.memory)
@@ -210,12 +218,13 @@ def on_device(module: M, device: Device) -> M:
     clone = copy.copy(module)
     clone._parameters = dict(module._parameters)
     clone._modules = dict(module._modules)
+    # All children are cloned, so that .eval() on the copy leaves the original in training.
+    for name, child in module.named_children():
+        if not isinstance(child, TorchLayer):
+            clone._modules[name] = on_device(child, device)
     if isinstance(clone, QRNNCell):
         shared = clone.quantum.qnode_weights["bias"]
         clone._use(device, {"bias": shared.detach()})
         clone.quantum.qnode_weights["bias"] = shared
         clone.quantum.bias = shared
-        return clone
-    for name, child in module.named_children():
-        clone._modules[name] = on_device(child, device)
     return clone

@@ -34,6 +34,8 @@ class ModelConfig:
         width: units of a hidden layer of the controller.
         depth: number of its hidden layers.
         dropout: probability, behind each hidden layer.
+        readout_shots: while training, add the noise of so many shots to exact readouts.
+        readout_depolarizing: while training, shrink them by this share.
     """
 
     n_qubits: int = 6
@@ -47,6 +49,8 @@ class ModelConfig:
     width: int = 64
     depth: int = 1
     dropout: float = 0.0
+    readout_shots: int | None = None
+    readout_depolarizing: float = 0.0
 
     def cell_options(self) -> dict[str, Any]:
         """Return the keyword arguments of `QRNNCell`, without the input size."""

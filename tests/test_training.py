@@ -178,7 +178,8 @@ def test_a_file_that_is_not_a_checkpoint_is_named(tmp_path, run):
     [
         ("n_qubits", 4), ("ansatz", "strongly_entangling"), ("layers", 1), ("rotations", ["RX"]),
         ("entangler", "CRX"), ("topology", "ring"), ("readout", "Z"), ("controller", "glu"),
-        ("width", 9), ("depth", 2), ("dropout", 0.5),
+        ("width", 9), ("depth", 2), ("dropout", 0.5), ("readout_shots", 100),
+        ("readout_depolarizing", 0.1),
     ],
 )  # fmt: skip
 def test_each_model_key_changes_the_model(key, value):

@@ -1,0 +1,50 @@
+"""Training that expects the hardware: readouts as noisy as a device's, at no simulation cost."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from qrnn.errors import ConfigError
+
+
+class ReadoutNoise(nn.Module):
+    """Makes exact readouts look measured, while training; in evaluation it does nothing.
+
+        z -> f z + sqrt((1 - (f z)^2) / S) xi,   f = 1 - depolarizing,  xi ~ N(0, 1)
+
+    The mean of S shots with outcomes +-1 has just this mean and variance. No gradient flows through
+    the variance: its derivative is infinite at |z| = 1.
+
+    Args:
+        shots: S, the shots of each readout; None: no shot noise.
+        depolarizing: share of each readout that is lost.
+
+    Shape:
+        z (..., R) to (..., R).
+
+    Raises:
+        ConfigError: shots below 1, or depolarizing not in [0, 1).
+    """
+
+    def __init__(self, shots: int | None = None, depolarizing: float = 0.0):
+        super().__init__()
+        if shots is not None and shots < 1:
+            raise ConfigError(f"readout_shots must be null or at least 1, got {shots}")
+        if not 0 <= depolarizing < 1:
+            raise ConfigError(f"readout_depolarizing must be in [0, 1), got {depolarizing}")
+        self.shots, self.depolarizing = shots, depolarizing
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Return noisy readouts while training, else z."""
+        if not self.training:
+            return z
+        z = (1 - self.depolarizing) * z
+        if self.shots is not None:
+            deviation = ((1 - z.detach() ** 2).clamp(min=0) / self.shots).sqrt()
+            z = z + deviation * torch.randn_like(z)
+        return z
+
+    def extra_repr(self) -> str:
+        """Strengths, for `print(model)`."""
+        return f"shots={self.shots}, depolarizing={self.depolarizing}"
