@@ -99,7 +99,7 @@ def evaluate(config) -> None:
         raise ConfigError(f"limit must be at least 1, got {typed.limit}")
     data = TASKS[trained.task.name].load(trained.task)
     split = getattr(data, typed.split).head(typed.limit)
-    result = run(model, split, typed.device, batch_size=typed.batch_size)
+    result = run(model, split, typed.device, feedback=typed.feedback, batch_size=typed.batch_size)
     kept = Path(typed.checkpoint).parent / f"evaluation-{result.device}.json"
     save(result, kept)
     Console().print(table([result]))

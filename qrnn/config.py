@@ -114,6 +114,7 @@ class EvaluateConfig:
     Attributes:
         checkpoint: a file that `qrnn train` wrote.
         device: where to evaluate.
+        feedback: `closed`, or `open` (the angles come from the device that trained).
         split: `test`, `val` or `train`.
         limit: number of sequences, the first ones; None: all.
         batch_size: sequences that run at once; None: all.
@@ -122,6 +123,7 @@ class EvaluateConfig:
 
     checkpoint: str = MISSING
     device: DeviceOptions = field(default_factory=DeviceOptions)
+    feedback: str = "closed"
     split: str = "test"
     limit: int | None = None
     batch_size: int | None = None

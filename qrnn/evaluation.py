@@ -10,7 +10,14 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from qrnn.data import Split
@@ -18,6 +25,9 @@ from qrnn.devices import DeviceOptions, open_device
 from qrnn.errors import ConfigError
 from qrnn.files import write_text
 from qrnn.models import SequenceClassifier
+from qrnn.registry import unknown_name
+
+FEEDBACKS = ("closed", "open")
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,8 @@ class Evaluation:
         device: the device's name.
         options: the options that were set on it.
         reference: the device that the model was trained on.
+        feedback: `closed`: the device's own readouts drove the controller; `open`: the angles came
+            from the reference device, and this one only measured.
         sequences: number of sequences.
         accuracy: share of right classes.
         agreement: share of sequences with the same class as on the reference.
@@ -40,6 +52,7 @@ class Evaluation:
     device: str
     options: dict
     reference: str
+    feedback: str
     sequences: int
     accuracy: float
     agreement: float
@@ -47,6 +60,14 @@ class Evaluation:
     seconds: float
     predictions: list[int]
     labels: list[int]
+
+
+def columns(unit: str) -> tuple[ProgressColumn, ...]:
+    """Return a progress bar that counts `unit` and says how long it will still take."""
+    return (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
+        TimeRemainingColumn(),
+    )  # fmt: skip
 
 
 def run(
@@ -58,14 +79,9 @@ def run(
     """
     size = batch_size or len(x)
     rounds = -(-len(x) // size) * x.shape[1]
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    console = Console(stderr=True)
     start = time.perf_counter()
     with torch.no_grad(), Progress(
-        *columns, console=console, transient=True, disable=title is None
+        *columns("steps"), console=Console(stderr=True), transient=True, disable=title is None
     ) as progress:  # fmt: skip
         bar = progress.add_task(title or "", total=rounds)
         hook = model.rnn.cell.register_forward_hook(lambda *_: progress.advance(bar))
@@ -77,11 +93,48 @@ def run(
     return classes, z, time.perf_counter() - start
 
 
+def record_controls(model: SequenceClassifier, x: torch.Tensor) -> torch.Tensor:
+    """Return what the controller put out at each step, (N, T, P) radians without the bias."""
+    controls: list[torch.Tensor] = []
+    hook = model.rnn.cell.controller.register_forward_hook(
+        lambda module, inputs, output: controls.append(output)
+    )
+    try:
+        with torch.no_grad():
+            model.readouts(x)
+    finally:
+        hook.remove()
+    return torch.stack(controls, 1)
+
+
+def run_open(
+    reference: SequenceClassifier,
+    target: SequenceClassifier,
+    x: torch.Tensor,
+    batch_size: int | None,
+    title: str | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Return what `run` does, for the reference's angles: one execution for each batch."""
+    parts = x.split(batch_size or len(x))
+    start = time.perf_counter()
+    with torch.no_grad(), Progress(
+        *columns("batches"), console=Console(stderr=True), transient=True, disable=title is None
+    ) as progress:  # fmt: skip
+        z = [
+            target.rnn.cell.memory.run(record_controls(reference, part))
+            for part in progress.track(parts, description=title or "")
+        ]
+        readouts = torch.cat(z)
+        classes = target.head(readouts[:, -1]).argmax(1)
+    return classes, readouts, time.perf_counter() - start
+
+
 def evaluate(
     model: SequenceClassifier,
     split: Split,
     device: str | DeviceOptions,
     *,
+    feedback: str = "closed",
     batch_size: int | None = None,
     progress: bool = True,
 ) -> Evaluation:
@@ -91,6 +144,8 @@ def evaluate(
         model: the model, on the device to compare with.
         split: the sequences.
         device: name of a device, or its options.
+        feedback: `closed` or `open`; see `Evaluation`. Open, a device that replays runs all steps
+            of all sequences at once instead of T rounds.
         batch_size: sequences that run at once; None: all, which is fewest jobs on hardware.
         progress: whether to show a progress bar.
 
@@ -103,15 +158,22 @@ def evaluate(
             f"limit and batch_size must be at least 1, got {len(split)} sequences and batch_size="
             f"{batch_size}"
         )
+    if feedback not in FEEDBACKS:
+        raise unknown_name("feedback", feedback, FEEDBACKS)
     model.eval()
     opened = open_device(device)
     target = model.on(opened.options)
     expected, z_expected, _ = run(model, split.x, batch_size)
-    predicted, z, seconds = run(target, split.x, batch_size, opened.name if progress else None)
+    title = opened.name if progress else None
+    if feedback == "open":
+        predicted, z, seconds = run_open(model, target, split.x, batch_size, title)
+    else:
+        predicted, z, seconds = run(target, split.x, batch_size, title)
     return Evaluation(
         device=opened.name,
         options=opened.options.given(),
         reference=model.rnn.cell.device.name,
+        feedback=feedback,
         sequences=len(split),
         accuracy=(predicted == split.y).double().mean().item(),
         agreement=(predicted == expected).double().mean().item(),
@@ -143,7 +205,7 @@ def table(evaluations: Sequence[Evaluation]) -> Table:
     for one in evaluations:
         out.add_row(
             one.device,
-            describe(one.options),
+            describe(one.options) + (", open loop" if one.feedback == "open" else ""),
             str(one.sequences),
             f"{100 * one.accuracy:.1f}%",
             f"{100 * one.agreement:.1f}%",

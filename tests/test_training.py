@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 
+import pennylane as qml
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from qrnn.checkpoint import AtomicCheckpointIO, load_model, read_checkpoint
 from qrnn.config import ModelConfig, TrainConfig, TrainerConfig
 from qrnn.data import DigitsConfig, TaskData, digits
 from qrnn.devices import DeviceOptions
-from qrnn.evaluation import evaluate
+from qrnn.evaluation import evaluate, record_controls
 from qrnn.training import history, train
 
 SMALL = ModelConfig(n_qubits=3, width=8, dropout=0.1)
@@ -105,6 +106,23 @@ def test_a_checkpoint_evaluates_on_other_devices_as_on_its_own(run, data):
     assert 0.01 < sampled.rms_z < 0.1  # about 1/sqrt(400)
     batched = evaluate(model, data.val.head(6), "default.qubit", batch_size=4, progress=False)
     assert batched.predictions == result.predictions
+
+
+def test_open_loop_is_one_execution_with_the_readouts_of_the_closed_loop(run, data):
+    model, _ = load_model(run.best)
+    x = data.val.x[:3]
+    replayed = model.on("default.qubit", strategy="replayed")
+    controls = record_controls(model, x)
+    with qml.Tracker(replayed.rnn.cell.qnode.device) as tracker, torch.no_grad():
+        z = replayed.rnn.cell.memory.run(controls)
+    assert tracker.totals["batches"] == 1
+    with torch.no_grad():
+        assert torch.allclose(z, model.readouts(x), atol=1e-5)
+    for name in ("lightning.qubit", "default.qubit"):
+        result = evaluate(model, data.val.head(3), name, feedback="open", progress=False)
+        assert result.rms_z < 1e-5
+    with pytest.raises(ConfigError, match="feedback 'half' is not known: Allowed: closed, open"):
+        evaluate(model, data.val.head(3), "fused", feedback="half")
 
 
 def test_early_stopping_stops(data, tmp_path):

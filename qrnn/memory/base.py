@@ -49,6 +49,14 @@ class Memory(ABC):
             z (B, R) in [-1, 1], and the new state.
         """
 
+    def run(self, controls: torch.Tensor) -> torch.Tensor:
+        """Return the readouts (B, T, R) of given controls (B, T, P): open loop, no controller."""
+        state, z = self.start(len(controls), controls), []
+        for t in range(controls.shape[1]):
+            z_t, state = self.step(state, controls[:, t])
+            z.append(z_t)
+        return torch.stack(z, 1)
+
     @abstractmethod
     def detach(self, state: State) -> State:
         """Return the state cut from the autograd graph, for truncated backpropagation."""

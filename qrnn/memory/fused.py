@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numba
+import numpy as np
 import torch
 from pennylane.qnn import TorchLayer
 from torch.autograd.function import once_differentiable
@@ -77,7 +78,7 @@ class _Undo:
         self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return psi and lambda before the step, and the cotangent of its slots."""
-        psi_in, lam_in = torch.empty_like(psi), torch.empty_like(psi)
+        psi_in, lam_in = empty_like(psi), empty_like(psi)
         grads = psi.new_empty(psi.shape[0], self.cs.shape[1], LANES)
         tables = self.memory.tables(psi.dtype)
         arrays = [a.numpy() for a in (psi, lam, psi_in, lam_in, self.cs, self.active)]
@@ -114,7 +115,7 @@ class _Step(torch.autograd.Function):
     def forward(ctx: Any, psi, parameters, before: Snapshot, undo: _Undo):
         memory = undo.memory
         undo.cs = memory.slot_angles(parameters)
-        psi_out = torch.empty_like(psi)
+        psi_out = empty_like(psi)
         z = psi.new_empty(psi.shape[0], memory.n_readouts, LANES)
         arrays = [a.numpy() for a in (psi, psi_out, undo.cs, undo.active)]
         forward(*arrays, *memory.tables(psi.dtype), z.numpy())
@@ -134,6 +135,18 @@ class _Step(torch.autograd.Function):
         undo.after.release()
         grad = undo.memory.parameter_gradient(from_lanes(grads, ctx.batch), ctx.columns)
         return lam_in, grad, None, None
+
+
+def empty_like(psi: torch.Tensor) -> torch.Tensor:
+    """Return an uninitialised tensor for amplitudes, aligned to cache lines.
+
+    Torch aligns with posix_memalign, which cannot reuse the hole that a freed state of the same
+    size left behind (glibc < 2.38): the heap then grows with T by a third of a state a step.
+    """
+    size = psi.numel() * psi.element_size()
+    buffer = np.empty(size + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    return torch.from_numpy(buffer[start : start + size]).view(psi.dtype).view(psi.shape)
 
 
 def to_lanes(values: torch.Tensor, blocks: int) -> torch.Tensor:

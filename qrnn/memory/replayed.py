@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import pennylane as qml
 import torch
+from pennylane.tape import QuantumScript
 
 from qrnn.circuit import precision_of
 from qrnn.errors import DeviceError
@@ -59,6 +61,25 @@ class ReplayedMemory(Memory):
         """Return z (B, R) for controls (B, t, P)."""
         with precision_of(history):
             return self.layer(history.flatten(1))
+
+    def run(self, controls: torch.Tensor) -> torch.Tensor:
+        """See `Memory.run`; all steps of all sequences are one execution (on IBM: one job)."""
+        qnode, bias = self.layer.qnode, self.layer.bias.detach()
+        tapes: list[QuantumScript] = []
+        slices, posts = [], []
+        with precision_of(controls):
+            for t in range(controls.shape[1]):
+                inputs = controls[:, : t + 1].detach().flatten(1)
+                batch, post = qml.workflow.construct_batch(qnode, level="user")(inputs, bias)
+                slices.append(slice(len(tapes), len(tapes) + len(batch)))
+                posts.append(post)
+                tapes.extend(batch)
+            results = qml.execute(tapes, qnode.device, diff_method=None)
+            z = []
+            for part, post in zip(slices, posts, strict=True):
+                (values,) = post(tuple(results[part]))
+                z.append(torch.stack([torch.as_tensor(value) for value in values], -1))
+        return torch.stack(z, 1).to(controls)
 
     def detach(self, state: ReplayedState) -> ReplayedState:
         """See `Memory.detach`."""
