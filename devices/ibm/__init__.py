@@ -4,6 +4,8 @@ Importing this package imports no Qiskit; making a device does.
 """
 
 from qrnn.devices.ibm.backends import fake_names
+from qrnn.devices.ibm.budget import Usage
 from qrnn.devices.ibm.device import IBMDevice
+from qrnn.devices.ibm.estimate import Estimate, estimate
 
-__all__ = ["IBMDevice", "fake_names"]
+__all__ = ["Estimate", "IBMDevice", "Usage", "estimate", "fake_names"]

@@ -77,11 +77,14 @@ class Batch:
         self._parts[block].append(values)
         return block, slice(start, start + len(values))
 
-    def results(self, bits: Sequence[np.ndarray]) -> tuple[tuple, tuple]:
+    def results(
+        self, bits: Sequence[np.ndarray], corrections: Sequence[np.ndarray] | None = None
+    ) -> tuple[tuple, tuple]:
         """Return one result for each tape, and the share of shots that postselection kept in it.
 
         Args:
             bits: for each block, an array (rows, shots, bits) of 0 and 1.
+            corrections: for each block, what corrects its readout errors: `Calibration`.
 
         Returns:
             The results, and for each an array (B,), or None without postselection.
@@ -90,13 +93,13 @@ class Batch:
         for tape, recipes, places, postselected in self._tapes:
             chosen = [bits[place.block][place.rows] for place in places]
             labels = [place.labels for place in places]
+            fixes = [corrections[place.block] if corrections else None for place in places]
             share = None
+            common = (recipes, chosen, labels, fixes, tape.shots, tape.batch_size)
             if postselected and places:
-                result, share = postselected_results(
-                    recipes, chosen, labels, tape.shots, tape.batch_size, postselected
-                )
+                result, share = postselected_results(*common, postselected)
             else:
-                result = results(recipes, chosen, labels, tape.shots, tape.batch_size)
+                result = results(*common)
             out.append(result)
             shares.append(share)
         return tuple(out), tuple(shares)

@@ -16,12 +16,13 @@ from pennylane.tape import QuantumScript
 from pennylane.transforms import defer_measurements
 from pennylane.transforms.core import CompilePipeline
 
-from qrnn.devices.ibm import runtime
 from qrnn.devices.ibm.backends import resolve
 from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.budget import Budget, Usage
 from qrnn.devices.ibm.jobs import Runner
 from qrnn.devices.ibm.ledger import Ledger
+from qrnn.devices.ibm.mitigation import Calibration, only_pauli_expectations, zero_noise
+from qrnn.devices.ibm.options import Options
 from qrnn.devices.ibm.remote import Remote
 from qrnn.devices.ibm.translate import NAME, decomposed, is_native, unsupported
 from qrnn.devices.ibm.transpiling import Transpiler
@@ -77,6 +78,14 @@ class IBMDevice(Device):
         max_qpu_seconds: budget over all attempts of the run; None for no limit.
         queue_timeout: seconds after which waiting for a queued job is given up (the job stays);
             None waits for ever.
+        readout_mitigation: shots of each of two calibration circuits that every job carries;
+            expectation values are corrected by what they show. None corrects nothing.
+        zne: odd noise factors, say [1, 3]: circuits are folded by each, and expectation values
+            extrapolated to no noise. None runs them as they are.
+
+    Attributes:
+        options: these options.
+        transpiler: what turns its circuits into the backend's.
 
     Raises:
         ConfigError: the backend's name is not known.
@@ -98,6 +107,8 @@ class IBMDevice(Device):
         ledger: str | Path | None = None,
         max_qpu_seconds: float | None = None,
         queue_timeout: float | None = None,
+        readout_mitigation: int | None = None,
+        zne: Sequence[int] | None = None,
     ):
         super().__init__(wires=wires)
         # Not through the base class, whose warning asks for set_shots: a config needs a default.
@@ -106,56 +117,30 @@ class IBMDevice(Device):
             raise DeviceError(
                 f"Device {NAME} needs a backend: qml.device({NAME!r}, backend='fake_manila', ...)"
             )
-        if optimization_level not in (0, 1, 2, 3):
-            raise DeviceError(
-                f"Argument `optimization_level` must be 0, 1, 2 or 3, but got {optimization_level}"
-            )
+        self.options = Options(
+            seed=seed,
+            optimization_level=optimization_level,
+            initial_layout=None if initial_layout is None else tuple(initial_layout),
+            mode=mode,
+            ledger=ledger,
+            max_qpu_seconds=max_qpu_seconds,
+            queue_timeout=queue_timeout,
+            readout_mitigation=readout_mitigation,
+            zne=None if zne is None else tuple(zne),
+        )
         n = len(self.wires) if self.wires else None
         self._backend = resolve(backend, instance, n)
-        if seed is not None and not self._backend.local:
-            raise DeviceError(
-                f"Argument `seed` must be left out on hardware, but got {seed} for "
-                f"{self._backend.name}: only local backends repeat their outcomes"
-            )
-        available = self._backend.backend.num_qubits
-        if n is not None and available is not None and n > available:
-            raise DeviceError(
-                f"Argument `wires` must be at most {available} on {self._backend.name}, but got {n}"
-            )
-        if initial_layout is not None and (n is None or len(initial_layout) != n):
-            raise DeviceError(
-                f"Argument `initial_layout` must name one qubit for each of the {n} wires, but got "
-                f"{list(initial_layout)}"
-            )
-        if mode not in runtime.MODES:
-            raise DeviceError(
-                f"Argument `mode` must be one of {', '.join(runtime.MODES)}, but got {mode!r}"
-            )
-        local = self._backend.local
-        if not local and ledger is None:
-            raise DeviceError(
-                f"Argument `ledger` must be a folder on hardware ({self._backend.name}), but got "
-                "None: jobs that no file records are lost with the process"
-            )
-        if local and queue_timeout is not None:
-            raise DeviceError(
-                "Argument `queue_timeout` must be left out for the local backend "
-                f"{self._backend.name}: it has no queue"
-            )
-        transpiler = Transpiler(self._backend.backend, optimization_level, seed, initial_layout)
+        self.options.check(self._backend, n)
+        self.transpiler = Transpiler(
+            self._backend.backend, optimization_level, seed, self.options.initial_layout
+        )
         record = Ledger(ledger)
+        local = self._backend.local
         self._kept: tuple = ()
         self._runner = Runner(
             self._backend,
-            transpiler,
-            seed=seed,
-            mode=mode,
-            sampler_options={},
-            identity={
-                "optimization_level": optimization_level,
-                "initial_layout": transpiler.initial_layout,
-                "seed": seed,
-            },
+            self.transpiler,
+            options=self.options,
             ledger=record,
             budget=Budget(record, max_qpu_seconds),
             remote=None if local else Remote(self._backend, record, instance, queue_timeout),
@@ -247,14 +232,13 @@ class IBMDevice(Device):
         program.add_transform(_sampled_only)
         if execution_config and execution_config.mcm_config.mcm_method == "deferred":
             program.add_transform(defer_measurements, allow_postselect=False)
-        program.add_transform(
-            decompose,
-            stopping_condition=is_native,
-            decomposer=decomposed,
-            skip_initial_state_prep=False,
-            name=NAME,
-            error=unsupported,
-        )
+        _add_decomposition(program)
+        if self.options.readout_mitigation:
+            program.add_transform(only_pauli_expectations, option="readout_mitigation")
+        if self.options.zne:
+            program.add_transform(only_pauli_expectations, option="zne")
+            program.add_transform(zero_noise, factors=self.options.zne)
+            _add_decomposition(program)  # of the inverses
         return program
 
     def execute(
@@ -273,5 +257,23 @@ class IBMDevice(Device):
             DeviceError: IBM's limits forbid it, or the backend failed.
         """
         batch = Batch(circuits, self.wires)
-        results, self._kept = batch.results(self._runner.run(batch.blocks))
+        blocks, corrections = batch.blocks, None
+        if self.options.readout_mitigation:
+            calibration = Calibration(blocks, self.transpiler, self.options.readout_mitigation)
+            bits = self._runner.run(blocks + calibration.blocks)
+            corrections = calibration.corrections(bits[len(blocks) :])
+        else:
+            bits = self._runner.run(blocks)
+        results, self._kept = batch.results(bits[: len(blocks)], corrections)
         return results
+
+
+def _add_decomposition(program: CompilePipeline) -> None:
+    program.add_transform(
+        decompose,
+        stopping_condition=is_native,
+        decomposer=decomposed,
+        skip_initial_state_prep=False,
+        name=NAME,
+        error=unsupported,
+    )

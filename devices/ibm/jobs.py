@@ -17,6 +17,7 @@ from qrnn.devices.ibm.backends import Backend
 from qrnn.devices.ibm.budget import Budget
 from qrnn.devices.ibm.circuits import unpack
 from qrnn.devices.ibm.ledger import Ledger
+from qrnn.devices.ibm.options import Options
 from qrnn.devices.ibm.remote import Remote
 from qrnn.devices.ibm.translate import NAME, Structure
 from qrnn.devices.ibm.transpiling import Compiled, Transpiler
@@ -112,10 +113,7 @@ class Runner:
     Args:
         backend: where to run.
         transpiler: its transpiler.
-        seed: seed of the simulated outcomes, or None.
-        mode: "job", "batch" or "session".
-        sampler_options: further options of the Sampler.
-        identity: what else identifies the work: part of the key of each job.
+        options: the device's options.
         ledger: the run's ledger.
         budget: the run's budget.
         remote: IBM's service, or None for a local backend.
@@ -126,10 +124,7 @@ class Runner:
         backend: Backend,
         transpiler: Transpiler,
         *,
-        seed: int | None,
-        mode: str,
-        sampler_options: dict[str, Any],
-        identity: dict[str, Any],
+        options: Options,
         ledger: Ledger,
         budget: Budget,
         remote: Remote | None,
@@ -140,12 +135,9 @@ class Runner:
         self.budget = budget
         self.note: dict[str, Any] = {}
         self.jobs = 0
-        self._seed = seed
-        self._mode = mode
+        self._options = options
         self._opened: Any = None
         self._close: weakref.finalize | None = None
-        self._sampler_options = sampler_options
-        self._identity = identity
         self._remote = remote
         self._seen: Counter[str] = Counter()
 
@@ -228,14 +220,14 @@ class Runner:
                 pubs.append((compiled.circuit, values, block.shots))
             else:  # a PUB without parameters has one row
                 pubs.extend([(compiled.circuit, None, block.shots)] * len(values))
-        options = dict(self._sampler_options)
-        if self._seed is not None:
-            options["simulator"] = {"seed_simulator": _job_seed(self._seed, work.key)}
+        options: dict[str, Any] = {}
+        if self._options.seed is not None:
+            options["simulator"] = {"seed_simulator": _job_seed(self._options.seed, work.key)}
         if self._remote is not None:
             options["environment"] = {"job_tags": [self._remote.tag(work.key)]}
         if self._opened is None:
-            self._opened = runtime.open_mode(self._mode, self.backend.backend)
-            if self._mode != "job":
+            self._opened = runtime.open_mode(self._options.mode, self.backend.backend)
+            if self._options.mode != "job":
                 # A session left open is billed until the service closes it.
                 self._close = weakref.finalize(self, self._opened.close)
         job = runtime.make_sampler(self._opened, options).run(pubs)
@@ -266,7 +258,7 @@ class Runner:
 
     def _key(self, blocks: Sequence[Block]) -> str:
         """Return the name of a piece of work: the same in every run that does the same."""
-        identity = (self.backend.name, sorted(self._identity.items()))
+        identity = (self.backend.name, sorted(self._options.identity.items()))
         digest = hashlib.sha256(repr(identity).encode())
         for block in blocks:
             digest.update(repr((block.structure, block.shots, block.values.shape)).encode())

@@ -21,10 +21,17 @@ from qrnn.errors import DeviceError
 # For each setting, an array (B, shots, bits) of 0 and 1, and what each bit belongs to.
 Bits = Sequence[np.ndarray]
 Labels = Sequence[Sequence[Any]]
+# For each setting, an array (2, bits) that corrects readout errors, or None: `Calibration`.
+Corrections = Sequence[np.ndarray | None]
 
 
 def results(
-    recipes: Sequence[Recipe], bits: Bits, labels: Labels, shots: Shots, batch_size: int | None
+    recipes: Sequence[Recipe],
+    bits: Bits,
+    labels: Labels,
+    corrections: Corrections,
+    shots: Shots,
+    batch_size: int | None,
 ) -> Any:
     """Return the result of a tape, as default.qubit does.
 
@@ -32,13 +39,16 @@ def results(
         recipes: how each of its measurements is put together.
         bits: for each setting, an array (B, shots, bits); B = 1 without a batch.
         labels: for each setting, the wires and `MidBit`s that the bits belong to.
+        corrections: for each setting, what corrects its readout errors, or None.
         shots: the tape's shots; the bits hold all of them, one partition after the other.
         batch_size: B, or None.
     """
     parts = []
     for lower, upper in shots.bins():
         cut = [b[:, lower:upper] if batch_size else b[0, lower:upper] for b in bits]
-        values = tuple(_evaluate(recipe, cut, labels, batch_size) for recipe in recipes)
+        values = tuple(
+            _evaluate(recipe, cut, labels, corrections, batch_size) for recipe in recipes
+        )
         parts.append(values if len(values) > 1 else values[0])
     return tuple(parts) if shots.has_partitioned_shots else parts[0]
 
@@ -47,6 +57,7 @@ def postselected_results(
     recipes: Sequence[Recipe],
     bits: Bits,
     labels: Labels,
+    corrections: Corrections,
     shots: Shots,
     batch_size: int | None,
     wanted: Mapping[int, int],
@@ -57,6 +68,7 @@ def postselected_results(
         recipes: as for `results`.
         bits: as for `results`.
         labels: as for `results`.
+        corrections: as for `results`.
         shots: as for `results`.
         batch_size: as for `results`.
         wanted: mid-circuit bit -> the outcome of the shots to keep.
@@ -78,7 +90,7 @@ def postselected_results(
             ]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # the mean of no shots is nan
-                table.append([_evaluate(recipe, chosen, labels, None) for recipe in recipes])
+                table.append([_evaluate(r, chosen, labels, corrections, None) for r in recipes])
         columns = zip(*table, strict=True)
         values = tuple(_stack(list(c)) if batch_size else c[0] for c in columns)
         parts.append(values if len(values) > 1 else values[0])
@@ -113,7 +125,13 @@ def _process(process: SampleMeasurement, samples: np.ndarray, wires: Sequence[An
     return process.process_samples(samples, Wires(wires))
 
 
-def _evaluate(recipe: Recipe, bits: Bits, labels: Labels, batch_size: int | None) -> Any:
+def _evaluate(
+    recipe: Recipe,
+    bits: Bits,
+    labels: Labels,
+    corrections: Corrections,
+    batch_size: int | None,
+) -> Any:
     if not recipe.terms:
         return np.squeeze(np.full(batch_size or (), recipe.constant))[()]
     values = []
@@ -121,8 +139,14 @@ def _evaluate(recipe: Recipe, bits: Bits, labels: Labels, batch_size: int | None
         columns = [labels[term.setting].index(w) for w in term.wires]
         chosen = bits[term.setting][..., columns]
         if term.process is None:
-            parity = np.bitwise_xor.reduce(chosen, axis=-1)
-            values.append(np.squeeze(1.0 - 2.0 * parity.mean(axis=-1))[()])
+            correction = corrections[term.setting]
+            if correction is None:
+                parity = np.bitwise_xor.reduce(chosen, axis=-1)
+                value = 1.0 - 2.0 * parity.mean(axis=-1)
+            else:
+                a, c = correction[:, columns]
+                value = np.prod((1.0 - 2.0 * chosen - a) / c, axis=-1).mean(axis=-1)
+            values.append(np.squeeze(value)[()])
         else:
             values.append(_process(term.process, chosen.astype(np.int64), term.wires))
     if recipe.constant == 0.0 and len(values) == 1 and recipe.terms[0].coefficient == 1.0:

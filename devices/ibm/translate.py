@@ -100,11 +100,13 @@ class Structure:
         n: number of qubits.
         steps: the instructions in order.
         measured: positions of the qubits read at the end; bit j of the result is measured[j].
+        pinned: physical qubit of each position, or None if the transpiler may choose.
     """
 
     n: int
     steps: tuple[Step, ...]
     measured: tuple[int, ...] = ()
+    pinned: tuple[int, ...] | None = None
 
     @property
     def angles(self) -> int:

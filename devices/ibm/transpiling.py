@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from qrnn.devices.ibm import limits
-from qrnn.devices.ibm.circuits import build
+from qrnn.devices.ibm.circuits import FINAL, build
 from qrnn.devices.ibm.translate import Structure
 from qrnn.errors import DeviceError
 
@@ -35,11 +35,13 @@ class Compiled:
         columns: for each parameter of `circuit`, in Qiskit's order, its column in the rows of
             parameter values. Shorter than the rows where the transpiler dropped an angle.
         layout: physical qubit of each wire at the start of the circuit.
+        read: physical qubit of each bit that is read at the end.
     """
 
     circuit: QuantumCircuit
     columns: tuple[int, ...]
     layout: tuple[int, ...]
+    read: tuple[int, ...]
 
     @property
     def two_qubit_gates(self) -> int:
@@ -93,13 +95,17 @@ class Transpiler:
         self.initial_layout = None if initial_layout is None else tuple(initial_layout)
         self._layouts: list[tuple[Structure, tuple[int, ...]]] = []
 
+    def fresh(self) -> Transpiler:
+        """Return one with the same settings that has chosen no layout yet."""
+        return Transpiler(self.backend, self.optimization_level, self.seed, self.initial_layout)
+
     def __call__(self, structure: Structure) -> Compiled:
         """Return the structure transpiled, from the cache if this process has it.
 
         Raises:
             DeviceError: the backend lacks an instruction that the structure needs.
         """
-        layout = self.initial_layout or self._known_layout(structure)
+        layout = structure.pinned or self.initial_layout or self._known_layout(structure)
         cache = _CACHE.setdefault(self.backend, {})
         key = (structure, self.optimization_level, self.seed, layout)
         if key not in cache:
@@ -141,4 +147,15 @@ class Transpiler:
         else:
             chosen = circuit.layout.initial_index_layout(filter_ancillas=True)
         columns = tuple(parameter.index for parameter in circuit.parameters)
-        return Compiled(circuit, columns, tuple(chosen))
+        return Compiled(circuit, columns, tuple(chosen), _read(circuit))
+
+
+def _read(circuit: QuantumCircuit) -> tuple[int, ...]:
+    """Return the physical qubit of each bit of the register that is written at the end."""
+    final = [register for register in circuit.cregs if register.name == FINAL]
+    source = {
+        instruction.clbits[0]: circuit.find_bit(instruction.qubits[0]).index
+        for instruction in circuit.data
+        if instruction.operation.name == "measure"
+    }
+    return tuple(source[bit] for register in final for bit in register)

@@ -1,5 +1,6 @@
 """How tapes become jobs, PUBs and transpilations; seeds; refusals."""
 
+import copy
 import sys
 import time
 
@@ -132,7 +133,7 @@ def test_one_transpilation_a_structure_shared_by_devices(transpiled):
 @pytest.mark.parametrize("ring", [False, True])
 def test_the_layout_of_the_first_step_serves_all_steps(ring, transpiled):
     device = IBMDevice(wires=N, backend="fake_torino", seed=5)
-    compiler = device._runner.transpiler
+    compiler = device.transpiler
     for T in (1, 2, 5):
         device.execute([replay(angles(T), ring=ring)])
     layouts = {compiler(structure).layout for structure in transpiled}
@@ -154,7 +155,7 @@ def test_routing_is_undone_in_the_results(ring, T):
 
 def test_transpile_time_grows_no_faster_than_the_steps(transpiled):
     device = IBMDevice(wires=N, backend="fake_torino", seed=5)
-    compiler = device._runner.transpiler
+    compiler = device.transpiler
     seconds = {}
     for T in (1, 4, 16):
         structures = _structures(replay(angles(T), ring=True))
@@ -189,10 +190,17 @@ def test_a_fake_backend_keeps_its_own_noise():
     np.testing.assert_array_equal(plain.result()[0].data.c.array, shared.result()[0].data.c.array)
 
 
+def test_a_fake_backend_costs_what_its_circuits_cost():
+    """Local mode copies the backend for each job, and Aer encodes all of its noise model."""
+    backend = fake_backend("fake_torino")
+    assert copy.deepcopy(backend) is backend
+    assert set(backend.noise_model(frozenset({3, 4})).noise_qubits) == {3, 4}
+
+
 def test_a_given_layout_is_kept():
     device = manila(initial_layout=[4, 3, 2, 1])
     (structure, *_) = _structures(replay(angles(1)))
-    assert device._runner.transpiler(structure).layout == (4, 3, 2, 1)
+    assert device.transpiler(structure).layout == (4, 3, 2, 1)
 
 
 def test_a_seed_repeats_a_series_of_jobs_and_jobs_differ():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import service_double
 
-from qrnn.devices.ibm import IBMDevice, runtime
+from qrnn.devices.ibm import IBMDevice, limits, runtime
 from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import DeviceError
 
@@ -215,6 +215,20 @@ def test_a_damaged_ledger_is_mended_from_the_service(damage, state, run, undistu
         path.write_text("\n".join(lines) + "\n")
     np.testing.assert_array_equal(run.table(), undisturbed)
     assert run.submissions == T
+    # What was written after the damage is whole: the finished run needs the service no more.
+    for file in run.store.glob("*"):
+        file.unlink()
+    np.testing.assert_array_equal(run.table(), undisturbed)
+
+
+def test_a_job_id_that_rotted_is_not_believed(run, undisturbed):
+    with pytest.raises(service_double.Killed):
+        run.table({"die_waiting": 3})
+    job_id = run.events()[-1]["job_id"]
+    path = run.ledger / "ledger.jsonl"
+    path.write_text(path.read_text().replace(job_id, job_id[:-1] + "x"))
+    np.testing.assert_array_equal(run.table(), undisturbed)
+    assert run.submissions == T
 
 
 def test_a_damaged_result_is_fetched_again(run, undisturbed):
@@ -274,6 +288,13 @@ def test_an_unknown_backend_is_refused(run):
     run.device().close()
     with pytest.raises(DeviceError, match="ibm_nowhere"):
         IBMDevice(wires=2, backend="ibm_nowhere", ledger=run.ledger)
+
+
+def test_circuits_that_ibm_would_refuse_are_not_sent(run, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_TWO_QUBIT_GATES", 1)
+    with pytest.raises(DeviceError, match="at most 1 two-qubit gates"):
+        run.table()
+    assert run.submissions == 1  # the first step has one gate, the second two
 
 
 # --- budget ---------------------------------------------------------------------------------------
@@ -361,7 +382,11 @@ def test_no_token_comes_out(run, monkeypatch, capfd):
     token = "planted-token-0123456789"
     monkeypatch.setenv("QISKIT_IBM_TOKEN", token)
     texts = []
-    faults = ({"fail": [2, f"denied: Bearer {token}"]}, {"lose_status": [3, 99]}, {})
+    faults = (
+        {"fail": [2, f"denied for {token}, Bearer {token[::-1]}"]},
+        {"lose_status": [3, 99]},
+        {},
+    )
     for fault in faults:
         try:
             run.table(fault)
@@ -374,7 +399,7 @@ def test_no_token_comes_out(run, monkeypatch, capfd):
         path.read_bytes().decode("latin1") for path in run.ledger.rglob("*") if path.is_file()
     ]
     assert len(texts) > 8
-    assert not [text for text in texts if token in text]
+    assert not [text for text in texts if token in text or token[::-1] in text]
 
 
 def test_opening_an_account_tells_no_secret(monkeypatch):

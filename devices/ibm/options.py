@@ -1,0 +1,107 @@
+"""The options of a device, and which of them it has to refuse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qrnn.devices.ibm.backends import Backend
+from qrnn.devices.ibm.runtime import MODES
+from qrnn.errors import DeviceError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `IBMDevice`, which documents them."""
+
+    seed: int | None
+    optimization_level: int
+    initial_layout: tuple[int, ...] | None
+    mode: str
+    ledger: str | Path | None
+    max_qpu_seconds: float | None
+    queue_timeout: float | None
+    readout_mitigation: int | None
+    zne: tuple[int, ...] | None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What changes the outcomes of a circuit: part of the key of each job."""
+        return {
+            "seed": self.seed,
+            "optimization_level": self.optimization_level,
+            "initial_layout": self.initial_layout,
+        }
+
+    def check(self, backend: Backend, n: int | None) -> None:
+        """Refuse options that are wrong, or that this backend would ignore.
+
+        Args:
+            backend: where the device runs.
+            n: number of wires, or None.
+
+        Raises:
+            DeviceError: one of them is.
+        """
+        if self.optimization_level not in (0, 1, 2, 3):
+            raise DeviceError(
+                "Argument `optimization_level` must be 0, 1, 2 or 3, but got "
+                f"{self.optimization_level}"
+            )
+        if self.mode not in MODES:
+            raise DeviceError(
+                f"Argument `mode` must be one of {', '.join(MODES)}, but got {self.mode!r}"
+            )
+        if self.readout_mitigation is not None and self.readout_mitigation < 1:
+            raise DeviceError(
+                "Argument `readout_mitigation` must be a number of calibration shots, but got "
+                f"{self.readout_mitigation}: try 8192, or leave it out"
+            )
+        self._check_zne()
+        self._check_wires(backend, n)
+        if backend.local:
+            self._check_local(backend)
+        else:
+            self._check_hardware(backend)
+
+    def _check_zne(self) -> None:
+        if self.zne is None:
+            return
+        odd = all(isinstance(f, int) and f > 0 and f % 2 for f in self.zne)
+        if not odd or len(set(self.zne)) < 2 or min(self.zne) != 1:
+            raise DeviceError(
+                "Argument `zne` must be odd whole factors that begin with 1, at least two of them, "
+                f"but got {list(self.zne)}: try [1, 3]"
+            )
+
+    def _check_wires(self, backend: Backend, n: int | None) -> None:
+        available = backend.backend.num_qubits
+        if n is not None and available is not None and n > available:
+            raise DeviceError(
+                f"Argument `wires` must be at most {available} on {backend.name}, but got {n}"
+            )
+        if self.initial_layout is not None and len(self.initial_layout) != n:
+            raise DeviceError(
+                f"Argument `initial_layout` must name one qubit for each of the {n} wires, but got "
+                f"{list(self.initial_layout)}"
+            )
+
+    def _check_local(self, backend: Backend) -> None:
+        if self.queue_timeout is not None:
+            raise DeviceError(
+                f"Argument `queue_timeout` must be left out for the local backend {backend.name}: "
+                "it has no queue"
+            )
+
+    def _check_hardware(self, backend: Backend) -> None:
+        if self.seed is not None:
+            raise DeviceError(
+                f"Argument `seed` must be left out on hardware, but got {self.seed} for "
+                f"{backend.name}: only local backends repeat their outcomes"
+            )
+        if self.ledger is None:
+            raise DeviceError(
+                f"Argument `ledger` must be a folder on hardware ({backend.name}), but got None: "
+                "jobs that no file records are lost with the process"
+            )
