@@ -143,15 +143,20 @@ def test_ctrl_c_leaves_a_checkpoint_that_loads(tmp_path):
     command = [sys.executable, "-m", "qrnn", "train", "trainer.epochs=5000", "model.n_qubits=3",
                "trainer.progress=false", f"hydra.run.dir={tmp_path}/run"]  # fmt: skip
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A test run in the background ignores Ctrl-C, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     last = tmp_path / "run" / "last.ckpt"
     for _ in range(1200):
         if last.is_file() or process.poll() is not None:
             break
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert "Traceback" not in err
     assert "resume=" in out + err
     load_model(last)
