@@ -20,7 +20,7 @@ from qrnn.devices.ibm.backends import resolve
 from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.budget import Budget, Usage
 from qrnn.devices.ibm.jobs import Runner
-from qrnn.devices.ibm.ledger import Ledger
+from qrnn.devices.ibm.ledger import Ledger, recorded_backend
 from qrnn.devices.ibm.mitigation import Calibration, only_pauli_expectations, zero_noise
 from qrnn.devices.ibm.options import Options
 from qrnn.devices.ibm.remote import Remote
@@ -66,7 +66,8 @@ class IBMDevice(Device):
     Args:
         wires: number of wires or their labels; None takes each tape's own.
         backend: "fake_<name>" (a local fake backend with its noise), "aer" (ideal), the name of an
-            IBM backend, "least_busy", or a Qiskit BackendV2.
+            IBM backend, "least_busy" (a run that goes on stays on the one it began on), or a
+            Qiskit BackendV2.
         shots: shots of tapes that bring none; None makes `qml.set_shots` obligatory.
         seed: makes local results reproducible; refused on hardware.
         optimization_level: Qiskit's transpiler level, 0..3.
@@ -129,6 +130,8 @@ class IBMDevice(Device):
             zne=None if zne is None else tuple(zne),
         )
         n = len(self.wires) if self.wires else None
+        if backend == "least_busy":  # a run that goes on stays where it began
+            backend = recorded_backend(ledger) or backend
         self._backend = resolve(backend, instance, n)
         self.options.check(self._backend, n)
         self.transpiler = Transpiler(

@@ -184,6 +184,16 @@ class Ledger:
         return self._folder / "results" / f"{key}.npz"
 
 
+def recorded_backend(folder: Path | str | None) -> str | None:
+    """Return the backend of the last job that a folder records, without opening it for a run."""
+    path = None if folder is None else Path(folder) / "ledger.jsonl"
+    if path is None or not path.exists():
+        return None
+    events = [_parse(line) for line in path.read_bytes().splitlines()]
+    names = [event["backend"] for event in events if event and "backend" in event]
+    return names[-1] if names else None
+
+
 def _checksum(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()[:8]
 

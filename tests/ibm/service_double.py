@@ -57,7 +57,9 @@ class Service:
             raise ValueError(f"no {name}")
         return Backend(self)
 
-    least_busy = None
+    def least_busy(self, **wanted):
+        assert wanted["operational"]
+        return Backend(self)
 
     def job(self, job_id):
         if not (self.store / f"{job_id}.json").exists():

@@ -290,6 +290,24 @@ def test_an_unknown_backend_is_refused(run):
         IBMDevice(wires=2, backend="ibm_nowhere", ledger=run.ledger)
 
 
+def test_the_least_busy_backend_stays_the_one_a_run_began_on(run, undisturbed, monkeypatch):
+    run.device().close()
+
+    def table(service):
+        service_double.install(service, run.patch)
+        device = IBMDevice(wires=crash_run.N, backend="least_busy", ledger=run.ledger)
+        try:
+            return crash_run.table(device)
+        finally:
+            device.close()
+
+    with pytest.raises(service_double.Killed):
+        table(service_double.Service(run.store, {"die_waiting": 2}, _killed))
+    monkeypatch.setattr(service_double.Service, "least_busy", lambda *_, **__: pytest.fail("asked"))
+    np.testing.assert_array_equal(table(service_double.Service(run.store)), undisturbed)
+    assert run.submissions == T
+
+
 def test_circuits_that_ibm_would_refuse_are_not_sent(run, monkeypatch):
     monkeypatch.setattr(limits, "MAX_TWO_QUBIT_GATES", 1)
     with pytest.raises(DeviceError, match="at most 1 two-qubit gates"):
