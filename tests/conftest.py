@@ -5,6 +5,7 @@ import os
 # Before torch loads OpenMP. Two OpenMP pools (torch's and Kokkos') that spin on the same few cores
 # slow lightning.kokkos down a thousandfold; and Kokkos warns where OMP_PROC_BIND is not set.
 os.environ.setdefault("OMP_PROC_BIND", "false")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("KOKKOS_NUM_THREADS", "1")
 
 import pytest
