@@ -9,6 +9,17 @@ clipped to [-1, 1].
 Zero noise: PennyLane's `fold_global` runs U (U^-1 U)^k as well, and a straight line through the
 results is followed back to noise zero. Barriers keep the transpiler from undoing the folds.
 
+RMS error of z on fake_manila (4 qubits, 16 sequences, XYZ readouts, 8,192 shots, 8,192 calibration
+shots, factors 1 and 3) after T steps of two RY-RZ-CZ layers:
+
+    T     plain   readout   zne     both
+    1     0.065   0.023     0.052   0.016
+    4     0.104   0.075     0.064   0.032
+    16    0.195   0.186     0.169   0.158
+
+At 1,024 shots and T = 1, shot noise outweighs what extrapolation gains: both 0.049, readout alone
+0.036.
+
 Left out, since it did not lower the error on fake_manila: dynamical decoupling (XX in ALAP delays:
 RMS error of z 0.0988 without, 0.0995 with, at 4 steps of 4 qubits) and Pauli twirling of two-qubit
 gates (0.0888 without, 0.0913 with); the noise of fakes has nothing coherent to average.
