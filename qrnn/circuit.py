@@ -196,12 +196,9 @@ class StepCircuit:
     def apply(self, theta: Any) -> None:
         """Queue U(theta) inside a quantum function; theta (P,) or (B, P), radians.
 
-        A single step is the user's own function; a batch is the traced gates with broadcast
-        parameters, since a function written for `angles[i]` cannot index a batch.
+        These are the traced gates, not the user's function: that cannot index a batch, and noise
+        must act on the same gates however they are queued.
         """
-        if qml.math.ndim(theta) == 1:
-            self.ansatz.apply(theta, self.wires)
-            return
         for operation in self.operations(theta):
             qml.apply(operation)
 
@@ -214,10 +211,10 @@ class StepCircuit:
         return torch.tensor([0.0 if masks(word)[0] else 1.0 for word in self.words])
 
     def function(self) -> Callable[[Any], Any]:
-        """Return the step as a quantum function of theta that returns the R readouts."""
+        """Return the step, as the user wrote it, as a quantum function that returns R readouts."""
 
         def step(theta):
-            self.apply(theta)
+            self.ansatz.apply(theta, self.wires)
             return self.expvals()
 
         return step
