@@ -7,7 +7,7 @@ number of angles. Nothing else in the framework types a gate of the step circuit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -67,7 +67,7 @@ def pairs_of(topology: str | Sequence[Sequence[int]], n_wires: int) -> Pairs:
         raise unknown_name("topology", topology, TOPOLOGIES)
     pairs = []
     for pair in topology:
-        wires = tuple(pair)
+        wires = tuple(pair) if isinstance(pair, Iterable) else (pair,)
         if len(set(wires)) != 2 or len(wires) != 2 or not set(wires) <= set(range(n_wires)):
             raise ConfigError(
                 f"topology: each pair must be two different wires of 0..{n_wires - 1}, "

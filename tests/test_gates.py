@@ -82,6 +82,47 @@ def test_the_traced_circuit_is_the_users_function_in_gates_of_the_set(name):
     np.testing.assert_allclose(traced, step_matrix(ansatz, angles), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a: a,
+        lambda a: 2 * a - 0.3,
+        lambda a: a**2,
+        lambda a: qml.math.abs(a),  # linear on either side of zero
+        lambda a: qml.math.clip(a, -1, 1),
+        lambda a: qml.math.sin(a),
+    ],
+    ids=["identity", "affine", "square", "abs", "clip", "sin"],
+)
+@pytest.mark.parametrize("angle", [-2.5, -0.4, 0.7, 2.9])
+def test_gate_parameters_may_be_any_function_of_the_angles(function, angle):
+    def apply(angles, wires):
+        qml.RX(function(angles[0]), wires=wires[0])
+        qml.RY(angles[1], wires=wires[0])
+
+    circuit = StepCircuit(build_ansatz(apply, 1, 2), "Z")
+    theta = torch.tensor([[angle, 0.1], [0.2, -angle]], dtype=torch.float64)
+    expected = [[function(row[0]), row[1]] for row in theta.numpy()]
+    np.testing.assert_allclose(circuit.parameters(theta), expected, rtol=0, atol=1e-12)
+
+
+def controlled_twice(angles, wires):
+    qml.ctrl(qml.RY(angles[0] * angles[1], wires=wires[2]), wires[:2])
+    qml.QubitUnitary(qml.matrix(qml.RX(0.3, wires=0)), wires=wires[0])
+
+
+def test_a_decomposition_that_looks_at_values_is_traced_row_by_row():
+    circuit = StepCircuit(build_ansatz(controlled_twice, N, 2), "Z")
+    assert not circuit._vmap
+    theta = torch.tensor([[0.4, -0.7], [1.1, 2.0]], dtype=torch.float64, requires_grad=True)
+    parameters = circuit.parameters(theta)
+    for row, values in zip(theta.detach().numpy(), parameters.detach().numpy(), strict=True):
+        traced = qml.matrix(qml.tape.QuantumScript(circuit.bind(values)), wire_order=range(N))
+        expected = step_matrix(circuit.ansatz, row)
+        np.testing.assert_allclose(traced, expected, rtol=0, atol=1e-12)
+    assert torch.autograd.gradcheck(circuit.parameters, (theta,))
+
+
 @given(words)
 def test_a_words_masks_say_how_it_moves_basis_states(word):
     x, z = masks(word)
