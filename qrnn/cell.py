@@ -135,7 +135,16 @@ class QRNNCell(nn.Module):
         return self.quantum.qnode
 
     def start(self, batch: int, like: torch.Tensor) -> QRNNState:
-        """Return the start state of `batch` sequences, with the dtype and device of `like`."""
+        """Return the start state of `batch` sequences, with the dtype and device of `like`.
+
+        Raises:
+            ConfigError: a dtype other than float32 or float64.
+        """
+        if like.dtype not in (torch.float32, torch.float64):
+            raise ConfigError(
+                f"x must be float32 or float64, as the cell's parameters, got {like.dtype}: use "
+                f".to(torch.float32)"
+            )
         z = self.circuit.start_readout().to(like).expand(batch, -1)
         return QRNNState(z, self.memory.start(batch, like), self.memory)
 

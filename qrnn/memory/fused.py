@@ -171,7 +171,7 @@ class FusedMemory(Memory):
     reversible adjoint of docs/how-it-works.md.
 
     Raises:
-        DeviceError: angles of another dtype than float32 or float64, or not on the CPU.
+        DeviceError: inputs that are not on the CPU.
     """
 
     def __init__(self, circuit: StepCircuit, layer: TorchLayer):
@@ -215,10 +215,10 @@ class FusedMemory(Memory):
 
     def start(self, batch: int, like: torch.Tensor) -> FusedState:
         """See `Memory.start`."""
-        if like.device.type != "cpu" or like.dtype not in (torch.float32, torch.float64):
+        if like.device.type != "cpu":
             raise DeviceError(
-                f"device 'fused' needs float32 or float64 weights and inputs on the CPU, got "
-                f"{like.dtype} on {like.device}: use .to('cpu'), or device lightning.gpu"
+                f"device 'fused' needs weights and inputs on the CPU, got {like.device}: use "
+                f".to('cpu'), or device lightning.gpu"
             )
         most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
         numba.set_num_threads(min(torch.get_num_threads(), most))
