@@ -63,3 +63,16 @@ def run(cell, x, lengths=None, feedback=None):
             z[t, b] = [(psi[b].conj() @ o @ psi[b]).real for o in observables]
         last = z[t] if feedback is None else feedback[t].detach().double().numpy()
     return z, psi
+
+
+def open_loop(cell, controls):
+    """Return z (B, T, R) for given controls (B, T, P), whatever the controller would say."""
+    observables = [word_matrix(word) for word in cell.circuit.words]
+    angles = (controls.double() + cell.quantum.bias.detach().double()).numpy()
+    z = np.zeros((*angles.shape[:2], len(observables)))
+    for b, sequence in enumerate(angles):
+        psi = np.eye(2**cell.circuit.n_wires)[0].astype(complex)
+        for t, step in enumerate(sequence):
+            psi = step_matrix(cell.circuit.ansatz, step) @ psi
+            z[b, t] = [(psi.conj() @ o @ psi).real for o in observables]
+    return z

@@ -216,3 +216,17 @@ def test_a_deep_copy_is_independent_of_the_original(label):
         z, _ = clone(x)
     torch.testing.assert_close(after, before, rtol=0, atol=0)
     assert_conforms(clone, z, x, label=label)
+
+
+@pytest.mark.parametrize("label", EVERY)
+def test_the_open_loop_runs_given_angles_and_never_the_controller(label):
+    rnn = on(network("affine function"), label)
+    controls = torch.randn(2, 3, rnn.cell.circuit.n_angles)
+    rnn.cell.controller = None
+    with torch.no_grad():
+        z = rnn.cell.memory.run(controls)
+    error = np.abs(z.numpy() - (expected := reference.open_loop(rnn.cell, controls)))
+    if label == "fake_manila":
+        assert np.sqrt((error**2).mean()) < 0.2
+    else:
+        assert (error <= (1e-5 if label in EXACT else tolerance_of(expected))).all()

@@ -55,6 +55,19 @@ def test_carried_and_replayed_noise_are_the_same(noise, problem):
     torch.testing.assert_close(z[0][0], z[1][0], rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("noise", MODELS)
+def test_the_open_loop_has_the_same_noise(noise):
+    cell = network("affine function", DOUBLE).cell
+    controls = torch.randn(2, 3, 3, dtype=DOUBLE)
+    with torch.no_grad():
+        z = [
+            cell.on("default.mixed", strategy=s, noise=noise, strength=0.1).memory.run(controls)
+            for s in ("carried", "replayed")
+        ]
+    torch.testing.assert_close(z[0], z[1], rtol=0, atol=1e-9)
+    assert np.abs(z[0].numpy() - reference.open_loop(cell, controls)).max() > 0.01
+
+
 @pytest.mark.parametrize("strategy", ["carried", "replayed"])
 def test_a_readout_error_shrinks_a_word_by_its_letters_and_spares_the_state(strategy):
     # E = (1 - 2 p)^letters <P> at every step: the error of one step is not carried to the next.

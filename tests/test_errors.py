@@ -1,0 +1,77 @@
+"""Errors: what they are to Python, and the ones that no other test of this folder raises."""
+
+import pytest
+from problems import D
+
+import qrnn.devices
+from qrnn import (
+    QRNN,
+    ConfigError,
+    DataError,
+    DeviceError,
+    MissingExtraError,
+    QRNNCell,
+    QRNNError,
+)
+from qrnn.errors import require_extra
+from qrnn.registry import unknown_name
+
+
+@pytest.mark.parametrize(
+    ("error", "builtin"),
+    [
+        (ConfigError, ValueError),
+        (DeviceError, RuntimeError),
+        (DataError, ValueError),
+        (MissingExtraError, ImportError),
+    ],
+)
+def test_every_error_is_one_of_ours_and_one_of_pythons(error, builtin):
+    assert issubclass(error, QRNNError)
+    assert issubclass(error, builtin)
+
+
+def test_a_missing_extra_says_what_needs_it_and_how_to_install_it():
+    error = require_extra("qiskit", "ibm", "device fake_torino")
+    assert isinstance(error, MissingExtraError)
+    assert str(error) == "device fake_torino needs the package `qiskit`: pip install 'qrnn[ibm]'"
+
+
+def test_an_unknown_name_shows_the_nearest_ones_and_no_long_list():
+    few, many = ["round", "square"], [f"name_{i:02d}" for i in range(400)]
+    assert str(unknown_name("shape", "rund", few)).startswith(
+        "shape 'rund' is not known: did you mean round"
+    )
+    far = str(unknown_name("shape", "zzz", few))
+    assert "did you mean" not in far
+    assert "round, square" in far
+    for given in ("name_3", "zzz"):
+        assert len(str(unknown_name("thing", given, many))) < 400
+
+
+@pytest.mark.parametrize("make", [QRNNCell, QRNN])
+@pytest.mark.parametrize(
+    ("size", "qubits", "options", "message"),
+    [
+        (0, 2, {}, "input_size must be at least 1, got 0"),
+        (D, 0, {}, "n_qubits must be at least 1, got 0"),
+        (D, 2, {"controller": "tanh"}, "controller 'tanh' is not known"),
+        (D, 2, {"width": 0}, "width must be at least 1"),
+        (D, 2, {"dropout": 2.0}, r"dropout must be in \[0, 1\)"),
+        (D, 2, {"ansatz": "star"}, "ansatz 'star' is not known"),
+        (D, 2, {"layer": 3}, "unexpected keyword argument 'layer'"),
+        (D, 2, {"readout": "Q"}, "readout must be letters out of XYZ"),
+        (D, 2, {"device": "warp"}, "device 'warp' is not known"),
+    ],
+)
+def test_a_cell_names_the_argument_that_is_wrong(make, size, qubits, options, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        make(size, qubits, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_fake_backends_without_their_extra_are_an_error_that_names_it(monkeypatch):
+    table = {k: v for k, v in qrnn.devices._table().items() if not k.startswith("fake_")}
+    monkeypatch.setattr(qrnn.devices, "_table", lambda: table)
+    with pytest.raises(ConfigError, match=r"fake IBM backends need: pip install 'qrnn\[ibm\]'"):
+        QRNN(D, 2, device="fake_torino")
