@@ -73,41 +73,82 @@ class Device:
         """Return the QNode with what the device adds to each circuit (noise)."""
         return qnode
 
-    def memory(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
-        """Return the memory strategy for a circuit and its quantum layer."""
-        if self.strategy == "replayed":
-            return ReplayedMemory(circuit, layer)
-        return self.carry(circuit, layer)
+    @property
+    def mcm_method(self) -> str | None:
+        """PennyLane's way of measuring mid-circuit; None: the device's own."""
+        return "deferred" if self.exact else "tree-traversal"
 
-    def qnode(self, circuit: StepCircuit) -> qml.QNode:
+    def memory(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
+        """Return the memory strategy for a circuit and its quantum layer.
+
+        Raises:
+            DeviceError: the strategy cannot measure mid-circuit, and the circuit does.
+        """
+        strategy = self.strategy
+        if circuit.measured is not None:
+            able = self.spec.measured
+            if self.options.strategy is None and strategy not in able and able:
+                strategy = able[0]
+            if strategy not in able:
+                raise DeviceError(
+                    f"device {self.name!r} with strategy {strategy} cannot measure mid-circuit: "
+                    f"use readout_mode=expval, or device default.mixed, default.qubit, aer, or an "
+                    f"IBM backend"
+                )
+        if strategy != "replayed":
+            return self.carry(circuit, layer)
+        if circuit.measured is None:
+            return ReplayedMemory(circuit, layer)
+        at_once = self.qnode(circuit, layer.qnode.device, every_step=True)
+        return ReplayedMemory(circuit, layer, at_once)
+
+    def qnode(
+        self,
+        circuit: StepCircuit,
+        plugin: qml.devices.Device | None = None,
+        *,
+        every_step: bool = False,
+    ) -> qml.QNode:
         """Return the QNode that replays t steps from |0...0>.
 
         Its arguments are `inputs` (t P,) or (B, t P) and `bias` (P,), radians; it returns the R
-        readouts after step t.
+        results of `StepCircuit.replay` after step t.
+
+        Args:
+            circuit: the step circuit.
+            plugin: an open PennyLane device to use; None opens one.
+            every_step: return the t R results of all steps.
 
         Raises:
             DeviceError: the circuit has more qubits than the device takes.
         """
-        if circuit.n_wires > self.spec.max_wires:
-            raise DeviceError(
-                f"device {self.name!r} takes at most {self.spec.max_wires} qubits, got "
-                f"{circuit.n_wires}: lower model.n_qubits or choose another device"
-            )
+        self._check_wires(circuit.n_wires, "lower model.n_qubits or choose another device")
+        deferred = circuit.measured is not None and self.mcm_method == "deferred"
 
         def replay(inputs, bias):
             steps = qml.math.shape(inputs)[-1] // circuit.n_angles
             shape = (*qml.math.shape(inputs)[:-1], steps, circuit.n_angles)
+            if deferred:  # each measurement is put off to the end, on a qubit of its own
+                needed = circuit.n_wires + 1 + steps * len(circuit.words)
+                self._check_wires(
+                    needed,
+                    f"{steps} steps of {len(circuit.words)} measured words are deferred to a qubit "
+                    f"each; take fewer, or device aer with shots",
+                )
             theta = qml.math.reshape(inputs, shape) + bias
-            for step in range(steps):
-                circuit.apply(theta[..., step, :])
-            return circuit.expvals()
+            return circuit.replay(theta, every_step=every_step)
 
-        gradient = self.spec.gradient(self.options)
+        gradient = self.spec.gradient(self.options, measured=circuit.measured is not None)
         # grad_on_execution: an evaluation must not pay for gradients that nobody asks for.
         keywords: dict[str, Any] = (
             {} if gradient in (None, "backprop") else {"grad_on_execution": False}
         )
-        plugin = self.plugin(circuit.n_wires)
+        n_wires: int | None = circuit.n_wires
+        if circuit.measured is not None:
+            n_wires = None if deferred else circuit.n_wires + 1
+            if self.mcm_method is not None:
+                keywords["mcm_method"] = self.mcm_method
+        plugin = plugin or self.plugin(n_wires)
         node = qml.QNode(replay, plugin, interface="torch", diff_method=gradient, **keywords)
         if self.options.shots is not None:
             node = qml.set_shots(node, shots=self.options.shots)
@@ -115,6 +156,13 @@ class Device:
             # PennyLane differentiates no broadcast tapes this way (PennyLane #6078).
             node = qml.transforms.broadcast_expand(node)
         return self.transform(node)
+
+    def _check_wires(self, needed: int, remedy: str) -> None:
+        if needed > self.spec.max_wires:
+            raise DeviceError(
+                f"device {self.name!r} takes at most {self.spec.max_wires} qubits, got "
+                f"{needed}: {remedy}"
+            )
 
 
 DeviceClass = Callable[[DeviceSpec, DeviceOptions], Device]

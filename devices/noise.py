@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pennylane as qml
+from pennylane.measurements import ExpectationMP
 from pennylane.tape import QuantumScript
 
 from qrnn.errors import ConfigError
@@ -15,22 +17,36 @@ CHANNELS = {
     "amplitude_damping": qml.AmplitudeDamping,
     "phase_damping": qml.PhaseDamping,
 }
+NOT_GATES = (qml.QubitDensityMatrix, qml.operation.Channel, qml.ops.MidMeasure)
 MODELS = (*CHANNELS, "readout")
 
 
-@qml.transform
-def _readout_errors(tape: QuantumScript, flip: float):
-    """Flip each measured bit with probability `flip`, whatever Pauli basis it is measured in.
+def readout_errors(
+    noise: str | None, strength: float | None, wires: Sequence[Any]
+) -> list[qml.operation.Operator]:
+    """Return what flips the bits read from some wires, whatever Pauli basis they are read in.
 
-    That multiplies the expectation value of a word by (1 - 2 flip) for each of its letters, which
-    is what a depolarising channel of strength 3/2 flip before the measurement does. (The
-    `readout_prob` of default.mixed 0.45 fails on analytic circuits.)
+    A flip of probability p multiplies a word's value by 1 - 2 p for each of its letters, which is
+    what a depolarising channel of strength 3/2 p does before the measurement. (The `readout_prob`
+    of default.mixed 0.45 fails on analytic circuits.)
     """
-    channels = []
-    if any(isinstance(m, qml.measurements.ExpectationMP) for m in tape.measurements):
-        with qml.QueuingManager.stop_recording():
-            channels = [qml.DepolarizingChannel(1.5 * flip, wires=wire) for wire in tape.wires]
-    return (tape.copy(operations=[*tape.operations, *channels]),), lambda results: results[0]
+    if noise != "readout" or strength is None:
+        return []
+    with qml.QueuingManager.stop_recording():
+        return [qml.DepolarizingChannel(1.5 * strength, wires=wire) for wire in wires]
+
+
+@qml.transform
+def _misread(tape: QuantumScript, flip: float):
+    """Put readout errors before each mid-circuit measurement, and before expectation values."""
+    operations: list[qml.operation.Operator] = []
+    for op in tape.operations:
+        if isinstance(op, qml.ops.MidMeasure):
+            operations += readout_errors("readout", flip, op.wires)
+        operations.append(op)
+    if any(isinstance(m, ExpectationMP) and m.mv is None for m in tape.measurements):
+        operations += readout_errors("readout", flip, tape.wires)
+    return (tape.copy(operations=operations),), lambda results: results[0]
 
 
 def check_noise(noise: str | None, strength: float | None) -> None:
@@ -58,16 +74,17 @@ def check_noise(noise: str | None, strength: float | None) -> None:
 def noise_transform(noise: str | None, strength: float | None) -> Callable[[qml.QNode], qml.QNode]:
     """Return the transform that puts the channel on each wire of each gate, or on the readouts.
 
-    The preparation of a carried state is not a gate of the circuit, and stays noiseless.
+    The preparation of a carried state is not a gate of the circuit, and stays noiseless; so does a
+    mid-circuit measurement, except under `readout`.
     """
     if noise is None:
         return lambda qnode: qnode
     if noise == "readout":
-        return lambda qnode: _readout_errors(qnode, flip=strength)
+        return lambda qnode: _misread(qnode, flip=strength)
     channel = CHANNELS[noise]
 
     def is_gate(op) -> bool:
-        return not isinstance(op, (qml.QubitDensityMatrix, qml.operation.Channel))
+        return not isinstance(op, NOT_GATES)
 
     def add(op, **_) -> None:
         for wire in op.wires:

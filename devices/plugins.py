@@ -14,6 +14,8 @@ from qrnn.devices.spec import DeviceSpec
 class FakeBackend(Device):
     """A simulated copy of an IBM backend: its couplings, gates and noise, sampled."""
 
+    mcm_method = None
+
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
         """See `Device.make_plugin`."""
         from qrnn.devices.ibm import IBMDevice
@@ -33,7 +35,7 @@ def fake_spec(name: str) -> DeviceSpec:
         noisy=True,
         max_wires=20,
         gradients=SHIFTS,
-        mid_circuit=True,
+        measured=("replayed",),
         batching=True,
         needs="qiskit_ibm_runtime",
         extra="ibm",
@@ -59,7 +61,7 @@ def plugin_spec(name: str, module: str) -> DeviceSpec:
         noisy=False,
         max_wires=30,
         gradients=SHIFTS,
-        mid_circuit=False,
+        measured=(),
         batching=False,
         needs=module,
         cost="T rounds, T^2 gates",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pennylane as qml
 from pennylane.qnn import TorchLayer
 
 from qrnn.circuit import StepCircuit
 from qrnn.devices.base import Device
-from qrnn.devices.noise import check_noise, noise_transform
+from qrnn.devices.noise import check_noise, noise_transform, readout_errors
 from qrnn.devices.spec import DeviceOptions, DeviceSpec
 from qrnn.memory.base import Memory
-from qrnn.memory.carried import CarriedDensities, CarriedVectors
+from qrnn.memory.carried import CarriedDensities, CarriedVectors, MeasuredDensities
 from qrnn.memory.two_branch import CarriedLightning
 
 SHIFTS = ("parameter-shift", "spsa", "none")
@@ -27,7 +29,7 @@ class Fused(Device):
         noisy=False,
         max_wires=20,
         gradients=("backprop",),
-        mid_circuit=False,
+        measured=(),
         batching=True,
         needs="numba",
         cost="T 2^n B, memory without T",
@@ -55,7 +57,7 @@ class DefaultQubit(Device):
         noisy=False,
         max_wires=20,
         gradients=("backprop", "adjoint", *SHIFTS),
-        mid_circuit=True,
+        measured=("replayed",),
         batching=True,
         needs="pennylane",
         cost="T 2^n B, memory too",
@@ -82,7 +84,7 @@ class DefaultMixed(Device):
         noisy=True,
         max_wires=10,
         gradients=("backprop", *SHIFTS),
-        mid_circuit=True,
+        measured=("carried", "replayed"),
         batching=False,
         needs="pennylane",
         cost="T 4^n B",
@@ -101,9 +103,16 @@ class DefaultMixed(Device):
         """See `Device.transform`."""
         return noise_transform(self.options.noise, self.options.strength)(qnode)
 
+    @property
+    def mcm_method(self) -> str:
+        """See `Device.mcm_method`; there is no other on density matrices."""
+        return "deferred"
+
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
         """See `Device.carry`."""
-        return CarriedDensities(circuit, layer, self.plugin(circuit.n_wires), self.transform)
+        memory = CarriedDensities if circuit.measured is None else MeasuredDensities
+        errors = partial(readout_errors, self.options.noise, self.options.strength)
+        return memory(circuit, layer, self.plugin(None), self.transform, errors)
 
 
 class Lightning(Device):
@@ -131,7 +140,7 @@ def lightning_spec(name: str, needs: str, extra: str | None, seed: bool) -> Devi
         noisy=False,
         max_wires=30,
         gradients=("adjoint", *SHIFTS),
-        mid_circuit=True,
+        measured=("replayed",),
         batching=False,
         needs=needs,
         extra=extra,

@@ -53,7 +53,7 @@ class DeviceSpec:
         noisy: whether readouts deviate beyond shot noise.
         max_wires: largest number of qubits n that is sensible.
         gradients: methods for the replayed strategy, the default first.
-        mid_circuit: whether it can measure mid-circuit.
+        measured: the strategies that can measure mid-circuit, for `readout_mode` measure.
         batching: whether one execution takes a batch of sequences.
         needs: module that must be importable.
         extra: the extra of qrnn that brings it.
@@ -67,7 +67,7 @@ class DeviceSpec:
     noisy: bool
     max_wires: int
     gradients: tuple[str, ...]
-    mid_circuit: bool
+    measured: tuple[str, ...]
     batching: bool
     needs: str
     cost: str
@@ -131,10 +131,16 @@ class DeviceSpec:
             return options.strategy
         return "replayed" if options.shots is not None else self.strategies[0]
 
-    def gradient(self, options: DeviceOptions) -> str | None:
-        """Return PennyLane's `diff_method` for the replayed strategy; None is "no gradient"."""
+    def gradient(self, options: DeviceOptions, *, measured: bool = False) -> str | None:
+        """Return PennyLane's `diff_method` for the replayed strategy; None is "no gradient".
+
+        Args:
+            options: what was set.
+            measured: whether the circuits measure mid-circuit, which has no adjoint.
+        """
         chosen = options.gradient
         if chosen is None:
-            exact = options.shots is None
-            chosen = next(g for g in self.gradients if exact or g not in ("backprop", "adjoint"))
+            sampled = options.shots is not None
+            barred = ("backprop", "adjoint") if sampled else ("adjoint",) if measured else ()
+            chosen = next(g for g in self.gradients if g not in barred)
         return None if chosen == "none" else chosen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import pennylane as qml
 import torch
@@ -53,7 +53,33 @@ class QRNNState:
         return self.memory.amplitudes(self.carried)
 
 
-class QRNNCell(nn.Module):
+class OnDevice(nn.Module):
+    """A module that holds QRNN cells, and can be had on another device."""
+
+    def on(
+        self,
+        device: str | DeviceOptions,
+        *,
+        readout_mode: str | None = None,
+        readout_angle: float | None = None,
+        **options,
+    ) -> Self:
+        """Return the same module, sharing all parameters, on another device.
+
+        Args:
+            device: name of a device, or its options.
+            readout_mode: how the cell is read there; None: as it is here.
+            readout_angle: of mode `"measure"`, radians.
+            **options: fields of `DeviceOptions`, e.g. `shots=1024`.
+
+        Raises:
+            ConfigError: options that the device would ignore or cannot follow.
+            DeviceError: the device is not installed, too small, or cannot measure mid-circuit.
+        """
+        return on_device(self, open_device(device, **options), readout_mode, readout_angle)
+
+
+class QRNNCell(OnDevice):
     """A recurrent cell whose hidden state is a quantum state.
 
         theta_t = bias + controller([x_t ; z_(t-1)])
@@ -74,13 +100,17 @@ class QRNNCell(nn.Module):
         width: units of a hidden layer of the controller.
         depth: number of its hidden layers.
         dropout: probability, behind each hidden layer.
+        readout_mode: `"expval"`: expectation values, which do not disturb the state; `"measure"`:
+            mid-circuit measurements through an ancilla, which do; see `qrnn.measured_readout`.
+        readout_angle: of the ancilla's controlled RY, radians in (0, pi]; mode `"measure"` only.
         readout_shots: while training, add the noise of so many shots to exact readouts.
         readout_depolarizing: while training, shrink them by this share.
         device: name of a device, or its options.
         **ansatz_options: of a registered ansatz, e.g. `layers=2, entangler="CRX"`.
 
     Shape:
-        x (B, D), z (B, R) in [-1, 1], in the dtype of the parameters.
+        x (B, D), z (B, R), in the dtype of the parameters. z is in [-1, 1], but the mean of
+        measured outcomes, which is unbiased, can lie outside.
 
     Raises:
         ConfigError: an unknown name or a value out of range.
@@ -95,6 +125,8 @@ class QRNNCell(nn.Module):
         ansatz: str | QuantumFunction | Ansatz = "rotations",
         n_angles: int | None = None,
         readout: str | Sequence[str] = "XYZ",
+        readout_mode: str = "expval",
+        readout_angle: float | None = None,
         controller: str | nn.Module = "gelu",
         width: int = 64,
         depth: int = 1,
@@ -109,7 +141,10 @@ class QRNNCell(nn.Module):
             raise ConfigError(f"input_size must be at least 1, got {input_size}")
         self.input_size = input_size
         self.circuit = StepCircuit(
-            build_ansatz(ansatz, n_qubits, n_angles, **ansatz_options), readout
+            build_ansatz(ansatz, n_qubits, n_angles, **ansatz_options),
+            readout,
+            readout_mode,
+            readout_angle,
         )
         self.n_readouts = len(self.circuit.words)
         if isinstance(controller, str):
@@ -191,19 +226,10 @@ class QRNNCell(nn.Module):
             )
         z, carried = self.memory.step(state.carried, controls, active)
         if self.device.exact:  # a sampled device has noise of its own
-            z = self.readout_noise(z)
+            z = self.readout_noise(z, self.circuit.outcomes)
         if active is not None:
             z = torch.where(active[:, None], z, state.z)
         return z, QRNNState(z, carried, self.memory)
-
-    def on(self, device: str | DeviceOptions, **options) -> QRNNCell:
-        """Return the same cell, sharing all parameters, on another device.
-
-        Args:
-            device: name of a device, or its options.
-            **options: fields of `DeviceOptions`, e.g. `shots=1024`.
-        """
-        return on_device(self, open_device(device, **options))
 
     def draw(self, **options) -> str:
         """Return the step circuit as text; see `StepCircuit.draw`."""
@@ -222,7 +248,9 @@ class QRNNCell(nn.Module):
         )
 
 
-def on_device(module: M, device: Device) -> M:
+def on_device(
+    module: M, device: Device, readout_mode: str | None = None, readout_angle: float | None = None
+) -> M:
     """Return a copy of a module tree whose QRNN cells run on `device`; parameters are shared."""
     clone = copy.copy(module)
     clone._parameters = dict(module._parameters)
@@ -230,8 +258,10 @@ def on_device(module: M, device: Device) -> M:
     # All children are cloned, so that .eval() on the copy leaves the original in training.
     for name, child in module.named_children():
         if not isinstance(child, TorchLayer):
-            clone._modules[name] = on_device(child, device)
+            clone._modules[name] = on_device(child, device, readout_mode, readout_angle)
     if isinstance(clone, QRNNCell):
+        if readout_mode is not None or readout_angle is not None:
+            clone.circuit = clone.circuit.read_by(readout_mode, readout_angle)
         shared = clone.quantum.qnode_weights["bias"]
         clone._use(device, {"bias": shared.detach()})
         clone.quantum.qnode_weights["bias"] = shared

@@ -6,6 +6,7 @@ kernels' gate program all start from the tape that is traced here.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pennylane as qml
 import torch
 from pennylane.devices.preprocess import decompose
+from pennylane.measurements import MeasurementValue
 from pennylane.operation import Operator
 from pennylane.ops.functions import bind_new_parameters
 from pennylane.tape import QuantumScript
@@ -20,6 +22,7 @@ from pennylane.tape import QuantumScript
 from qrnn.ansatz import Ansatz
 from qrnn.errors import ConfigError
 from qrnn.gates import GATES
+from qrnn.measured_readout import MeasuredReadout, check_mode
 from qrnn.readouts import masks, observables, pauli_words
 
 NOT_GATES = (
@@ -51,11 +54,15 @@ class StepCircuit:
     Args:
         ansatz: the circuit; see `qrnn.ansatz.build_ansatz`.
         readout: the observables; see `qrnn.readouts.pauli_words`.
+        readout_mode: `expval`: expectation values, which leave the state as it is; `measure`:
+            mid-circuit measurements through an ancilla; see `qrnn.measured_readout`.
+        readout_angle: of the controlled RY of `measure`, radians; None: its default.
 
     Attributes:
         n_wires: number of qubits n.
         n_angles: number of angles P.
         words: the R Pauli words.
+        measured: how they are measured mid-circuit, or None for expectation values.
         gates: U's gates, all in `qrnn.gates.GATES`; their parameters are placeholders.
 
     Raises:
@@ -63,12 +70,19 @@ class StepCircuit:
             has a gate that PennyLane cannot decompose into the gate set.
     """
 
-    def __init__(self, ansatz: Ansatz, readout: str | Sequence[str] = "XYZ"):
+    def __init__(
+        self,
+        ansatz: Ansatz,
+        readout: str | Sequence[str] = "XYZ",
+        readout_mode: str = "expval",
+        readout_angle: float | None = None,
+    ):
         self.ansatz = ansatz
         self.n_wires = ansatz.n_wires
         self.n_angles = ansatz.n_angles
         self.wires = range(ansatz.n_wires)
         self.words = pauli_words(readout, ansatz.n_wires, ansatz.pairs)
+        self.measured = self._measured(readout_mode, readout_angle)
         generator = torch.Generator().manual_seed(0)
         points = torch.randn(2, self.n_angles, generator=generator, dtype=torch.float64)
         # Small and large, and both signs of each: a function may be linear in one part only.
@@ -84,6 +98,17 @@ class StepCircuit:
                 "angles' values: use the angles as gate parameters only"
             )
         self._fit_parameters(points)
+
+    def _measured(self, mode: str, angle: float | None) -> MeasuredReadout | None:
+        check_mode(mode, angle)
+        return MeasuredReadout(self.words, angle) if mode == "measure" else None
+
+    def read_by(self, mode: str | None, angle: float | None = None) -> StepCircuit:
+        """Return the same circuit, read in another mode (None: its own) or at another angle."""
+        other = copy.copy(self)
+        mode = mode or ("expval" if self.measured is None else "measure")
+        other.measured = self._measured(mode, angle)
+        return other
 
     def _trace(self, angles: torch.Tensor) -> list[Operator]:
         """Return U's gates at these angles (P,), decomposed into the gate set."""
@@ -209,6 +234,38 @@ class StepCircuit:
         """Return (and queue, inside a quantum function) the R expectation values."""
         return [qml.expval(observable) for observable in observables(self.words, self.wires)]
 
+    def replay(
+        self, theta: Any, *, every_step: bool = False
+    ) -> list[qml.measurements.ExpectationMP]:
+        """Queue all steps so far inside a quantum function.
+
+        Args:
+            theta: (t, P) or (B, t, P), radians.
+            every_step: return the readouts of all steps, which only measured ones can give.
+
+        Returns:
+            R (or t R) expectation values: of the words, or of the ancilla's outcomes.
+        """
+        outcomes: list[MeasurementValue] = []
+        for step in range(qml.math.shape(theta)[-2]):
+            self.apply(theta[..., step, :])
+            if self.measured is not None:
+                outcomes += self.measured.measure()
+        if self.measured is None:
+            return self.expvals()
+        return [qml.expval(m) for m in (outcomes if every_step else outcomes[-len(self.words) :])]
+
+    def values(self, results: torch.Tensor) -> torch.Tensor:
+        """Return z (..., R) for the results (..., R) of `replay`'s measurements."""
+        return results if self.measured is None else self.measured.unbiased(results)
+
+    @property
+    def outcomes(self) -> torch.Tensor:
+        """What one shot can say of each readout: (2, R), or (2, 1) where it is 1 or -1."""
+        if self.measured is None:
+            return torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
+        return self.measured.outcomes
+
     def start_readout(self) -> torch.Tensor:
         """Return z_0 (R,), the readouts of |0...0>: 1 for words of I and Z, else 0."""
         return torch.tensor([0.0 if masks(word)[0] else 1.0 for word in self.words])
@@ -218,35 +275,38 @@ class StepCircuit:
 
         def step(theta):
             self.ansatz.apply(theta, self.wires)
+            if self.measured is not None:
+                return [qml.expval(m) for m in self.measured.measure()]
             return self.expvals()
 
         return step
 
     def draw(self, theta: Sequence[float] | None = None, *, decimals: int | None = 2) -> str:
         """Return the step circuit as text; without theta the gates show no values."""
-        device = qml.device("default.qubit", wires=self.n_wires)
-        node = qml.QNode(self.function(), device)
+        node = qml.QNode(self.function(), qml.device("default.qubit"))
         if theta is None:
             return qml.draw(node, decimals=None, level="user")(torch.zeros(self.n_angles))
         return qml.draw(node, decimals=decimals, level="user")(torch.as_tensor(theta))
 
     def draw_mpl(self, theta: Sequence[float] | None = None):
         """Return the step circuit as a matplotlib figure and axes."""
-        node = qml.QNode(self.function(), qml.device("default.qubit", wires=self.n_wires))
+        node = qml.QNode(self.function(), qml.device("default.qubit"))
         angles = torch.zeros(self.n_angles) if theta is None else torch.as_tensor(theta)
         decimals = None if theta is None else 2
         return qml.draw_mpl(node, decimals=decimals, level="user")(angles)
 
     def specs(self) -> dict[str, Any]:
         """Return the resources of one step: wires, angles, readouts, gates by name and depth."""
-        tape = QuantumScript(self.gates, self.expvals())
+        with qml.queuing.AnnotatedQueue() as queue:
+            self.replay(torch.zeros(1, self.n_angles))
+        tape = QuantumScript.from_queue(queue)
         resources = tape.specs["resources"]
         return {
-            "wires": self.n_wires,
+            "wires": len(tape.wires),
             "angles": self.n_angles,
             "readouts": len(self.words),
             "gates": sum(resources.gate_types.values()),
             "gate_types": dict(resources.gate_types),
-            "two_qubit_gates": sum(len(gate.wires) == 2 for gate in self.gates),
+            "two_qubit_gates": sum(len(op.wires) == 2 for op in tape.operations),
             "depth": resources.depth,
         }

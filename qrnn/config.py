@@ -30,6 +30,8 @@ class ModelConfig:
         entangler: two-qubit gate of a block; ansatz `rotations` only.
         topology: `line`, `ring`, `all` or a list of pairs; ansatz `rotations` only.
         readout: letters out of XYZ on every qubit, `ZZ`, or a list of Pauli words.
+        readout_mode: `expval`, or `measure`: mid-circuit, through an ancilla.
+        readout_angle: of the ancilla's controlled RY, radians; `measure` only.
         controller: `linear`, `relu`, `gelu` or `glu`.
         width: units of a hidden layer of the controller.
         depth: number of its hidden layers.
@@ -45,6 +47,8 @@ class ModelConfig:
     entangler: str | None = None
     topology: Any = None
     readout: Any = "XYZ"
+    readout_mode: str = "expval"
+    readout_angle: float | None = None
     controller: str = "gelu"
     width: int = 64
     depth: int = 1

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import torch
 from torch import nn
 
-from qrnn.cell import on_device
+from qrnn.cell import OnDevice
 from qrnn.config import TrainConfig
-from qrnn.devices import DeviceOptions, open_device
 from qrnn.rnn import QRNN
 
-C = TypeVar("C", bound="SequenceClassifier")
 
-
-class SequenceClassifier(nn.Module):
+class SequenceClassifier(OnDevice):
     """Classes of whole sequences, from the last readouts.
 
     Args:
@@ -38,15 +33,6 @@ class SequenceClassifier(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits (B, n_classes)."""
         return self.head(self.readouts(x)[:, -1])
-
-    def on(self: C, device: str | DeviceOptions, **options) -> C:
-        """Return the same model, sharing all parameters, on another device.
-
-        Args:
-            device: name of a device, or its options.
-            **options: fields of `DeviceOptions`, e.g. `shots=1024`.
-        """
-        return on_device(self, open_device(device, **options))
 
 
 def build_model(config: TrainConfig, input_size: int, n_classes: int) -> SequenceClassifier:

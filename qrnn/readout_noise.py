@@ -11,17 +11,17 @@ from qrnn.errors import ConfigError
 class ReadoutNoise(nn.Module):
     """Makes exact readouts look measured, while training; in evaluation it does nothing.
 
-        z -> f z + sqrt((1 - (f z)^2) / S) xi,   f = 1 - depolarizing,  xi ~ N(0, 1)
+        z -> f z + sqrt((a - f z) (f z - b) / S) xi,   f = 1 - depolarizing,  xi ~ N(0, 1)
 
-    The mean of S shots with outcomes +-1 has just this mean and variance. No gradient flows through
-    the variance: its derivative is infinite at |z| = 1.
+    The mean of S shots with outcomes a and b (1 and -1 for expectation values) has just this mean
+    and variance. No gradient flows through the variance: its derivative is infinite at z = a.
 
     Args:
         shots: S, the shots of each readout; None: no shot noise.
         depolarizing: share of each readout that is lost.
 
     Shape:
-        z (..., R) to (..., R).
+        z (..., R) and outcomes (2, R), a and b, to (..., R).
 
     Raises:
         ConfigError: shots below 1, or depolarizing not in [0, 1).
@@ -35,13 +35,15 @@ class ReadoutNoise(nn.Module):
             raise ConfigError(f"readout_depolarizing must be in [0, 1), got {depolarizing}")
         self.shots, self.depolarizing = shots, depolarizing
 
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
+    def forward(self, z: torch.Tensor, outcomes: torch.Tensor) -> torch.Tensor:
         """Return noisy readouts while training, else z."""
         if not self.training:
             return z
         z = (1 - self.depolarizing) * z
         if self.shots is not None:
-            deviation = ((1 - z.detach() ** 2).clamp(min=0) / self.shots).sqrt()
+            a, b = outcomes.to(z)
+            mean = z.detach()
+            deviation = ((a - mean) * (mean - b)).clamp(min=0).div(self.shots).sqrt()
             z = z + deviation * torch.randn_like(z)
         return z
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pennylane as qml
+import torch
 
 from qrnn.ansatz import Pairs
 from qrnn.errors import ConfigError
@@ -67,3 +68,14 @@ def masks(word: str) -> tuple[int, int]:
         x = 2 * x + (letter in "XY")
         z = 2 * z + (letter in "YZ")
     return x, z
+
+
+def traces(words: Sequence[str], rho: torch.Tensor) -> torch.Tensor:
+    """Return tr(rho P) (R,) for each word and a density matrix (2^n, 2^n)."""
+    k = torch.arange(len(rho))
+    values = []
+    for word in words:
+        x, z = masks(word)
+        sign = 1 - 2 * (sum((k & z) >> bit & 1 for bit in range(len(word))) % 2)
+        values.append((1j ** word.count("Y") * rho[k, k ^ x] * sign).real.sum())
+    return torch.stack(values)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from qrnn.cell import QRNNCell, QRNNState, on_device
-from qrnn.devices import DeviceOptions, open_device
+from qrnn.cell import OnDevice, QRNNCell, QRNNState
 from qrnn.errors import ConfigError
 
 
-class QRNN(nn.Module):
+class QRNN(OnDevice):
     """A `QRNNCell` applied along time.
 
     Args:
@@ -108,12 +106,3 @@ class QRNN(nn.Module):
         if active is not None:
             out = out.masked_fill(~active[:, :, None], 0)
         return out, state
-
-    def on(self, device: str | DeviceOptions, **options) -> QRNN:
-        """Return the same network, sharing all parameters, on another device.
-
-        Args:
-            device: name of a device, or its options.
-            **options: fields of `DeviceOptions`, e.g. `shots=1024`.
-        """
-        return on_device(self, open_device(device, **options))

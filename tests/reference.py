@@ -65,6 +65,51 @@ def run(cell, x, lengths=None, feedback=None):
     return z, psi
 
 
+def kraus(word, angle):
+    """Return what outcome 0 and 1 of the ancilla do to the memory: (2, 2^n, 2^n)."""
+    p = word_matrix(word)
+    plus, minus = (np.eye(len(p)) + p) / 2, (np.eye(len(p)) - p) / 2
+    return np.stack([plus + np.cos(angle / 2) * minus, np.sin(angle / 2) * minus])
+
+
+def measured_step(rho, words, angle):
+    """Return the unbiased readouts (R,) of a density matrix, and what measuring leaves of it."""
+    z = np.zeros(len(words))
+    for r, word in enumerate(words):
+        ks = kraus(word, angle)
+        m = np.trace(ks[1] @ rho @ ks[1].conj().T).real
+        rho = sum(k @ rho @ k.conj().T for k in ks)
+        a = word_matrix(word)
+        earlier = [word_matrix(other) for other in words[:r]]
+        shrunk = sum(np.allclose(a @ b, -b @ a) for b in earlier)
+        z[r] = (1 - 2 * m / np.sin(angle / 2) ** 2) / np.cos(angle / 2) ** shrunk
+    return z, rho
+
+
+def run_measured(cell, x, lengths=None, feedback=None):
+    """Do what `run` does for a cell that is measured mid-circuit; return z (T, B, R)."""
+    ansatz, measured = cell.circuit.ansatz, cell.circuit.measured
+    controller = copy.deepcopy(cell.controller).double()
+    bias = cell.quantum.bias.detach().double().numpy()
+    steps, batch = x.shape[:2]
+    z = np.zeros((steps, batch, len(measured.words)))
+    rho = np.zeros((batch, 2**ansatz.n_wires, 2**ansatz.n_wires), complex)
+    rho[:, 0, 0] = 1
+    last = np.array([[word_matrix(word)[0, 0].real for word in measured.words]] * batch)
+    for t in range(steps):
+        seen = torch.cat([x[t].detach().double(), torch.as_tensor(last)], 1)
+        with torch.no_grad():
+            angles = bias + controller(seen).numpy()
+        for b in range(batch):
+            if lengths is None or t < lengths[b]:
+                u = step_matrix(ansatz, angles[b])
+                z[t, b], rho[b] = measured_step(
+                    u @ rho[b] @ u.conj().T, measured.words, measured.angle
+                )
+        last = z[t] if feedback is None else feedback[t].detach().double().numpy()
+    return z
+
+
 def open_loop(cell, controls):
     """Return z (B, T, R) for given controls (B, T, P), whatever the controller would say."""
     observables = [word_matrix(word) for word in cell.circuit.words]

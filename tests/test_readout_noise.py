@@ -4,22 +4,37 @@ import pytest
 import torch
 
 from qrnn import QRNN, ConfigError
+from qrnn.measured_readout import MeasuredReadout
 from qrnn.readout_noise import ReadoutNoise
+
+SIGNS = torch.tensor([[1.0], [-1.0]])
 
 
 def test_the_noise_has_the_mean_and_the_variance_of_shots():
     torch.manual_seed(0)
     z = torch.tensor([-1.0, -0.5, 0.0, 0.9]).expand(100_000, 4)
-    noisy = ReadoutNoise(shots=50, depolarizing=0.2)(z)
+    noisy = ReadoutNoise(shots=50, depolarizing=0.2)(z, SIGNS)
     mean, variance = 0.8 * z[0], (1 - (0.8 * z[0]) ** 2) / 50
     error = (variance / len(z)).sqrt()
     assert ((noisy.mean(0) - mean).abs() < 5 * error).all()
     assert torch.allclose(noisy.var(0), variance, rtol=0.03)
 
 
+def test_the_noise_of_measured_readouts_has_the_variance_of_the_ancillas_shots():
+    torch.manual_seed(0)
+    measured = MeasuredReadout(["X", "Z"], 1.0)
+    z = torch.tensor([0.3, -0.4]).expand(200_000, 2)
+    noisy = ReadoutNoise(shots=20)(z, measured.outcomes)
+    a, b = measured.outcomes.float()
+    p = (z[0] - a) / (b - a)  # of outcome 1
+    expected = (b - a) ** 2 * p * (1 - p) / 20
+    assert ((noisy.mean(0) - z[0]).abs() < 5 * (expected / len(z)).sqrt()).all()
+    assert torch.allclose(noisy.var(0), expected, rtol=0.03)
+
+
 def test_a_perfect_readout_has_no_shot_noise_and_a_finite_gradient():
     z = torch.tensor([-1.0, 1.0], requires_grad=True)
-    noisy = ReadoutNoise(shots=10)(z)
+    noisy = ReadoutNoise(shots=10)(z, SIGNS)
     assert torch.equal(noisy, z)
     noisy.sum().backward()
     assert torch.equal(z.grad, torch.ones(2))

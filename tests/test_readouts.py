@@ -3,13 +3,14 @@
 import numpy as np
 import pennylane as qml
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import word_matrix
 
 from qrnn import ConfigError
 from qrnn.ansatz import pairs_of
-from qrnn.readouts import masks, observables, pauli_words
+from qrnn.readouts import masks, observables, pauli_words, traces
 
 LINE = pairs_of("line", 3)
 
@@ -74,3 +75,15 @@ def test_a_readout_that_is_none_is_refused(readout, message):
 def test_zz_without_pairs_is_refused():
     with pytest.raises(ConfigError, match=r"readout 'ZZ' measures nothing on 1 qubit"):
         pauli_words("ZZ", 1, pairs_of("line", 1))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.text("IXYZ", min_size=3, max_size=3), min_size=1, max_size=4), st.integers(0, 99)
+)
+def test_traces_are_those_of_kronecker_products(words, seed):
+    draw = np.random.default_rng(seed)
+    a = draw.normal(size=(8, 8)) + 1j * draw.normal(size=(8, 8))
+    rho = a @ a.conj().T
+    expected = [np.trace(rho @ word_matrix(word)).real for word in words]
+    np.testing.assert_allclose(traces(words, torch.as_tensor(rho)), expected, atol=1e-9)

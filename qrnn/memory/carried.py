@@ -6,14 +6,17 @@ acts); both differentiate by backpropagation, and memory grows with T.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pennylane as qml
 import torch
+from pennylane.operation import Operator
 from pennylane.qnn import TorchLayer
 
 from qrnn.circuit import StepCircuit, precision_of
 from qrnn.memory.base import Memory
+from qrnn.readouts import traces
 
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
@@ -75,8 +78,8 @@ class CarriedDensities(Memory):
         circuit: the step circuit.
         layer: the quantum layer.
         device: a PennyLane device for density matrices.
-        add_noise: puts the noise behind the gates, or before the expectation values, of a
-            QNode.
+        add_noise: puts noise behind the gates of a QNode.
+        readout_errors: returns what makes reading some wires err.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class CarriedDensities(Memory):
         layer: TorchLayer,
         device: qml.devices.Device,
         add_noise: Callable[[qml.QNode], qml.QNode],
+        readout_errors: Callable[[Sequence[Any]], list[Operator]],
     ):
         super().__init__(circuit, layer)
 
@@ -95,12 +99,15 @@ class CarriedDensities(Memory):
             return qml.density_matrix(wires=circuit.wires)
 
         @qml.qnode(device, interface="torch", diff_method="backprop")
-        def read(rho):
-            qml.QubitDensityMatrix(rho, wires=circuit.wires)
-            return circuit.expvals()
+        def misread(rho, wires, read):
+            qml.QubitDensityMatrix(rho, wires=wires)
+            for error in readout_errors(read):
+                qml.apply(error)
+            return qml.density_matrix(wires=wires)
 
-        # Two circuits, since readout errors must not act on the state that is carried on.
-        self._evolve, self._read = add_noise(evolve), add_noise(read)
+        self._evolve = add_noise(evolve)
+        self._errs = bool(readout_errors(circuit.wires))
+        self._misread = misread
 
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
         """See `Memory.start`; (B, 2^n, 2^n) complex."""
@@ -113,12 +120,24 @@ class CarriedDensities(Memory):
         """See `Memory.step`."""
         theta = controls + self.layer.bias
         rho = list(state)
+        z = [controls.new_zeros(len(self.circuit.words))] * len(rho)
         with precision_of(controls):
             for row in range(len(rho)):
                 if active is None or active[row]:
-                    rho[row] = self._evolve(rho[row], theta[row]).to(state.dtype)
-            z = torch.stack([torch.stack(self._read(one)) for one in rho])
-        return z.to(controls), torch.stack(rho)
+                    moved = self._evolve(rho[row], theta[row]).to(state.dtype)
+                    z[row], rho[row] = self._read(moved)
+        return torch.stack(z).to(controls), torch.stack(rho)
+
+    def _read(self, rho: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the readouts (R,) of one density matrix, and what reading leaves of it."""
+        # Errors of reading do not act on the state that is carried on. Traces, not qml.expval: the
+        # gradient of that on density matrices is nan where a probability is zero (0.45).
+        seen = self._seen(rho, self.circuit.wires, self.circuit.wires)
+        return traces(self.circuit.words, seen), rho
+
+    def _seen(self, rho: torch.Tensor, wires: Sequence[Any], read: Sequence[Any]) -> torch.Tensor:
+        """Return the density matrix of `wires` as it looks to one who misreads some of them."""
+        return self._misread(rho, wires, read).to(rho.dtype) if self._errs else rho
 
     def detach(self, state: torch.Tensor) -> torch.Tensor:
         """See `Memory.detach`."""
@@ -127,3 +146,49 @@ class CarriedDensities(Memory):
     def amplitudes(self, state: torch.Tensor) -> torch.Tensor:
         """See `Memory.amplitudes`."""
         return state
+
+
+class MeasuredDensities(CarriedDensities):
+    """Density matrices that are measured mid-circuit, through an ancilla, word by word.
+
+    The ancilla's state is averaged over after each of its measurements, so that one execution a
+    word gives what the mean of infinitely many shots would.
+
+    Args:
+        circuit: the step circuit, with measured readouts.
+        layer: the quantum layer.
+        device: a PennyLane device for density matrices.
+        add_noise: see `CarriedDensities`.
+        readout_errors: see `CarriedDensities`.
+    """
+
+    def __init__(
+        self,
+        circuit: StepCircuit,
+        layer: TorchLayer,
+        device: qml.devices.Device,
+        add_noise: Callable[[qml.QNode], qml.QNode],
+        readout_errors: Callable[[Sequence[Any]], list[Operator]],
+    ):
+        super().__init__(circuit, layer, device, add_noise, readout_errors)
+        measured = circuit.measured
+        assert measured is not None
+        self._measured = measured
+        self._joint_wires = wires = [*circuit.wires, measured.ancilla]
+
+        @qml.qnode(device, interface="torch", diff_method="backprop")
+        def couple(rho, word):
+            qml.QubitDensityMatrix(rho, wires=circuit.wires)
+            measured.couple(word)
+            return qml.density_matrix(wires=wires)
+
+        self._couple = add_noise(couple)
+
+    def _read(self, rho: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        m, shape = [], (len(rho), 2, len(rho), 2)
+        for word in self._measured.words:
+            joint = self._couple(rho, word).to(rho.dtype)
+            seen = self._seen(joint, self._joint_wires, [self._measured.ancilla])
+            m.append(seen.reshape(shape)[:, 1, :, 1].trace().real)
+            rho = torch.einsum("iaja->ij", joint.reshape(shape))
+        return self._measured.unbiased(torch.stack(m)), rho

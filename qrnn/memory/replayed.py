@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import pennylane as qml
 import torch
+from pennylane.qnn import TorchLayer
 from pennylane.tape import QuantumScript
 
-from qrnn.circuit import precision_of
+from qrnn.circuit import StepCircuit, precision_of
 from qrnn.errors import DeviceError
 from qrnn.memory.base import Memory
 
@@ -31,7 +32,18 @@ class ReplayedState(NamedTuple):
 
 
 class ReplayedMemory(Memory):
-    """Runs `layer` (a `qml.qnn.TorchLayer`) on all controls so far, (B, t P)."""
+    """Runs `layer` (a `qml.qnn.TorchLayer`) on all controls so far, (B, t P).
+
+    Args:
+        circuit: the step circuit.
+        layer: the quantum layer.
+        at_once: a QNode that returns the results of all steps, of a circuit that is measured
+            mid-circuit: then the open loop needs one circuit for all steps.
+    """
+
+    def __init__(self, circuit: StepCircuit, layer: TorchLayer, at_once: qml.QNode | None = None):
+        super().__init__(circuit, layer)
+        self._at_once = at_once
 
     def start(self, batch: int, like: torch.Tensor) -> ReplayedState:
         """See `Memory.start`."""
@@ -60,11 +72,15 @@ class ReplayedMemory(Memory):
     def _read(self, history: torch.Tensor) -> torch.Tensor:
         """Return z (B, R) for controls (B, t, P)."""
         with precision_of(history):
-            return self.layer(history.flatten(1))
+            return self.circuit.values(self.layer(history.flatten(1)))
 
     def run(self, controls: torch.Tensor) -> torch.Tensor:
         """See `Memory.run`; all steps of all sequences are one execution (on IBM: one job)."""
         qnode, bias = self.layer.qnode, self.layer.bias.detach()
+        if self._at_once is not None:
+            with precision_of(controls):
+                results = torch.stack(self._at_once(controls.detach().flatten(1), bias), -1)
+            return self.circuit.values(results.reshape(*controls.shape[:2], -1).to(controls))
         tapes: list[QuantumScript] = []
         slices, posts = [], []
         with precision_of(controls):
