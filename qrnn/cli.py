@@ -99,7 +99,10 @@ def evaluate(config) -> None:
         raise ConfigError(f"limit must be at least 1, got {typed.limit}")
     data = TASKS[trained.task.name].load(trained.task)
     split = getattr(data, typed.split).head(typed.limit)
-    result = run(model, split, typed.device, feedback=typed.feedback, batch_size=typed.batch_size)
+    result = run(
+        model, split, typed.device, feedback=typed.feedback, readout_mode=typed.readout_mode,
+        readout_angle=typed.readout_angle, batch_size=typed.batch_size,
+    )  # fmt: skip
     kept = Path(typed.checkpoint).parent / f"evaluation-{result.device}.json"
     save(result, kept)
     Console().print(table([result]))

@@ -119,6 +119,8 @@ class EvaluateConfig:
         checkpoint: a file that `qrnn train` wrote.
         device: where to evaluate.
         feedback: `closed`, or `open` (the angles come from the device that trained).
+        readout_mode: `expval` or `measure`; None: as the model was trained.
+        readout_angle: of the ancilla's controlled RY, radians; `measure` only.
         split: `test`, `val` or `train`.
         limit: number of sequences, the first ones; None: all.
         batch_size: sequences that run at once; None: all.
@@ -128,6 +130,8 @@ class EvaluateConfig:
     checkpoint: str = MISSING
     device: DeviceOptions = field(default_factory=DeviceOptions)
     feedback: str = "closed"
+    readout_mode: str | None = None
+    readout_angle: float | None = None
     split: str = "test"
     limit: int | None = None
     batch_size: int | None = None

@@ -40,10 +40,13 @@ class Evaluation:
         reference: the device that the model was trained on.
         feedback: `closed`: the device's own readouts drove the controller; `open`: the angles came
             from the reference device, and this one only measured.
+        readout_mode: how the cell was read on the device.
+        readout_angle: of mode `measure`, radians.
         sequences: number of sequences.
         accuracy: share of right classes.
         agreement: share of sequences with the same class as on the reference.
         rms_z: root mean square of the readouts' difference to the reference, over all steps.
+        rms_z_steps: the same at each time step.
         seconds: wall-clock time on the device.
         predictions: class of each sequence.
         labels: right class of each sequence.
@@ -53,10 +56,13 @@ class Evaluation:
     options: dict
     reference: str
     feedback: str
+    readout_mode: str
+    readout_angle: float | None
     sequences: int
     accuracy: float
     agreement: float
     rms_z: float
+    rms_z_steps: list[float]
     seconds: float
     predictions: list[int]
     labels: list[int]
@@ -135,6 +141,8 @@ def evaluate(
     device: str | DeviceOptions,
     *,
     feedback: str = "closed",
+    readout_mode: str | None = None,
+    readout_angle: float | None = None,
     batch_size: int | None = None,
     progress: bool = True,
 ) -> Evaluation:
@@ -146,6 +154,8 @@ def evaluate(
         device: name of a device, or its options.
         feedback: `closed` or `open`; see `Evaluation`. Open, a device that replays runs all steps
             of all sequences at once instead of T rounds.
+        readout_mode: `expval` or `measure`; None: as the model was trained.
+        readout_angle: of mode `measure`, radians.
         batch_size: sequences that run at once; None: all, which is fewest jobs on hardware.
         progress: whether to show a progress bar.
 
@@ -162,35 +172,44 @@ def evaluate(
         raise unknown_name("feedback", feedback, FEEDBACKS)
     model.eval()
     opened = open_device(device)
-    target = model.on(opened.options)
+    target = model.on(opened.options, readout_mode=readout_mode, readout_angle=readout_angle)
+    measured = target.rnn.cell.circuit.measured
     expected, z_expected, _ = run(model, split.x, batch_size)
     title = opened.name if progress else None
     if feedback == "open":
         predicted, z, seconds = run_open(model, target, split.x, batch_size, title)
     else:
         predicted, z, seconds = run(target, split.x, batch_size, title)
+    square = (z - z_expected).double().square()
     return Evaluation(
         device=opened.name,
         options=opened.options.given(),
         reference=model.rnn.cell.device.name,
         feedback=feedback,
+        readout_mode="expval" if measured is None else "measure",
+        readout_angle=None if measured is None else measured.angle,
         sequences=len(split),
         accuracy=(predicted == split.y).double().mean().item(),
         agreement=(predicted == expected).double().mean().item(),
-        rms_z=(z - z_expected).double().square().mean().sqrt().item(),
+        rms_z=square.mean().sqrt().item(),
+        rms_z_steps=square.mean((0, 2)).sqrt().tolist(),
         seconds=seconds,
         predictions=predicted.tolist(),
         labels=split.y.tolist(),
     )
 
 
-def describe(options: dict) -> str:
-    """Return the options of a device in a few words, for a table."""
-    words = []
+def describe(one: Evaluation) -> str:
+    """Return in a few words how a device was read, for a table."""
+    options, words = one.options, []
     if options.get("noise"):
         words.append(f"{options['noise']} {options['strength']:g}")
     words.append(f"{options['shots']} shots" if options.get("shots") else "exact")
     words += [f"{k}={v}" for k, v in options.items() if k in ("strategy", "gradient")]
+    if one.readout_angle is not None:
+        words.append(f"measured at {one.readout_angle:.2f}")
+    if one.feedback == "open":
+        words.append("open loop")
     return ", ".join(words)
 
 
@@ -205,7 +224,7 @@ def table(evaluations: Sequence[Evaluation]) -> Table:
     for one in evaluations:
         out.add_row(
             one.device,
-            describe(one.options) + (", open loop" if one.feedback == "open" else ""),
+            describe(one),
             str(one.sequences),
             f"{100 * one.accuracy:.1f}%",
             f"{100 * one.agreement:.1f}%",
