@@ -7,7 +7,8 @@ from dataclasses import fields
 from functools import cache
 
 from qrnn.devices.base import Device, DeviceClass
-from qrnn.devices.plugins import FakeBackend, Plugin, fake_spec, installed_plugins, plugin_spec
+from qrnn.devices.hardware import IBM_NAME, IBMBackend, aer_spec, fake_spec, ibm_spec
+from qrnn.devices.plugins import Plugin, installed_plugins, plugin_spec
 from qrnn.devices.simulators import DefaultMixed, DefaultQubit, Fused, Lightning, lightning_spec
 from qrnn.devices.spec import DeviceOptions, DeviceSpec
 from qrnn.errors import ConfigError
@@ -37,19 +38,34 @@ def _table() -> dict[str, tuple[DeviceSpec, DeviceClass]]:
         cls.spec.name: (cls.spec, cls) for cls in (Fused, DefaultQubit, DefaultMixed)
     }
     table.update({spec.name: (spec, Lightning) for spec in lightning})
+    table.update({spec.name: (spec, IBMBackend) for spec in (ibm_spec(), aer_spec())})
     if importlib.util.find_spec("qiskit_ibm_runtime") is not None:
         from qrnn.devices.ibm.backends import fake_names
 
-        table.update({name: (fake_spec(name), FakeBackend) for name in fake_names()})
+        table.update({name: (fake_spec(name), IBMBackend) for name in fake_names()})
     for name, module in installed_plugins().items():
-        if name not in table and name != "qrnn.ibm":  # that one is reached as fake_<name>
+        if name not in table and name != "qrnn.ibm":  # that one is reached by its backends' names
             table[name] = (plugin_spec(name, module), Plugin)
     return table
 
 
 def device_names() -> list[str]:
-    """Return the names of all devices that a config may use."""
+    """Return the names of all devices that a config may use, but for IBM's backends (ibm_...)."""
     return list(_table())
+
+
+def _entry(name: str) -> tuple[DeviceSpec, DeviceClass]:
+    table = _table()
+    if name in table:
+        return table[name]
+    if IBM_NAME.fullmatch(name):
+        return ibm_spec(name), IBMBackend
+    missing = (
+        " (fake IBM backends need: pip install 'qrnn[ibm]')"
+        if name.startswith("fake_") and not any(n.startswith("fake_") for n in table)
+        else ""
+    )
+    raise ConfigError(f"{unknown_name('device', name, table)}{missing}")
 
 
 def device_spec(name: str) -> DeviceSpec:
@@ -58,22 +74,14 @@ def device_spec(name: str) -> DeviceSpec:
     Raises:
         ConfigError: no device has this name.
     """
-    table = _table()
-    if name not in table:
-        missing = (
-            " (fake IBM backends need: pip install 'qrnn[ibm]')"
-            if name.startswith("fake_") and not any(n.startswith("fake_") for n in table)
-            else ""
-        )
-        raise ConfigError(f"{unknown_name('device', name, table)}{missing}")
-    return table[name][0]
+    return _entry(name)[0]
 
 
 def open_device(name: str | DeviceOptions, **options) -> Device:
     """Return a device, its options checked; nothing is executed.
 
     Args:
-        name: a name of `device_names()`, or all options at once.
+        name: a name of `device_names()` or of an IBM backend, or all options at once.
         **options: fields of `DeviceOptions`, e.g. `shots=1024`.
 
     Raises:
@@ -85,5 +93,5 @@ def open_device(name: str | DeviceOptions, **options) -> Device:
         if unknown := sorted(set(options) - known):
             raise unknown_name("device option", unknown[0], known)
         name = DeviceOptions(name, **options)
-    spec = device_spec(name.name)
-    return _table()[spec.name][1](spec, name)
+    spec, cls = _entry(name.name)
+    return cls(spec, name)

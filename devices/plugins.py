@@ -1,4 +1,4 @@
-"""Devices that other packages bring: fake IBM backends, and any PennyLane plugin by its name."""
+"""Devices that other packages bring: any PennyLane plugin by its name."""
 
 from __future__ import annotations
 
@@ -9,38 +9,6 @@ import pennylane as qml
 from qrnn.devices.base import Device
 from qrnn.devices.simulators import SHIFTS
 from qrnn.devices.spec import DeviceSpec
-
-
-class FakeBackend(Device):
-    """A simulated copy of an IBM backend: its couplings, gates and noise, sampled."""
-
-    mcm_method = None
-
-    def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
-        """See `Device.make_plugin`."""
-        from qrnn.devices.ibm import IBMDevice
-
-        return IBMDevice(
-            wires=n_wires, backend=self.name, seed=self.options.seed, **self.options.options
-        )
-
-
-def fake_spec(name: str) -> DeviceSpec:
-    """Return the declaration of one fake backend; its size is known once it is opened."""
-    return DeviceSpec(
-        name=name,
-        strategies=("replayed",),
-        options=("strategy", "shots", "seed", "gradient", "options"),
-        shots="required",
-        noisy=True,
-        max_wires=20,
-        gradients=SHIFTS,
-        measured=("replayed",),
-        batching=True,
-        needs="qiskit_ibm_runtime",
-        extra="ibm",
-        cost="T rounds, T^2 gates",
-    )
 
 
 class Plugin(Device):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -15,15 +16,28 @@ STRATEGIES = ("fused", "carried", "replayed")
 class DeviceOptions:
     """The `device` group of the config. An option that the device would ignore is an error.
 
+    The options from `mode` on are those of IBM's backends; most hold for their simulated copies
+    too, so that a run can be rehearsed.
+
     Attributes:
-        name: a name that `qrnn devices` lists.
+        name: a name that `qrnn devices` lists, or of an IBM backend, e.g. ibm_torino.
         strategy: fused, carried or replayed; None: the device's own.
         shots: executions of each circuit; sampled devices need it.
         seed: of the sampling, on local devices.
         gradient: how the replayed strategy differentiates; None: the device's first.
         noise: depolarizing, amplitude_damping, phase_damping or readout.
         strength: probability of that noise, for each gate and qubit, or each readout.
-        options: keyword arguments of the PennyLane device itself.
+        mode: job (None), batch or session of qiskit-ibm-runtime; sessions need a paid plan.
+        instance: CRN of the IBM instance that pays; needed if the account has a paid plan.
+        max_qpu_seconds: budget in QPU seconds, over all attempts of the run; None: no limit.
+        queue_timeout: seconds to wait for a job to leave the queue; None: for ever.
+        ledger: folder that records the jobs; None: `jobs` beside the checkpoint.
+        readout_mitigation: shots of each of two calibration circuits in each job; None: no
+            correction of readout errors.
+        zne: odd noise factors, e.g. [1,3], to extrapolate to no noise; None: no extrapolation.
+        optimization_level: of Qiskit's transpiler, 0..3; None: 2.
+        initial_layout: physical qubit of each of the n wires; None: Qiskit's choice.
+        options: keyword arguments of a PennyLane plugin's own device.
     """
 
     name: str = "fused"
@@ -33,12 +47,28 @@ class DeviceOptions:
     gradient: str | None = None
     noise: str | None = None
     strength: float | None = None
+    mode: str | None = None
+    instance: str | None = None
+    max_qpu_seconds: float | None = None
+    queue_timeout: float | None = None
+    ledger: str | None = None
+    readout_mitigation: int | None = None
+    zne: list[int] | None = None
+    optimization_level: int | None = None
+    initial_layout: list[int] | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     def given(self) -> dict[str, Any]:
         """Return the options that were set, without the name."""
         pairs = ((f.name, getattr(self, f.name)) for f in fields(self) if f.name != "name")
         return {name: value for name, value in pairs if value not in (None, {})}
+
+
+def option_help() -> dict[str, str]:
+    """Return what each option is, from the docstring of `DeviceOptions`, on one line each."""
+    text = (DeviceOptions.__doc__ or "").partition("Attributes:")[2]
+    told = re.findall(r"^        (\w+): (.*(?:\n {12}.*)*)", text, re.MULTILINE)
+    return {name: " ".join(what.split()) for name, what in told}
 
 
 @dataclass(frozen=True)
@@ -57,6 +87,7 @@ class DeviceSpec:
         batching: whether one execution takes a batch of sequences.
         needs: module that must be importable.
         extra: the extra of qrnn that brings it.
+        account: whether it needs an account of IBM.
         cost: how T steps grow, n qubits and B sequences.
     """
 
@@ -72,6 +103,7 @@ class DeviceSpec:
     needs: str
     cost: str
     extra: str | None = None
+    account: bool = False
 
     def missing(self) -> str | None:
         """Return why the device cannot run here, or None."""
@@ -79,6 +111,11 @@ class DeviceSpec:
             return None
         what = f"'qrnn[{self.extra}]'" if self.extra else self.needs.replace("_", "-")
         return f"pip install {what}"
+
+    @property
+    def runs_here(self) -> str:
+        """Whether it can run here, in a few words."""
+        return self.missing() or ("with an IBM account" if self.account else "yes")
 
     def check(self, options: DeviceOptions) -> None:
         """Raise the error for options that the device would ignore or cannot follow.

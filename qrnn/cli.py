@@ -1,4 +1,4 @@
-"""The command line: `qrnn train | evaluate | devices | draw`, configured by Hydra."""
+"""The command line: `qrnn train | evaluate | estimate | devices | draw`, run by Hydra."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ qrnn: recurrent networks whose hidden state is a quantum state
   qrnn train --help                all that can be configured
   qrnn evaluate checkpoint=FILE device=NAME
                                    evaluate a checkpoint on another device
+  qrnn estimate checkpoint=FILE device=ibm_torino
+                                   what that would cost; nothing is sent
   qrnn devices [NAME]              the devices, and which of them can run here
   qrnn draw model.n_qubits=4       the circuit of one time step, and its size
 
@@ -69,27 +71,38 @@ def resumed(config, overrides: list[str]):
     return saved
 
 
-def evaluate(config) -> None:
-    """Evaluate one checkpoint on one device; print the table and keep it beside the checkpoint."""
-    from omegaconf import OmegaConf
-    from rich.console import Console
+def _typed(config):
+    """Return the typed configuration of a command that takes a checkpoint.
 
-    from qrnn.checkpoint import load_model
-    from qrnn.config import EvaluateConfig, to_typed
-    from qrnn.data import TASKS
-    from qrnn.devices import open_device
+    Raises:
+        ConfigError: no checkpoint, or a split that there is not.
+    """
+    from omegaconf import OmegaConf
+
+    from qrnn.config import to_typed
     from qrnn.errors import ConfigError
-    from qrnn.evaluation import evaluate as run
-    from qrnn.evaluation import save, table
     from qrnn.registry import unknown_name
 
     if OmegaConf.is_missing(config, "checkpoint"):
         raise ConfigError("checkpoint must name a file: qrnn evaluate checkpoint=FILE device=NAME")
-    typed: EvaluateConfig = to_typed(config)
+    typed = to_typed(config)
     parts = ("test", "val", "train")
     if typed.split not in parts:
         raise unknown_name("split", typed.split, parts)
-    open_device(typed.device)  # its options are wrong before anything is loaded
+    return typed
+
+
+def _model_and_split(typed):
+    """Return a checkpoint's model and the sequences to run it on.
+
+    Raises:
+        ConfigError: a limit or data folder that does not fit.
+        DataError: not a checkpoint.
+    """
+    from qrnn.checkpoint import load_model
+    from qrnn.data import TASKS
+    from qrnn.errors import ConfigError
+
     model, trained = load_model(typed.checkpoint)
     if typed.data_dir is not None:
         if not hasattr(trained.task, "data_dir"):
@@ -98,15 +111,55 @@ def evaluate(config) -> None:
     if typed.limit is not None and typed.limit < 1:
         raise ConfigError(f"limit must be at least 1, got {typed.limit}")
     data = TASKS[trained.task.name].load(trained.task)
-    split = getattr(data, typed.split).head(typed.limit)
+    return model, getattr(data, typed.split).head(typed.limit)
+
+
+def evaluate(config) -> None:
+    """Evaluate one checkpoint on one device; print the table and keep it beside the checkpoint."""
+    from rich.console import Console
+
+    from qrnn.config import EvaluateConfig
+    from qrnn.devices import open_device
+    from qrnn.evaluation import evaluate as run
+    from qrnn.evaluation import save, table
+
+    typed: EvaluateConfig = _typed(config)
+    open_device(typed.device)  # its options are wrong before anything is loaded
+    model, split = _model_and_split(typed)
+    folder = Path(typed.checkpoint).parent
     result = run(
         model, split, typed.device, feedback=typed.feedback, readout_mode=typed.readout_mode,
-        readout_angle=typed.readout_angle, batch_size=typed.batch_size,
+        readout_angle=typed.readout_angle, batch_size=typed.batch_size, folder=folder,
     )  # fmt: skip
-    kept = Path(typed.checkpoint).parent / f"evaluation-{result.device}.json"
+    kept = folder / f"evaluation-{result.device}.json"
     save(result, kept)
     Console().print(table([result]))
+    if result.cost is not None:
+        print(result.cost)
     print(f"kept in {os.path.relpath(kept)}")
+
+
+def estimate(config) -> None:
+    """Print what the evaluation of a checkpoint would cost."""
+    from rich.console import Console
+
+    from qrnn.config import EstimateConfig
+    from qrnn.costs import FORMULA, priceable, prices, table
+
+    typed: EstimateConfig = _typed(config)
+    options = priceable(typed.device)
+    model, split = _model_and_split(typed)
+    found = prices(model, options, len(split), split.x.shape[1], typed.batch_size)
+    title = (
+        f"{typed.device.name}: {len(split)} sequences, {split.x.shape[1]} steps, "
+        f"{options.shots} shots"
+    )
+    print(title)
+    Console().print(table(found))
+    if options.name != typed.device.name:
+        print(f"Priced on {options.name}, its simulated copy, as there is no IBM account here.")
+    print("Depth and gates: of the largest circuit. Executions: circuits x shots. QPU")
+    print(f"seconds: 2 + 0.00035 x executions for each job, IBM's formula:\n{FORMULA}")
 
 
 def draw(config) -> None:
@@ -125,8 +178,6 @@ def draw(config) -> None:
 
 def devices() -> None:
     """Print all devices, or all that one device declares."""
-    from dataclasses import fields
-
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -135,12 +186,7 @@ def devices() -> None:
 
     if sys.argv[1:]:
         for name in sys.argv[1:]:
-            spec = device_spec(name)
-            for field in fields(spec):
-                value = getattr(spec, field.name)
-                shown = ", ".join(value) if isinstance(value, tuple) else value
-                print(f"{field.name.replace('_', ' '):<12} {shown}")
-            print(f"{'runs here':<12} {spec.missing() or 'yes'}")
+            _device(name)
         return
     table = Table(title="Devices: device=NAME", title_style="bold")
     for heading in ("device", "readout", "noise", "n", "strategies", "runs here"):
@@ -150,10 +196,33 @@ def devices() -> None:
         spec = device_spec(name)
         table.add_row(
             name, readouts[spec.shots], "yes" if spec.noisy else "no", str(spec.max_wires),
-            ", ".join(spec.strategies), escape(spec.missing() or "yes"),
+            ", ".join(spec.strategies), escape(spec.runs_here),
         )  # fmt: skip
     Console().print(table)
-    print("All that one declares: qrnn devices NAME")
+    print("ibm is IBM's least busy backend; each has a name too: device=ibm_torino, ...")
+    print("All that one declares, with its options: qrnn devices NAME")
+
+
+def _device(name: str) -> None:
+    """Print what one device declares, and the options that it reads, within 80 columns."""
+    from dataclasses import fields
+    from textwrap import fill
+
+    from qrnn.devices import device_spec
+    from qrnn.devices.spec import option_help
+
+    spec = device_spec(name)
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        if field.name != "options":
+            shown = ", ".join(value) if isinstance(value, tuple) else value
+            print(f"{field.name.replace('_', ' '):<12} {shown}")
+    print(f"{'runs here':<12} {spec.runs_here}")
+    print("options")
+    told = option_help()
+    for option in spec.options:
+        head = f"  device.{option}  "
+        print(fill(told[option], 79, initial_indent=f"{head:<29}", subsequent_indent=" " * 29))
 
 
 def _with_hydra(task: Callable, config_name: str) -> None:
@@ -168,13 +237,14 @@ def _with_hydra(task: Callable, config_name: str) -> None:
         with _one_line_errors():
             task(config)
 
-    register_schemas()
+    register_schemas(sys.argv[1:])
     hydra.main(version_base="1.3", config_path="pkg://qrnn.configs", config_name=config_name)(job)()
 
 
 COMMANDS: dict[str, Callable[[], None]] = {
     "train": lambda: _with_hydra(train, "train"),
     "evaluate": lambda: _with_hydra(evaluate, "evaluate"),
+    "estimate": lambda: _with_hydra(estimate, "estimate"),
     "draw": lambda: _with_hydra(draw, "draw"),
     "devices": devices,
 }
@@ -209,8 +279,8 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except (QRNNError, HydraException, OmegaConfBaseException) as error:
         _fail(one_line(error))
-    except KeyboardInterrupt:
-        _fail("interrupted", status=130)
+    except KeyboardInterrupt as interrupt:
+        _fail(str(interrupt) or "interrupted", status=130)
 
 
 def _fail(message: str, status: int = 2) -> None:

@@ -6,6 +6,7 @@ used. A checkpoint holds the resolved configuration as a plain dict.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from qrnn.data import TASKS, TaskConfig
 from qrnn.devices import DeviceOptions, device_names
+from qrnn.devices.hardware import IBM_NAME
 from qrnn.errors import ConfigError
 
 
@@ -139,6 +141,27 @@ class EvaluateConfig:
 
 
 @dataclass
+class EstimateConfig:
+    """`qrnn estimate`.
+
+    Attributes:
+        checkpoint: a file that `qrnn train` wrote.
+        device: where it would be evaluated; its ledger, budget and timeout have no price.
+        split: `test`, `val` or `train`.
+        limit: number of sequences, the first ones; None: all.
+        batch_size: sequences that run at once; None: all.
+        data_dir: where the data lies now, if not where the training found it.
+    """
+
+    checkpoint: str = MISSING
+    device: DeviceOptions = field(default_factory=DeviceOptions)
+    split: str = "test"
+    limit: int | None = None
+    batch_size: int | None = None
+    data_dir: str | None = None
+
+
+@dataclass
 class DrawConfig:
     """`qrnn draw`.
 
@@ -151,15 +174,23 @@ class DrawConfig:
     device: DeviceOptions = field(default_factory=DeviceOptions)
 
 
-def register_schemas() -> None:
-    """Enter the schemas, and every device by its name, into Hydra's config store."""
+def register_schemas(overrides: Sequence[str] = ()) -> None:
+    """Enter the schemas, and every device by its name, into Hydra's config store.
+
+    Args:
+        overrides: the command line: the names of IBM's backends cannot be listed, so those that
+            occur in it are entered.
+    """
     store = ConfigStore.instance()
     store.store("train_schema", TrainConfig)
     store.store("evaluate_schema", EvaluateConfig)
+    store.store("estimate_schema", EstimateConfig)
     store.store("draw_schema", DrawConfig)
     for name in TASKS:
         store.store(f"{name}_schema", TASKS[name].schema, group="task")
-    for name in device_names():
+    chosen = (item.partition("=")[2].split(",") for item in overrides if item[:7] == "device=")
+    named = (name for names in chosen for name in names if IBM_NAME.fullmatch(name))
+    for name in (*device_names(), *named):
         store.store(name, DeviceOptions(name=name), group="device")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,10 +25,13 @@ from qrnn.data import Split
 from qrnn.devices import DeviceOptions, open_device
 from qrnn.errors import ConfigError
 from qrnn.files import write_text
+from qrnn.hardware_run import Cost, started
 from qrnn.models import SequenceClassifier
 from qrnn.registry import unknown_name
 
 FEEDBACKS = ("closed", "open")
+# Options that are left out of the kept numbers: whose account it was, and a path in `cost`.
+UNTOLD = ("instance", "ledger")
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Evaluation:
         seconds: wall-clock time on the device.
         predictions: class of each sequence.
         labels: right class of each sequence.
+        cost: what it took from an IBM backend or its simulated copy; None on other devices.
     """
 
     device: str
@@ -66,6 +71,15 @@ class Evaluation:
     seconds: float
     predictions: list[int]
     labels: list[int]
+    cost: Cost | None = None
+
+
+# Called with the step and the sequences that a device is about to run, for its records.
+Note = Callable[[str, str], None]
+
+
+def _no_note(step: str, sequences: str) -> None:
+    pass
 
 
 def columns(unit: str) -> tuple[ProgressColumn, ...]:
@@ -77,7 +91,11 @@ def columns(unit: str) -> tuple[ProgressColumn, ...]:
 
 
 def run(
-    model: SequenceClassifier, x: torch.Tensor, batch_size: int | None, title: str | None = None
+    model: SequenceClassifier,
+    x: torch.Tensor,
+    batch_size: int | None,
+    title: str | None = None,
+    note: Note = _no_note,
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Return classes (N,), readouts (N, T, R) and seconds; with a title, show a progress bar.
 
@@ -85,18 +103,33 @@ def run(
     """
     size = batch_size or len(x)
     rounds = -(-len(x) // size) * x.shape[1]
+    done = itertools.count()
+
+    def announce(*_) -> None:
+        batch, step = divmod(next(done), x.shape[1])
+        note(str(step), span(batch * size, size, len(x)))
+
     start = time.perf_counter()
     with torch.no_grad(), Progress(
         *columns("steps"), console=Console(stderr=True), transient=True, disable=title is None
     ) as progress:  # fmt: skip
         bar = progress.add_task(title or "", total=rounds)
-        hook = model.rnn.cell.register_forward_hook(lambda *_: progress.advance(bar))
+        hooks = (
+            model.rnn.cell.register_forward_pre_hook(announce),
+            model.rnn.cell.register_forward_hook(lambda *_: progress.advance(bar)),
+        )
         try:
             z = torch.cat([model.readouts(part) for part in x.split(size)])
         finally:
-            hook.remove()
+            for hook in hooks:
+                hook.remove()
         classes = model.head(z[:, -1]).argmax(1)
     return classes, z, time.perf_counter() - start
+
+
+def span(first: int, size: int, most: int) -> str:
+    """Return a range of indices in words: "0-31"."""
+    return f"{first}-{min(first + size, most) - 1}"
 
 
 def record_controls(model: SequenceClassifier, x: torch.Tensor) -> torch.Tensor:
@@ -119,17 +152,19 @@ def run_open(
     x: torch.Tensor,
     batch_size: int | None,
     title: str | None = None,
+    note: Note = _no_note,
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Return what `run` does, for the reference's angles: one execution for each batch."""
-    parts = x.split(batch_size or len(x))
+    size = batch_size or len(x)
     start = time.perf_counter()
     with torch.no_grad(), Progress(
         *columns("batches"), console=Console(stderr=True), transient=True, disable=title is None
     ) as progress:  # fmt: skip
-        z = [
-            target.rnn.cell.memory.run(record_controls(reference, part))
-            for part in progress.track(parts, description=title or "")
-        ]
+        z = []
+        for first in progress.track(range(0, len(x), size), description=title or ""):
+            controls = record_controls(reference, x[first : first + size])
+            note(span(0, x.shape[1], x.shape[1]), span(first, size, len(x)))
+            z.append(target.rnn.cell.memory.run(controls))
         readouts = torch.cat(z)
         classes = target.head(readouts[:, -1]).argmax(1)
     return classes, readouts, time.perf_counter() - start
@@ -144,6 +179,7 @@ def evaluate(
     readout_mode: str | None = None,
     readout_angle: float | None = None,
     batch_size: int | None = None,
+    folder: str | Path | None = None,
     progress: bool = True,
 ) -> Evaluation:
     """Evaluate a trained model on a device, and compare with the device it is on.
@@ -157,11 +193,13 @@ def evaluate(
         readout_mode: `expval` or `measure`; None: as the model was trained.
         readout_angle: of mode `measure`, radians.
         batch_size: sequences that run at once; None: all, which is fewest jobs on hardware.
-        progress: whether to show a progress bar.
+        folder: the run's folder, where the jobs of an IBM device are recorded, so that the same
+            call goes on after a crash; None: only where `device.ledger` says.
+        progress: whether to show a progress bar, and an IBM device's price.
 
     Raises:
         ConfigError: no sequences, or options that the device would ignore.
-        DeviceError: the device cannot run the model.
+        DeviceError: the device cannot run the model, or its budget does not suffice.
     """
     if len(split) < 1 or (batch_size is not None and batch_size < 1):
         raise ConfigError(
@@ -172,18 +210,24 @@ def evaluate(
         raise unknown_name("feedback", feedback, FEEDBACKS)
     model.eval()
     opened = open_device(device)
-    target = model.on(opened.options, readout_mode=readout_mode, readout_angle=readout_angle)
-    measured = target.rnn.cell.circuit.measured
-    expected, z_expected, _ = run(model, split.x, batch_size)
     title = opened.name if progress else None
-    if feedback == "open":
-        predicted, z, seconds = run_open(model, target, split.x, batch_size, title)
-    else:
-        predicted, z, seconds = run(target, split.x, batch_size, title)
+    reading = {"readout_mode": readout_mode, "readout_angle": readout_angle}
+    with started(
+        model, opened, split.x, feedback=feedback, reading=reading, batch_size=batch_size,
+        folder=folder, quiet=not progress,
+    ) as on:  # fmt: skip
+        expected, z_expected, _ = run(model, split.x, batch_size)
+        if feedback == "open":
+            answer = run_open(model, on.model, split.x, batch_size, title, on.note)
+        else:
+            answer = run(on.model, split.x, batch_size, title, on.note)
+        predicted, z, seconds = answer
+        cost = on.cost
+    measured = on.model.rnn.cell.circuit.measured
     square = (z - z_expected).double().square()
     return Evaluation(
         device=opened.name,
-        options=opened.options.given(),
+        options={k: v for k, v in opened.options.given().items() if k not in UNTOLD},
         reference=model.rnn.cell.device.name,
         feedback=feedback,
         readout_mode="expval" if measured is None else "measure",
@@ -196,7 +240,11 @@ def evaluate(
         seconds=seconds,
         predictions=predicted.tolist(),
         labels=split.y.tolist(),
+        cost=cost,
     )
+
+
+SHOWN = ("strategy", "gradient", "zne", "readout_mitigation", "optimization_level")
 
 
 def describe(one: Evaluation) -> str:
@@ -205,7 +253,7 @@ def describe(one: Evaluation) -> str:
     if options.get("noise"):
         words.append(f"{options['noise']} {options['strength']:g}")
     words.append(f"{options['shots']} shots" if options.get("shots") else "exact")
-    words += [f"{k}={v}" for k, v in options.items() if k in ("strategy", "gradient")]
+    words += [f"{k}={v}" for k, v in options.items() if k in SHOWN]
     if one.readout_angle is not None:
         words.append(f"measured at {one.readout_angle:.2f}")
     if one.feedback == "open":

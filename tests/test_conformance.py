@@ -9,10 +9,6 @@ import torch
 from problems import PROBLEMS, inputs, network, solution
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from qrnn.cell import on_device
-from qrnn.devices import DeviceOptions
-from qrnn.devices.plugins import FakeBackend, fake_spec
-
 SHOTS = 4000
 EXACT = {
     "fused": {},
@@ -46,8 +42,6 @@ def on(rnn, label):
         return rnn.on(name, strategy=strategy or None)
     if name == "aer":  # the IBM device over the ideal Aer simulator: no noise, but IBM's own path
         pytest.importorskip("qiskit_aer")
-        options = DeviceOptions(name, shots=SHOTS, seed=1)
-        return on_device(rnn, FakeBackend(fake_spec(name), options))
     if name.startswith("fake_"):
         pytest.importorskip("qiskit_ibm_runtime")
         return rnn.on(name, shots=SHOTS, seed=1)

@@ -41,27 +41,49 @@ class Budget:
         self.ledger = ledger
         self.most = most
 
-    @property
-    def used(self) -> float:
-        """QPU seconds that count against the budget."""
+    def used(self, again: str | None = None) -> float:
+        """Return the QPU seconds that count against the budget.
+
+        Args:
+            again: key of a piece of work that a local backend has not finished and runs again.
+        """
+        redone = None if again is None else self.ledger.entry(again)
         return sum(
-            entry.usage or (0.0 if entry.state in ("intent", "failed") else entry.estimate)
+            entry.usage
+            or (0.0 if entry.state in ("intent", "failed") or entry is redone else entry.estimate)
             for entry in self.ledger.entries()
         )
 
-    def allow(self, seconds: float) -> None:
+    def allow(self, seconds: float, what: str = "the next step", again: str | None = None) -> None:
         """Let something that is estimated at some QPU seconds go ahead.
+
+        Args:
+            seconds: its estimate.
+            what: what it is, for the error.
+            again: see `used`.
 
         Raises:
             DeviceError: it would exceed the budget.
         """
-        used = self.used
+        used = self.used(again)
         if self.most is not None and used + seconds > self.most:
             raise DeviceError(
                 f"The budget max_qpu_seconds={self.most:g} must not be exceeded, but {used:.1f} s "
-                f"are used and the next step is estimated at {seconds:.1f} s: raise it and run the "
+                f"are used and {what} is estimated at {seconds:.1f} s: raise it and run the "
                 "same command again to go on, or use fewer shots or sequences"
             )
+
+    def allow_run(self, seconds: float) -> None:
+        """Let a whole run go ahead; what an earlier attempt has submitted of it counts once.
+
+        Args:
+            seconds: QPU seconds of the run, from its first job to its last, by IBM's formula.
+
+        Raises:
+            DeviceError: it would exceed the budget.
+        """
+        begun = sum(e.estimate for e in self.ledger.entries() if e.state in ("submitted", "done"))
+        self.allow(max(0.0, seconds - begun), "what is left of the run" if begun else "the run")
 
     @property
     def usage(self) -> Usage:

@@ -173,12 +173,13 @@ class IBMDevice(Device):
         """Refuse a run whose estimate exceeds what is left of `max_qpu_seconds`.
 
         Args:
-            qpu_seconds: the estimate.
+            qpu_seconds: the estimate of the whole run. What the ledger shows of it already counts
+                once.
 
         Raises:
             DeviceError: it does.
         """
-        self._runner.budget.allow(qpu_seconds)
+        self._runner.budget.allow_run(qpu_seconds)
 
     def annotate(self, **what: Any) -> None:
         """Say what the next executions compute; the ledger keeps it with each job.

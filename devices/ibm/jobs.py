@@ -199,7 +199,7 @@ class Runner:
 
     def _intend(self, work: Work) -> None:
         estimate = limits.qpu_seconds(work.executions)
-        self.budget.allow(estimate)
+        self.budget.allow(estimate, again=work.key)
         self.ledger.record(
             work.key,
             "intent",

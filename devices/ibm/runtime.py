@@ -15,6 +15,20 @@ from qrnn.errors import DeviceError, require_extra
 MODES = ("job", "batch", "session")
 
 
+def has_account() -> bool:
+    """Whether there is an account to try: a saved one, or a token in the environment."""
+    if os.environ.get("QISKIT_IBM_TOKEN"):
+        return True
+    try:
+        from qiskit_ibm_runtime import QiskitRuntimeService
+    except ImportError:
+        return False
+    try:
+        return bool(QiskitRuntimeService.saved_accounts())
+    except Exception:  # a file that cannot be read; opening the account says so
+        return True
+
+
 def open_service(instance: str | None) -> Any:
     """Return the IBM service of the saved account or of the QISKIT_IBM_* variables.
 

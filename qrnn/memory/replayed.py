@@ -43,7 +43,7 @@ class ReplayedMemory(Memory):
 
     def __init__(self, circuit: StepCircuit, layer: TorchLayer, at_once: qml.QNode | None = None):
         super().__init__(circuit, layer)
-        self._at_once = at_once
+        self.at_once = at_once
 
     def start(self, batch: int, like: torch.Tensor) -> ReplayedState:
         """See `Memory.start`."""
@@ -77,9 +77,9 @@ class ReplayedMemory(Memory):
     def run(self, controls: torch.Tensor) -> torch.Tensor:
         """See `Memory.run`; all steps of all sequences are one execution (on IBM: one job)."""
         qnode, bias = self.layer.qnode, self.layer.bias.detach()
-        if self._at_once is not None:
+        if self.at_once is not None:
             with precision_of(controls):
-                results = torch.stack(self._at_once(controls.detach().flatten(1), bias), -1)
+                results = torch.stack(self.at_once(controls.detach().flatten(1), bias), -1)
             return self.circuit.values(results.reshape(*controls.shape[:2], -1).to(controls))
         tapes: list[QuantumScript] = []
         slices, posts = [], []

@@ -220,6 +220,7 @@ class Clock:
 def install(service, replace=setattr):
     """Put the double in the place of IBM's service; return the clock."""
     clock = Clock()
+    replace(runtime, "has_account", lambda: True)
     replace(runtime, "open_service", lambda instance: service)
     replace(runtime, "make_sampler", Sampler)
     replace(
