@@ -94,7 +94,8 @@ class ReplayedMemory(Memory):
             z = []
             for part, post in zip(slices, posts, strict=True):
                 (values,) = post(tuple(results[part]))
-                z.append(torch.stack([torch.as_tensor(value) for value in values], -1))
+                values = torch.stack([torch.as_tensor(value) for value in values], -1)
+                z.append(values.reshape(len(controls), -1))  # sampled, a batch of 1 is squeezed
         return torch.stack(z, 1).to(controls)
 
     def detach(self, state: ReplayedState) -> ReplayedState:
