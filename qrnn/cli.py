@@ -71,8 +71,12 @@ def resumed(config, overrides: list[str]):
     return saved
 
 
-def _typed(config):
+def _typed(config, example: str):
     """Return the typed configuration of a command that takes a checkpoint.
+
+    Args:
+        config: as Hydra composed it.
+        example: such a command.
 
     Raises:
         ConfigError: no checkpoint, or a split that there is not.
@@ -84,7 +88,7 @@ def _typed(config):
     from qrnn.registry import unknown_name
 
     if OmegaConf.is_missing(config, "checkpoint"):
-        raise ConfigError("checkpoint must name a file: qrnn evaluate checkpoint=FILE device=NAME")
+        raise ConfigError(f"checkpoint must name a file: {example}")
     typed = to_typed(config)
     parts = ("test", "val", "train")
     if typed.split not in parts:
@@ -123,7 +127,7 @@ def evaluate(config) -> None:
     from qrnn.evaluation import evaluate as run
     from qrnn.evaluation import save, table
 
-    typed: EvaluateConfig = _typed(config)
+    typed: EvaluateConfig = _typed(config, "qrnn evaluate checkpoint=FILE device=NAME")
     open_device(typed.device)  # its options are wrong before anything is loaded
     model, split = _model_and_split(typed)
     folder = Path(typed.checkpoint).parent
@@ -146,7 +150,7 @@ def estimate(config) -> None:
     from qrnn.config import EstimateConfig
     from qrnn.costs import FORMULA, priceable, prices, table
 
-    typed: EstimateConfig = _typed(config)
+    typed: EstimateConfig = _typed(config, "qrnn estimate checkpoint=FILE device=ibm_torino")
     options = priceable(typed.device)
     model, split = _model_and_split(typed)
     found = prices(model, options, len(split), split.x.shape[1], typed.batch_size)

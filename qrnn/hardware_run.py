@@ -141,9 +141,9 @@ def started(
     run = Run(target, plugin, work, ledger)
     try:
         price = estimate(plugin, rounds(target, len(x), x.shape[1], feedback, batch_size))
+        plugin.check_budget(price.qpu_seconds)
         if not quiet:
             _announce(run, f"{price.jobs} jobs, estimated at {price.qpu_seconds:.1f} QPU s")
-        plugin.check_budget(price.qpu_seconds)
         yield run
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted: {AGAIN}" if ledger else "interrupted") from None

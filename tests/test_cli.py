@@ -1,6 +1,7 @@
 """The command line, run as a user runs it."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -12,6 +13,12 @@ def qrnn(*arguments, cwd):
         [sys.executable, "-m", "qrnn", *arguments], cwd=cwd, capture_output=True, text=True,
         timeout=240, env=None,
     )  # fmt: skip
+
+
+def no_account(home):
+    """Return an environment without an IBM account, whoever runs the tests."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("QISKIT_IBM_")}
+    return {**kept, "HOME": str(home)}
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +119,30 @@ WRONG = [
     (["evaluate"], "checkpoint must name a file"),
     (["evaluate", "checkpoint=none.ckpt"], "must be a file that `qrnn train` wrote"),
     (["evaluate", "checkpoint=x", "device=fake_torino"], "set device.shots, e.g. 1024"),
+    (["evaluate", "checkpoint=x", "device=ibm_torino"], "set device.shots, e.g. 1024"),
+    (["evaluate", "checkpoint=x", "device=ibm_torino", "device.shots=10", "device.seed=1"],
+     "device 'ibm_torino' would ignore device.seed: it reads"),
+    (["evaluate", "checkpoint=x", "device=fake_torino", "device.shots=10", "device.instance=crn"],
+     "device 'fake_torino' would ignore device.instance: it reads"),
+    (["evaluate", "checkpoint=x", "device=aer", "device.shots=10", "device.queue_timeout=3"],
+     "device 'aer' would ignore device.queue_timeout: it reads"),
+    (["evaluate", "checkpoint=x", "device=default.qubit", "device.zne=[1,3]"],
+     "device 'default.qubit' would ignore device.zne"),
+    (["evaluate", "checkpoint=x", "device=ibm_Torino"], "device 'ibm_Torino' is not known"),
+    (["train", "device=ibm", "device.shots=10"], "must be reachable with a saved account"),
+    (["train", "device=ibm_boston", "device.shots=10"], "must be reachable with a saved account"),
+    (["train", "device=ibm", "device.name=ibm_boston", "device.shots=10"], "with a saved account"),
+    (["train", "device=fake_torino", "device.shots=10", "device.zne=[2,3]"],
+     "`zne` must be odd whole factors"),
+    (["train", "device=fake_manila", "device.shots=10"], "must be at most 5 on fake_manila, but"),
+    (["train", "device=aer", "device.shots=10", "device.mode=queue"], "must be one of job, batch"),
+    (["estimate"], "checkpoint must name a file: qrnn estimate checkpoint=FILE device=ibm_torino"),
+    (["estimate", "checkpoint=x"], "device 'ibm' must have a fake twin to be priced without"),
+    (["estimate", "checkpoint=x", "device=ibm_boston"], "'ibm_boston' must have a fake twin"),
+    (["estimate", "checkpoint=x", "device=ibm_torino", "device.seed=1"], "ignore device.seed"),
+    (["estimate", "checkpoint=x", "device=aer"], "must be a file that `qrnn train` wrote"),
+    (["estimate", "checkpoint=x", "device=fused", "device.shots=null"],
+     "device must be one of IBM's to have a price, got 'fused'"),
     (["evaluate", "checkpoint=x", "split=all"], "split 'all' is not known"),
     (["evaluate", "checkpoint=x", "device=default.mixed", "device.noise=pink",
       "device.strength=0.1"], "device.noise 'pink' is not known"),
@@ -139,7 +170,7 @@ json.dump(results, sys.stdout)
 """
     done = subprocess.run(
         [sys.executable, "-c", script], input=json.dumps([a for a, _ in WRONG]), cwd=tmp_path,
-        capture_output=True, text=True, timeout=240,
+        capture_output=True, text=True, timeout=240, env=no_account(tmp_path),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     for (arguments, message), (status, out, err) in zip(

@@ -6,6 +6,7 @@ then. Tests put a double of the service behind these functions.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from typing import Any
@@ -43,6 +44,9 @@ def open_service(instance: str | None) -> Any:
         from qiskit_ibm_runtime import QiskitRuntimeService
     except ImportError as error:
         raise require_extra("qiskit-ibm-runtime", "ibm", "device qrnn.ibm") from error
+    log = logging.getLogger("qiskit_ibm_runtime")
+    if log.level == logging.NOTSET:  # Hydra lets every logger tell all
+        log.setLevel(logging.WARNING)
     try:
         return QiskitRuntimeService(instance=instance)
     except Exception as error:
