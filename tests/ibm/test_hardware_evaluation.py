@@ -1,5 +1,6 @@
 """Evaluating a model on hardware: recorded, priced, within a budget, and resumed after a crash."""
 
+import itertools
 import json
 import traceback
 from dataclasses import replace
@@ -12,6 +13,7 @@ from qrnn import QRNN
 from qrnn.costs import prices
 from qrnn.data import Split
 from qrnn.devices import DeviceOptions
+from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.evaluation import evaluate, save
 from qrnn.models import SequenceClassifier
@@ -43,8 +45,8 @@ class Run:
 
     def evaluate(self, options=HARDWARE, faults=None, **arguments):
         if options.name == service_double.NAME:
-            service = service_double.Service(self.store, faults, _killed)
-            service_double.install(service, self.patch)
+            self.service = service_double.Service(self.store, faults, _killed)
+            service_double.install(self.service, self.patch)
         keywords = {"folder": self.folder, "progress": False, **arguments}
         return evaluate(self.model, self.split, options, **keywords)
 
@@ -174,15 +176,16 @@ def test_fakes_rehearse_it(run):
     assert plain.cost.ledger is None
 
 
-def test_the_folder_is_free_again_after_an_error(run, monkeypatch):
-    def fail(*_, **__):
-        raise RuntimeError("planted")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("qrnn.evaluation.run", fail)
-        with pytest.raises(RuntimeError, match="planted"):
-            run.evaluate()
-    assert run.evaluate().cost.jobs == T
+def test_batch_and_folder_are_closed_whatever_happens(run):
+    options = replace(HARDWARE, mode="batch")
+    with pytest.raises(DeviceError, match="planted") as caught:
+        run.evaluate(options, {"fail": [2, "planted"]})
+    assert [mode.closed for mode in run.service.modes] == [True]
+    # The error is still held, and with it all that was open when it was raised.
+    again = run.evaluate(options)
+    assert [mode.closed for mode in run.service.modes] == [True]
+    assert again.cost.jobs == T
+    assert caught.value
 
 
 def test_an_interrupted_evaluation_says_how_to_go_on(run, monkeypatch):
@@ -257,12 +260,15 @@ def test_a_budget_that_runs_out_half_way_is_raised_to_go_on(run, tmp_path, monke
 
 
 def test_a_resumed_rehearsal_pays_for_a_cut_off_job_once(run, monkeypatch):
-    """Its budget is the price to the second."""
-    from qrnn.devices.ibm.ledger import Ledger
-
+    """Its budget is the price to the second, and it is cut off in the last job."""
     exact = replace(FAKE, max_qpu_seconds=6.48)
+    store, calls = Ledger.store, itertools.count(1)
+
+    def cut(*arguments):
+        store(*arguments) if next(calls) < T else _killed()
+
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "store", lambda *_: _killed())
+        patch.setattr(Ledger, "store", cut)
         with pytest.raises(service_double.Killed):
             run.evaluate(exact)
     assert run.evaluate(exact).cost.jobs == T
