@@ -20,8 +20,8 @@ from torch.autograd.function import once_differentiable
 from qrnn.circuit import StepCircuit
 from qrnn.errors import DeviceError
 from qrnn.memory.base import Memory
-from qrnn.memory.gate_kernels import LANES
 from qrnn.memory.program import Program, compile_program
+from qrnn.memory.simd import LANES
 from qrnn.memory.step_kernels import backward, forward
 
 
@@ -80,9 +80,8 @@ class _Undo:
         """Return psi and lambda before the step, and the cotangent of its slots."""
         psi_in, lam_in = empty_like(psi), empty_like(psi)
         grads = psi.new_empty(psi.shape[0], self.cs.shape[1], LANES)
-        tables = self.memory.tables(psi.dtype)
-        arrays = [a.numpy() for a in (psi, lam, psi_in, lam_in, self.cs, self.active)]
-        backward(*arrays, *tables, grad_z.numpy(), grads.numpy())
+        arrays = [flat(a) for a in (psi, lam, psi_in, lam_in, self.cs, self.active)]
+        backward(*arrays, self.memory.tables(psi.dtype), flat(grad_z), flat(grads))
         return psi_in, lam_in, grads
 
     def state(self, psi: torch.Tensor) -> torch.Tensor:
@@ -117,8 +116,8 @@ class _Step(torch.autograd.Function):
         undo.cs = memory.slot_angles(parameters)
         psi_out = empty_like(psi)
         z = psi.new_empty(psi.shape[0], memory.n_readouts, LANES)
-        arrays = [a.numpy() for a in (psi, psi_out, undo.cs, undo.active)]
-        forward(*arrays, *memory.tables(psi.dtype), z.numpy())
+        arrays = [flat(a) for a in (psi, psi_out, undo.cs, undo.active)]
+        forward(*arrays, memory.tables(psi.dtype), flat(z))
         # A second tensor on the same storage: psi_out itself will point at ctx, a cycle.
         undo.after = Snapshot(psi_out.detach())
         ctx.undo, ctx.before = undo, before
@@ -147,6 +146,11 @@ def empty_like(psi: torch.Tensor) -> torch.Tensor:
     buffer = np.empty(size + 64, np.uint8)
     start = -buffer.ctypes.data % 64
     return torch.from_numpy(buffer[start : start + size]).view(psi.dtype).view(psi.shape)
+
+
+def flat(values: torch.Tensor) -> np.ndarray:
+    """Return a tensor as a numpy array of one row a block."""
+    return values.numpy().reshape(values.shape[0], -1)
 
 
 def to_lanes(values: torch.Tensor, blocks: int) -> torch.Tensor:
@@ -187,15 +191,8 @@ class FusedMemory(Memory):
     def tables(self, dtype: torch.dtype) -> tuple:
         """Return the program's tables, with the constants in the state's precision."""
         if dtype not in self._tables:
-            program, real = self.program, torch.empty(0, dtype=dtype).numpy().dtype
-            self._tables[dtype] = (
-                program.instructions,
-                program.matrices.astype(real),
-                program.z_slots,
-                program.constants.astype(real),
-                program.singles,
-                program.words,
-            )
+            real = torch.empty(0, dtype=dtype).numpy().dtype.type
+            self._tables[dtype] = self.program.tables(real)
         return self._tables[dtype]
 
     def slot_angles(self, parameters: torch.Tensor) -> torch.Tensor:

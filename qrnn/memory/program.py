@@ -16,7 +16,7 @@ from qrnn.gates import GATES, Matrix, Phase, Primitive, Rotation
 from qrnn.readouts import masks
 
 # Kinds of instruction; see `Program.instructions` for what the columns then mean.
-ROTATE_Y, ROTATE_X, ROTATE, PHASE, MATRIX, DIAGONAL = range(6)
+ROTATE_Y, ROTATE_Y2, ROTATE, PHASE, MATRIX, DIAGONAL = range(6)
 # A diagonal layer is worth a phase vector when it replaces more passes than it costs.
 MIN_MERGED = 3
 
@@ -31,14 +31,17 @@ class Program:
         factors: for each slot, what that parameter is multiplied with: 1/2 for a rotation (the
             kernels need the cosine and sine of the half angle), +-1 for a phase.
         instructions: (G, 6) rows [kind, a, b, c, slot, i^m]:
-            ROTATE_Y, ROTATE_X: a = bit of the wire;
+            ROTATE_Y: a = bit of the wire;
+            ROTATE_Y2: a, b = higher and lower bit, slot and c = their slots;
             ROTATE: a = x mask, b = z mask, c = control mask, last = number of Y letters mod 4;
             PHASE: a = mask; MATRIX: a = bit, c = control mask, slot = row of `matrices`;
-            DIAGONAL: slot = row of `z_slots` and `signs`.
+            DIAGONAL: slot = row of `z_slots` and `constants`.
         matrices: (M, 8) constant gates, real and imaginary parts of a row-major 2x2.
         z_slots: (D, n) the slot of the RZ on each bit of a merged diagonal layer, or -1.
-        constants: (D, 2^n, 2) the constant phases of that layer.
-        singles: (3, n) which readout is X, Y, Z (first axis) on that bit, or -1.
+        constants: (D, 2^n 2) the constant phases of that layer, real and imaginary parts.
+        pairs: (K, 6) rows [high, low, x high, y high, x low, y low]: two bits, and which readouts
+            are X and Y on them, or -1; the same bit twice stands for one bit alone.
+        z_out: (n,) which readout is Z on that bit, or -1.
         words: (W, 4) the other readouts [x mask, z mask, number of Y letters mod 4, readout].
     """
 
@@ -49,8 +52,16 @@ class Program:
     matrices: np.ndarray
     z_slots: np.ndarray
     constants: np.ndarray
-    singles: np.ndarray
+    pairs: np.ndarray
+    z_out: np.ndarray
     words: np.ndarray
+
+    def tables(self, dtype: type[np.floating]) -> tuple[np.ndarray, ...]:
+        """Return what the kernels read, with the constants in the state's precision."""
+        return (
+            self.instructions, self.matrices.astype(dtype), self.z_slots,
+            self.constants.astype(dtype), self.pairs, self.z_out, self.words,
+        )  # fmt: skip
 
 
 class _Compiler:
@@ -92,19 +103,27 @@ class _Compiler:
             row = [PHASE, self.mask(primitive.wires), 0, 0, slot, 0]
         else:
             slot = self.slot(first, 0.5)
-            if primitive.word in ("X", "Y") and not primitive.controls:
-                kind = ROTATE_X if primitive.word == "X" else ROTATE_Y
-                row = [kind, self.bit(primitive.wires[0]), 0, 0, slot, 0]
-            else:
-                x = self.mask(
-                    [w for w, p in zip(primitive.wires, primitive.word, strict=True) if p in "XY"]
-                )
-                z = self.mask(
-                    [w for w, p in zip(primitive.wires, primitive.word, strict=True) if p in "YZ"]
-                )
-                row = [ROTATE, x, z, self.mask(primitive.controls), slot,
-                       primitive.word.count("Y") % 4]  # fmt: skip
+            if primitive.word == "Y" and not primitive.controls:
+                self.emit_rotate_y(self.bit(primitive.wires[0]), slot)
+                return
+            x = self.mask(
+                [w for w, p in zip(primitive.wires, primitive.word, strict=True) if p in "XY"]
+            )
+            z = self.mask(
+                [w for w, p in zip(primitive.wires, primitive.word, strict=True) if p in "YZ"]
+            )
+            row = [ROTATE, x, z, self.mask(primitive.controls), slot,
+                   primitive.word.count("Y") % 4]  # fmt: skip
         self.rows.append(row)
+
+    def emit_rotate_y(self, bit: int, slot: int) -> None:
+        """Append an RY, or make one pass of it and the RY on another bit just before it."""
+        last = self.rows[-1] if self.rows else [-1]
+        if last[0] != ROTATE_Y or last[1] == bit:
+            self.rows.append([ROTATE_Y, bit, 0, 0, slot, 0])
+            return
+        (high, slot_high), (low, slot_low) = sorted([(bit, slot), (last[1], last[4])])[::-1]
+        self.rows[-1] = [ROTATE_Y2, high, low, slot_low, slot_high, 0]
 
     def emit_diagonal(self, run: list[tuple[Primitive, int]]) -> None:
         """Append one merged layer: one RZ a wire at most, and all constant phases."""
@@ -121,7 +140,7 @@ class _Compiler:
                 position = self.n - 1 - primitive.wires[0]
                 z_slots[position] = self.slot(first, 0.5)
         self.z_slots.append(z_slots)
-        self.constants.append(np.stack([phases.real, phases.imag], -1))
+        self.constants.append(np.stack([phases.real, phases.imag], -1).ravel())
         self.rows.append([DIAGONAL, 0, 0, 0, len(self.z_slots) - 1, 0])
 
     def flush(self, run: list[tuple[Primitive, int]]) -> None:
@@ -184,7 +203,18 @@ def compile_program(circuit: StepCircuit) -> Program:
         instructions=np.array(compiler.rows, np.int64).reshape(-1, 6),
         matrices=np.array(compiler.matrices, float).reshape(-1, 8),
         z_slots=np.array(compiler.z_slots, np.int64).reshape(-1, n),
-        constants=np.array(compiler.constants, float).reshape(-1, 2**n, 2),
-        singles=singles,
+        constants=np.array(compiler.constants, float).reshape(-1, 2 * 2**n),
+        pairs=pairs_of_bits(singles[:2]),
+        z_out=singles[2].copy(),
         words=np.array(words, np.int64).reshape(-1, 4),
     )
+
+
+def pairs_of_bits(xy: np.ndarray) -> np.ndarray:
+    """Return `Program.pairs` for which readouts are X and Y on each bit (2, n), or -1."""
+    bits = [position for position in range(xy.shape[1]) if (xy[:, position] >= 0).any()][::-1]
+    rows = []
+    for high, low in zip(bits[::2], [*bits[1::2], None], strict=False):
+        other = (-1, -1) if low is None else xy[:, low]
+        rows.append([1 << high, 1 << (high if low is None else low), *xy[:, high], *other])
+    return np.array(rows, np.int64).reshape(-1, 6)

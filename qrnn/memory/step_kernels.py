@@ -8,293 +8,360 @@ import numba as nb
 import numpy as np
 
 from qrnn.memory.gate_kernels import (
-    FASTMATH,
-    LANES,
+    ROW,
+    add_to,
     diagonal,
-    diagonal_vector,
-    double,
-    grad_diagonal,
+    fold,
     grad_phase,
     grad_rotate,
-    grad_rotate_x,
     jit,
     matrix,
-    multiply_constants,
-    pauli_factor,
+    pauli_row,
     phase,
+    phase_table,
     rotate,
-    rotate_x,
     rotate_y,
+    rotate_y2,
+    undo_diagonal,
     undo_rotate_y,
-    zero,
+    undo_rotate_y2,
 )
-from qrnn.memory.program import DIAGONAL, MATRIX, PHASE, ROTATE, ROTATE_X, ROTATE_Y
+from qrnn.memory.program import DIAGONAL, MATRIX, PHASE, ROTATE, ROTATE_Y, ROTATE_Y2
+from qrnn.memory.simd import FLAGS, LANES, full_like, load, store
 
 parallel_jit: Any = nb.njit(
-    fastmath=FASTMATH, cache=True, nogil=True, error_model="numpy", parallel=True
+    fastmath=set(FLAGS), cache=True, nogil=True, error_model="numpy", parallel=True
 )
 
 
 @jit
-def apply_gates(psi, cs, instructions, matrices, z_slots, constants, vector):
-    """Apply all gates of one step to a block; cs (S, 2, LANES), vector scratch (2^n, 2 LANES)."""
-    c2 = np.empty(2 * LANES, psi.dtype)
-    s2 = np.empty(2 * LANES, psi.dtype)
+def scratch_for(psi, n):
+    """Return work space: tables of phases (or sums) of the high and of the low bits."""
+    rows = 1 << (n - n // 2)
+    return np.empty((4, rows * ROW), psi.dtype)
+
+
+@jit
+def apply_gates(psi, cs, program, work):
+    """Apply all gates of one step to a block.
+
+    Args:
+        psi: flat block.
+        cs: (S 2 LANES) cosines and sines.
+        program: the program's tables; see `Program.tables`.
+        work: from `scratch_for`.
+    """
+    instructions, matrices, z_slots, constants = program[:4]
+    n = z_slots.shape[1]
+    n_low = n // 2
     for g in range(instructions.shape[0]):
         kind, a, b, control, slot, n_y = instructions[g]
-        if kind == ROTATE_Y:
-            double(cs[slot, 0], c2)
-            double(cs[slot, 1], s2)
-            rotate_y(psi, a, c2, s2)
-        elif kind == ROTATE_X:
-            rotate_x(psi, a, cs[slot, 0], cs[slot, 1])
+        if kind == ROTATE_Y2:
+            rotate_y2(psi, a, b, cs, slot, control)
+        elif kind == ROTATE_Y:
+            rotate_y(psi, a, cs, slot)
         elif kind == ROTATE:
-            rotate(psi, a, b, control, n_y, cs[slot, 0], cs[slot, 1])
+            rotate(psi, a, b, control, n_y, load(cs, slot * ROW), load(cs, slot * ROW + LANES))
         elif kind == PHASE:
-            phase(psi, a, cs[slot, 0], cs[slot, 1])
+            phase(psi, a, load(cs, slot * ROW), load(cs, slot * ROW + LANES))
         elif kind == MATRIX:
             matrix(psi, a, control, matrices[slot], False)
         elif kind == DIAGONAL:
-            diagonal_vector(vector, z_slots[slot], cs)
-            multiply_constants(vector, constants[slot])
-            diagonal(psi, vector, 1)
+            phase_table(work[0], z_slots[slot], n_low, n, cs)
+            phase_table(work[1], z_slots[slot], 0, n_low, cs)
+            diagonal(psi, work[0], work[1], constants[slot], n_low)
 
 
 @jit
-def undo_gates(psi, lam, cs, instructions, matrices, z_slots, constants, vector, grads):
-    """Undo all gates on psi and lambda, adding each slot's gradient to grads (S, LANES)."""
-    c2 = np.empty(2 * LANES, psi.dtype)
-    s2 = np.empty(2 * LANES, psi.dtype)
-    g2 = np.empty(2 * LANES, psi.dtype)
-    back = np.empty(LANES, psi.dtype)
+def undo_gates(psi, lam, cs, program, work, grads):
+    """Undo all gates on psi and lambda, adding each slot's gradient to grads (S LANES)."""
+    instructions, matrices, z_slots, constants = program[:4]
+    n = z_slots.shape[1]
+    n_low = n // 2
     for g in range(instructions.shape[0] - 1, -1, -1):
         kind, a, b, control, slot, n_y = instructions[g]
-        if kind == ROTATE_Y:
-            double(cs[slot, 0], c2)
-            double(cs[slot, 1], s2)
-            zero(g2)
-            undo_rotate_y(psi, lam, a, c2, s2, g2)
-            for m in range(LANES):
-                grads[slot, m] += g2[m] + g2[m + LANES]
-            continue
-        if kind == DIAGONAL:
-            grad_diagonal(psi, lam, z_slots[slot], vector, grads)
-            diagonal_vector(vector, z_slots[slot], cs)
-            multiply_constants(vector, constants[slot])
-            diagonal(psi, vector, -1)
-            diagonal(lam, vector, -1)
-            continue
-        if kind == MATRIX:
+        if kind == ROTATE_Y2:
+            undo_rotate_y2(psi, lam, a, b, cs, slot, control, grads)
+        elif kind == ROTATE_Y:
+            undo_rotate_y(psi, lam, a, cs, slot, grads)
+        elif kind == DIAGONAL:
+            phase_table(work[0], z_slots[slot], n_low, n, cs)
+            phase_table(work[1], z_slots[slot], 0, n_low, cs)
+            undo_diagonal(psi, lam, work[0], work[1], constants[slot], n_low, work[2], work[3])
+            fold(work[2], n_low, n, z_slots[slot], grads)
+            fold(work[3], 0, n_low, z_slots[slot], grads)
+        elif kind == MATRIX:
             matrix(psi, a, control, matrices[slot], True)
             matrix(lam, a, control, matrices[slot], True)
-            continue
-        for m in range(LANES):
-            back[m] = -cs[slot, 1, m]
-        if kind == ROTATE_X:
-            grad_rotate_x(psi, lam, a, grads[slot])
-            rotate_x(psi, a, cs[slot, 0], back)
-            rotate_x(lam, a, cs[slot, 0], back)
-        elif kind == ROTATE:
-            grad_rotate(psi, lam, a, b, control, n_y, grads[slot])
-            rotate(psi, a, b, control, n_y, cs[slot, 0], back)
-            rotate(lam, a, b, control, n_y, cs[slot, 0], back)
-        elif kind == PHASE:
-            grad_phase(psi, lam, a, grads[slot])
-            phase(psi, a, cs[slot, 0], back)
-            phase(lam, a, cs[slot, 0], back)
+        else:
+            c, s = load(cs, slot * ROW), load(cs, slot * ROW + LANES)
+            back = full_like(s, 0) - s
+            if kind == ROTATE:
+                grad_rotate(psi, lam, a, b, control, n_y, grads, slot)
+                rotate(psi, a, b, control, n_y, c, back)
+                rotate(lam, a, b, control, n_y, c, back)
+            elif kind == PHASE:
+                grad_phase(psi, lam, a, grads, slot)
+                phase(psi, a, c, back)
+                phase(lam, a, c, back)
 
 
 @jit
-def read(psi, singles, words, work, z):
-    """Write the R readouts z (R, LANES) of a block; work is scratch (2^n, 2 LANES)."""
-    x_acc = np.empty(LANES, psi.dtype)
-    y_acc = np.empty(LANES, psi.dtype)
-    for position in range(singles.shape[1]):
-        x_out, y_out = singles[0, position], singles[1, position]
-        if x_out < 0 and y_out < 0:
-            continue
-        bit = 1 << position
-        zero(x_acc)
-        zero(y_acc)
-        for base in range(0, psi.shape[0], 2 * bit):
-            for k in range(base, base + bit):
-                for m in range(LANES):
-                    a = psi[k, m]
-                    ai = psi[k, m + LANES]
-                    b = psi[k + bit, m]
-                    bi = psi[k + bit, m + LANES]
-                    x_acc[m] += a * b + ai * bi
-                    y_acc[m] += a * bi - ai * b
-        for m in range(LANES):
-            if x_out >= 0:
-                z[x_out, m] = 2 * x_acc[m]
-            if y_out >= 0:
-                z[y_out, m] = 2 * y_acc[m]
-    for w in range(words.shape[0]):
-        x, z_mask, n_y, out = words[w]
-        zero(x_acc)
-        for k in range(psi.shape[0]):
-            fr, fi = pauli_factor(k, x, z_mask, n_y)
-            fr, fi = psi.dtype.type(fr), psi.dtype.type(fi)
-            j = k ^ x
-            for m in range(LANES):
-                re = fr * psi[j, m] - fi * psi[j, m + LANES]
-                im = fr * psi[j, m + LANES] + fi * psi[j, m]
-                x_acc[m] += psi[k, m] * re + psi[k, m + LANES] * im
-        for m in range(LANES):
-            z[out, m] = x_acc[m]
-    if (singles[2] < 0).all():
-        return
-    size = psi.shape[0]
-    for k in range(size):
-        for m in range(LANES):
-            work[k, m] = psi[k, m] * psi[k, m] + psi[k, m + LANES] * psi[k, m + LANES]
-    for position in range(singles.shape[1] - 1, -1, -1):
-        size >>= 1
-        zero(x_acc)
-        for k in range(size):
-            for m in range(LANES):
-                upper = work[k + size, m]
-                x_acc[m] += work[k, m] - upper
-                work[k, m] += upper
-        if singles[2, position] >= 0:
-            for m in range(LANES):
-                z[singles[2, position], m] = x_acc[m]
+def read_xy(psi, pair, z):
+    """Write <X> and <Y> on the two bits of a pair (the same bit twice: one) in one pass."""
+    high, low, x_high, y_high, x_low, y_low = pair
+    up, near = high * ROW, low * ROW
+    xh = full_like(load(psi, 0), 0)
+    yh, xl, yl = xh, xh, xh
+    if high == low:
+        for base in range(0, psi.size // ROW, 2 * high):
+            for at in range(base * ROW, (base + high) * ROW, ROW):
+                a, ai = load(psi, at), load(psi, at + LANES)
+                b, bi = load(psi, at + up), load(psi, at + up + LANES)
+                xh = xh + a * b + ai * bi
+                yh = yh + a * bi - ai * b
+    else:
+        for outer in range(0, psi.size // ROW, 2 * high):
+            for base in range(outer, outer + high, 2 * low):
+                for at in range(base * ROW, (base + low) * ROW, ROW):
+                    p00, q00 = load(psi, at), load(psi, at + LANES)
+                    p01, q01 = load(psi, at + near), load(psi, at + near + LANES)
+                    p10, q10 = load(psi, at + up), load(psi, at + up + LANES)
+                    p11, q11 = load(psi, at + up + near), load(psi, at + up + near + LANES)
+                    xh = xh + p00 * p10 + q00 * q10 + p01 * p11 + q01 * q11
+                    yh = yh + p00 * q10 - q00 * p10 + p01 * q11 - q01 * p11
+                    xl = xl + p00 * p01 + q00 * q01 + p10 * p11 + q10 * q11
+                    yl = yl + p00 * q01 - q00 * p01 + p10 * q11 - q10 * p11
+    if x_high >= 0:
+        store(z, x_high * LANES, xh + xh)
+    if y_high >= 0:
+        store(z, y_high * LANES, yh + yh)
+    if x_low >= 0:
+        store(z, x_low * LANES, xl + xl)
+    if y_low >= 0:
+        store(z, y_low * LANES, yl + yl)
 
 
 @jit
-def add_readout_cotangent(psi, lam, singles, words, grad_z, work):
-    """Add 2 sum_r g_r O_r |psi> to lambda; grad_z (R, LANES), work scratch (2^n, 2 LANES)."""
-    real = psi.dtype.type
-    for position in range(singles.shape[1]):
-        x_out, y_out = singles[0, position], singles[1, position]
-        if x_out < 0 and y_out < 0:
-            continue
-        bit = 1 << position
-        gx = 2 * grad_z[x_out] if x_out >= 0 else np.zeros(LANES, psi.dtype)
-        gy = 2 * grad_z[y_out] if y_out >= 0 else np.zeros(LANES, psi.dtype)
-        for base in range(0, psi.shape[0], 2 * bit):
-            for k in range(base, base + bit):
-                for m in range(LANES):
-                    a = psi[k, m]
-                    ai = psi[k, m + LANES]
-                    b = psi[k + bit, m]
-                    bi = psi[k + bit, m + LANES]
-                    lam[k, m] += gx[m] * b + gy[m] * bi
-                    lam[k, m + LANES] += gx[m] * bi - gy[m] * b
-                    lam[k + bit, m] += gx[m] * a - gy[m] * ai
-                    lam[k + bit, m + LANES] += gx[m] * ai + gy[m] * a
+def read_word(psi, x, z_mask, n_y, out, z):
+    """Write the expectation value of one Pauli word."""
+    total = full_like(load(psi, 0), 0)
+    for k in range(psi.size // ROW):
+        re, im = pauli_row(psi, k, x, z_mask, n_y)
+        total = total + load(psi, k * ROW) * re + load(psi, k * ROW + LANES) * im
+    store(z, out * LANES, total)
+
+
+@jit
+def read_z(psi, z_out, work, z):
+    """Write <Z> of each bit: the probabilities are summed over the low and over the high bits."""
+    n = z_out.size
+    n_low = n // 2
+    n_rows = 1 << n_low
+    zero = full_like(load(psi, 0), 0)
+    for j in range(n_rows):
+        store(work[3], j * LANES, zero)
+    for h in range(psi.size // ROW // n_rows):
+        total = zero
+        for j in range(n_rows):
+            at = (h * n_rows + j) * ROW
+            a, ai = load(psi, at), load(psi, at + LANES)
+            p = a * a + ai * ai
+            total = total + p
+            add_to(work[3], j * LANES, p)
+        store(work[2], h * LANES, total)
+    for position in range(n):
+        if z_out[position] >= 0:
+            store(z, z_out[position] * LANES, zero)
+    fold(work[2], n_low, n, z_out, z)
+    fold(work[3], 0, n_low, z_out, z)
+
+
+@jit
+def read(psi, program, work, z):
+    """Write the R readouts z (R LANES) of a block."""
+    pairs, z_out, words = program[4:]
+    for p in range(pairs.shape[0]):
+        read_xy(psi, pairs[p], z)
     for w in range(words.shape[0]):
         x, z_mask, n_y, out = words[w]
-        for k in range(psi.shape[0]):
-            fr, fi = pauli_factor(k, x, z_mask, n_y)
-            fr, fi = real(2 * fr), real(2 * fi)
-            j = k ^ x
-            for m in range(LANES):
-                g = grad_z[out, m]
-                lam[k, m] += g * (fr * psi[j, m] - fi * psi[j, m + LANES])
-                lam[k, m + LANES] += g * (fr * psi[j, m + LANES] + fi * psi[j, m])
-    if (singles[2] < 0).all():
+        read_word(psi, x, z_mask, n_y, out, z)
+    if (z_out >= 0).any():
+        read_z(psi, z_out, work, z)
+
+
+@jit
+def cotangent_of(grad_z, out, like):
+    """Return twice the cotangent of a readout, zero for none."""
+    if out < 0:
+        return full_like(like, 0)
+    g = load(grad_z, out * LANES)
+    return g + g
+
+
+@jit
+def add_xy_cotangent(psi, lam, pair, grad_z):
+    """Add 2 (g_x X + g_y Y) |psi> to lambda for the two bits of a pair, in one pass."""
+    high, low, x_high, y_high, x_low, y_low = pair
+    up, near = high * ROW, low * ROW
+    like = load(psi, 0)
+    gx, gy = cotangent_of(grad_z, x_high, like), cotangent_of(grad_z, y_high, like)
+    hx, hy = cotangent_of(grad_z, x_low, like), cotangent_of(grad_z, y_low, like)
+    if high == low:
+        for base in range(0, psi.size // ROW, 2 * high):
+            for at in range(base * ROW, (base + high) * ROW, ROW):
+                a, ai = load(psi, at), load(psi, at + LANES)
+                b, bi = load(psi, at + up), load(psi, at + up + LANES)
+                add_to(lam, at, gx * b + gy * bi)
+                add_to(lam, at + LANES, gx * bi - gy * b)
+                add_to(lam, at + up, gx * a - gy * ai)
+                add_to(lam, at + up + LANES, gx * ai + gy * a)
         return
-    # Z readouts: their weighted sum is a diagonal, built by doubling.
-    for m in range(LANES):
-        work[0, m] = 0
-    for position in range(singles.shape[1]):
-        out = singles[2, position]
-        if out >= 0:
-            for m in range(LANES):
-                work[0, m] += 2 * grad_z[out, m]
-    for position in range(singles.shape[1]):
-        out = singles[2, position]
-        size = 1 << position
+    for outer in range(0, psi.size // ROW, 2 * high):
+        for base in range(outer, outer + high, 2 * low):
+            for at in range(base * ROW, (base + low) * ROW, ROW):
+                p00, q00 = load(psi, at), load(psi, at + LANES)
+                p01, q01 = load(psi, at + near), load(psi, at + near + LANES)
+                p10, q10 = load(psi, at + up), load(psi, at + up + LANES)
+                p11, q11 = load(psi, at + up + near), load(psi, at + up + near + LANES)
+                add_to(lam, at, gx * p10 + gy * q10 + hx * p01 + hy * q01)
+                add_to(lam, at + LANES, gx * q10 - gy * p10 + hx * q01 - hy * p01)
+                add_to(lam, at + near, gx * p11 + gy * q11 + hx * p00 - hy * q00)
+                add_to(lam, at + near + LANES, gx * q11 - gy * p11 + hx * q00 + hy * p00)
+                add_to(lam, at + up, gx * p00 - gy * q00 + hx * p11 + hy * q11)
+                add_to(lam, at + up + LANES, gx * q00 + gy * p00 + hx * q11 - hy * p11)
+                add_to(lam, at + up + near, gx * p01 - gy * q01 + hx * p10 - hy * q10)
+                add_to(lam, at + up + near + LANES, gx * q01 + gy * p01 + hx * q10 + hy * p10)
+
+
+@jit
+def add_word_cotangent(psi, lam, x, z_mask, n_y, out, grad_z):
+    """Add 2 g P |psi> to lambda for one Pauli word."""
+    g = cotangent_of(grad_z, out, load(psi, 0))
+    for k in range(psi.size // ROW):
+        re, im = pauli_row(psi, k, x, z_mask, n_y)
+        add_to(lam, k * ROW, g * re)
+        add_to(lam, k * ROW + LANES, g * im)
+
+
+@jit
+def sign_table(table, z_out, first, stop, grad_z):
+    """Fill a table with 2 sum_q (-1)^(bit q) g_q over the bits from first to stop - 1."""
+    like = load(grad_z, 0)
+    total = full_like(like, 0)
+    for position in range(first, stop):
+        total = total + cotangent_of(grad_z, z_out[position], like)
+    store(table, 0, total)
+    for position in range(first, stop):
+        size = 1 << (position - first)
+        g = cotangent_of(grad_z, z_out[position], like)
         for k in range(size):
-            for m in range(LANES):
-                g = grad_z[out, m] if out >= 0 else real(0)
-                work[size + k, m] = work[k, m] - 4 * g
-    for k in range(psi.shape[0]):
-        for m in range(LANES):
-            lam[k, m] += work[k, m] * psi[k, m]
-            lam[k, m + LANES] += work[k, m] * psi[k, m + LANES]
+            store(table, (size + k) * LANES, load(table, k * LANES) - g - g)
+
+
+@jit
+def add_z_cotangent(psi, lam, z_out, grad_z, work):
+    """Add 2 sum_q g_q Z_q |psi> to lambda: one diagonal, the sum of a high and a low table."""
+    n = z_out.size
+    n_low = n // 2
+    n_rows = 1 << n_low
+    sign_table(work[0], z_out, n_low, n, grad_z)
+    sign_table(work[1], z_out, 0, n_low, grad_z)
+    for h in range(psi.size // ROW // n_rows):
+        upper = load(work[0], h * LANES)
+        for j in range(n_rows):
+            at = (h * n_rows + j) * ROW
+            g = upper + load(work[1], j * LANES)
+            add_to(lam, at, g * load(psi, at))
+            add_to(lam, at + LANES, g * load(psi, at + LANES))
+
+
+@jit
+def add_readout_cotangent(psi, lam, program, grad_z, work):
+    """Add 2 sum_r g_r O_r |psi> to lambda; grad_z (R LANES)."""
+    pairs, z_out, words = program[4:]
+    for p in range(pairs.shape[0]):
+        add_xy_cotangent(psi, lam, pairs[p], grad_z)
+    for w in range(words.shape[0]):
+        x, z_mask, n_y, out = words[w]
+        add_word_cotangent(psi, lam, x, z_mask, n_y, out, grad_z)
+    if (z_out >= 0).any():
+        add_z_cotangent(psi, lam, z_out, grad_z, work)
 
 
 @jit
 def keep_inactive(source, target, active):
-    """Copy the lanes that are not active from source to target, both (2^n, 2 LANES)."""
+    """Copy the lanes that are not active from source to target, both flat blocks."""
     for m in range(LANES):
         if not active[m]:
-            for k in range(source.shape[0]):
-                target[k, m] = source[k, m]
-                target[k, m + LANES] = source[k, m + LANES]
+            target[m::LANES] = source[m::LANES]
+
+
+@jit
+def step_block(psi, source, cs, active, program, work, z):
+    """Advance one block, which holds a copy of `source`, and read it."""
+    apply_gates(psi, cs, program, work)
+    if not active.all():
+        keep_inactive(source, psi, active)
+    read(psi, program, work, z)
+
+
+@jit
+def undo_block(psi, lam, cs, active, program, work, grad_z, grads):
+    """Take psi and lambda of one block a step back; grads (S LANES) is written."""
+    grads[:] = 0
+    add_readout_cotangent(psi, lam, program, grad_z, work)
+    if active.all():
+        undo_gates(psi, lam, cs, program, work, grads)
+        return
+    stay, lam_stay = psi.copy(), lam.copy()
+    undo_gates(psi, lam, cs, program, work, grads)
+    keep_inactive(stay, psi, active)
+    keep_inactive(lam_stay, lam, active)
+    for m in range(LANES):
+        if not active[m]:
+            grads[m::LANES] = 0
 
 
 @parallel_jit
-def forward(
-    psi_in, psi_out, cs, active, instructions, matrices, z_slots, constants, singles, words, z
-):
+def forward(psi_in, psi_out, cs, active, program, z):
     """Advance all blocks by one step.
 
     Args:
-        psi_in: (blocks, 2^n, 2 LANES) states.
+        psi_in: (blocks, 2^n 2 LANES) states.
         psi_out: likewise, written.
-        cs: (blocks, S, 2, LANES) cosines and sines of the slots' angles.
+        cs: (blocks, S 2 LANES) cosines and sines of the slots' angles.
         active: (blocks, LANES) whether a sequence moves; others keep their state.
-        instructions: see `Program`, as the further tables.
-        matrices: see `Program`.
-        z_slots: see `Program`.
-        constants: see `Program`.
-        singles: see `Program`.
-        words: see `Program`.
-        z: (blocks, R, LANES) readouts, written.
+        program: see `Program.tables`.
+        z: (blocks, R LANES) readouts, written.
     """
+    n = program[2].shape[1]
     for block in nb.prange(psi_in.shape[0]):
         psi = psi_out[block]
         psi[:] = psi_in[block]
-        vector = np.empty_like(psi)
-        apply_gates(psi, cs[block], instructions, matrices, z_slots, constants, vector)
-        if not active[block].all():
-            keep_inactive(psi_in[block], psi, active[block])
-        read(psi, singles, words, vector, z[block])
+        work = scratch_for(psi, n)
+        step_block(psi, psi_in[block], cs[block], active[block], program, work, z[block])
 
 
 @parallel_jit
-def backward(
-    psi_out, lam_out, psi_in, lam_in, cs, active, instructions, matrices, z_slots, constants,
-    singles, words, grad_z, grads,
-):  # fmt: skip
+def backward(psi_out, lam_out, psi_in, lam_in, cs, active, program, grad_z, grads):
     """Take all blocks one step back: recompute psi_in, and the cotangents lambda_in and grads.
 
     Args:
-        psi_out: (blocks, 2^n, 2 LANES) states after the step.
+        psi_out: (blocks, 2^n 2 LANES) states after the step.
         lam_out: likewise, the cotangent of psi_out but for this step's readouts.
         psi_in: likewise, written: the states before the step.
         lam_in: likewise, written: their cotangent.
-        cs: (blocks, S, 2, LANES) cosines and sines of the slots' angles.
+        cs: (blocks, S 2 LANES) cosines and sines of the slots' angles.
         active: (blocks, LANES) whether a sequence moved.
-        instructions: see `Program`, as the further tables.
-        matrices: see `Program`.
-        z_slots: see `Program`.
-        constants: see `Program`.
-        singles: see `Program`.
-        words: see `Program`.
-        grad_z: (blocks, R, LANES) cotangent of the readouts.
-        grads: (blocks, S, LANES) cotangent of the slots' angles, written.
+        program: see `Program.tables`.
+        grad_z: (blocks, R LANES) cotangent of the readouts.
+        grads: (blocks, S LANES) cotangent of the slots' angles, written.
     """
+    n = program[2].shape[1]
     for block in nb.prange(psi_in.shape[0]):
         psi, lam = psi_in[block], lam_in[block]
         psi[:] = psi_out[block]
         lam[:] = lam_out[block]
-        vector = np.empty_like(psi)
-        grads[block] = 0
-        add_readout_cotangent(psi, lam, singles, words, grad_z[block], vector)
-        if active[block].all():
-            undo_gates(psi, lam, cs[block], instructions, matrices, z_slots, constants, vector,
-                       grads[block])  # fmt: skip
-            continue
-        stay, lam_stay = psi.copy(), lam.copy()
-        undo_gates(psi, lam, cs[block], instructions, matrices, z_slots, constants, vector,
-                   grads[block])  # fmt: skip
-        keep_inactive(stay, psi, active[block])
-        keep_inactive(lam_stay, lam, active[block])
-        for m in range(LANES):
-            if not active[block, m]:
-                grads[block, :, m] = 0
+        work = scratch_for(psi, n)
+        undo_block(psi, lam, cs[block], active[block], program, work, grad_z[block], grads[block])

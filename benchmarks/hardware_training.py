@@ -1,0 +1,114 @@
+"""Does training that expects the hardware help? The digits on one fake backend.
+
+    python benchmarks/hardware_training.py [--sequences 100]
+
+Trains the digits classifier with 4 and 6 qubits, as it is and with `readout_shots=256` and
+`readout_depolarizing=0.1`, then evaluates each on fake_torino with 256, 1,024 and 4,096 shots,
+closed and open loop. A run that is stopped goes on where it was. Writes
+docs/benchmarks/hardware_training.json and docs/images/hardware_training.svg.
+"""
+
+import argparse
+import json
+from itertools import product
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from environment import environment
+from rich.console import Console
+from rich.table import Table
+
+from qrnn.checkpoint import load_model
+from qrnn.config import ModelConfig, TrainConfig, TrainerConfig
+from qrnn.data import DigitsConfig, digits
+from qrnn.devices import DeviceOptions
+from qrnn.evaluation import evaluate
+from qrnn.files import write_text
+from qrnn.training import train
+
+RUNS, DOCS = Path("runs/hardware_training"), Path("docs")
+OUT, PLOT = DOCS / "benchmarks/hardware_training.json", DOCS / "images/hardware_training.svg"
+BACKEND = "fake_torino"
+QUBITS, SHOTS, FEEDBACKS = (4, 6), (256, 1024, 4096), ("closed", "open")
+TRAININGS = {"plain": {}, "noisy": {"readout_shots": 256, "readout_depolarizing": 0.1}}
+
+
+def model_of(n_qubits: int, training: str):
+    """Return the trained model, from its checkpoint if it was trained before."""
+    folder = RUNS / f"{training}-{n_qubits}"
+    if not (folder / "done").exists():
+        model = ModelConfig(n_qubits=n_qubits, **TRAININGS[training])
+        train(TrainConfig(DigitsConfig(), model, trainer=TrainerConfig(progress=False)), folder)
+        write_text(folder / "done", "")
+    return load_model(folder / "best.ckpt")[0]
+
+
+def measure(sequences: int) -> list[dict]:
+    """Run what is not in the file yet; return all rows."""
+    split = digits(DigitsConfig()).test.head(sequences)
+    kept = json.loads(OUT.read_text()) if OUT.exists() else {}
+    rows = kept["rows"] if kept.get("sequences") == sequences else []
+    done = {(r["n_qubits"], r["training"], r["shots"], r["feedback"]) for r in rows}
+    for n, training, shots, feedback in product(QUBITS, TRAININGS, (None, *SHOTS), FEEDBACKS):
+        if (n, training, shots, feedback) in done or (shots is None and feedback == "open"):
+            continue
+        device = DeviceOptions(BACKEND, shots=shots, seed=7) if shots else DeviceOptions("fused")
+        one = evaluate(model_of(n, training), split, device, feedback=feedback)
+        rows.append({
+            "n_qubits": n, "training": training, "shots": shots, "feedback": feedback,
+            "accuracy": one.accuracy, "rms_z": one.rms_z, "rms_z_steps": one.rms_z_steps,
+            "rounds": one.cost.jobs if one.cost else 0,
+            "qpu_seconds": one.cost.estimated_seconds if one.cost else 0.0,
+            "seconds": one.seconds,
+        })  # fmt: skip
+        kept = {"sequences": sequences, "backend": BACKEND, **environment(), "rows": rows}
+        write_text(OUT, json.dumps(kept, indent=1) + "\n")
+    return rows
+
+
+def plot(rows: list[dict]) -> None:
+    """Draw the RMS error of z at each time step: a panel for each n and feedback."""
+    figure, axes = plt.subplots(
+        2, 2, figsize=(7, 5), sharex=True, sharey=True, layout="constrained"
+    )
+    colours = dict(zip(SHOTS, ("#D55E00", "#0072B2", "#009E73"), strict=True))
+    for row in rows:
+        if row["shots"] is None:
+            continue
+        axis = axes[QUBITS.index(row["n_qubits"]), FEEDBACKS.index(row["feedback"])]
+        style = "-" if row["training"] == "plain" else "--"
+        steps = range(1, len(row["rms_z_steps"]) + 1)
+        label = f"{row['shots']:,} shots, {row['training']} training"
+        axis.plot(steps, row["rms_z_steps"], style, color=colours[row["shots"]], label=label)
+        axis.set_title(f"{row['n_qubits']} qubits, {row['feedback']} loop", fontsize=10)
+    for axis in axes[1]:
+        axis.set_xlabel("time step")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("RMS error of z")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8)
+    PLOT.parent.mkdir(exist_ok=True)
+    figure.savefig(PLOT)
+
+
+def main() -> None:
+    """Measure, draw, print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sequences", type=int, default=100)
+    rows = measure(parser.parse_args().sequences)
+    plot(rows)
+    table = Table(title=f"Digits on {BACKEND}")
+    for heading in ("qubits", "training", "shots", "loop", "accuracy", "RMS z", "rounds", "QPU s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        exact = row["shots"] is None
+        table.add_row(
+            str(row["n_qubits"]), row["training"], "exact" if exact else f"{row['shots']:,}",
+            "" if exact else row["feedback"], f"{100 * row['accuracy']:.0f}%",
+            f"{row['rms_z']:.3f}", str(row["rounds"]), f"{row['qpu_seconds']:,.0f}",
+        )  # fmt: skip
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Vectors of LANES numbers for numba: what a register holds, written out in a kernel.
+
+LLVM vectorises numba's loops over small arrays, but keeps sums and factors in memory and checks
+for overlap on each row. With a vector as a value of its own, a kernel says what stays in a
+register: `a = load(psi, i)`, `store(psi, i, c * a - s * b)`. A vector maps to one AVX-512 register
+in single precision and to several of them on other processors; LLVM decides.
+
+Additions of products contract to fused multiply-adds. Nothing is reassociated, so that the range
+reductions below are exact.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+
+LANES = 16
+FLAGS = ("contract", "nsz", "arcp")
+
+
+def _intrinsic(function: Callable) -> Any:
+    """Return what numba makes of a definition; what kernels call looks otherwise than it."""
+    return intrinsic(function)
+
+
+class VectorType(types.Type):
+    """LANES numbers of one type."""
+
+    def __init__(self, dtype: types.Type):
+        self.dtype = dtype
+        super().__init__(name=f"Vector({dtype}, {LANES})")
+
+
+@register_model(VectorType)
+class VectorModel(models.PrimitiveModel):
+    """A vector as LLVM's own."""
+
+    def __init__(self, manager: Any, kind: VectorType):
+        element = manager.lookup(kind.dtype).get_value_type()
+        super().__init__(manager, kind, ir.VectorType(element, LANES))
+
+
+class _Arithmetic(AbstractTemplate):
+    def generic(self, args: tuple, kws: dict) -> Any:
+        if len(args) == 2 and isinstance(args[0], VectorType) and args[0] == args[1]:
+            return signature(args[0], *args)
+        return None
+
+
+for _operator, _method in (
+    (operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):  # fmt: skip
+    infer_global(_operator)(type(f"_{_method}", (_Arithmetic,), {}))
+
+    def _lower(context, builder, sig, args, method=_method):
+        return getattr(builder, method)(*args, flags=FLAGS)
+
+    lower_builtin(_operator, VectorType, VectorType)(_lower)
+
+
+def _pointer(context, builder, array_type, array, index):
+    """Return the address of element `index` of a flat array, as of a vector."""
+    data = context.make_array(array_type)(context, builder, array).data
+    element = context.get_value_type(array_type.dtype)
+    start = builder.gep(data, [index])
+    return builder.bitcast(start, ir.VectorType(element, LANES).as_pointer()), element
+
+
+@_intrinsic
+def load(typingctx, array, index):
+    """Return the LANES numbers of a flat array from `index` on; no bounds are checked."""
+
+    def codegen(context, builder, sig, args):
+        pointer, element = _pointer(context, builder, sig.args[0], *args)
+        return builder.load(pointer, align=context.get_abi_sizeof(element))
+
+    return VectorType(array.dtype)(array, types.intp), codegen
+
+
+@_intrinsic
+def store(typingctx, array, index, vector):
+    """Write a vector to a flat array from `index` on; no bounds are checked."""
+
+    def codegen(context, builder, sig, args):
+        pointer, element = _pointer(context, builder, sig.args[0], *args[:2])
+        builder.store(args[2], pointer, align=context.get_abi_sizeof(element))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), codegen
+
+
+@_intrinsic
+def splat(typingctx, array, index):
+    """Return a vector of copies of one element of a flat array."""
+
+    def codegen(context, builder, sig, args):
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        return _fill(builder, builder.load(builder.gep(data, [args[1]])))
+
+    return VectorType(array.dtype)(array, types.intp), codegen
+
+
+@_intrinsic
+def full_like(typingctx, vector, value):
+    """Return a vector of copies of a number, of the type of another vector."""
+
+    def codegen(context, builder, sig, args):
+        cast = context.cast(builder, args[1], sig.args[1], vector.dtype)
+        return _fill(builder, cast)
+
+    return vector(vector, value), codegen
+
+
+def _fill(builder, scalar):
+    kind = ir.VectorType(scalar.type, LANES)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.IntType(32)(0))
+    order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), order)
+
+
+def _unary(name: str):
+    """Return an intrinsic of LLVM's of one vector."""
+
+    @_intrinsic
+    def call(typingctx, vector):
+        def codegen(context, builder, sig, args):
+            kind = args[0].type
+            function = cgutils.get_or_insert_function(
+                builder.module,
+                ir.FunctionType(kind, [kind]),
+                f"llvm.{name}.v{LANES}f{np.dtype(str(vector.dtype)).itemsize * 8}",
+            )
+            return builder.call(function, args)
+
+        return vector(vector), codegen
+
+    return call
+
+
+rint = _unary("rint")
+absolute = _unary("fabs")
