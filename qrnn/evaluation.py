@@ -253,7 +253,7 @@ def describe(one: Evaluation) -> str:
     if options.get("noise"):
         words.append(f"{options['noise']} {options['strength']:g}")
     words.append(f"{options['shots']} shots" if options.get("shots") else "exact")
-    words += [f"{k}={v}" for k, v in options.items() if k in SHOWN]
+    words += [f"{k.replace('_', ' ')} {v}" for k, v in options.items() if k in SHOWN]
     if one.readout_angle is not None:
         words.append(f"measured at {one.readout_angle:.2f}")
     if one.feedback == "open":

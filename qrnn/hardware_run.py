@@ -24,6 +24,11 @@ AGAIN = "run the same command again to go on; no job is submitted twice"
 FREE = ("mode", "instance", "max_qpu_seconds", "queue_timeout", "ledger", "strategy", "gradient")
 
 
+def in_words(jobs: int) -> str:
+    """Return a number of jobs in words."""
+    return f"{jobs} job{'s' * (jobs != 1)}"
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a run took from an IBM backend or its simulated copy, over all its attempts.
@@ -50,9 +55,10 @@ class Cost:
         """Return it in a line."""
         metered = f"metered {self.metered_seconds:.1f} s" if self.metered_seconds else "not metered"
         found = self.jobs - self.submitted
+        there = f" ({found} found in the ledger)" if found else ""
         return (
-            f"{self.backend}: estimate {self.estimated_seconds:.1f} s, {metered}, {self.jobs} jobs"
-            + (f" ({found} found in the ledger)" if found else "")
+            f"{self.backend}: estimate {self.estimated_seconds:.1f} s, {metered}, "
+            f"{in_words(self.jobs)}{there}"
         )
 
 
@@ -143,7 +149,7 @@ def started(
         price = estimate(plugin, rounds(target, len(x), x.shape[1], feedback, batch_size))
         plugin.check_budget(price.qpu_seconds)
         if not quiet:
-            _announce(run, f"{price.jobs} jobs, estimated at {price.qpu_seconds:.1f} QPU s")
+            _announce(run, f"{in_words(price.jobs)}, estimated at {price.qpu_seconds:.1f} QPU s")
         yield run
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted: {AGAIN}" if ledger else "interrupted") from None
