@@ -16,7 +16,7 @@ from qrnn.ansatz import Ansatz, QuantumFunction, build_ansatz
 from qrnn.circuit import StepCircuit
 from qrnn.controllers import Controller
 from qrnn.devices import Device, DeviceOptions, open_device
-from qrnn.errors import ConfigError
+from qrnn.errors import ConfigError, NumericsError
 from qrnn.memory.base import Memory
 from qrnn.readout_noise import ReadoutNoise
 
@@ -34,15 +34,18 @@ class QRNNState:
         z: the last readouts (B, R).
         carried: the quantum state, as the device's memory strategy keeps it.
         memory: that strategy.
+        step: number of steps so far.
     """
 
     z: torch.Tensor
     carried: Any
     memory: Memory
+    step: int = 0
 
     def detach(self) -> QRNNState:
         """Return the state cut from the autograd graph (truncated backpropagation)."""
-        return QRNNState(self.z.detach(), self.memory.detach(self.carried), self.memory)
+        carried = self.memory.detach(self.carried)
+        return QRNNState(self.z.detach(), carried, self.memory, self.step)
 
     def amplitudes(self) -> torch.Tensor:
         """Return complex amplitudes (B, 2^n), or density matrices (B, 2^n, 2^n).
@@ -202,12 +205,69 @@ class QRNNCell(OnDevice):
         Raises:
             ConfigError: x is not (B, D), the state belongs to another batch or device, or the
                 controller does not return (B, P).
+            NumericsError: angles that are not finite; the step is named.
         """
         if x.ndim != 2 or x.shape[1] != self.input_size:
             raise ConfigError(f"x must have shape (B, {self.input_size}), got {tuple(x.shape)}")
+        state = self._checked(state, x)
+        controls = self.controller(torch.cat([x, state.z], 1))
+        if controls.shape != (len(x), self.circuit.n_angles):
+            raise ConfigError(
+                f"controller must return angles of shape {(len(x), self.circuit.n_angles)}, got "
+                f"{tuple(controls.shape)}: it maps D + R = {self.input_size + self.n_readouts} "
+                f"numbers to P = {self.circuit.n_angles}"
+            )
+        if not torch.isfinite(controls).all():
+            raise not_finite(state.step)
+        z, carried = self.memory.step(state.carried, controls, active)
+        if self.device.exact:  # a sampled device has noise of its own
+            z = self.readout_noise(z, self.circuit.outcomes)
+        if active is not None:
+            z = torch.where(active[:, None], z, state.z)
+        return z, QRNNState(z, carried, self.memory, state.step + 1)
+
+    def sequence(
+        self, x: torch.Tensor, state: QRNNState | None = None, active: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, QRNNState]:
+        """Advance by T steps: what T calls of the cell do, at once where the device can.
+
+        Args:
+            x: inputs (T, B, D).
+            state: as the last call returned it; None: |0...0>.
+            active: (T, B) bool; None: all sequences are active.
+
+        Returns:
+            z (T, B, R), and the new state.
+
+        Raises:
+            ConfigError: as `forward` does.
+            NumericsError: angles that are not finite; the step is named.
+        """
+        if x.ndim != 3 or x.shape[2] != self.input_size:
+            raise ConfigError(f"x must have shape (T, B, {self.input_size}), got {tuple(x.shape)}")
+        if not (self._forward_hooks or self._forward_pre_hooks):  # those want to see each step
+            state = self._checked(state, x[0])
+            done = self.memory.sequence(
+                self.controller, x, state.carried, state.z, active, self.readout_noise
+            )
+            if done is not None:
+                z, carried = done
+                if (bad := (~torch.isfinite(z.detach()).all(2).all(1)).nonzero()).numel():
+                    raise not_finite(state.step + int(bad[0]))
+                return z, QRNNState(z[-1], carried, self.memory, state.step + len(x))
+        out = []
+        for t in range(len(x)):
+            now = None if active is None or active[t].all() else active[t]
+            z_t, state = self(x[t], state, now)
+            out.append(z_t)
+        assert state is not None
+        return torch.stack(out), state
+
+    def _checked(self, state: QRNNState | None, x: torch.Tensor) -> QRNNState:
+        """Return the state to start from, for inputs (B, D)."""
         if state is None:
-            state = self.start(len(x), x)
-        elif (
+            return self.start(len(x), x)
+        if (
             state.z.shape != (len(x), self.n_readouts)
             or state.memory.circuit.n_wires != self.circuit.n_wires
             or type(state.memory) is not type(self.memory)
@@ -217,19 +277,7 @@ class QRNNCell(OnDevice):
                 f"{self.circuit.n_wires} qubits on {self.device.name}, got {len(state.z)} of "
                 f"{state.memory.circuit.n_wires}, carried by {type(state.memory).__name__}"
             )
-        controls = self.controller(torch.cat([x, state.z], 1))
-        if controls.shape != (len(x), self.circuit.n_angles):
-            raise ConfigError(
-                f"controller must return angles of shape {(len(x), self.circuit.n_angles)}, got "
-                f"{tuple(controls.shape)}: it maps D + R = {self.input_size + self.n_readouts} "
-                f"numbers to P = {self.circuit.n_angles}"
-            )
-        z, carried = self.memory.step(state.carried, controls, active)
-        if self.device.exact:  # a sampled device has noise of its own
-            z = self.readout_noise(z, self.circuit.outcomes)
-        if active is not None:
-            z = torch.where(active[:, None], z, state.z)
-        return z, QRNNState(z, carried, self.memory)
+        return state
 
     def draw(self, **options) -> str:
         """Return the step circuit as text; see `StepCircuit.draw`."""
@@ -246,6 +294,14 @@ class QRNNCell(OnDevice):
             f"n_angles={self.circuit.n_angles}, "
             f"n_readouts={self.n_readouts}, device={self.device.name!r}"
         )
+
+
+def not_finite(step: int) -> NumericsError:
+    """Return the error for angles that are not numbers at a step."""
+    return NumericsError(
+        f"angles must be finite, got NaN or infinity at step {step}: lower the learning rate, clip "
+        f"the gradient, or look for NaN in the input"
+    )
 
 
 def on_device(

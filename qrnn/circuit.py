@@ -206,6 +206,15 @@ class StepCircuit:
             rows = torch.stack([self._trace_parameters(row) for row in flat])
         return rows.reshape(*theta.shape[:-1], -1)
 
+    def affine(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return M (S, P) and b (S,) with parameters = M theta + b, or None for other functions."""
+        if self._matrix is not None:
+            return self._matrix, self._offset
+        if self._select is None:
+            return None
+        one_hot = torch.nn.functional.one_hot(self._select, self.n_angles).double()
+        return one_hot, one_hot.new_zeros(len(one_hot))
+
     def operations(self, theta: Any) -> list[Operator]:
         """Return U's gates at theta: (P,), or (B, P) for gates that PennyLane broadcasts over B."""
         return self.bind(self.parameters(torch.as_tensor(theta)))

@@ -21,6 +21,10 @@ class DataError(QRNNError, ValueError):
     """A data file is missing, truncated or not in the format that it should have."""
 
 
+class NumericsError(QRNNError):
+    """A calculation left the range of finite numbers."""
+
+
 class MissingExtraError(QRNNError, ImportError):
     """An optional package is needed; the message says what to install."""
 

@@ -47,6 +47,12 @@ class ReadoutNoise(nn.Module):
             z = z + deviation * torch.randn_like(z)
         return z
 
+    def strength(self) -> tuple[float, float]:
+        """Return f and 1 / S as they are now: 1 and 0 unless training."""
+        if not self.training:
+            return 1.0, 0.0
+        return 1 - self.depolarizing, 0.0 if self.shots is None else 1 / self.shots
+
     def extra_repr(self) -> str:
         """Strengths, for `print(model)`."""
         return f"shots={self.shots}, depolarizing={self.depolarizing}"

@@ -96,13 +96,7 @@ class QRNN(OnDevice):
                     f"lengths must be {batch} numbers of 1..{steps}, got {lengths.tolist()}"
                 )
             active = torch.arange(steps, device=x.device)[:, None] < lengths
-        z = []
-        for t in range(steps):
-            now = None if active is None or active[t].all() else active[t]
-            z_t, state = self.cell(x[t], state, now)
-            z.append(z_t)
-        assert state is not None
-        out = torch.stack(z)
+        out, state = self.cell.sequence(x, state, active)
         if active is not None:
             out = out.masked_fill(~active[:, :, None], 0)
         return out, state

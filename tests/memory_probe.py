@@ -1,8 +1,9 @@
 """Print the peak memory of one forward and backward pass; run as a fresh process a case.
 
-    python memory_probe.py DEVICE STEPS [keep]
+    python memory_probe.py DEVICE STEPS [stepwise] [keep]
 
-`keep` plants the fault that the measurement must show: every step's amplitudes are held.
+`stepwise` calls the cell at each step, as own controllers need it. `keep` plants the fault that the
+measurement must show: every step's amplitudes are held.
 """
 
 import sys
@@ -10,7 +11,7 @@ import sys
 import torch
 
 from qrnn import QRNN
-from qrnn.memory.fused import Snapshot
+from qrnn.memory.snapshot import Snapshot
 
 B, N = 64, 10
 
@@ -38,6 +39,8 @@ if __name__ == "__main__":
         Snapshot.release = lambda self: None
     torch.manual_seed(0)
     rnn = QRNN(1, N, layers=1, readout="Z", controller="linear", depth=0, device=device)
+    if "stepwise" in sys.argv:
+        rnn.cell.register_forward_hook(lambda *_: None)
     run(rnn, 2)  # kernels, libraries and scratch memory
     run(rnn, steps)
     print(peak())

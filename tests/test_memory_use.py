@@ -39,19 +39,20 @@ def explained(steps):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
-def test_memory_of_800_steps_is_that_of_50_beyond_what_the_controller_keeps():
-    grown = peak("fused", LONG) - peak("fused", SHORT)
+@pytest.mark.parametrize("how", [(), ("stepwise",)])
+def test_memory_of_800_steps_is_that_of_50_beyond_what_the_controller_keeps(how):
+    grown = peak("fused", LONG, *how) - peak("fused", SHORT, *how)
     allowed = explained(LONG - SHORT)
     assert allowed < 0.2 * (LONG - SHORT) * STATE  # else the states could hide in it
-    assert grown - allowed < 0.1 * peak("fused", SHORT)
+    assert grown - allowed < 0.1 * peak("fused", SHORT, *how)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 def test_the_measurement_shows_states_that_are_kept():
     # 200 steps are enough: half a megabyte of state a step.
-    grown = peak("fused", 200, "keep") - peak("fused", SHORT)
+    grown = peak("fused", 200, "stepwise", "keep") - peak("fused", SHORT, "stepwise")
     assert grown > 0.9 * (200 - SHORT) * STATE
-    assert grown - explained(200 - SHORT) > 0.1 * peak("fused", SHORT)
+    assert grown - explained(200 - SHORT) > 0.1 * peak("fused", SHORT, "stepwise")
 
 
 def calm(dtype):

@@ -54,8 +54,8 @@ def test_the_networks_steps_are_the_cells():
     state = None
     for t in range(3):
         z_t, state = rnn.cell(x[t], state)
-        torch.testing.assert_close(z_t, z[t], rtol=0, atol=0)
-    torch.testing.assert_close(state.amplitudes(), last.amplitudes(), rtol=0, atol=0)
+        torch.testing.assert_close(z_t, z[t], rtol=0, atol=2e-6)
+    torch.testing.assert_close(state.amplitudes(), last.amplitudes(), rtol=0, atol=2e-6)
     torch.testing.assert_close(last.z, z[-1], rtol=0, atol=0)
 
 
@@ -264,7 +264,7 @@ def test_a_custom_controller_is_trained_saved_and_moved_like_a_built_in_one():
 
 
 WRONG = {
-    "another width": (lambda r, x: r(x[..., :1]), r"x must have shape \(B, 2\), got \(3, 1\)"),
+    "another width": (lambda r, x: r(x[..., :1]), r"must have shape \(T, B, 2\), got \(3, 3, 1\)"),
     "inputs of one dimension": (lambda r, x: r(x[0, 0]), r"x must have 2 or 3 dimensions, got"),
     "inputs of four dimensions": (lambda r, x: r(x[None]), r"x must have 2 or 3 dimensions, got"),
     "no steps": (lambda r, x: r(x[:0]), r"at least one step and one sequence, got.*\(0, 3, 2\)"),

@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from pennylane.qnn import TorchLayer
+from torch import nn
 
 from qrnn.circuit import StepCircuit
+from qrnn.readout_noise import ReadoutNoise
 
 State = Any
 """What a strategy carries: opaque to the cell, made by `start` and `step` alone."""
@@ -48,6 +50,31 @@ class Memory(ABC):
         Returns:
             z (B, R) in [-1, 1], and the new state.
         """
+
+    def sequence(
+        self,
+        controller: nn.Module,
+        x: torch.Tensor,
+        state: State,
+        z_start: torch.Tensor,
+        active: torch.Tensor | None,
+        noise: ReadoutNoise,
+    ) -> tuple[torch.Tensor, State] | None:
+        """Run controller and steps over whole sequences at once, where a strategy can.
+
+        Args:
+            controller: the cell's controller.
+            x: inputs (T, B, D).
+            state: of B sequences.
+            z_start: the readouts before the first step (B, R).
+            active: (T, B) bool; None: all are active.
+            noise: the cell's readout noise.
+
+        Returns:
+            z (T, B, R), of sequences that are not active their last, and the new state; or None:
+            go step by step.
+        """
+        return None
 
     def run(self, controls: torch.Tensor) -> torch.Tensor:
         """Return the readouts (B, T, R) of given controls (B, T, P): open loop, no controller."""

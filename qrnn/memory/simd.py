@@ -148,3 +148,46 @@ def _unary(name: str):
 
 rint = _unary("rint")
 absolute = _unary("fabs")
+floor = _unary("floor")
+sqrt = _unary("sqrt")
+
+
+@_intrinsic
+def where_less(typingctx, a, b, if_less, otherwise):
+    """Return lane by lane `if_less` where a < b, else (also for NaN) `otherwise`."""
+
+    def codegen(context, builder, sig, args):
+        return builder.select(builder.fcmp_ordered("<", args[0], args[1]), args[2], args[3])
+
+    return a(a, b, if_less, otherwise), codegen
+
+
+@_intrinsic
+def power_of_two(typingctx, k):
+    """Return 2^k for whole numbers k of -126..127 in single precision."""
+
+    def codegen(context, builder, sig, args):
+        whole = ir.VectorType(ir.IntType(32), LANES)
+        shifted = builder.add(builder.fptosi(args[0], whole), ir.Constant(whole, [127] * LANES))
+        bits = builder.shl(shifted, ir.Constant(whole, [23] * LANES))
+        return builder.bitcast(bits, args[0].type)
+
+    return k(k), codegen
+
+
+@_intrinsic
+def total(typingctx, vector):
+    """Return the sum of the lanes."""
+
+    def codegen(context, builder, sig, args):
+        scalar = args[0].type.element
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(scalar, [scalar, args[0].type]),
+            f"llvm.vector.reduce.fadd.v{LANES}f{np.dtype(str(vector.dtype)).itemsize * 8}",
+        )
+        start = ir.Constant(scalar, 0.0)
+        # In any order: one after the other would take LANES dependent additions.
+        return builder.call(function, [start, args[0]], fastmath=("reassoc",))
+
+    return vector.dtype(vector), codegen
