@@ -144,26 +144,41 @@ def evaluate(config) -> None:
 
 
 def estimate(config) -> None:
-    """Print what the evaluation of a checkpoint would cost."""
+    """Print what the evaluation of a checkpoint would cost, for each way of reading it."""
     from rich.console import Console
 
     from qrnn.config import EstimateConfig
     from qrnn.costs import FORMULA, priceable, prices, table
+    from qrnn.errors import QRNNError
 
     typed: EstimateConfig = _typed(config, "qrnn estimate checkpoint=FILE device=ibm_torino")
     options = priceable(typed.device)
     model, split = _model_and_split(typed)
-    found = prices(model, options, len(split), split.x.shape[1], typed.batch_size)
-    title = (
-        f"{typed.device.name}: {len(split)} sequences, {split.x.shape[1]} steps, "
-        f"{options.shots} shots"
-    )
-    print(title)
+    steps = split.x.shape[1]
+    print(f"{typed.device.name}: {len(split)} sequences, {steps} steps, {options.shots} shots")
+    found, note = {}, None
+    for mode, angle in (("expval", None), ("measure", typed.readout_angle)):
+        try:
+            loops = prices(
+                model, options, len(split), steps, typed.batch_size, readout_mode=mode,
+                readout_angle=angle,
+            )  # fmt: skip
+        except QRNNError as error:
+            if mode == "expval":
+                raise
+            note = f"Measured readouts have no price: {error}"
+            continue
+        kind = "measured, " if mode == "measure" else ""
+        found.update({f"{kind}{loop}": price for loop, price in loops.items()})
     Console().print(table(found))
     if options.name != typed.device.name:
         print(f"Priced on {options.name}, its simulated copy, as there is no IBM account here.")
-    print("Depth and gates: of the largest circuit. Executions: circuits x shots. QPU")
-    print(f"seconds: 2 + 0.00035 x executions for each job, IBM's formula:\n{FORMULA}")
+    if note is not None:
+        print(note)
+    print("Closed and open loop; measured: mid-circuit, readout_mode=measure. Depth and")
+    print("gates: of the largest circuit. Error of z: of the worst readout, from shots")
+    print("alone. Executions: circuits x shots. QPU seconds: 2 + 0.00035 x executions")
+    print(f"for each job, IBM's formula:\n{FORMULA}")
 
 
 def draw(config) -> None:

@@ -147,6 +147,7 @@ class EstimateConfig:
     Attributes:
         checkpoint: a file that `qrnn train` wrote.
         device: where it would be evaluated; its ledger, budget and timeout have no price.
+        readout_angle: of the ancilla's controlled RY, radians, for measured readouts.
         split: `test`, `val` or `train`.
         limit: number of sequences, the first ones; None: all.
         batch_size: sequences that run at once; None: all.
@@ -155,6 +156,7 @@ class EstimateConfig:
 
     checkpoint: str = MISSING
     device: DeviceOptions = field(default_factory=DeviceOptions)
+    readout_angle: float | None = None
     split: str = "test"
     limit: int | None = None
     batch_size: int | None = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pennylane as qml
@@ -83,6 +84,17 @@ def priceable(options: DeviceOptions) -> DeviceOptions:
     return replace(options, name=fake, instance=None, queue_timeout=None)
 
 
+@dataclass(frozen=True)
+class Price(Estimate):
+    """The price of a run, and how exact its readouts are.
+
+    Attributes:
+        standard_error: of the least exact readout, where <P> = 0, from the shots alone.
+    """
+
+    standard_error: float
+
+
 def prices(
     model: SequenceClassifier,
     options: DeviceOptions,
@@ -90,7 +102,7 @@ def prices(
     steps: int,
     batch_size: int | None = None,
     **reading: Any,
-) -> dict[str, Estimate]:
+) -> dict[str, Price]:
     """Return the price of evaluating N sequences of T steps, for each feedback; nothing is run.
 
     Args:
@@ -108,26 +120,32 @@ def prices(
     with tempfile.TemporaryDirectory() as folder:
         target = model.on(replace(options, ledger=folder), **reading)
         plugin = target.rnn.cell.qnode.device
+        high, low = target.rnn.cell.circuit.outcomes
+        error = math.sqrt((-high * low).max().item() / (options.shots or 1))
         try:
             return {
-                f"{feedback} loop": estimate(plugin, rounds(target, n, steps, feedback, batch_size))
+                feedback: Price(
+                    **vars(estimate(plugin, rounds(target, n, steps, feedback, batch_size))),
+                    standard_error=error,
+                )
                 for feedback in ("closed", "open")
             }
         finally:
             plugin.close()
 
 
-def table(estimates: Mapping[str, Estimate]) -> Table:
-    """Return one table of several estimates, a column for each, within 80 columns."""
+def table(priced: Mapping[str, Price]) -> Table:
+    """Return one table of several prices, a column for each, within 80 columns."""
     out = Table()
     out.add_column("")
-    for label in estimates:
+    for label in priced:
         out.add_column(label, justify="right")
-    every = estimates.values()
+    every = priced.values()
     for name in ("rounds", "jobs", "circuits", "depth", "two_qubit_gates", "executions"):
         out.add_row(
             name.replace("two_", "two-").replace("_", " "),
             *(f"{getattr(one, name):,}" for one in every),
         )
     out.add_row("QPU seconds", *(f"{one.qpu_seconds:,.1f}" for one in every))
+    out.add_row("error of z", *(f"{one.standard_error:.3f}" for one in every))
     return out

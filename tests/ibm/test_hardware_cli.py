@@ -125,12 +125,16 @@ def test_a_price_without_an_account_is_the_twins(checkpoint, qrnn, no_account):
     assert status == 0, err
     assert max(map(len, out.splitlines())) <= 80
     lines = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in out.splitlines()]
-    rows = {line[0]: line[1:] for line in lines if len(line) == 3}
-    executions = T * 3 * 5 * 1024  # steps, bases, sequences, shots
-    assert rows["rounds"] == rows["jobs"] == ["8", "1"]
-    assert rows["circuits"] == [f"{T * 3 * 5}"] * 2
-    assert rows["executions"] == [f"{executions:,}"] * 2
-    assert rows["QPU seconds"] == [f"{2 * jobs + 0.00035 * executions:.1f}" for jobs in (8, 1)]
+    rows = {line[0]: line[1:] for line in lines if len(line) == 5}
+    read = T * 3 * 5 * 1024  # steps, bases, sequences, shots
+    executions = [read, read, T * 5 * 1024, 5 * 1024]  # measured: no bases, and open: no steps
+    assert rows["rounds"] == rows["jobs"] == ["8", "1", "8", "1"]
+    assert rows["circuits"] == [f"{count // 1024}" for count in executions]
+    assert rows["executions"] == [f"{count:,}" for count in executions]
+    seconds = zip((8, 1, 8, 1), executions, strict=True)
+    assert rows["QPU seconds"] == [f"{2 * jobs + 0.00035 * count:.1f}" for jobs, count in seconds]
+    # Z is read behind X and Y: (2 / s^2 - 1) / c^4 of the variance, with s, c of phi / 2 = pi / 8.
+    assert rows["error of z"] == ["0.031", "0.031", "0.130", "0.130"]
     assert int(rows["depth"][0]) > T
     assert int(rows["two-qubit gates"][0]) >= T - 1
     assert "ibm_torino: 5 sequences, 8 steps, 1024 shots" in out
