@@ -26,7 +26,7 @@ from qrnn.errors import ConfigError
 from qrnn.registry import unknown_name
 
 MODES = ("expval", "measure")
-# Radians: a shot tells about as much as it disturbs; see docs/hardware.md for the trade.
+# Radians; docs/hardware-experiments.md shows what smaller and larger angles trade.
 DEFAULT_ANGLE = math.pi / 4
 
 

@@ -1,0 +1,72 @@
+"""One measurement in a process of its own: forward + backward of one system, time and memory.
+
+    python benchmarks/case.py SYSTEM N_QUBITS BATCH STEPS THREADS REPEATS SECONDS
+
+Prints JSON: the seconds of each repeat (as many as fit into SECONDS, at least one after the first,
+which is not counted), and the peak resident memory beyond what was in use before.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+
+
+def resident() -> int:
+    """Return the resident memory of this process in bytes."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Peak(threading.Thread):
+    """Watches the resident memory, a hundred times a second."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.highest, self.running = resident(), True
+
+    def run(self) -> None:
+        """Watch until told to stop."""
+        while self.running:
+            self.highest = max(self.highest, resident())
+            time.sleep(0.01)
+
+
+def main() -> None:
+    """Measure one case."""
+    system = sys.argv[1]
+    n, batch, steps, threads, repeats = map(int, sys.argv[2:7])
+    limit = float(sys.argv[7])
+    os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = str(threads)
+
+    import torch
+    from systems import build, data
+
+    torch.set_num_threads(threads)
+    model, x = build(system, n), data(batch, steps)
+
+    def once() -> float:
+        start = time.perf_counter()
+        model.zero_grad()
+        model.loss(x).backward()
+        return time.perf_counter() - start
+
+    model.loss(data(1, 1)).backward()  # imports and compiled kernels
+    before = resident()
+    watch = Peak()
+    watch.start()
+    seconds = [once()]
+    begun = time.perf_counter()
+    while len(seconds) < repeats + 1 and (
+        len(seconds) < 2 or time.perf_counter() - begun + seconds[-1] < limit
+    ):
+        seconds.append(once())
+        if seconds[-1] > limit:
+            break
+    watch.running = False
+    print(json.dumps({"seconds": seconds[1:], "memory": watch.highest - before}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""The fused device against its peers: forward + backward of one recurrent cell.
+
+    python benchmarks/speed.py [--quick]          (make bench)
+
+n qubits, two RY-RZ-CZ layers, X, Y and Z of every qubit read, a controller of one hidden layer of
+64. Before anything is timed, losses and gradients of all quantum systems must agree. Writes
+docs/benchmarks/speed.json, docs/benchmarks/speed.md and docs/images/speed.svg.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from environment import environment
+from peak import kernel_flops, peak_flops
+from rich.progress import track
+from systems import QUANTUM, SYSTEMS, build, data
+
+from qrnn.files import write_text
+
+HERE, DOCS = Path(__file__).parent, Path("docs")
+BASE = {"n": 8, "batch": 256, "steps": 20, "threads": 2}
+SWEEPS = {
+    "n": (4, 6, 8, 10, 12, 14),
+    "batch": (1, 8, 32, 128, 256, 512),
+    "steps": (10, 20, 100, 400, 800),
+    "threads": (1, 2),
+}
+# At n = 14 and in long sequences a batch of 256 would take the peers minutes and all memory.
+SMALLER = {"n": {10: 64, 12: 32, 14: 32}, "steps": {400: 32, 800: 32}}
+LIMIT, TIMEOUT = 20.0, 240.0
+COLOURS = dict(zip(SYSTEMS, ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#888888"), strict=True))
+
+
+def check_agreement() -> dict[str, float]:
+    """Return the largest difference of losses and gradients to fused, relative to its largest.
+
+    Raises:
+        SystemExit: a system differs by more than 1e-4.
+    """
+    found = {}
+    for system in QUANTUM:
+        model = build(system, 4)
+        loss = model.loss(data(8, 5))
+        loss.backward()
+        found[system] = (loss.item(), {k: p.grad for k, p in model.named_parameters()})
+    loss, gradients = found["fused"]
+    differences = {}
+    for system, (other, theirs) in found.items():
+        worst = max(
+            ((theirs[k] - g).abs().max() / g.abs().max()).item() for k, g in gradients.items()
+        )
+        differences[system] = max(abs(other - loss) / loss, worst)
+        if differences[system] > 1e-4:
+            sys.exit(f"{system} differs by {differences[system]:.1e}: nothing is timed")
+    return differences
+
+
+def measure(system: str, case: dict, repeats: int) -> dict:
+    """Return the result of one case, or why there is none."""
+    numbers = [case["n"], case["batch"], case["steps"], case["threads"], repeats, LIMIT]
+    command = [sys.executable, HERE / "case.py", system, *map(str, numbers)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    except subprocess.TimeoutExpired:
+        return {"failed": f"more than {TIMEOUT:.0f} s"}
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["killed (memory)"]
+        return {"failed": lines[-1][:200]}
+    result = json.loads(done.stdout.splitlines()[-1])
+    per = [1e6 * s / (case["batch"] * case["steps"]) for s in result["seconds"]]
+    return {
+        "repeats": len(per), "median": statistics.median(per), "min": min(per), "max": max(per),
+        "memory": result["memory"],
+    }  # fmt: skip
+
+
+def cases(quick: bool) -> list[tuple[str, dict]]:
+    """Return (sweep, case) pairs: one parameter of the base case is varied at a time."""
+    if quick:
+        return [("base", BASE)]
+    out = []
+    for sweep, values in SWEEPS.items():
+        for value in values:
+            case = {**BASE, sweep: value}
+            case["batch"] = SMALLER.get(sweep, {}).get(value, case["batch"])
+            out.append((sweep, case))
+    return out
+
+
+def plot(rows: list[dict]) -> None:
+    """Draw the time of a sequence-step over each parameter."""
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3.4), layout="constrained", sharey=True)
+    for axis, sweep in zip(axes, ("n", "batch", "steps"), strict=True):
+        for system in SYSTEMS:
+            points = [
+                (r[sweep], r["median"]) for r in rows
+                if r["sweep"] == sweep and r["system"] == system and "median" in r
+            ]  # fmt: skip
+            if points:
+                axis.plot(*zip(*points, strict=True), "o-", color=COLOURS[system], label=system)
+        axis.set_yscale("log")
+        if sweep != "n":
+            axis.set_xscale("log", base=2)
+        axis.set_xlabel({"n": "qubits", "batch": "batch B", "steps": "steps T"}[sweep])
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("µs a sequence-step")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
+    (DOCS / "images").mkdir(exist_ok=True)
+    figure.savefig(DOCS / "images/speed.svg")
+
+
+def table(rows: list[dict]) -> str:
+    """Return the results as Markdown: microseconds a sequence-step, and how often fused's."""
+    lines = [
+        "| n | B | T | threads | " + " | ".join(SYSTEMS) + " |",
+        "|---" * (4 + len(SYSTEMS)) + "|",
+    ]
+    seen = []
+    for row in rows:
+        case = tuple(row[k] for k in BASE)
+        if case not in seen:
+            seen.append(case)
+    for case in seen:
+        here = {r["system"]: r for r in rows if tuple(r[k] for k in BASE) == case}
+        ours = here["fused"].get("median")
+        cells = []
+        for system in SYSTEMS:
+            one = here.get(system, {})
+            if "median" not in one:
+                cells.append("-")
+            elif system == "fused" or not ours:
+                cells.append(f"{one['median']:.2f}")
+            else:
+                cells.append(f"{one['median']:.3g} ({one['median'] / ours:.3g}x)")
+        lines.append("| " + " | ".join([*map(str, case), *cells]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def memory(rows: list[dict]) -> str:
+    """Return the peak memory over T as Markdown, in MB."""
+    lines = ["| T | B | " + " | ".join(SYSTEMS) + " |", "|---" * (2 + len(SYSTEMS)) + "|"]
+    for steps in SWEEPS["steps"]:
+        here = {r["system"]: r for r in rows if r["sweep"] == "steps" and r["steps"] == steps}
+        if here:
+            cells = [
+                f"{here[s]['memory'] / 1e6:,.0f}" if "memory" in here[s] else "-" for s in SYSTEMS
+            ]
+            lines.append(f"| {steps} | {here['fused']['batch']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Check, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="the base case alone")
+    quick = parser.parse_args().quick
+    agreement = check_agreement()
+    print("agreement:", ", ".join(f"{k} {v:.0e}" for k, v in agreement.items()))
+    todo = [(system, *case) for case in cases(quick) for system in SYSTEMS]
+    rows = []
+    for system, sweep, case in track(todo, "measuring"):
+        repeats = 9 if system in ("fused", "lstm") else 5
+        rows.append({"system": system, "sweep": sweep, **case, **measure(system, case, repeats)})
+    base = next(
+        r for r in rows if r["system"] == "fused" and all(r[k] == v for k, v in BASE.items())
+    )
+    flops = kernel_flops(BASE["n"])
+    peak = peak_flops()
+    reached = 2 * flops / (1e-6 * base["median"]) / 2  # a thread's share of two
+    facts = {
+        "kernel_flops_per_step": flops, "peak_flops_per_thread": peak,
+        "fraction_of_peak": reached / 2 / peak,
+    }  # fmt: skip
+    result = {**environment(), "agreement": agreement, **facts, "rows": rows}
+    print(table(rows))
+    if quick:
+        return
+    write_text(DOCS / "benchmarks/speed.json", json.dumps(result, indent=1) + "\n")
+    text = (
+        f"{result['cpu']}, commit {result['commit']}. Microseconds a sequence-step, forward and "
+        f"backward, median; in brackets, how many times fused's.\n\n{table(rows)}\n"
+        f"Peak memory beyond the start, MB:\n\n{memory(rows)}"
+    )
+    write_text(DOCS / "benchmarks/speed.md", text)
+    plot(rows)
+
+
+if __name__ == "__main__":
+    main()
