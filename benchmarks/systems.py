@@ -98,10 +98,7 @@ def build(system: str, n_qubits: int) -> nn.Module:
     ours = OurCell(n_qubits, "fused")
     if system == "lstm":
         return LSTM(sum(p.numel() for p in ours.parameters()))
-    if system == "torchquantum":
-        other = TorchQuantumCell(n_qubits)
-    else:
-        other = OurCell(n_qubits, system)
+    other = TorchQuantumCell(n_qubits) if system == "torchquantum" else OurCell(n_qubits, system)
     other.load_state_dict(ours.state_dict())
     return other
 
