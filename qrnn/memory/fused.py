@@ -10,29 +10,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import torch
 from pennylane.qnn import TorchLayer
 from torch import nn
 
 from qrnn.circuit import StepCircuit
-from qrnn.errors import DeviceError
 from qrnn.memory.base import Memory
 from qrnn.memory.fused_sequence import SequenceNode, UndoSequence, is_packable, pack
 from qrnn.memory.fused_step import StepNode, UndoStep
-from qrnn.memory.lanes import blocks_of, steps_to_lanes, to_lanes
+from qrnn.memory.kernels import Kernels, kernels_for
 from qrnn.memory.program import Program, compile_program
-from qrnn.memory.simd import LANES
 from qrnn.memory.snapshot import Snapshot
 from qrnn.readout_noise import ReadoutNoise
 
 
 @dataclass(frozen=True)
 class FusedState:
-    """Amplitudes of B sequences in blocks (see `gate_kernels`).
+    """Amplitudes of B sequences.
 
     Attributes:
-        psi: (blocks, 2^n, 2 LANES), part of the autograd graph.
+        psi: as the kernels lay them out, part of the autograd graph.
         raw: the same values outside the graph; alive as long as the user holds the state.
         snapshot: where the backward pass finds them.
         batch: number of sequences B.
@@ -45,72 +42,50 @@ class FusedState:
 
 
 class FusedMemory(Memory):
-    """The state as amplitudes in blocks of sequences, moved by numba kernels.
+    """The state as amplitudes, moved by the kernels of the torch device that it is on.
 
     T steps cost T times the gates; memory does not depend on T. Source of the gradient: the
     reversible adjoint of docs/how-it-works.md.
 
     Raises:
-        DeviceError: inputs that are not on the CPU.
+        DeviceError: inputs on a torch device that has no kernels.
+        MissingExtraError: its kernels need a package that is not installed.
     """
 
     def __init__(self, circuit: StepCircuit, layer: TorchLayer):
         super().__init__(circuit, layer)
-        self.n_readouts = len(circuit.words)
         self.program: Program = compile_program(circuit)
         columns = self.program.columns
         self._identity = columns == list(range(circuit.n_parameters))
         self._columns = torch.tensor(columns, dtype=torch.long)
         self._factors = torch.tensor(self.program.factors, dtype=torch.float64)
-        self._tables: dict[torch.dtype, tuple] = {}
+        self._kernels: dict[str, Kernels] = {}
 
-    def tables(self, dtype: torch.dtype) -> tuple:
-        """Return the program's tables, with the constants in the state's precision."""
-        if dtype not in self._tables:
-            real = torch.empty(0, dtype=dtype).numpy().dtype.type
-            self._tables[dtype] = self.program.tables(real)
-        return self._tables[dtype]
+    def kernels(self, device: torch.device) -> Kernels:
+        """Return the kernels for a torch device."""
+        if device.type not in self._kernels:
+            self._kernels[device.type] = kernels_for(self.program, device)
+        return self._kernels[device.type]
 
     def slot_angles(self, parameters: torch.Tensor) -> torch.Tensor:
-        """Return cosines and sines (blocks, S, 2, LANES) for gate parameters (B, n_parameters)."""
+        """Return the slots' angles (B, S) for gate parameters (B, n_parameters)."""
         if not self._identity:
+            self._columns = self._columns.to(parameters.device)
             parameters = parameters[:, self._columns]
-        slots = parameters * self._factors.to(parameters.dtype)
-        lanes = to_lanes(slots, blocks_of(parameters.shape[0]))
-        return torch.stack([lanes.cos(), lanes.sin()], 2)
-
-    def parameter_gradient(self, grads: torch.Tensor, columns: int) -> torch.Tensor:
-        """Return the gradient (B, n_parameters) for slot gradients (B, S)."""
-        grads = grads * self._factors.to(grads.dtype)
-        if self._identity:
-            return grads
-        return grads.new_zeros(grads.shape[0], columns).index_add_(1, self._columns, grads)
+        return parameters * self._factors.to(parameters)
 
     def start(self, batch: int, like: torch.Tensor) -> FusedState:
         """See `Memory.start`."""
-        if like.device.type != "cpu":
-            raise DeviceError(
-                f"device 'fused' needs weights and inputs on the CPU, got {like.device}: use "
-                f".to('cpu'), or device lightning.gpu"
-            )
-        most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-        numba.set_num_threads(min(torch.get_num_threads(), most))
-        psi = like.new_zeros(blocks_of(batch), 2**self.circuit.n_wires, 2 * LANES)
-        psi[:, 0, :LANES] = 1
+        psi = self.kernels(like.device).start(batch, like)
         return FusedState(psi, psi, Snapshot(psi), batch)
 
     def step(
         self, state: FusedState, controls: torch.Tensor, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, FusedState]:
         """See `Memory.step`."""
-        blocks = state.psi.shape[0]
-        if active is None:
-            mask = torch.ones(blocks, LANES, dtype=torch.bool)
-        else:
-            mask = to_lanes(active[:, None], blocks)[:, 0]
-        parameters = self.circuit.parameters(controls + self.layer.bias)
-        undo = UndoStep(self, mask)
-        psi, z = StepNode.apply(state.psi, parameters, state.snapshot, undo)
+        angles = self.slot_angles(self.circuit.parameters(controls + self.layer.bias))
+        undo = UndoStep(self.kernels(state.psi.device), active)
+        psi, z = StepNode.apply(state.psi, angles, state.snapshot, undo)
         if psi.requires_grad:
             state.snapshot.follow(undo)
         return z, FusedState(psi, undo.after.psi(), undo.after, state.batch)
@@ -125,19 +100,19 @@ class FusedMemory(Memory):
         noise: ReadoutNoise,
     ) -> tuple[torch.Tensor, FusedState] | None:
         """See `Memory.sequence`."""
-        slot_map = self.slot_map
-        if x.dtype != torch.float32 or slot_map is None or not is_packable(controller):
+        slot_map, kernels = self.slot_map, self.kernels(x.device)
+        if (
+            x.dtype not in kernels.sequence_dtypes
+            or slot_map is None
+            or not is_packable(controller)
+        ):
             return None
-        blocks = state.psi.shape[0]
-        if active is None:
-            mask = torch.ones(0, blocks, LANES, dtype=torch.bool)
-        else:
-            mask = steps_to_lanes(active[:, :, None], blocks)[:, :, 0]
         packed = pack(controller, self.layer.bias, slot_map)
-        undo = UndoSequence(self, packed, mask, noise)
+        undo = UndoSequence(kernels)
         psi, z = SequenceNode.apply(
-            state.psi, z_start, x, packed.weights, packed.biases, state.snapshot, undo
-        )
+            state.psi, z_start, x, packed.weights, packed.biases, packed, active, noise,
+            state.snapshot, undo,
+        )  # fmt: skip
         if psi.requires_grad:
             state.snapshot.follow(undo)
         return z, FusedState(psi, undo.after.psi(), undo.after, state.batch)
@@ -149,7 +124,8 @@ class FusedMemory(Memory):
         if affine is None:
             return None
         matrix, offset = affine
-        return self._factors[:, None] * matrix[self._columns], self._factors * offset[self._columns]
+        columns = self._columns.to(matrix.device)
+        return self._factors[:, None] * matrix[columns], self._factors * offset[columns]
 
     def detach(self, state: FusedState) -> FusedState:
         """See `Memory.detach`."""
@@ -158,6 +134,4 @@ class FusedMemory(Memory):
 
     def amplitudes(self, state: FusedState) -> torch.Tensor:
         """See `Memory.amplitudes`."""
-        blocks, size, _ = state.psi.shape
-        parts = state.psi.reshape(blocks, size, 2, LANES).permute(0, 3, 1, 2)
-        return torch.view_as_complex(parts.reshape(-1, size, 2).contiguous())[: state.batch]
+        return self.kernels(state.psi.device).amplitudes(state.psi, state.batch)

@@ -30,6 +30,11 @@ def flat(values: torch.Tensor) -> np.ndarray:
     return values.numpy().reshape(values.shape[0], -1)
 
 
+def rows(values: torch.Tensor) -> np.ndarray:
+    """Return (T, blocks, K, LANES) values as a numpy array (T, blocks, K LANES)."""
+    return values.numpy().reshape(*values.shape[:2], values.shape[2] * values.shape[3])
+
+
 def to_lanes(values: torch.Tensor, blocks: int) -> torch.Tensor:
     """Return (B, K) values as (blocks, K, LANES), padded with zeros."""
     batch, width = values.shape
@@ -57,4 +62,5 @@ def steps_to_lanes(values: torch.Tensor, blocks: int) -> torch.Tensor:
 
 def steps_from_lanes(values: torch.Tensor, batch: int) -> torch.Tensor:
     """Return (T, blocks, K, LANES) values as (T, B, K)."""
-    return values.transpose(2, 3).reshape(len(values), -1, values.shape[2])[:, :batch]
+    steps, blocks, width, _ = values.shape
+    return values.transpose(2, 3).reshape(steps, blocks * LANES, width)[:, :batch]

@@ -56,6 +56,11 @@ class Program:
     z_out: np.ndarray
     words: np.ndarray
 
+    @property
+    def n_readouts(self) -> int:
+        """Number of readouts R."""
+        return int((self.pairs[:, 2:] >= 0).sum() + (self.z_out >= 0).sum()) + len(self.words)
+
     def tables(self, dtype: type[np.floating]) -> tuple[np.ndarray, ...]:
         """Return what the kernels read, with the constants in the state's precision."""
         return (

@@ -1,0 +1,174 @@
+"""The fused kernels on the CPU: batches in blocks of LANES sequences, moved by numba."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import torch
+
+from qrnn.memory.kernels import Packed
+from qrnn.memory.lanes import (
+    blocks_of,
+    empty_like,
+    flat,
+    from_lanes,
+    rows,
+    steps_from_lanes,
+    steps_to_lanes,
+    to_lanes,
+)
+from qrnn.memory.program import Program
+from qrnn.memory.sequence_kernels import backward_sequence, forward_sequence
+from qrnn.memory.simd import LANES
+from qrnn.memory.step_kernels import backward, forward
+from qrnn.readout_noise import ReadoutNoise
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What a step keeps: cosines and sines (blocks, S, 2, LANES), active (blocks, LANES), B."""
+
+    cs: torch.Tensor
+    active: torch.Tensor
+    batch: int
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """What a sequence keeps, in lanes; see `sequence_kernels.forward_sequence`."""
+
+    x: torch.Tensor
+    z_start: torch.Tensor
+    z: torch.Tensor
+    active: torch.Tensor
+    packed: Packed
+    share: float
+    batch: int
+
+
+class NumbaKernels:
+    """A gate program on the CPU; psi is (blocks, 2^n, 2 LANES), see `gate_kernels`.
+
+    Whole sequences run in single precision only: the kernels' elementary functions have no more
+    digits.
+    """
+
+    sequence_dtypes: tuple[torch.dtype, ...] = (torch.float32,)
+
+    def __init__(self, program: Program):
+        self.program = program
+        self.n_readouts = program.n_readouts
+        self._tables: dict[torch.dtype, tuple] = {}
+
+    def tables(self, dtype: torch.dtype) -> tuple:
+        """Return the program's tables, with the constants in the state's precision."""
+        if dtype not in self._tables:
+            real = torch.empty(0, dtype=dtype).numpy().dtype.type
+            self._tables[dtype] = self.program.tables(real)
+        return self._tables[dtype]
+
+    def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
+        """See `Kernels`."""
+        most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+        numba.set_num_threads(min(torch.get_num_threads(), most))
+        psi = like.new_zeros(blocks_of(batch), 2**self.program.n_wires, 2 * LANES)
+        psi[:, 0, :LANES] = 1
+        return psi
+
+    def forward(
+        self, psi: torch.Tensor, angles: torch.Tensor, active: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, _Step]:
+        """See `Kernels`."""
+        blocks, batch = psi.shape[0], angles.shape[0]
+        if active is None:
+            mask = torch.ones(blocks, LANES, dtype=torch.bool)
+        else:
+            mask = to_lanes(active[:, None], blocks)[:, 0]
+        lanes = to_lanes(angles, blocks)
+        kept = _Step(torch.stack([lanes.cos(), lanes.sin()], 2), mask, batch)
+        psi_out = empty_like(psi)
+        z = psi.new_empty(blocks, self.n_readouts, LANES)
+        arrays = [flat(a) for a in (psi, psi_out, kept.cs, kept.active)]
+        forward(*arrays, self.tables(psi.dtype), flat(z))
+        return psi_out, from_lanes(z, batch), kept
+
+    def backward(
+        self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: _Step
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """See `Kernels`."""
+        blocks = psi.shape[0]
+        if grad_z is None:
+            grad_z = psi.new_zeros(kept.batch, self.n_readouts)
+        psi_in, lam_in = empty_like(psi), empty_like(psi)
+        grads = psi.new_empty(blocks, kept.cs.shape[1], LANES)
+        arrays = [flat(a) for a in (psi, lam, psi_in, lam_in, kept.cs, kept.active)]
+        backward(*arrays, self.tables(psi.dtype), flat(to_lanes(grad_z, blocks)), flat(grads))
+        return psi_in, lam_in, from_lanes(grads, kept.batch)
+
+    def forward_sequence(
+        self,
+        psi: torch.Tensor,
+        z_start: torch.Tensor,
+        x: torch.Tensor,
+        active: torch.Tensor | None,
+        packed: Packed,
+        noise: ReadoutNoise,
+    ) -> tuple[torch.Tensor, torch.Tensor, _Sequence]:
+        """See `Kernels`."""
+        blocks, batch = psi.shape[0], x.shape[1]
+        if active is None:
+            mask = torch.ones(0, blocks, LANES, dtype=torch.bool)
+        else:
+            mask = steps_to_lanes(active[:, :, None], blocks)[:, :, 0]
+        share, inverse_shots = noise.strength()
+        z = psi.new_empty(len(x), blocks, self.n_readouts, LANES)
+        kept = _Sequence(
+            steps_to_lanes(x, blocks), to_lanes(z_start, blocks), z, mask, packed, share, batch
+        )
+        psi_out = empty_like(psi)
+        xi = torch.randn_like(z) if inverse_shots else z[:0]
+        forward_sequence(
+            flat(psi), flat(psi_out), rows(kept.x), flat(kept.z_start), rows(z), mask.numpy(),
+            rows(xi), np.float32(share), np.float32(inverse_shots), packed.kind, packed.layers,
+            packed.weights.detach().numpy(), packed.biases.detach().numpy(),
+            self.tables(psi.dtype), packed.size * LANES,
+        )  # fmt: skip
+        return psi_out, steps_from_lanes(z, batch), kept
+
+    def backward_sequence(
+        self,
+        psi: torch.Tensor,
+        lam: torch.Tensor,
+        grad_z: torch.Tensor | None,
+        kept: _Sequence,
+        *,
+        want_x: bool,
+    ) -> tuple[torch.Tensor, ...]:
+        """See `Kernels`."""
+        blocks, packed = psi.shape[0], kept.packed
+        lanes_z = torch.zeros_like(kept.z) if grad_z is None else steps_to_lanes(grad_z, blocks)
+        psi_in, lam_in = empty_like(psi), empty_like(psi)
+        grad_x = torch.empty_like(kept.x if want_x else kept.x[:0])
+        grad_z_start = torch.empty_like(kept.z_start)
+        groups = min(numba.get_num_threads(), blocks)
+        grad_weights = psi.new_empty(groups, packed.weights.numel())
+        grad_biases = psi.new_empty(groups, packed.biases.numel())
+        backward_sequence(
+            flat(psi), flat(lam), flat(psi_in), flat(lam_in), rows(kept.x), flat(kept.z_start),
+            rows(kept.z), rows(lanes_z), kept.active.numpy(), np.float32(kept.share), packed.kind,
+            packed.layers, packed.weights.detach().numpy(), packed.transposed.numpy(),
+            packed.biases.detach().numpy(), self.tables(psi.dtype), packed.size * LANES,
+            rows(grad_x), flat(grad_z_start), grad_weights.numpy(), grad_biases.numpy(),
+        )  # fmt: skip
+        return (
+            psi_in, lam_in, steps_from_lanes(grad_x, kept.batch),
+            from_lanes(grad_z_start, kept.batch), grad_weights.sum(0), grad_biases.sum(0),
+        )  # fmt: skip
+
+    def amplitudes(self, psi: torch.Tensor, batch: int) -> torch.Tensor:
+        """See `Kernels`."""
+        blocks, size, _ = psi.shape
+        parts = psi.reshape(blocks, size, 2, LANES).permute(0, 3, 1, 2)
+        return torch.view_as_complex(parts.reshape(-1, size, 2).contiguous())[:batch]
