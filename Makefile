@@ -6,7 +6,8 @@ BIN    := $(VENV)/bin
 TORCH  ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format typecheck clean
+BENCH  := .venv-bench
+.PHONY: help install demo test lint format typecheck bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -26,6 +27,18 @@ demo: install ## train on the digits, evaluate on four devices, print one table
 test: install lint typecheck ## lint, type check and run the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
+# TorchQuantum in an environment of its own, held to the versions of the main one.
+$(BENCH)/.installed: $(VENV)/.installed
+	mkdir -p build
+	$(BIN)/python -m pip freeze --exclude-editable > build/constraints.txt
+	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet "$(TORCH)"
+	$(BENCH)/bin/python -m pip install --quiet --editable . torchquantum-ng -c build/constraints.txt
+	touch $@
+
+bench: $(BENCH)/.installed ## time the fused device against its peers (half an hour; docs/benchmarks)
+	$(BENCH)/bin/python benchmarks/speed.py
+
 lint: install ## ruff: formatting and lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -43,4 +56,4 @@ typecheck: install ## mypy
 	cd build/types && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p qrnn
 
 clean: ## remove the environment, builds and caches (never runs/)
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

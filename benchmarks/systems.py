@@ -4,12 +4,29 @@ Each system is a module with `loss(x)`; the quantum ones share the names and sha
 parameters, so that they can be given the same weights.
 """
 
+import sys
+from types import ModuleType
+from typing import Any
+
 import torch
 from torch import nn
 
 from qrnn import QRNN
 
 N_FEATURES = 8
+
+
+def torchquantum() -> Any:
+    """Return TorchQuantum.
+
+    Its data sets import torchvision, whose wheel on PyPI wants CUDA's libraries; an empty module
+    stands in for them, as nothing of them is called here.
+    """
+    sys.modules.setdefault("torchquantum.dataset", ModuleType("torchquantum.dataset"))
+    import torchquantum
+    import torchquantum.measurement
+
+    return torchquantum
 
 
 class OurCell(nn.Module):
@@ -44,9 +61,7 @@ class TorchQuantumCell(nn.Module):
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         """Return the mean square of all readouts, for x (B, T, D)."""
-        import torchquantum as tq
-        from torchquantum.measurement import expval
-
+        tq = torchquantum()
         batch, steps = x.shape[:2]
         device = tq.QuantumDevice(n_wires=self.n, bsz=batch, device=x.device)
         device.reset_states(batch)
@@ -67,7 +82,7 @@ class TorchQuantumCell(nn.Module):
             values = []
             for observables in bases:
                 copy.states = device.states  # expval rotates the state that it is given
-                values.append(expval(copy, list(range(self.n)), observables))
+                values.append(tq.measurement.expval(copy, list(range(self.n)), observables))
             z = torch.cat(values, 1).to(x.dtype)
             readouts.append(z)
         return torch.stack(readouts, 1).square().mean()

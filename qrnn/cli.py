@@ -28,6 +28,7 @@ Options are Hydra's key=value pairs. Errors exit with status 2.
 def train(config) -> None:
     """Train, then say where everything is."""
     from hydra.core.hydra_config import HydraConfig
+    from lightning.pytorch.utilities import rank_zero_only
 
     from qrnn.config import TrainConfig, to_typed
     from qrnn.training import train as run
@@ -35,6 +36,8 @@ def train(config) -> None:
     hydra = HydraConfig.get()
     typed: TrainConfig = to_typed(resumed(config, list(hydra.overrides.task)))
     result = run(typed, hydra.runtime.output_dir)
+    if rank_zero_only.rank != 0:  # the first process speaks for all
+        return
     shown = os.path.relpath(result.best)
     if result.interrupted:
         print(f"interrupted in epoch {result.epochs + 1}; to go on:")
@@ -252,9 +255,12 @@ def _with_hydra(task: Callable, config_name: str) -> None:
 
     @functools.wraps(task)
     def job(config) -> None:
+        # Lightning starts further processes with the arguments of this one, the command included.
+        sys.argv.insert(1, task.__name__)
         # Caught here, since Hydra would first print a line of its own.
         with _one_line_errors():
             task(config)
+        sys.argv.pop(1)
 
     register_schemas(sys.argv[1:])
     hydra.main(version_base="1.3", config_path="pkg://qrnn.configs", config_name=config_name)(job)()

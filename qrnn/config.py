@@ -73,7 +73,7 @@ class TrainerConfig:
 
     Attributes:
         epochs: passes over the training data.
-        batch_size: sequences in a batch B.
+        batch_size: sequences in a batch B, over all processes.
         lr: peak learning rate of AdamW.
         weight_decay: of AdamW.
         schedule: `cosine` (warm-up, then cosine to zero over all epochs) or `constant`.
@@ -81,6 +81,7 @@ class TrainerConfig:
         patience: epochs without a better validation loss before stopping; None: never.
         seed: of initialisation, order of the data and dropout.
         progress: whether to show a progress bar.
+        processes: processes that share each batch (Lightning's DDP); on GPUs, one each.
     """
 
     epochs: int = 60
@@ -92,6 +93,7 @@ class TrainerConfig:
     patience: int | None = None
     seed: int = 0
     progress: bool = True
+    processes: int = 1
 
 
 @dataclass

@@ -45,6 +45,10 @@ def check_trainer(config: TrainerConfig) -> None:
         "schedule": (config.schedule in SCHEDULES, " or ".join(SCHEDULES)),
         "clip": (config.clip > 0, "positive"),
         "patience": (config.patience is None or config.patience >= 1, "null or at least 1"),
+        "processes": (
+            config.processes >= 1 and config.batch_size % max(1, config.processes) == 0,
+            f"at least 1 and divide trainer.batch_size={config.batch_size}",
+        ),
         "seed": (0 <= config.seed < 2**32, "in 0..2^32-1"),
     }
     for key, (holds, allowed) in limits.items():
@@ -76,7 +80,7 @@ class Classification(pl.LightningModule):
         loss = cross_entropy(logits, y)
         metric: Any = self.accuracy[f"_{part}"]
         metric(logits, y)
-        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(y)}
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(y), "sync_dist": True}
         self.log(f"{part}/loss", loss, prog_bar=part == "val", **options)
         self.log(f"{part}/accuracy", metric, prog_bar=True, **options)
         return loss
@@ -153,7 +157,7 @@ class TaskDataModule(pl.LightningDataModule):
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         )
         return loader(
-            self.data.train, self.config.batch_size, shuffle=True, seed=self.config.seed,
+            self.data.train, self.config.batch_size // world, shuffle=True, seed=self.config.seed,
             rank=rank, world=world,
         )  # fmt: skip
 
@@ -230,6 +234,8 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     trainer = pl.Trainer(
         max_epochs=config.trainer.epochs,
         accelerator="cpu" if config.device.name == "fused" else "auto",
+        devices=config.trainer.processes,
+        strategy="ddp" if config.trainer.processes > 1 else "auto",
         gradient_clip_val=config.trainer.clip,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
