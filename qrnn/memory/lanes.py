@@ -30,11 +30,6 @@ def flat(values: torch.Tensor) -> np.ndarray:
     return values.numpy().reshape(values.shape[0], -1)
 
 
-def rows(values: torch.Tensor) -> np.ndarray:
-    """Return (T, blocks, K, LANES) values as a numpy array (T, blocks, K LANES)."""
-    return values.numpy().reshape(*values.shape[:2], values.shape[2] * values.shape[3])
-
-
 def to_lanes(values: torch.Tensor, blocks: int) -> torch.Tensor:
     """Return (B, K) values as (blocks, K, LANES), padded with zeros."""
     batch, width = values.shape
@@ -48,19 +43,3 @@ def to_lanes(values: torch.Tensor, blocks: int) -> torch.Tensor:
 def from_lanes(values: torch.Tensor, batch: int) -> torch.Tensor:
     """Return (blocks, K, LANES) values as (B, K)."""
     return values.transpose(1, 2).reshape(-1, values.shape[1])[:batch]
-
-
-def steps_to_lanes(values: torch.Tensor, blocks: int) -> torch.Tensor:
-    """Return (T, B, K) values as (T, blocks, K, LANES), padded with zeros."""
-    steps, batch, width = values.shape
-    if batch < blocks * LANES:
-        padded = values.new_zeros(steps, blocks * LANES, width)
-        padded[:, :batch] = values
-        values = padded
-    return values.reshape(steps, blocks, LANES, width).transpose(2, 3).contiguous()
-
-
-def steps_from_lanes(values: torch.Tensor, batch: int) -> torch.Tensor:
-    """Return (T, blocks, K, LANES) values as (T, B, K)."""
-    steps, blocks, width, _ = values.shape
-    return values.transpose(2, 3).reshape(steps, blocks * LANES, width)[:, :batch]

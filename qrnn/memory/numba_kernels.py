@@ -14,9 +14,6 @@ from qrnn.memory.lanes import (
     empty_like,
     flat,
     from_lanes,
-    rows,
-    steps_from_lanes,
-    steps_to_lanes,
     to_lanes,
 )
 from qrnn.memory.program import Program
@@ -37,15 +34,14 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Sequence:
-    """What a sequence keeps, in lanes; see `sequence_kernels.forward_sequence`."""
+    """What a sequence keeps; see `sequence_kernels.forward_sequence`."""
 
-    x: torch.Tensor
-    z_start: torch.Tensor
-    z: torch.Tensor
-    active: torch.Tensor
+    x: np.ndarray
+    z_start: np.ndarray
+    z: np.ndarray
+    active: np.ndarray
     packed: Packed
-    share: float
-    batch: int
+    share: np.float32
 
 
 class NumbaKernels:
@@ -117,25 +113,22 @@ class NumbaKernels:
         noise: ReadoutNoise,
     ) -> tuple[torch.Tensor, torch.Tensor, _Sequence]:
         """See `Kernels`."""
-        blocks, batch = psi.shape[0], x.shape[1]
-        if active is None:
-            mask = torch.ones(0, blocks, LANES, dtype=torch.bool)
-        else:
-            mask = steps_to_lanes(active[:, :, None], blocks)[:, :, 0]
         share, inverse_shots = noise.strength()
-        z = psi.new_empty(len(x), blocks, self.n_readouts, LANES)
-        kept = _Sequence(
-            steps_to_lanes(x, blocks), to_lanes(z_start, blocks), z, mask, packed, share, batch
-        )
-        psi_out = empty_like(psi)
+        mask = np.empty((0, x.shape[1]), bool) if active is None else active.numpy()
+        z = x.new_empty(*x.shape[:2], self.n_readouts)
         xi = torch.randn_like(z) if inverse_shots else z[:0]
+        kept = _Sequence(
+            x.contiguous().numpy(), z_start.contiguous().numpy(), z.numpy(), mask, packed,
+            np.float32(share),
+        )  # fmt: skip
+        psi_out = empty_like(psi)
         forward_sequence(
-            flat(psi), flat(psi_out), rows(kept.x), flat(kept.z_start), rows(z), mask.numpy(),
-            rows(xi), np.float32(share), np.float32(inverse_shots), packed.kind, packed.layers,
+            flat(psi), flat(psi_out), kept.x, kept.z_start, kept.z, kept.active, xi.numpy(),
+            kept.share, np.float32(inverse_shots), packed.kind, packed.layers,
             packed.weights.detach().numpy(), packed.biases.detach().numpy(),
             self.tables(psi.dtype), packed.size * LANES,
         )  # fmt: skip
-        return psi_out, steps_from_lanes(z, batch), kept
+        return psi_out, z, kept
 
     def backward_sequence(
         self,
@@ -147,25 +140,22 @@ class NumbaKernels:
         want_x: bool,
     ) -> tuple[torch.Tensor, ...]:
         """See `Kernels`."""
-        blocks, packed = psi.shape[0], kept.packed
-        lanes_z = torch.zeros_like(kept.z) if grad_z is None else steps_to_lanes(grad_z, blocks)
+        packed = kept.packed
+        given = np.zeros_like(kept.z) if grad_z is None else grad_z.contiguous().numpy()
         psi_in, lam_in = empty_like(psi), empty_like(psi)
-        grad_x = torch.empty_like(kept.x if want_x else kept.x[:0])
-        grad_z_start = torch.empty_like(kept.z_start)
-        groups = min(numba.get_num_threads(), blocks)
+        grad_x = psi.new_empty(kept.x.shape if want_x else (0, *kept.x.shape[1:]))
+        grad_z_start = psi.new_empty(kept.z_start.shape)
+        groups = min(numba.get_num_threads(), psi.shape[0])
         grad_weights = psi.new_empty(groups, packed.weights.numel())
         grad_biases = psi.new_empty(groups, packed.biases.numel())
         backward_sequence(
-            flat(psi), flat(lam), flat(psi_in), flat(lam_in), rows(kept.x), flat(kept.z_start),
-            rows(kept.z), rows(lanes_z), kept.active.numpy(), np.float32(kept.share), packed.kind,
-            packed.layers, packed.weights.detach().numpy(), packed.transposed.numpy(),
-            packed.biases.detach().numpy(), self.tables(psi.dtype), packed.size * LANES,
-            rows(grad_x), flat(grad_z_start), grad_weights.numpy(), grad_biases.numpy(),
+            flat(psi), flat(lam), flat(psi_in), flat(lam_in), kept.x, kept.z_start, kept.z, given,
+            kept.active, kept.share, packed.kind, packed.layers, packed.weights.detach().numpy(),
+            packed.transposed.numpy(), packed.biases.detach().numpy(), self.tables(psi.dtype),
+            packed.size * LANES, grad_x.numpy(), grad_z_start.numpy(), grad_weights.numpy(),
+            grad_biases.numpy(),
         )  # fmt: skip
-        return (
-            psi_in, lam_in, steps_from_lanes(grad_x, kept.batch),
-            from_lanes(grad_z_start, kept.batch), grad_weights.sum(0), grad_biases.sum(0),
-        )  # fmt: skip
+        return psi_in, lam_in, grad_x, grad_z_start, grad_weights.sum(0), grad_biases.sum(0)
 
     def amplitudes(self, psi: torch.Tensor, batch: int) -> torch.Tensor:
         """See `Kernels`."""

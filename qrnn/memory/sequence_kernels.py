@@ -1,7 +1,8 @@
 """Whole sequences in one call: controller, gates and readouts of T steps, forward and reversed.
 
 Blocks of sequences are independent of each other over all of time, so a thread takes a block
-through all steps with its state in the cache, and nothing of torch or Python runs in between.
+through all steps with its state in the cache, and nothing of torch or Python runs in between. Inputs
+and readouts are (T, B, K), as torch has them; a block takes its LANES sequences from there.
 """
 
 from __future__ import annotations
@@ -26,10 +27,42 @@ RECORDS = 8
 
 
 @jit
-def angles_of(x, z, kind, layers, weights, biases, record, cs):
-    """Run the controller on x (D LANES) and z (R LANES); write cosines and sines of the slots."""
-    record[: x.size] = x
-    record[x.size : x.size + z.size] = z
+def gather(values, first, out):
+    """Write the rows first, first + 1, ... of values (B, K) side by side to out (K LANES)."""
+    count = min(LANES, values.shape[0] - first)
+    for k in range(values.shape[1]):
+        for m in range(count):
+            out[k * LANES + m] = values[first + m, k]
+        for m in range(count, LANES):
+            out[k * LANES + m] = 0
+
+
+@jit
+def scatter(lanes, first, out):
+    """Write what `gather` would read from out (B, K)."""
+    count = min(LANES, out.shape[0] - first)
+    for m in range(count):
+        for k in range(out.shape[1]):
+            out[first + m, k] = lanes[k * LANES + m]
+
+
+@jit
+def moving_lanes(active, t, first, out):
+    """Write which sequences of a block move at step t; return whether all do."""
+    out[:] = True
+    if active.shape[0] == 0:
+        return True
+    for m in range(min(LANES, active.shape[1] - first)):
+        out[m] = active[t, first + m]
+    return out.all()
+
+
+@jit
+def angles_of(x, first, z, kind, layers, weights, biases, record, cs):
+    """Run the controller on x (B, D) and z (R LANES); write cosines and sines of the slots."""
+    width = x.shape[1] * LANES
+    gather(x, first, record)
+    record[width : width + z.size] = z
     control(kind, layers, weights, biases, record)
     _, n_out, _, _, _, target = layers[-1]
     for slot in range(n_out):
@@ -51,14 +84,6 @@ def add_noise(z, xi, share, inverse_shots):
         store(z, at, mean)
 
 
-@jit
-def keep_lanes(source, target, active):
-    """Copy what belongs to the sequences that are not active, rows of LANES."""
-    for m in range(LANES):
-        if not active[m]:
-            target[m::LANES] = source[m::LANES]
-
-
 @parallel_jit
 def forward_sequence(
     psi_in, psi_out, x, z_start, z, active, xi, share, inverse_shots, kind, layers, weights, biases,
@@ -69,11 +94,11 @@ def forward_sequence(
     Args:
         psi_in: (blocks, 2^n 2 LANES) states.
         psi_out: likewise, written.
-        x: (T, blocks, D LANES) inputs.
-        z_start: (blocks, R LANES) readouts before the first step.
-        z: (T, blocks, R LANES) readouts, written.
-        active: (T, blocks, LANES) whether a sequence moves; (0, ...): all do.
-        xi: (T, blocks, R LANES) standard normal numbers, or (0, ...).
+        x: (T, B, D) inputs.
+        z_start: (B, R) readouts before the first step.
+        z: (T, B, R) readouts, written.
+        active: (T, B) whether a sequence moves; (0, B): all do.
+        xi: (T, B, R) standard normal numbers, or (0, B, R).
         share: of each readout that is left, 1 without depolarizing noise.
         inverse_shots: 1 / S, or 0.
         kind: the controller's activation.
@@ -85,25 +110,32 @@ def forward_sequence(
     """
     n = program[2].shape[1]
     for block in nb.prange(psi_in.shape[0]):
+        first = block * LANES
         psi = psi_out[block]
         psi[:] = psi_in[block]
         work = scratch_for(psi, n)
         record = np.empty(size, psi.dtype)
         cs = np.empty(layers[-1, 1] * ROW, psi.dtype)
-        before = z_start[block]
+        before = np.empty(z.shape[2] * LANES, psi.dtype)
+        now = np.empty_like(before)
+        noise = np.empty_like(before)
+        moving = np.empty(LANES, np.bool_)
+        gather(z_start, first, before)
         for t in range(x.shape[0]):
-            now = z[t, block]
-            angles_of(x[t, block], before, kind, layers, weights, biases, record, cs)
-            paused = active.shape[0] > 0 and not active[t, block].all()
+            angles_of(x[t], first, before, kind, layers, weights, biases, record, cs)
+            paused = not moving_lanes(active, t, first, moving)
             stay = psi.copy() if paused else psi
             apply_gates(psi, cs, program, work)
             read(psi, program, work, now)
             if share != 1 or inverse_shots > 0:
-                add_noise(now, xi[t, block] if xi.shape[0] else now, share, inverse_shots)
+                if xi.shape[0] > 0:
+                    gather(xi[t], first, noise)
+                add_noise(now, noise, share, inverse_shots)
             if paused:
-                keep_inactive(stay, psi, active[t, block])
-                keep_lanes(before, now, active[t, block])
-            before = now
+                keep_inactive(stay, psi, moving)
+                keep_inactive(before, now, moving)
+            scatter(now, first, z[t])
+            before, now = now, before
 
 
 @parallel_jit
@@ -122,7 +154,7 @@ def backward_sequence(
         lam_in: likewise, written: their cotangent.
         x: see `forward_sequence`, as z_start, active, share, kind, layers, weights, biases, size.
         z_start: see there.
-        z: (T, blocks, R LANES) readouts as they were fed back.
+        z: (T, B, R) readouts as they were fed back.
         grad_z: likewise, their cotangent but for the feedback.
         active: see there.
         share: see there.
@@ -133,56 +165,56 @@ def backward_sequence(
         biases: see there.
         program: see `Program.tables`.
         size: see there.
-        grad_x: (T, blocks, D LANES) cotangent of the inputs, written; (0, ...): not wanted.
-        grad_z_start: (blocks, R LANES) cotangent of z_start, written.
+        grad_x: (T, B, D) cotangent of the inputs, written; (0, B, D): not wanted.
+        grad_z_start: (B, R) cotangent of z_start, written.
         grad_weights: (groups, weights) written, one row a thread.
         grad_biases: (groups, biases) likewise.
     """
     n = program[2].shape[1]
     blocks, groups = psi_in.shape[0], grad_weights.shape[0]
-    width, readouts = x.shape[2], z_start.shape[1]
+    width, readouts = x.shape[2] * LANES, z.shape[2] * LANES
     for group in nb.prange(groups):
         grad_weights[group] = 0
         grad_biases[group] = 0
         records = np.empty(RECORDS * size, psi_in.dtype)
-        everyone = np.ones(LANES, np.bool_)
         cs = np.empty(layers[-1, 1] * ROW, psi_in.dtype)
         grads = np.empty(layers[-1, 1] * LANES, psi_in.dtype)
         gz = np.empty(readouts, psi_in.dtype)
+        before, given, carry = np.empty_like(gz), np.empty_like(gz), np.empty_like(gz)
+        moving = np.empty(LANES, np.bool_)
         outputs = layers[-1, 5] * LANES
         scratch = (layers[-1, 5] + layers[-1, 1]) * LANES
         for block in range(group * blocks // groups, (group + 1) * blocks // groups):
+            first = block * LANES
             psi, lam = psi_in[block], lam_in[block]
             psi[:] = psi_out[block]
             lam[:] = lam_out[block]
             work = scratch_for(psi, n)
-            carry = grad_z_start[block]
             carry[:] = 0
             held = 0
             for t in range(x.shape[0] - 1, -1, -1):
-                before = z[t - 1, block] if t > 0 else z_start[block]
+                gather(z[t - 1] if t > 0 else z_start, first, before)
                 record = records[held * size : (held + 1) * size]
-                angles_of(x[t, block], before, kind, layers, weights, biases, record, cs)
-                moving = active[t, block] if active.shape[0] > 0 else everyone
-                gz[:] = (grad_z[t, block] + carry) * psi_in.dtype.type(share)
-                if not moving.all():
+                angles_of(x[t], first, before, kind, layers, weights, biases, record, cs)
+                gather(grad_z[t], first, given)
+                for i in range(readouts):
+                    gz[i] = (given[i] + carry[i]) * share
+                paused = not moving_lanes(active, t, first, moving)
+                if paused:
                     for m in range(LANES):
                         if not moving[m]:
                             gz[m::LANES] = 0
                 undo_block(psi, lam, cs, moving, program, work, gz, grads)
                 record[outputs : outputs + grads.size] = grads
                 control_backward(kind, layers, transposed, biases, record, scratch // LANES)
-                if moving.all():
-                    carry[:] = record[scratch + width : scratch + width + readouts]
-                else:
+                fed = record[scratch + width : scratch + width + readouts]
+                if paused:  # what did not move handed its readouts on
                     for m in range(LANES):
-                        if moving[m]:
-                            from_here = record[scratch + width : scratch + width + readouts]
-                            carry[m::LANES] = from_here[m::LANES]
-                        else:
-                            carry[m::LANES] += grad_z[t, block][m::LANES]
+                        if not moving[m]:
+                            fed[m::LANES] = given[m::LANES] + carry[m::LANES]
+                carry[:] = fed
                 if grad_x.shape[0] > 0:
-                    grad_x[t, block] = record[scratch : scratch + width]
+                    scatter(record[scratch : scratch + width], first, grad_x[t])
                 held += 1
                 if held == RECORDS:
                     weight_gradients(
@@ -190,3 +222,4 @@ def backward_sequence(
                     )
                     held = 0
             weight_gradients(layers, records, held, size, grad_weights[group], grad_biases[group])
+            scatter(carry, first, grad_z_start)

@@ -1,0 +1,124 @@
+"""What every gate and readout is made of, amplitude by amplitude (Triton).
+
+Every instruction takes psi to u(k) psi[k] + v(k) psi[k ^ x]: the functions here get the amplitudes
+and their partners psi[k ^ x], wherever those come from. Real and imaginary parts are two tensors.
+"""
+
+import triton
+import triton.language as tl
+
+ROTATE: tl.constexpr = tl.constexpr(0)
+PHASE: tl.constexpr = tl.constexpr(1)
+MATRIX: tl.constexpr = tl.constexpr(2)
+DIAGONAL: tl.constexpr = tl.constexpr(3)
+
+
+@triton.jit
+def load_gate(gates, g):
+    """Return [kind, x, z, control, slot, i^m] of row g; see `tables.Tables`."""
+    row = gates + 6 * g
+    return (
+        tl.load(row), tl.load(row + 1), tl.load(row + 2), tl.load(row + 3), tl.load(row + 4),
+        tl.load(row + 5),
+    )  # fmt: skip
+
+
+@triton.jit
+def load_angle(cs, slot):
+    """Return cosine and sine of a slot's angle."""
+    return tl.load(cs + 2 * slot), tl.load(cs + 2 * slot + 1)
+
+
+@triton.jit
+def sign(bits, like):
+    """Return (-1)^popcount(bits), for up to 32 bits, in the dtype of `like`."""
+    bits = bits ^ (bits >> 16)
+    bits = bits ^ (bits >> 8)
+    bits = bits ^ (bits >> 4)
+    bits = bits ^ (bits >> 2)
+    bits = bits ^ (bits >> 1)
+    return (1 - 2 * (bits & 1)).to(like.dtype)
+
+
+@triton.jit
+def pauli(k, x, z, m, partner_re, partner_im):
+    """Return row k of P |psi> for P |k> = i^m (-1)^popcount(k & z) |k ^ x>."""
+    s = sign((k ^ x) & z, partner_re)
+    turn_re = tl.where(m == 0, 1, 0) - tl.where(m == 2, 1, 0)
+    turn_im = tl.where(m == 1, 1, 0) - tl.where(m == 3, 1, 0)
+    a = s * turn_re.to(partner_re.dtype)
+    b = s * turn_im.to(partner_re.dtype)
+    return a * partner_re - b * partner_im, a * partner_im + b * partner_re
+
+
+@triton.jit
+def rotated(re, im, word_re, word_im, on, c, s):
+    """Return exp(-i h P) |psi> from psi and P psi, where `on`; the inverse with -s."""
+    return tl.where(on, c * re + s * word_im, re), tl.where(on, c * im - s * word_re, im)
+
+
+@triton.jit
+def turned(re, im, c, s):
+    """Return (c + i s) psi."""
+    return c * re - s * im, c * im + s * re
+
+
+@triton.jit
+def multiplied(k, x, on, entries, back: tl.constexpr, re, im, partner_re, partner_im):
+    """Return a constant 2x2 gate on bit x, or its adjoint, applied to psi where `on`.
+
+    Args:
+        k: numbers of the basis states.
+        x: the bit, as a mask.
+        on: where the control bits are 1.
+        entries: pointer to the row-major 2x2, real and imaginary parts.
+        back: whether the adjoint is meant.
+        re: psi, as im.
+        im: see re.
+        partner_re: psi[k ^ x], as partner_im.
+        partner_im: see partner_re.
+    """
+    one = (k & x) != 0
+    across = tl.where(one, 4, 2)  # from the partner: c where the bit is 1, b where it is 0
+    if back:
+        across = 6 - across
+    turn: tl.constexpr = -1 if back else 1
+    own = tl.where(one, 6, 0)
+    ur, ui = tl.load(entries + own), turn * tl.load(entries + own + 1)
+    vr, vi = tl.load(entries + across), turn * tl.load(entries + across + 1)
+    new_re = ur * re - ui * im + vr * partner_re - vi * partner_im
+    new_im = ur * im + ui * re + vr * partner_im + vi * partner_re
+    return tl.where(on, new_re, re), tl.where(on, new_im, im)
+
+
+@triton.jit
+def layer_phase(k, cs, slots, constants, n: tl.constexpr):
+    """Return the phases of a merged diagonal layer: its constants times an RZ on each bit.
+
+    Args:
+        k: numbers of the basis states.
+        cs: pointer to cosines and sines of the slots' angles.
+        slots: pointer to the slot of each bit, or -1.
+        constants: pointer to the layer's constants, 2^n real parts, then 2^n imaginary ones.
+        n: number of qubits.
+    """
+    c, s = tl.load(constants + k), tl.load(constants + (1 << n) + k)
+    for bit in tl.static_range(n):
+        slot = tl.load(slots + bit)
+        a = tl.load(cs + 2 * slot, mask=slot >= 0, other=1.0)
+        b = tl.load(cs + 2 * slot + 1, mask=slot >= 0, other=0.0)
+        b = tl.where(((k >> bit) & 1) != 0, b, -b)
+        c, s = turned(c, s, a, b)
+    return c, s
+
+
+@triton.jit
+def overlap(re, im, lam_re, lam_im):
+    """Return Im conj(lambda) psi."""
+    return lam_re * im - lam_im * re
+
+
+@triton.jit
+def bit_sign(k, bit, like):
+    """Return (-1)^(bit of k)."""
+    return (1 - 2 * ((k >> bit) & 1)).to(like.dtype)
