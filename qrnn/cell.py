@@ -252,8 +252,9 @@ class QRNNCell(OnDevice):
             )
             if done is not None:
                 z, carried = done
-                if (bad := (~torch.isfinite(z.detach()).all(2).all(1)).nonzero()).numel():
-                    raise not_finite(state.step + int(bad[0]))
+                if not torch.isfinite(z[-1]).all():  # what is no number stays none
+                    finite = torch.isfinite(z.detach()).all(2).all(1)
+                    raise not_finite(state.step + int((~finite).nonzero()[0]))
                 return z, QRNNState(z[-1], carried, self.memory, state.step + len(x))
         out = []
         for t in range(len(x)):

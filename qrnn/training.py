@@ -80,7 +80,12 @@ class Classification(pl.LightningModule):
         loss = cross_entropy(logits, y)
         metric: Any = self.accuracy[f"_{part}"]
         metric(logits, y)
-        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(y), "sync_dist": True}
+        options: dict[str, Any] = {
+            "on_step": False,
+            "on_epoch": True,
+            "batch_size": len(y),
+            "sync_dist": True,
+        }
         self.log(f"{part}/loss", loss, prog_bar=part == "val", **options)
         self.log(f"{part}/accuracy", metric, prog_bar=True, **options)
         return loss

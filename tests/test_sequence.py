@@ -144,6 +144,16 @@ def test_a_second_backward_gives_the_same_gradient():
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
+def test_readouts_changed_in_place_before_the_backward_pass_are_an_error():
+    quick, _ = pair()
+    z, _ = quick(inputs(4, 3))
+    loss = z.square().sum()
+    with torch.no_grad():
+        z[0] = 0
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
 def test_readout_noise_has_its_mean_and_variance_and_feeds_back():
     quick, _ = pair(readout_shots=50, readout_depolarizing=0.2)
     x = inputs(1, 1).expand(2, 20_000, 2).contiguous()

@@ -95,6 +95,7 @@ class SequenceNode(torch.autograd.Function):
         # A second tensor on the same storage: psi_out itself will point at ctx, a cycle.
         undo.after = Snapshot(psi_out.detach())
         ctx.undo, ctx.before = undo, before
+        ctx.save_for_backward(z_start, x, z)
         return psi_out, z
 
     @staticmethod
@@ -102,6 +103,7 @@ class SequenceNode(torch.autograd.Function):
     def backward(ctx: Any, lam, grad_z):
         """See torch."""
         undo: UndoSequence = ctx.undo
+        _ = ctx.saved_tensors  # `kept` shares their memory: torch's error if one was changed
         want_x = ctx.needs_input_grad[2]
         psi_in, lam_in, grad_x, grad_z_start, grad_weights, grad_biases = (
             undo.kernels.backward_sequence(

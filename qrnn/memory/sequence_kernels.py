@@ -1,8 +1,8 @@
 """Whole sequences in one call: controller, gates and readouts of T steps, forward and reversed.
 
 Blocks of sequences are independent of each other over all of time, so a thread takes a block
-through all steps with its state in the cache, and nothing of torch or Python runs in between. Inputs
-and readouts are (T, B, K), as torch has them; a block takes its LANES sequences from there.
+through all steps with its state in the cache, and nothing of torch or Python runs in between.
+Inputs and readouts are (T, B, K), as torch has them; a block takes its LANES sequences from there.
 """
 
 from __future__ import annotations
