@@ -135,9 +135,10 @@ def _triton(program: Program) -> Kernels:
         import triton  # noqa: F401
     except ImportError as error:
         raise require_extra("triton", "gpu", "device fused on a GPU") from error
-    from qrnn.memory.gpu.kernels import TritonKernels
+    from qrnn.memory.gpu.kernels import LARGEST, TritonKernels
+    from qrnn.memory.gpu.large_kernels import LargeKernels
 
-    return TritonKernels(program)
+    return (TritonKernels if program.n_wires <= LARGEST else LargeKernels)(program)
 
 
 # By the type of the torch device that the tensors are on.

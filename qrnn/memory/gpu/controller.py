@@ -1,7 +1,7 @@
 """The controller inside the GPU kernels: one sequence a program, its record in memory (Triton).
 
-See `kernels.Packed` for layers and records. A layer's inputs are written by other threads than those
-that read them, hence the barriers.
+See `kernels.Packed` for layers and records. A layer's inputs are written by other threads than
+those that read them, hence the barriers.
 """
 
 import triton

@@ -1,7 +1,9 @@
 """What every gate and readout is made of, amplitude by amplitude (Triton).
 
 Every instruction takes psi to u(k) psi[k] + v(k) psi[k ^ x]: the functions here get the amplitudes
-and their partners psi[k ^ x], wherever those come from. Real and imaginary parts are two tensors.
+and their partners psi[k ^ x], wherever those come from. Real and imaginary parts are two tensors,
+and k are the numbers of the basis states. The gate program is passed as the pointers of
+`tables.Tables`.
 """
 
 import triton
@@ -122,3 +124,99 @@ def overlap(re, im, lam_re, lam_im):
 def bit_sign(k, bit, like):
     """Return (-1)^(bit of k)."""
     return (1 - 2 * ((k >> bit) & 1)).to(like.dtype)
+
+
+@triton.jit
+def apply_gate(
+    kind, x, z, control, slot, m, k, cs, matrices, z_slots, constants, re, im, other_re, other_im,
+    n: tl.constexpr, back: tl.constexpr,
+):  # fmt: skip
+    """Return psi behind one instruction, or before it.
+
+    Args:
+        kind: of the instruction, as x, z, control, slot and m; see `load_gate`.
+        x: see there.
+        z: see there.
+        control: see there.
+        slot: see there.
+        m: see there.
+        k: numbers of the basis states.
+        cs: pointer to cosines and sines of the slots' angles.
+        matrices: see `tables.Tables`.
+        z_slots: see there.
+        constants: see there.
+        re: psi, as im.
+        im: see re.
+        other_re: psi[k ^ x], as other_im.
+        other_im: see other_re.
+        n: number of qubits.
+        back: whether the instruction is undone.
+    """
+    on = (k & control) == control
+    if kind == ROTATE:
+        c, s = load_angle(cs, slot)
+        if back:
+            s = -s
+        word_re, word_im = pauli(k, x, z, m, other_re, other_im)
+        re, im = rotated(re, im, word_re, word_im, on, c, s)
+    elif kind == DIAGONAL:
+        c, s = layer_phase(k, cs, z_slots + slot * n, constants + slot * (2 << n), n)
+        if back:
+            s = -s
+        re, im = turned(re, im, c, s)
+    elif kind == MATRIX:
+        re, im = multiplied(k, x, on, matrices + 8 * slot, back, re, im, other_re, other_im)
+    else:
+        c, s = load_angle(cs, slot)
+        if back:
+            s = -s
+        re, im = turned(re, im, tl.where(on, c, 1.0), tl.where(on, s, 0.0))
+    return re, im
+
+
+@triton.jit
+def store_gradients(
+    kind, x, z, control, slot, m, k, grads, z_slots, re, im, other_re, other_im, lam_re, lam_im,
+    n: tl.constexpr,
+):  # fmt: skip
+    """Write Im <lambda| G |psi> for each slot of an instruction, psi and lambda being behind it.
+
+    Args:
+        kind: see `apply_gate`, as all that is not described.
+        x: see there.
+        z: see there.
+        control: see there.
+        slot: see there.
+        m: see there.
+        k: see there.
+        grads: pointer to the slots' gradients, written.
+        z_slots: see there.
+        re: see there.
+        im: see there.
+        other_re: see there.
+        other_im: see there.
+        lam_re: lambda, as lam_im.
+        lam_im: see lam_re.
+        n: see there.
+    """
+    on = (k & control) == control
+    if kind == ROTATE:
+        word_re, word_im = pauli(k, x, z, m, other_re, other_im)
+        w = overlap(word_re, word_im, lam_re, lam_im)
+        tl.store(grads + slot, tl.sum(tl.where(on, w, 0.0)))
+    elif kind == DIAGONAL:
+        w = overlap(re, im, lam_re, lam_im)
+        for bit in tl.static_range(n):
+            to = tl.load(z_slots + slot * n + bit)
+            if to >= 0:
+                tl.store(grads + to, tl.sum(w * bit_sign(k, bit, w)))
+    elif kind == PHASE:
+        w = overlap(re, im, lam_re, lam_im)
+        tl.store(grads + slot, -tl.sum(tl.where(on, w, 0.0)))
+
+
+@triton.jit
+def load_word(readouts, r):
+    """Return [x, z, i^m, readout] of a readout; see `tables.Tables`."""
+    row = readouts + 4 * r
+    return tl.load(row), tl.load(row + 1), tl.load(row + 2), tl.load(row + 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -13,27 +14,44 @@ from qrnn.memory.kernels import Packed
 from qrnn.memory.program import Program
 from qrnn.readout_noise import ReadoutNoise
 
-# A program holds the states of one sequence in registers: eight amplitudes a thread, so that the
-# 16 numbers of psi and the 16 of lambda leave room for what a gate computes.
-AMPLITUDES = 8
-WARP = 32
+# A program holds one sequence in registers: 32 bytes of each part of psi and lambda a thread, which
+# leaves room for what a gate computes.
+BYTES = 32
+WARP, MOST_WARPS, REGISTERS = 32, 16, 65536
 LARGEST = 12
 TILE = 32
 # Records of the controller that the backward pass gathers before it turns them into gradients.
 RECORD_BYTES = 64 * 2**20
 
 
-def warps_for(n: int) -> int:
+def warps_for(n: int, dtype: torch.dtype) -> int:
     """Return the number of warps of a program for n qubits."""
-    return max(1, 2**n // (WARP * AMPLITUDES))
+    return min(MOST_WARPS, max(1, 2**n * dtype.itemsize // (WARP * BYTES)))
+
+
+def options_for(n: int, dtype: torch.dtype) -> dict[str, Any]:
+    """Return how a kernel for n qubits is compiled."""
+    warps = warps_for(n, dtype)
+    # ptxas may choose to spill rather than to let one program fill a multiprocessor.
+    registers = REGISTERS // (WARP * warps) if warps == MOST_WARPS else None
+    return {
+        "n": n, "one_warp": warps == 1, "num_warps": warps, "maxnreg": registers,
+        "enable_fp_fusion": True,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class _Step:
+class Step:
     """What a step keeps: cosines and sines (B, S, 2), and active (B,) int8."""
 
     cs: torch.Tensor
     active: torch.Tensor
+
+    @classmethod
+    def of(cls, angles: torch.Tensor, active: torch.Tensor | None) -> Step:
+        """Return it for the slots' angles (B, S), and active (B,) bool or None."""
+        moves = angles.new_ones(len(angles)) if active is None else active
+        return cls(torch.stack([angles.cos(), angles.sin()], 2), moves.to(torch.int8))
 
 
 @dataclass(frozen=True)
@@ -57,8 +75,6 @@ class TritonKernels:
         self.program = program
         self.n = program.n_wires
         self.n_slots = len(program.columns)
-        warps = warps_for(self.n)
-        self.options = {"n": self.n, "one_warp": warps == 1, "num_warps": warps}
         self._tables: dict[tuple[torch.dtype, torch.device], Tables] = {}
 
     def tables(self, like: torch.Tensor) -> Tables:
@@ -76,20 +92,20 @@ class TritonKernels:
 
     def forward(
         self, psi: torch.Tensor, angles: torch.Tensor, active: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor, _Step]:
+    ) -> tuple[torch.Tensor, torch.Tensor, Step]:
         """See `Kernels`."""
         batch = len(psi)
-        moves = torch.ones(batch, device=psi.device) if active is None else active
-        kept = _Step(torch.stack([angles.cos(), angles.sin()], 2), moves.to(torch.int8))
+        kept = Step.of(angles, active)
         psi_out, z = torch.empty_like(psi), psi.new_empty(batch, self.program.n_readouts)
-        forward_step[(batch,)](
+        launch(
+            forward_step, (batch,),
             psi, psi_out, kept.cs, kept.active, z, self.n_slots, *flat(self.tables(psi)),
-            **self.options,
+            **options_for(self.n, psi.dtype),
         )  # fmt: skip
         return psi_out, z, kept
 
     def backward(
-        self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: _Step
+        self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: Step
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """See `Kernels`."""
         batch = len(psi)
@@ -97,9 +113,10 @@ class TritonKernels:
             grad_z = psi.new_zeros(batch, self.program.n_readouts)
         psi_in, lam_in = torch.empty_like(psi), torch.empty_like(psi)
         grads = psi.new_zeros(batch, self.n_slots)
-        backward_step[(batch,)](
+        launch(
+            backward_step, (batch,),
             psi, lam, psi_in, lam_in, kept.cs, kept.active, grad_z.contiguous(), grads,
-            self.n_slots, *flat(self.tables(psi)), **self.options,
+            self.n_slots, *flat(self.tables(psi)), **options_for(self.n, psi.dtype),
         )  # fmt: skip
         return psi_in, lam_in, grads
 
@@ -121,13 +138,14 @@ class TritonKernels:
         moves = None if active is None else active.to(torch.int8).contiguous()
         kept = _Sequence(x.contiguous(), z_start.contiguous(), z, moves, strength, packed)
         psi_out = torch.empty_like(psi)
-        forward_sequence[(batch,)](
+        launch(
+            forward_sequence, (batch,),
             psi, psi_out, kept.x, kept.z_start, z, strength if moves is None else moves,
             torch.randn_like(z) if noisy else strength, strength, psi.new_empty(batch, packed.size),
             psi.new_empty(batch, self.n_slots, 2), steps, batch, width, self.n_slots, packed.size,
             self.layers(packed, psi), len(packed.layers), packed.transposed, packed.biases.detach(),
             *flat(self.tables(psi)), kind=packed.kind, ragged=moves is not None, noisy=noisy,
-            TILE=TILE, **self.options,
+            TILE=TILE, **options_for(self.n, psi.dtype),
         )  # fmt: skip
         return psi_out, z, kept
 
@@ -154,13 +172,15 @@ class TritonKernels:
         for stop in range(steps, 0, -at_once):
             first = max(0, stop - at_once)
             psi_in, lam_in = torch.empty_like(psi), torch.empty_like(psi)
-            backward_sequence[(batch,)](
+            launch(
+                backward_sequence, (batch,),
                 psi, lam, psi_in, lam_in, kept.x, kept.z_start, kept.z, grad_z,
                 kept.noise if kept.active is None else kept.active, kept.noise, records, cs, carry,
                 grad_in, grad_x, first, stop - first, batch, width, self.n_slots, packed.size,
                 layers, len(packed.layers), packed.weights.detach(), packed.transposed,
                 packed.biases.detach(), *tables, kind=packed.kind,
-                ragged=kept.active is not None, want_x=want_x, TILE=TILE, **self.options,
+                ragged=kept.active is not None, want_x=want_x, TILE=TILE,
+                **options_for(self.n, psi.dtype),
             )  # fmt: skip
             add_weight_gradients(packed, records[: stop - first], *gradients)
             psi, lam = psi_in, lam_in
@@ -173,6 +193,12 @@ class TritonKernels:
     def amplitudes(self, psi: torch.Tensor, batch: int) -> torch.Tensor:
         """See `Kernels`."""
         return torch.complex(psi[:, 0], psi[:, 1])
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) -> None:
+    """Run a kernel on the GPU of its first argument, which need not be the current one."""
+    with torch.cuda.device_of(arguments[0]):
+        kernel[grid](*arguments, **options)
 
 
 def flat(tables: Tables) -> tuple:

@@ -1,27 +1,13 @@
 """One step on a state that a program holds as a whole, in registers (Triton).
 
 The state is one tensor of 2^n numbers for the real and one for the imaginary parts. The gate
-program is walked by a loop at run time, so that a kernel is small and compiles in seconds. `tables`
-is passed as its single pointers: gates, n_gates, matrices, z_slots, constants, readouts, n_readouts.
+program is walked by a loop at run time, so that a kernel is small and compiles in seconds.
 """
 
 import triton
 import triton.language as tl
 
-from qrnn.memory.gpu.gates import (
-    DIAGONAL,
-    MATRIX,
-    ROTATE,
-    bit_sign,
-    layer_phase,
-    load_angle,
-    load_gate,
-    multiplied,
-    overlap,
-    pauli,
-    rotated,
-    turned,
-)
+from qrnn.memory.gpu.gates import apply_gate, load_gate, load_word, pauli, store_gradients
 
 
 @triton.jit
@@ -29,7 +15,7 @@ def exchange(values, bit: tl.constexpr, n: tl.constexpr):
     """Return values[k ^ (1 << bit)].
 
     As integers, what two partners add up to less one of them is the other, exactly: a sum over an
-    axis of two is a single shuffle (or none), where a gather within a warp is one for each register.
+    axis of two is a shuffle or none, where a gather within a warp is one for each register.
     """
     whole: tl.constexpr = tl.int64 if values.dtype.primitive_bitwidth == 64 else tl.int32
     pairs = tl.reshape(values.to(whole, bitcast=True), (1 << (n - 1 - bit), 2, 1 << bit))
@@ -38,14 +24,15 @@ def exchange(values, bit: tl.constexpr, n: tl.constexpr):
 
 
 @triton.jit
-def partner(values, k, x, n: tl.constexpr, one_warp: tl.constexpr):
-    """Return values[k ^ x]: by shuffles within one warp, else through shared memory."""
+def partners(re, im, k, x, n: tl.constexpr, one_warp: tl.constexpr):
+    """Return psi[k ^ x]: by shuffles within one warp, else through shared memory."""
     if one_warp:
         for bit in tl.static_range(n):
             if (x >> bit) & 1:
-                values = exchange(values, bit, n)
-        return values
-    return tl.gather(values, k ^ x, 0)
+                re, im = exchange(re, bit, n), exchange(im, bit, n)
+    elif x != 0:
+        re, im = tl.gather(re, k ^ x, 0), tl.gather(im, k ^ x, 0)
+    return re, im
 
 
 @triton.jit
@@ -56,22 +43,11 @@ def apply_gates(
     """Return psi behind all gates of one step."""
     for g in range(n_gates):
         kind, x, z, control, slot, m = load_gate(gates, g)
-        on = (k & control) == control
-        if kind == DIAGONAL:
-            c, s = layer_phase(k, cs, z_slots + slot * n, constants + slot * (2 << n), n)
-            re, im = turned(re, im, c, s)
-        elif kind == ROTATE:
-            c, s = load_angle(cs, slot)
-            other_re, other_im = partner(re, k, x, n, one_warp), partner(im, k, x, n, one_warp)
-            word_re, word_im = pauli(k, x, z, m, other_re, other_im)
-            re, im = rotated(re, im, word_re, word_im, on, c, s)
-        elif kind == MATRIX:
-            other_re, other_im = partner(re, k, x, n, one_warp), partner(im, k, x, n, one_warp)
-            re, im = multiplied(k, x, on, matrices + 8 * slot, False, re, im, other_re, other_im)
-        else:
-            c, s = load_angle(cs, slot)
-            new_re, new_im = turned(re, im, c, s)
-            re, im = tl.where(on, new_re, re), tl.where(on, new_im, im)
+        other_re, other_im = partners(re, im, k, x, n, one_warp)
+        re, im = apply_gate(
+            kind, x, z, control, slot, m, k, cs, matrices, z_slots, constants, re, im, other_re,
+            other_im, n, False,
+        )  # fmt: skip
     return re, im
 
 
@@ -83,41 +59,20 @@ def undo_gates(
     """Return psi and lambda before all gates of one step; write each slot's gradient to `grads`."""
     for i in range(n_gates):
         kind, x, z, control, slot, m = load_gate(gates, n_gates - 1 - i)
-        on = (k & control) == control
-        if kind == DIAGONAL:
-            w = overlap(re, im, lam_re, lam_im)
-            for bit in tl.static_range(n):
-                to = tl.load(z_slots + slot * n + bit)
-                if to >= 0:
-                    tl.store(grads + to, tl.sum(w * bit_sign(k, bit, w)))
-            c, s = layer_phase(k, cs, z_slots + slot * n, constants + slot * (2 << n), n)
-            re, im = turned(re, im, c, -s)
-            lam_re, lam_im = turned(lam_re, lam_im, c, -s)
-        elif kind == ROTATE:
-            c, s = load_angle(cs, slot)
-            other_re, other_im = partner(re, k, x, n, one_warp), partner(im, k, x, n, one_warp)
-            word_re, word_im = pauli(k, x, z, m, other_re, other_im)
-            w = overlap(word_re, word_im, lam_re, lam_im)
-            tl.store(grads + slot, tl.sum(tl.where(on, w, 0.0)))
-            re, im = rotated(re, im, word_re, word_im, on, c, -s)
-            other_re = partner(lam_re, k, x, n, one_warp)
-            other_im = partner(lam_im, k, x, n, one_warp)
-            word_re, word_im = pauli(k, x, z, m, other_re, other_im)
-            lam_re, lam_im = rotated(lam_re, lam_im, word_re, word_im, on, c, -s)
-        elif kind == MATRIX:
-            entries = matrices + 8 * slot
-            other_re, other_im = partner(re, k, x, n, one_warp), partner(im, k, x, n, one_warp)
-            re, im = multiplied(k, x, on, entries, True, re, im, other_re, other_im)
-            other_re = partner(lam_re, k, x, n, one_warp)
-            other_im = partner(lam_im, k, x, n, one_warp)
-            lam_re, lam_im = multiplied(k, x, on, entries, True, lam_re, lam_im, other_re, other_im)
-        else:
-            c, s = load_angle(cs, slot)
-            w = overlap(re, im, lam_re, lam_im)
-            tl.store(grads + slot, -tl.sum(tl.where(on, w, 0.0)))
-            c, s = tl.where(on, c, 1.0), tl.where(on, -s, 0.0)
-            re, im = turned(re, im, c, s)
-            lam_re, lam_im = turned(lam_re, lam_im, c, s)
+        other_re, other_im = partners(re, im, k, x, n, one_warp)
+        store_gradients(
+            kind, x, z, control, slot, m, k, grads, z_slots, re, im, other_re, other_im, lam_re,
+            lam_im, n,
+        )  # fmt: skip
+        re, im = apply_gate(
+            kind, x, z, control, slot, m, k, cs, matrices, z_slots, constants, re, im, other_re,
+            other_im, n, True,
+        )  # fmt: skip
+        other_re, other_im = partners(lam_re, lam_im, k, x, n, one_warp)
+        lam_re, lam_im = apply_gate(
+            kind, x, z, control, slot, m, k, cs, matrices, z_slots, constants, lam_re, lam_im,
+            other_re, other_im, n, True,
+        )  # fmt: skip
     return re, im, lam_re, lam_im
 
 
@@ -127,10 +82,9 @@ def read(re, im, k, z, readouts, n_readouts, n: tl.constexpr, one_warp: tl.const
     other_re, other_im = re, im
     flipped = 0
     for r in range(n_readouts):
-        x, z_mask = tl.load(readouts + 4 * r), tl.load(readouts + 4 * r + 1)
-        m, out = tl.load(readouts + 4 * r + 2), tl.load(readouts + 4 * r + 3)
+        x, z_mask, m, out = load_word(readouts, r)
         if x != flipped:
-            other_re, other_im = partner(re, k, x, n, one_warp), partner(im, k, x, n, one_warp)
+            other_re, other_im = partners(re, im, k, x, n, one_warp)
         flipped = x
         word_re, word_im = pauli(k, x, z_mask, m, other_re, other_im)
         tl.store(z + out, tl.sum(re * word_re + im * word_im))
@@ -145,10 +99,9 @@ def add_cotangents(
     other_re, other_im = re, im
     flipped = 0
     for r in range(n_readouts):
-        x, z_mask = tl.load(readouts + 4 * r), tl.load(readouts + 4 * r + 1)
-        m, out = tl.load(readouts + 4 * r + 2), tl.load(readouts + 4 * r + 3)
+        x, z_mask, m, out = load_word(readouts, r)
         if x != flipped:
-            other_re, other_im = partner(re, k, x, n, one_warp), partner(im, k, x, n, one_warp)
+            other_re, other_im = partners(re, im, k, x, n, one_warp)
         flipped = x
         word_re, word_im = pauli(k, x, z_mask, m, other_re, other_im)
         g = 2 * tl.load(grad_z + out)
