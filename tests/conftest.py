@@ -8,6 +8,10 @@ os.environ.setdefault("OMP_PROC_BIND", "false")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("KOKKOS_NUM_THREADS", "1")
 
+# Before triton is imported. Where no GPU is asked for (make test-gpu), its kernels are interpreted.
+if not os.environ.get("QRNN_TEST_GPU"):
+    os.environ["TRITON_INTERPRET"] = "1"
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -21,6 +25,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("qrnn")
+
+
+def pytest_collection_modifyitems(items):
+    """Skip the tests that need a GPU where none is asked for."""
+    if not os.environ.get("QRNN_TEST_GPU"):
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a GPU: make test-gpu"))
 
 
 @pytest.fixture(autouse=True)
