@@ -238,7 +238,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = pl.Trainer(
         max_epochs=config.trainer.epochs,
-        accelerator="cpu" if config.device.name == "fused" else "auto",
+        accelerator=accelerator(config.device.name),
         devices=config.trainer.processes,
         strategy="ddp" if config.trainer.processes > 1 else "auto",
         gradient_clip_val=config.trainer.clip,
@@ -271,6 +271,13 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         epochs=trainer.current_epoch,
         interrupted=trainer.interrupted,
     )
+
+
+def accelerator(device: str) -> str:
+    """Return Lightning's name of the hardware to train on."""
+    if device != "fused":
+        return "auto"
+    return "gpu" if torch.cuda.is_available() else "cpu"  # it has kernels for no other
 
 
 def config_yaml(config: TrainConfig) -> str:

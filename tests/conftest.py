@@ -11,6 +11,7 @@ os.environ.setdefault("KOKKOS_NUM_THREADS", "1")
 # Before triton is imported. Where no GPU is asked for (make test-gpu), its kernels are interpreted.
 if not os.environ.get("QRNN_TEST_GPU"):
     os.environ["TRITON_INTERPRET"] = "1"
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import pytest
 import torch

@@ -16,7 +16,7 @@ from qrnn.config import ModelConfig, TrainConfig, TrainerConfig
 from qrnn.data import DigitsConfig, TaskData, digits
 from qrnn.devices import DeviceOptions
 from qrnn.evaluation import evaluate, record_controls
-from qrnn.training import history, train
+from qrnn.training import accelerator, history, train
 
 SMALL = ModelConfig(n_qubits=3, width=8, dropout=0.1)
 
@@ -228,3 +228,10 @@ def test_each_model_key_changes_the_model(key, value):
 def test_each_trainer_key_changes_the_run(key, value, run, data, tmp_path):
     other = train(config(**{key: value}), tmp_path, data=data)
     assert losses(other.run_dir) != losses(run.run_dir)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_fused_trains_on_the_gpu_where_there_is_one(there, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert accelerator("fused") == ("gpu" if there else "cpu")
+    assert accelerator("default.qubit") == "auto"

@@ -131,11 +131,24 @@ def test_the_backward_pass_in_pieces_is_the_whole(monkeypatch):
     agree(rnn, exact, everything, inputs(4, 2))
 
 
-@pytest.mark.parametrize("how", STEPWISE)
+@pytest.mark.parametrize("how", [*STEPWISE, "in memory"])
 @pytest.mark.parametrize("name", LOSSES)
-def test_the_gradient_is_right_whatever_the_loss_reads(name, how):
-    rnn, exact = pair(dtype=DOUBLE, n_qubits=2, layers=1, stepwise=STEPWISE[how])
+def test_the_gradient_is_right_whatever_the_loss_reads(name, how, monkeypatch):
+    if how == "in memory":
+        monkeypatch.setattr(gpu, "LARGEST", 0)
+    rnn, exact = pair(dtype=DOUBLE, n_qubits=2, layers=1, stepwise=how == "stepwise")
     agree(rnn, exact, LOSSES[name], inputs(4, 1))
+
+
+def test_a_second_backward_gives_the_same_and_leaves_the_state_alone(size):
+    rnn, _ = pair(dtype=DOUBLE, n_qubits=2, layers=1)
+    z, state = rnn(inputs(3, 2, DOUBLE).to(DEVICE))
+    loss, psi = z.square().sum(), state.amplitudes().clone()
+    first = torch.autograd.grad(loss, list(rnn.parameters()), retain_graph=True)
+    second = torch.autograd.grad(loss, list(rnn.parameters()))
+    for a, b in zip(first, second, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(state.amplitudes(), psi, rtol=0, atol=0)
 
 
 def test_the_whole_sequence_runs_in_one_node_in_both_precisions(monkeypatch):
