@@ -7,7 +7,7 @@ TORCH  ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
 BENCH  := .venv-bench
-.PHONY: help install demo test lint format typecheck bench clean
+.PHONY: help install demo test test-gpu lint format typecheck bench bench-gpu clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -27,6 +27,12 @@ demo: install ## train on the digits, evaluate on four devices, print one table
 test: install lint typecheck ## lint, type check and run the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
+SEES_GPU := -c "import sys, torch; sys.exit(not torch.cuda.is_available())"
+
+test-gpu: install ## the Triton kernels' tests on a GPU; skipped in one line where there is none
+	@if $(BIN)/python $(SEES_GPU); then QRNN_TEST_GPU=1 $(BIN)/python -m pytest tests/test_triton.py; \
+	else echo "skipped: torch sees no GPU"; fi
+
 # TorchQuantum in an environment of its own, held to the versions of the main one.
 $(BENCH)/.installed: $(VENV)/.installed
 	mkdir -p build
@@ -38,6 +44,9 @@ $(BENCH)/.installed: $(VENV)/.installed
 
 bench: $(BENCH)/.installed ## time the fused device against its peers (half an hour; docs/benchmarks)
 	$(BENCH)/bin/python benchmarks/speed.py
+
+bench-gpu: $(BENCH)/.installed ## time the fused device on a GPU (docs/benchmarks/gpu.json)
+	$(BENCH)/bin/python benchmarks/gpu.py
 
 lint: install ## ruff: formatting and lint
 	$(BIN)/ruff format --check .
