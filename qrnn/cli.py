@@ -28,7 +28,6 @@ Options are Hydra's key=value pairs. Errors exit with status 2.
 def train(config) -> None:
     """Train, then say where everything is."""
     from hydra.core.hydra_config import HydraConfig
-    from lightning.pytorch.utilities import rank_zero_only
 
     from qrnn.config import TrainConfig, to_typed
     from qrnn.training import train as run
@@ -36,7 +35,7 @@ def train(config) -> None:
     hydra = HydraConfig.get()
     typed: TrainConfig = to_typed(resumed(config, list(hydra.overrides.task)))
     result = run(typed, hydra.runtime.output_dir)
-    if rank_zero_only.rank != 0:  # the first process speaks for all
+    if not result.first_process:  # which speaks for all
         return
     shown = os.path.relpath(result.best)
     if result.interrupted:

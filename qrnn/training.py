@@ -182,6 +182,7 @@ class TrainResult:
         val_accuracy: validation accuracy of `best`.
         epochs: number of epochs run.
         interrupted: whether it was stopped by hand.
+        first_process: whether this is the first of the processes that trained.
     """
 
     run_dir: Path
@@ -190,6 +191,7 @@ class TrainResult:
     val_accuracy: float
     epochs: int
     interrupted: bool
+    first_process: bool
 
 
 def quiet_lightning() -> None:
@@ -270,6 +272,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         val_accuracy=best_accuracy(run_dir),
         epochs=trainer.current_epoch,
         interrupted=trainer.interrupted,
+        first_process=trainer.is_global_zero,
     )
 
 

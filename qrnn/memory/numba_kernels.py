@@ -67,8 +67,6 @@ class NumbaKernels:
 
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
         """See `Kernels`."""
-        most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-        numba.set_num_threads(min(torch.get_num_threads(), most))
         psi = like.new_zeros(blocks_of(batch), 2**self.program.n_wires, 2 * LANES)
         psi[:, 0, :LANES] = 1
         return psi
@@ -87,7 +85,8 @@ class NumbaKernels:
         psi_out = empty_like(psi)
         z = psi.new_empty(blocks, self.n_readouts, LANES)
         arrays = [flat(a) for a in (psi, psi_out, kept.cs, kept.active)]
-        forward(*arrays, self.tables(psi.dtype), flat(z))
+        tables = self.tables(psi.dtype)
+        forward(shares(blocks), *arrays, tables, flat(z))
         return psi_out, from_lanes(z, batch), kept
 
     def backward(
@@ -100,7 +99,8 @@ class NumbaKernels:
         psi_in, lam_in = empty_like(psi), empty_like(psi)
         grads = psi.new_empty(blocks, kept.cs.shape[1], LANES)
         arrays = [flat(a) for a in (psi, lam, psi_in, lam_in, kept.cs, kept.active)]
-        backward(*arrays, self.tables(psi.dtype), flat(to_lanes(grad_z, blocks)), flat(grads))
+        tables, given = self.tables(psi.dtype), flat(to_lanes(grad_z, blocks))
+        backward(shares(blocks), *arrays, tables, given, flat(grads))
         return psi_in, lam_in, from_lanes(grads, kept.batch)
 
     def forward_sequence(
@@ -122,12 +122,13 @@ class NumbaKernels:
             np.float32(share),
         )  # fmt: skip
         psi_out = empty_like(psi)
-        forward_sequence(
+        arrays = (
             flat(psi), flat(psi_out), kept.x, kept.z_start, kept.z, kept.active, xi.numpy(),
             kept.share, np.float32(inverse_shots), packed.kind, packed.layers,
             packed.weights.detach().numpy(), packed.biases.detach().numpy(),
             self.tables(psi.dtype), packed.size * LANES,
         )  # fmt: skip
+        forward_sequence(shares(psi.shape[0]), *arrays)
         return psi_out, z, kept
 
     def backward_sequence(
@@ -145,16 +146,16 @@ class NumbaKernels:
         psi_in, lam_in = empty_like(psi), empty_like(psi)
         grad_x = psi.new_empty(kept.x.shape if want_x else (0, *kept.x.shape[1:]))
         grad_z_start = psi.new_empty(kept.z_start.shape)
-        groups = min(numba.get_num_threads(), psi.shape[0])
-        grad_weights = psi.new_empty(groups, packed.weights.numel())
-        grad_biases = psi.new_empty(groups, packed.biases.numel())
-        backward_sequence(
+        ranges = shares(psi.shape[0])
+        grad_weights = psi.new_empty(len(ranges), packed.weights.numel())
+        grad_biases = psi.new_empty(len(ranges), packed.biases.numel())
+        arrays = (
             flat(psi), flat(lam), flat(psi_in), flat(lam_in), kept.x, kept.z_start, kept.z, given,
             kept.active, kept.share, packed.kind, packed.layers, packed.weights.detach().numpy(),
             packed.transposed.numpy(), packed.biases.detach().numpy(), self.tables(psi.dtype),
-            packed.size * LANES, grad_x.numpy(), grad_z_start.numpy(), grad_weights.numpy(),
-            grad_biases.numpy(),
+            packed.size * LANES, grad_x.numpy(), grad_z_start.numpy(),
         )  # fmt: skip
+        backward_sequence(ranges, *arrays, grad_weights.numpy(), grad_biases.numpy())
         return psi_in, lam_in, grad_x, grad_z_start, grad_weights.sum(0), grad_biases.sum(0)
 
     def amplitudes(self, psi: torch.Tensor, batch: int) -> torch.Tensor:
@@ -162,3 +163,12 @@ class NumbaKernels:
         blocks, size, _ = psi.shape
         parts = psi.reshape(blocks, size, 2, LANES).permute(0, 3, 1, 2)
         return torch.view_as_complex(parts.reshape(-1, size, 2).contiguous())[:batch]
+
+
+def shares(blocks: int) -> np.ndarray:
+    """Return which blocks each of torch's threads takes, (threads, 2): first, behind the last."""
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    count = max(1, min(torch.get_num_threads(), most, blocks))
+    numba.set_num_threads(count)
+    edges = np.arange(count + 1) * blocks // count
+    return np.stack([edges[:-1], edges[1:]], 1)

@@ -11,12 +11,11 @@ import numba as nb
 import numpy as np
 
 from qrnn.memory.controller_kernels import control, control_backward, cos_sin, weight_gradients
-from qrnn.memory.gate_kernels import ROW, jit
+from qrnn.memory.gate_kernels import ROW, jit, parallel_jit
 from qrnn.memory.simd import LANES, full_like, load, sqrt, store, where_less
 from qrnn.memory.step_kernels import (
     apply_gates,
     keep_inactive,
-    parallel_jit,
     read,
     scratch_for,
     undo_block,
@@ -84,14 +83,16 @@ def add_noise(z, xi, share, inverse_shots):
         store(z, at, mean)
 
 
-@parallel_jit
-def forward_sequence(
-    psi_in, psi_out, x, z_start, z, active, xi, share, inverse_shots, kind, layers, weights, biases,
-    program, size,
+@jit
+def forward_sequence_share(
+    start, stop, psi_in, psi_out, x, z_start, z, active, xi, share, inverse_shots, kind, layers,
+    weights, biases, program, size,
 ):  # fmt: skip
-    """Advance all blocks by T steps.
+    """Advance some blocks by T steps.
 
     Args:
+        start: the first of them.
+        stop: the one behind the last.
         psi_in: (blocks, 2^n 2 LANES) states.
         psi_out: likewise, written.
         x: (T, B, D) inputs.
@@ -109,7 +110,7 @@ def forward_sequence(
         size: numbers in a record.
     """
     n = program[2].shape[1]
-    for block in nb.prange(psi_in.shape[0]):
+    for block in range(start, stop):
         first = block * LANES
         psi = psi_out[block]
         psi[:] = psi_in[block]
@@ -138,16 +139,19 @@ def forward_sequence(
             before, now = now, before
 
 
-@parallel_jit
-def backward_sequence(
-    psi_out, lam_out, psi_in, lam_in, x, z_start, z, grad_z, active, share, kind, layers, weights,
-    transposed, biases, program, size, grad_x, grad_z_start, grad_weights, grad_biases,
+@jit
+def backward_sequence_share(
+    start, stop, psi_out, lam_out, psi_in, lam_in, x, z_start, z, grad_z, active, share, kind,
+    layers, weights, transposed, biases, program, size, grad_x, grad_z_start, grad_weights,
+    grad_biases,
 ):  # fmt: skip
-    """Take all blocks T steps back.
+    """Take some blocks T steps back.
 
     The controller is run again at each step, so that its activations need not be kept.
 
     Args:
+        start: the first of them.
+        stop: the one behind the last.
         psi_out: (blocks, 2^n 2 LANES) states after the last step.
         lam_out: likewise, their cotangent.
         psi_in: likewise, written: the states before the first step.
@@ -167,59 +171,84 @@ def backward_sequence(
         size: see there.
         grad_x: (T, B, D) cotangent of the inputs, written; (0, B, D): not wanted.
         grad_z_start: (B, R) cotangent of z_start, written.
-        grad_weights: (groups, weights) written, one row a thread.
-        grad_biases: (groups, biases) likewise.
+        grad_weights: flat, written.
+        grad_biases: flat, written.
     """
     n = program[2].shape[1]
-    blocks, groups = psi_in.shape[0], grad_weights.shape[0]
     width, readouts = x.shape[2] * LANES, z.shape[2] * LANES
-    for group in nb.prange(groups):
-        grad_weights[group] = 0
-        grad_biases[group] = 0
-        records = np.empty(RECORDS * size, psi_in.dtype)
-        cs = np.empty(layers[-1, 1] * ROW, psi_in.dtype)
-        grads = np.empty(layers[-1, 1] * LANES, psi_in.dtype)
-        gz = np.empty(readouts, psi_in.dtype)
-        before, given, carry = np.empty_like(gz), np.empty_like(gz), np.empty_like(gz)
-        moving = np.empty(LANES, np.bool_)
-        outputs = layers[-1, 5] * LANES
-        scratch = (layers[-1, 5] + layers[-1, 1]) * LANES
-        for block in range(group * blocks // groups, (group + 1) * blocks // groups):
-            first = block * LANES
-            psi, lam = psi_in[block], lam_in[block]
-            psi[:] = psi_out[block]
-            lam[:] = lam_out[block]
-            work = scratch_for(psi, n)
-            carry[:] = 0
-            held = 0
-            for t in range(x.shape[0] - 1, -1, -1):
-                gather(z[t - 1] if t > 0 else z_start, first, before)
-                record = records[held * size : (held + 1) * size]
-                angles_of(x[t], first, before, kind, layers, weights, biases, record, cs)
-                gather(grad_z[t], first, given)
-                for i in range(readouts):
-                    gz[i] = (given[i] + carry[i]) * share
-                paused = not moving_lanes(active, t, first, moving)
-                if paused:
-                    for m in range(LANES):
-                        if not moving[m]:
-                            gz[m::LANES] = 0
-                undo_block(psi, lam, cs, moving, program, work, gz, grads)
-                record[outputs : outputs + grads.size] = grads
-                control_backward(kind, layers, transposed, biases, record, scratch // LANES)
-                fed = record[scratch + width : scratch + width + readouts]
-                if paused:  # what did not move handed its readouts on
-                    for m in range(LANES):
-                        if not moving[m]:
-                            fed[m::LANES] = given[m::LANES] + carry[m::LANES]
-                carry[:] = fed
-                if grad_x.shape[0] > 0:
-                    scatter(record[scratch : scratch + width], first, grad_x[t])
-                held += 1
-                if held == RECORDS:
-                    weight_gradients(
-                        layers, records, held, size, grad_weights[group], grad_biases[group]
-                    )
-                    held = 0
-            weight_gradients(layers, records, held, size, grad_weights[group], grad_biases[group])
-            scatter(carry, first, grad_z_start)
+    grad_weights[:] = 0
+    grad_biases[:] = 0
+    records = np.empty(RECORDS * size, psi_in.dtype)
+    cs = np.empty(layers[-1, 1] * ROW, psi_in.dtype)
+    grads = np.empty(layers[-1, 1] * LANES, psi_in.dtype)
+    gz = np.empty(readouts, psi_in.dtype)
+    before, given, carry = np.empty_like(gz), np.empty_like(gz), np.empty_like(gz)
+    moving = np.empty(LANES, np.bool_)
+    outputs = layers[-1, 5] * LANES
+    scratch = (layers[-1, 5] + layers[-1, 1]) * LANES
+    for block in range(start, stop):
+        first = block * LANES
+        psi, lam = psi_in[block], lam_in[block]
+        psi[:] = psi_out[block]
+        lam[:] = lam_out[block]
+        work = scratch_for(psi, n)
+        carry[:] = 0
+        held = 0
+        for t in range(x.shape[0] - 1, -1, -1):
+            gather(z[t - 1] if t > 0 else z_start, first, before)
+            record = records[held * size : (held + 1) * size]
+            angles_of(x[t], first, before, kind, layers, weights, biases, record, cs)
+            gather(grad_z[t], first, given)
+            for i in range(readouts):
+                gz[i] = (given[i] + carry[i]) * share
+            paused = not moving_lanes(active, t, first, moving)
+            if paused:
+                for m in range(LANES):
+                    if not moving[m]:
+                        gz[m::LANES] = 0
+            undo_block(psi, lam, cs, moving, program, work, gz, grads)
+            record[outputs : outputs + grads.size] = grads
+            control_backward(kind, layers, transposed, biases, record, scratch // LANES)
+            fed = record[scratch + width : scratch + width + readouts]
+            if paused:  # what did not move handed its readouts on
+                for m in range(LANES):
+                    if not moving[m]:
+                        fed[m::LANES] = given[m::LANES] + carry[m::LANES]
+            carry[:] = fed
+            if grad_x.shape[0] > 0:
+                scatter(record[scratch : scratch + width], first, grad_x[t])
+            held += 1
+            if held == RECORDS:
+                weight_gradients(layers, records, held, size, grad_weights, grad_biases)
+                held = 0
+        weight_gradients(layers, records, held, size, grad_weights, grad_biases)
+        scatter(carry, first, grad_z_start)
+
+
+@parallel_jit
+def forward_sequence(
+    shares, psi_in, psi_out, x, z_start, z, active, xi, share, inverse_shots, kind, layers, weights,
+    biases, program, size,
+):  # fmt: skip
+    """Advance all blocks by T steps; shares (threads, 2): which blocks each thread takes."""
+    for i in nb.prange(len(shares)):
+        start, stop = shares[i]
+        forward_sequence_share(
+            start, stop, psi_in, psi_out, x, z_start, z, active, xi, share, inverse_shots, kind,
+            layers, weights, biases, program, size,
+        )  # fmt: skip
+
+
+@parallel_jit
+def backward_sequence(
+    shares, psi_out, lam_out, psi_in, lam_in, x, z_start, z, grad_z, active, share, kind, layers,
+    weights, transposed, biases, program, size, grad_x, grad_z_start, grad_weights, grad_biases,
+):  # fmt: skip
+    """Take all blocks T steps back; grad_weights and grad_biases have a row a thread."""
+    for i in nb.prange(len(shares)):
+        start, stop = shares[i]
+        backward_sequence_share(
+            start, stop, psi_out, lam_out, psi_in, lam_in, x, z_start, z, grad_z, active, share,
+            kind, layers, weights, transposed, biases, program, size, grad_x, grad_z_start,
+            grad_weights[i], grad_biases[i],
+        )  # fmt: skip

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba as nb
 import numpy as np
 
@@ -16,6 +14,7 @@ from qrnn.memory.gate_kernels import (
     grad_rotate,
     jit,
     matrix,
+    parallel_jit,
     pauli_row,
     phase,
     phase_table,
@@ -27,11 +26,7 @@ from qrnn.memory.gate_kernels import (
     undo_rotate_y2,
 )
 from qrnn.memory.program import DIAGONAL, MATRIX, PHASE, ROTATE, ROTATE_Y, ROTATE_Y2
-from qrnn.memory.simd import FLAGS, LANES, full_like, load, store
-
-parallel_jit: Any = nb.njit(
-    fastmath=set(FLAGS), cache=True, nogil=True, error_model="numpy", parallel=True
-)
+from qrnn.memory.simd import LANES, full_like, load, store
 
 
 @jit
@@ -323,11 +318,13 @@ def undo_block(psi, lam, cs, active, program, work, grad_z, grads):
             grads[m::LANES] = 0
 
 
-@parallel_jit
-def forward(psi_in, psi_out, cs, active, program, z):
-    """Advance all blocks by one step.
+@jit
+def forward_share(start, stop, psi_in, psi_out, cs, active, program, z):
+    """Advance some blocks by one step.
 
     Args:
+        start: the first of them.
+        stop: the one behind the last.
         psi_in: (blocks, 2^n 2 LANES) states.
         psi_out: likewise, written.
         cs: (blocks, S 2 LANES) cosines and sines of the slots' angles.
@@ -336,18 +333,22 @@ def forward(psi_in, psi_out, cs, active, program, z):
         z: (blocks, R LANES) readouts, written.
     """
     n = program[2].shape[1]
-    for block in nb.prange(psi_in.shape[0]):
+    for block in range(start, stop):
         psi = psi_out[block]
         psi[:] = psi_in[block]
         work = scratch_for(psi, n)
         step_block(psi, psi_in[block], cs[block], active[block], program, work, z[block])
 
 
-@parallel_jit
-def backward(psi_out, lam_out, psi_in, lam_in, cs, active, program, grad_z, grads):
-    """Take all blocks one step back: recompute psi_in, and the cotangents lambda_in and grads.
+@jit
+def backward_share(
+    start, stop, psi_out, lam_out, psi_in, lam_in, cs, active, program, grad_z, grads
+):
+    """Take some blocks one step back: recompute psi_in, and the cotangents lambda_in and grads.
 
     Args:
+        start: the first of them.
+        stop: the one behind the last.
         psi_out: (blocks, 2^n 2 LANES) states after the step.
         lam_out: likewise, the cotangent of psi_out but for this step's readouts.
         psi_in: likewise, written: the states before the step.
@@ -359,9 +360,27 @@ def backward(psi_out, lam_out, psi_in, lam_in, cs, active, program, grad_z, grad
         grads: (blocks, S LANES) cotangent of the slots' angles, written.
     """
     n = program[2].shape[1]
-    for block in nb.prange(psi_in.shape[0]):
+    for block in range(start, stop):
         psi, lam = psi_in[block], lam_in[block]
         psi[:] = psi_out[block]
         lam[:] = lam_out[block]
         work = scratch_for(psi, n)
         undo_block(psi, lam, cs[block], active[block], program, work, grad_z[block], grads[block])
+
+
+@parallel_jit
+def forward(shares, psi_in, psi_out, cs, active, program, z):
+    """Advance all blocks by one step; shares (threads, 2): which blocks each thread takes."""
+    for i in nb.prange(len(shares)):
+        start, stop = shares[i]
+        forward_share(start, stop, psi_in, psi_out, cs, active, program, z)
+
+
+@parallel_jit
+def backward(shares, psi_out, lam_out, psi_in, lam_in, cs, active, program, grad_z, grads):
+    """Take all blocks one step back; see `forward`."""
+    for i in nb.prange(len(shares)):
+        start, stop = shares[i]
+        backward_share(
+            start, stop, psi_out, lam_out, psi_in, lam_in, cs, active, program, grad_z, grads
+        )
