@@ -1,9 +1,10 @@
 """Compiles the Triton kernels for compute capability 9.0, without a GPU, and says what they use.
 
-A process of its own: the rest of the suite runs the kernels through Triton's interpreter, and a
-kernel that was imported for that cannot be compiled.
+The host's code runs as it would on a GPU, down to where a kernel is launched: there it is compiled
+for the arguments that it is given. A process of its own: the rest of the suite runs the kernels
+through Triton's interpreter, and a kernel that was imported for that cannot be compiled.
 
-    python compile_probe.py N:DTYPE ...      prints {N:DTYPE: {kernel: what it uses}}
+    python compile_probe.py N:DTYPE ...     prints {N:DTYPE: {kernel: [what each variant uses]}}
 """
 
 import json
@@ -19,79 +20,91 @@ os.environ.pop("TRITON_INTERPRET", None)
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
+from triton.backends.driver import DriverBase
+from triton.runtime import driver
 
-from qrnn.memory.gpu import large, sequences, steps
-from qrnn.memory.gpu.kernels import LARGEST, TILE, options_for
-from qrnn.memory.gpu.large_kernels import LargeKernels
+from qrnn import QRNN, Controller
+from qrnn.memory import kernels
+from qrnn.memory.fused_sequence import pack
+from qrnn.memory.gpu import kernels as gpu
+from qrnn.memory.gpu import large_kernels
+from qrnn.readout_noise import ReadoutNoise
 
-TARGET = GPUTarget("cuda", 90, 32)
-TYPES = {
-    **dict.fromkeys(("gates", "z_slots", "readouts", "layers"), "*i32"),
-    **dict.fromkeys((*sequences.PLAIN, "g"), "i32"),
-    "active": "*i8",
-}
-GELU, GLU = 2, 3
-WHOLE = [
-    (steps.forward_step, {}),
-    (steps.backward_step, {}),
-    (sequences.forward_sequence, {"kind": GELU, "ragged": False, "noisy": False, "TILE": TILE}),
-    (sequences.forward_sequence, {"kind": GLU, "ragged": True, "noisy": True, "TILE": TILE}),
-    (sequences.backward_sequence, {"kind": GELU, "ragged": False, "want_x": False, "TILE": TILE}),
-    (sequences.backward_sequence, {"kind": GLU, "ragged": True, "want_x": True, "TILE": TILE}),
-]
-TILES = [
-    (kernel, {})
-    for kernel in (
-        large.forward_gate, large.backward_gate, large.read_tiles, large.add_cotangent_tiles,
-    )
-]  # fmt: skip
+D = 1
+SIZES = ((3, 4), (16, 1))  # batch and steps: numbers that Triton could compile for apart
 
 
-def usage(cubin: bytes) -> dict[str, int]:
-    """Return registers a thread, and bytes of stack a thread (what was spilled, and arrays)."""
+class NoGPU(DriverBase):
+    """A driver that knows what to compile for, and can do nothing else."""
+
+    @classmethod
+    def is_active(cls):
+        return True
+
+    def map_python_to_cpp_type(self, ty):
+        raise NotImplementedError
+
+    def get_active_torch_device(self):
+        raise NotImplementedError
+
+    def get_benchmarker(self):
+        raise NotImplementedError
+
+    def get_current_target(self):
+        return GPUTarget("cuda", 90, 32)
+
+    def get_current_device(self):
+        return 0
+
+    def get_current_stream(self, device):
+        return 0
+
+
+def usage(done) -> dict[str, int]:
+    """Return registers and bytes of stack a thread, bytes of shared memory, and threads."""
     with tempfile.TemporaryDirectory() as folder:
-        (file := Path(folder) / "kernel.cubin").write_bytes(cubin)
+        (file := Path(folder) / "kernel.cubin").write_bytes(done.asm["cubin"])
         command = [triton.knobs.nvidia.cuobjdump.path, "--dump-resource-usage", str(file)]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = {key: int(value) for key, value in re.findall(r"(REG|STACK):(\d+)", text)}
-    return {"registers": found["REG"], "stack": found["STACK"]}
-
-
-def compiled(kernel, constants: dict, options: dict, real: str) -> dict[str, int]:
-    """Compile one kernel; return what it uses."""
-    constants = {k: v for k, v in {**constants, **options}.items() if k in kernel.arg_names}
-    options = {k: v for k, v in options.items() if k not in kernel.arg_names}
-    signature = {
-        name: "constexpr" if name in constants else TYPES.get(name, f"*{real}")
-        for name in kernel.arg_names
-    }
-    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-    done = triton.compile(source, target=TARGET, options=options)
-    threads = 32 * done.metadata.num_warps
-    return {**usage(done.asm["cubin"]), "shared": done.metadata.shared, "threads": threads}
-
-
-def case(n: int, dtype: torch.dtype) -> dict[str, dict[str, int]]:
-    """Compile the kernels for n qubits: all variants in single precision at n = 8, else some."""
-    real = {torch.float32: "fp32", torch.float64: "fp64"}[dtype]
-    options = {k: v for k, v in options_for(n, dtype).items() if v is not None}
-    if n > LARGEST:
-        kernels = object.__new__(LargeKernels)
-        kernels.n = n
-        options = kernels.options
-    chosen = (
-        TILES if n > LARGEST else WHOLE if (n, real) == (8, "fp32") else WHOLE[1:4:2] + WHOLE[5:]
-    )
     return {
-        " ".join([kernel.__name__, *(["ragged"] if constants.get("ragged") else [])]): compiled(
-            kernel, constants, options, real
-        )
-        for kernel, constants in chosen
-    }
+        "registers": found["REG"], "stack": found["STACK"], "shared": done.metadata.shared,
+        "threads": 32 * done.metadata.num_warps,
+    }  # fmt: skip
+
+
+def case(n: int, dtype: torch.dtype) -> dict[str, list[dict[str, int]]]:
+    """Run the host's code for n qubits; return what each kernel that it launched uses."""
+    launched: dict[str, dict] = {}
+
+    def launch(kernel, grid, *arguments, **options):
+        done = kernel.warmup(*arguments, grid=grid, **options)
+        launched.setdefault(kernel.__name__, {})[done.hash] = done
+
+    gpu.launch = large_kernels.launch = launch
+    cell = QRNN(D, n).to(dtype).cell
+    own = cell.memory.kernels(torch.device("cpu"))
+    for batch, steps in SIZES:
+        psi = own.start(batch, torch.empty(0, dtype=dtype))
+        z, x = (torch.ones(s, dtype=dtype) for s in ((batch, cell.n_readouts), (steps, batch, D)))
+        angles = torch.ones(batch, len(cell.memory.program.columns), dtype=dtype)
+        for active in (None, torch.ones(batch, dtype=torch.bool)):
+            kept = own.forward(psi, angles, active)[2]
+            own.backward(psi, psi, z, kept)
+        if dtype not in own.sequence_dtypes:
+            continue
+        for kind, paused, noise in (("gelu", False, None), ("glu", True, 50)):
+            controller = Controller(D, cell.n_readouts, cell.circuit.n_angles, kind, 8).to(dtype)
+            packed = pack(controller, cell.quantum.bias, cell.memory.slot_map)
+            active = torch.ones(steps, batch, dtype=torch.bool) if paused else None
+            kept = own.forward_sequence(psi, z, x, active, packed, ReadoutNoise(noise))[2]
+            own.backward_sequence(psi, psi, None, kept, want_x=paused)
+    return {name: [usage(done) for done in found.values()] for name, found in launched.items()}
 
 
 def main() -> None:
+    driver.set_active(NoGPU())
+    kernels.BACKENDS["cpu"] = kernels.BACKENDS["cuda"]
     results = {}
     for label in sys.argv[1:]:
         n, dtype = label.split(":")
