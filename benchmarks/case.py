@@ -8,6 +8,7 @@ which is not counted), and the peak resident memory beyond what was in use befor
 
 import json
 import os
+import resource
 import sys
 import threading
 import time
@@ -39,6 +40,10 @@ def main() -> None:
     n, batch, steps, threads, repeats = map(int, sys.argv[2:7])
     limit = float(sys.argv[7])
     os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = str(threads)
+
+    # Memory that a peer asks for beyond this is refused to it, and not taken from the machine.
+    most = int(0.6 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
     import torch
     from systems import build, data

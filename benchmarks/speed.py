@@ -32,7 +32,7 @@ SWEEPS = {
 }
 # At n = 14 and in long sequences a batch of 256 would take the peers minutes and all memory.
 SMALLER = {"n": {10: 64, 12: 32, 14: 32}, "steps": {400: 32, 800: 32}}
-LIMIT, TIMEOUT = 20.0, 240.0
+LIMIT, TIMEOUT = 10.0, 120.0
 COLOURS = dict(zip(SYSTEMS, ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#888888"), strict=True))
 
 
@@ -162,7 +162,7 @@ def main() -> None:
     agreement = check_agreement()
     print("agreement:", ", ".join(f"{k} {v:.0e}" for k, v in agreement.items()))
     todo = [(system, *case) for case in cases(quick) for system in SYSTEMS]
-    rows = []
+    rows: list[dict] = []
     for system, sweep, case in track(todo, "measuring"):
         repeats = 9 if system in ("fused", "lstm") else 5
         rows.append({"system": system, "sweep": sweep, **case, **measure(system, case, repeats)})
