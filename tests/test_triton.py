@@ -192,6 +192,34 @@ def test_the_cpu_never_imports_triton():
     assert not [m for m in run.stdout.split() if m.startswith(("triton", "qrnn.memory.gpu"))]
 
 
+@pytest.mark.parametrize("how", [*STEPWISE, "in memory"])
+@pytest.mark.parametrize("problem", ["affine function", "strongly entangling", "default"])
+def test_all_that_a_kernel_is_given_is_on_its_device(problem, how, monkeypatch):
+    launched = []
+
+    def launch(kernel, grid, *arguments, **options):
+        tensors = [a for a in arguments if isinstance(a, torch.Tensor)]
+        assert {t.device.type for t in tensors} == {"meta"}
+        launched.append(kernel)
+
+    monkeypatch.setattr(gpu, "launch", launch)
+    monkeypatch.setattr("qrnn.memory.gpu.large_kernels.launch", launch)
+    monkeypatch.setattr(gpu, "LARGEST", 0 if how == "in memory" else 12)
+    monkeypatch.setitem(kernels.BACKENDS, "meta", kernels.BACKENDS["cuda"])
+    cell = network(problem, readout_shots=5).cell.to("meta")
+    x = torch.empty(3, 2, 2, device="meta", requires_grad=True)
+    z, active = torch.empty(2, cell.n_readouts, device="meta"), torch.ones(3, 2, device="meta") > 0
+    state = cell.memory.start(2, x)
+    if how == "sequence":
+        z, state = cell.memory.sequence(cell.controller, x, state, z, active, cell.readout_noise)
+    else:
+        controls = cell.controller(torch.cat([x[0], z], 1))
+        z, state = cell.memory.step(state, controls, active[0])
+    (z.sum() + state.psi.sum()).backward()
+    assert {t.device.type for t in (x.grad, *[p.grad for p in cell.parameters()])} == {"meta"}
+    assert len(launched) >= 2
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("n", [8, 10, 12, 14])
