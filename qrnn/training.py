@@ -128,10 +128,14 @@ class Classification(pl.LightningModule):
             "n_classes": self.n_classes,
         }
         checkpoint["rng"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            checkpoint["cuda_rng"] = torch.cuda.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the random state."""
         torch.set_rng_state(checkpoint["rng"])
+        if "cuda_rng" in checkpoint and torch.cuda.is_available():
+            torch.cuda.set_rng_state(checkpoint["cuda_rng"])
 
 
 class FirstCheckpoint(pl.Callback):

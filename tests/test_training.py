@@ -16,7 +16,7 @@ from qrnn.config import ModelConfig, TrainConfig, TrainerConfig
 from qrnn.data import DigitsConfig, TaskData, digits
 from qrnn.devices import DeviceOptions
 from qrnn.evaluation import evaluate, record_controls
-from qrnn.training import accelerator, history, train
+from qrnn.training import Classification, accelerator, history, train
 
 SMALL = ModelConfig(n_qubits=3, width=8, dropout=0.1)
 
@@ -235,3 +235,14 @@ def test_fused_trains_on_the_gpu_where_there_is_one(there, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     assert accelerator("fused") == ("gpu" if there else "cpu")
     assert accelerator("default.qubit") == "auto"
+
+
+def test_a_checkpoint_on_a_gpu_keeps_the_gpus_random_state_too(monkeypatch):
+    restored = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: "state")
+    monkeypatch.setattr(torch.cuda, "set_rng_state", restored.append)
+    module, kept = Classification(config(), 8, 10), {}
+    module.on_save_checkpoint(kept)
+    module.on_load_checkpoint(kept)
+    assert restored == ["state"]

@@ -4,6 +4,7 @@ Without a GPU they run through Triton's interpreter, on tensors of the CPU (see 
 test-gpu` runs the same tests, and those marked `gpu`, on one.
 """
 
+import math
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from test_sequence import CONTROLLERS, everything
 
 import examples
 from qrnn import QRNN, DeviceError, MissingExtraError
+from qrnn.errors import NumericsError
 from qrnn.memory import kernels
 from qrnn.memory.fused_sequence import SequenceNode
 from qrnn.memory.numba_kernels import NumbaKernels
@@ -164,6 +166,17 @@ def test_readout_noise_is_that_of_the_steps(monkeypatch):
     options = {"n_qubits": 2, "layers": 1, "readout_shots": 50, "readout_depolarizing": 0.2}
     rnn, exact = pair(dtype=DOUBLE, **options)
     agree(rnn.train(), exact.train(), everything, inputs(3, 2))
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("controller", ["linear", "relu", "gelu", "glu"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_angle_that_is_no_number_is_an_error_that_names_the_step(controller, value):
+    rnn = QRNN(2, 1, width=3, controller=controller).to(DEVICE)
+    x = inputs(3, 2).to(DEVICE)
+    x[1, 1, 0] = value
+    with pytest.raises(NumericsError, match="NaN or infinity at step 1"):
+        rnn(x)
 
 
 def test_eight_qubits_have_the_readouts_of_the_cpu():

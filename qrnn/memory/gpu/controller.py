@@ -88,7 +88,7 @@ def activate(kind: tl.constexpr, size, source, target, TILE: tl.constexpr):
         at = first + tl.arange(0, TILE)
         x = tl.load(source + at, mask=at < size, other=0.0)
         if kind == RELU:
-            x = tl.maximum(x, 0.0)
+            x = tl.where(x < 0, 0.0, x)  # not tl.maximum: NaN must stay
         elif kind == GELU:
             x = x * normal_cdf(x)
         elif kind == GLU:
