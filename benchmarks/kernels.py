@@ -1,0 +1,95 @@
+"""Where the fused kernels spend their time: one block of sequences, one thread.
+
+    python benchmarks/kernels.py [N_QUBITS]
+
+Nanoseconds of a sequence-step for each part, forward and backward.
+"""
+
+import sys
+import time
+
+import numpy as np
+import torch
+from peak import kernel_flops, peak_flops
+from systems import N_FEATURES
+
+from qrnn import QRNN
+from qrnn.memory import controller_kernels, sequence_kernels, step_kernels
+from qrnn.memory.fused_sequence import pack
+from qrnn.memory.gate_kernels import ROW, jit
+from qrnn.memory.simd import LANES
+
+REPEATS, RECORDS = 200, 8
+PARTS = (
+    "controller", "gates", "readouts", "readouts, reversed", "gates, reversed",
+    "controller, reversed", "weights' gradients",
+)  # fmt: skip
+
+
+@jit
+def repeat(
+    part, repeats, x, z, packed, program, psi, lam, cs, grad_z, grads, records, work, gradients
+):
+    """Run one part so many times on one block."""
+    kind, layers, weights, transposed, biases, size = packed
+    record = records[:size]
+    for _ in range(repeats):
+        if part == 0:
+            sequence_kernels.angles_of(x, 0, z, kind, layers, weights, biases, record, cs)
+        elif part == 1:
+            step_kernels.apply_gates(psi, cs, program, work)
+        elif part == 2:
+            step_kernels.read(psi, program, work, z)
+        elif part == 3:
+            step_kernels.add_readout_cotangent(psi, lam, program, grad_z, work)
+        elif part == 4:
+            step_kernels.undo_gates(psi, lam, cs, program, work, grads)
+        elif part == 5:
+            scratch = layers[-1, 5] + layers[-1, 1]
+            controller_kernels.control_backward(kind, layers, transposed, biases, record, scratch)
+        else:
+            controller_kernels.weight_gradients(layers, records, 8, size, *gradients)
+
+
+def main() -> None:
+    """Time each part and print a table."""
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 8
+    torch.manual_seed(0)
+    cell = QRNN(N_FEATURES, n).cell
+    packed = pack(cell.controller, cell.quantum.bias, cell.memory.slot_map)
+    weights, biases = packed.weights.detach().numpy(), packed.biases.detach().numpy()
+    program = cell.memory.program.tables(np.float32)
+    draw = np.random.default_rng(0)
+
+    def values(*shape):
+        return draw.normal(size=shape, scale=0.1).astype(np.float32)
+
+    slots, size = packed.layers[-1, 1], packed.size * LANES
+    arguments = (
+        values(LANES, N_FEATURES), values(3 * n * LANES),
+        (packed.kind, packed.layers, weights, packed.transposed.numpy(), biases, size), program,
+        values(2**n * ROW), values(2**n * ROW), values(slots * ROW), values(3 * n * LANES),
+        values(slots * LANES), values(RECORDS * size), values(4, (1 << (n - n // 2)) * ROW),
+        (np.zeros_like(weights), np.zeros_like(biases)),
+    )  # fmt: skip
+    psi, lam, cs = arguments[4:7]
+    total = 0.0
+    for part, name in enumerate(PARTS):
+        repeat(part, 1, *arguments)
+        best = float("inf")
+        for _ in range(15):
+            psi[:], lam[:], cs[:] = values(psi.size), values(psi.size), 0.7  # no overflow
+            start = time.perf_counter()
+            repeat(part, REPEATS, *arguments)
+            best = min(best, time.perf_counter() - start)
+        nanoseconds = 1e9 * best / REPEATS / LANES
+        if name == "weights' gradients":
+            nanoseconds /= RECORDS
+        total += nanoseconds * (2 if part == 0 else 1)  # the controller runs again on the way back
+        print(f"{name:<22}{nanoseconds:8.0f} ns")
+    share = kernel_flops(n) / (1e-9 * total) / peak_flops()
+    print(f"{'all':<22}{total:8.0f} ns, {100 * share:.0f}% of the multiply-add peak")
+
+
+if __name__ == "__main__":
+    main()
