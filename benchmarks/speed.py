@@ -188,8 +188,8 @@ def main() -> None:
     write_text(DOCS / "benchmarks/speed.json", json.dumps(result, indent=1) + "\n")
     text = (
         f"{result['cpu']}, commit {result['commit']}. Microseconds a sequence-step, forward and "
-        f"backward, median; in brackets, how many times fused's. lightning, which runs one sequence after "
-        f"the other, was given a part of large batches.\n\n{table(rows)}\n"
+        f"backward, median; in brackets, how many times fused's. lightning, which runs one "
+        f"sequence after the other, was given a part of large batches.\n\n{table(rows)}\n"
         f"Peak memory beyond the start, MB:\n\n{memory(rows)}"
     )
     write_text(DOCS / "benchmarks/speed.md", text)
