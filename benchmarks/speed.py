@@ -176,10 +176,9 @@ def main() -> None:
     )
     flops = kernel_flops(BASE["n"])
     peak = peak_flops()
-    reached = 2 * flops / (1e-6 * base["median"]) / 2  # a thread's share of two
+    share = flops / (1e-6 * base["median"]) / (BASE["threads"] * peak)
     facts = {
-        "kernel_flops_per_step": flops, "peak_flops_per_thread": peak,
-        "fraction_of_peak": reached / 2 / peak,
+        "flops_per_sequence_step": flops, "peak_flops_per_thread": peak, "fraction_of_peak": share,
     }  # fmt: skip
     result = {**environment(), "agreement": agreement, **facts, "rows": rows}
     print(table(rows))

@@ -63,6 +63,17 @@ def test_evaluate_prints_a_table_and_keeps_the_numbers(trained):
     assert kept["agreement"] == 1
 
 
+def test_evaluate_can_read_a_model_in_another_way_than_it_was_trained(trained):
+    folder, _ = trained
+    done = qrnn("evaluate", "checkpoint=runs/a/best.ckpt", "device=default.mixed", "limit=2",
+                "readout_mode=measure", "readout_angle=0.5", cwd=folder)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "at 0.50" in done.stdout  # "measured" is on the line above
+    kept = json.loads((folder / "runs/a/evaluation-default.mixed.json").read_text())
+    assert (kept["readout_mode"], kept["readout_angle"]) == ("measure", 0.5)
+    assert kept["rms_z_steps"][0] < kept["rms_z_steps"][-1]  # measuring disturbs, step by step
+
+
 def test_resume_takes_the_checkpoints_configuration(trained):
     folder, _ = trained
     done = qrnn("train", "resume=runs/a/last.ckpt", "trainer.epochs=3", "hydra.run.dir=runs/b",
@@ -105,6 +116,8 @@ WRONG = [
     (["train", "model.entangler=CY"], "entangler 'CY' is not known"),
     (["train", "model.topology=star"], "topology 'star' is not known"),
     (["train", "model.readout=W"], "readout must be letters out of XYZ"),
+    (["train", "model.readout_mode=weak"], "readout_mode 'weak' is not known"),
+    (["train", "trainer.processes=3"], "trainer.processes must be at least 1 and divide"),
     (["train", "model.controller=tanh"], "controller 'tanh' is not known"),
     (["train", "model.dropout=1.5"], "dropout must be in [0, 1), got 1.5"),
     (["train", "model.ansatz=basic_entangler", "model.entangler=CZ"], "argument 'entangler'"),
@@ -188,6 +201,8 @@ json.dump(results, sys.stdout)
     [
         (["checkpoint=runs/a/best.ckpt", "limit=0"], "limit must be at least 1"),
         (["checkpoint=runs/a/best.ckpt", "data_dir=x"], "task digits reads no files"),
+        (["checkpoint=runs/a/best.ckpt", "readout_mode=measure"], "fused cannot measure mid-circ"),
+        (["checkpoint=runs/a/best.ckpt", "readout_angle=1"], "readout_angle must be left out"),
     ],
 )
 def test_evaluate_refuses_what_does_not_fit_the_checkpoint(trained, arguments, message):
