@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pennylane as qml
 import pytest
 import torch
 from problems import PROBLEMS, gradients, inputs, network, solution
@@ -25,6 +26,7 @@ from qrnn.memory.numba_kernels import NumbaKernels
 
 pytest.importorskip("triton")
 import qrnn.memory.gpu.kernels as gpu
+from qrnn.memory.gpu.large_kernels import LargeKernels
 
 GPU = bool(os.environ.get("QRNN_TEST_GPU"))
 DEVICE = "cuda" if GPU else "cpu"
@@ -185,6 +187,24 @@ def test_eight_qubits_have_the_readouts_of_the_cpu():
         z, _ = rnn(inputs(2, 1).to(DEVICE))
         expected, _ = exact(inputs(2, 1).double())
     np.testing.assert_allclose(z.cpu(), expected, rtol=0, atol=1e-5)
+
+
+def long_words(angles, wires):
+    """Few gates, of which one sees all wires, so that many qubits can be interpreted."""
+    for i, wire in enumerate((wires[0], wires[-1])):
+        qml.RX(angles[i], wires=wire)
+        qml.RY(angles[1 - i], wires=wire)
+    qml.MultiRZ(angles[2], wires=wires)
+    qml.IsingXX(angles[3], wires=[wires[0], wires[len(wires) // 2]])
+
+
+@pytest.mark.parametrize(("n", "kind"), [(10, gpu.TritonKernels), (13, LargeKernels)])
+def test_many_qubits_and_words_over_all_of_them(n, kind):
+    words = ["X" + "Z" * (n - 1), "Y" * n, "Y" + "I" * (n - 2) + "X"]
+    options = {"n_qubits": n, "ansatz": long_words, "n_angles": 4, "readout": words}
+    rnn, exact = pair(dtype=DOUBLE, controller="linear", depth=0, **options)
+    agree(rnn, exact, everything, inputs(1, 1))
+    assert type(rnn.cell.memory.kernels(torch.device(DEVICE))) is kind
 
 
 def test_a_missing_triton_is_an_error_that_says_what_to_install(monkeypatch):

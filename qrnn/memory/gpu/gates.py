@@ -32,20 +32,23 @@ def load_angle(cs, slot):
 
 
 @triton.jit
-def sign(bits, like):
-    """Return (-1)^popcount(bits), for up to 32 bits, in the dtype of `like`."""
-    bits = bits ^ (bits >> 16)
-    bits = bits ^ (bits >> 8)
-    bits = bits ^ (bits >> 4)
+def sign(bits, like, n: tl.constexpr):
+    """Return (-1)^popcount(bits) for n bits, in the dtype of `like`."""
+    if n > 16:
+        bits = bits ^ (bits >> 16)
+    if n > 8:
+        bits = bits ^ (bits >> 8)
+    if n > 4:
+        bits = bits ^ (bits >> 4)
     bits = bits ^ (bits >> 2)
     bits = bits ^ (bits >> 1)
     return (1 - 2 * (bits & 1)).to(like.dtype)
 
 
 @triton.jit
-def pauli(k, x, z, m, partner_re, partner_im):
+def pauli(k, x, z, m, partner_re, partner_im, n: tl.constexpr):
     """Return row k of P |psi> for P |k> = i^m (-1)^popcount(k & z) |k ^ x>."""
-    s = sign((k ^ x) & z, partner_re)
+    s = sign((k ^ x) & z, partner_re, n)
     turn_re = tl.where(m == 0, 1, 0) - tl.where(m == 2, 1, 0)
     turn_im = tl.where(m == 1, 1, 0) - tl.where(m == 3, 1, 0)
     a = s * turn_re.to(partner_re.dtype)
@@ -157,7 +160,7 @@ def apply_gate(
         c, s = load_angle(cs, slot)
         if back:
             s = -s
-        word_re, word_im = pauli(k, x, z, m, other_re, other_im)
+        word_re, word_im = pauli(k, x, z, m, other_re, other_im, n)
         re, im = rotated(re, im, word_re, word_im, on, c, s)
     elif kind == DIAGONAL:
         c, s = layer_phase(k, cs, z_slots + slot * n, constants + slot * (2 << n), n)
@@ -201,7 +204,7 @@ def store_gradients(
     """
     on = (k & control) == control
     if kind == ROTATE:
-        word_re, word_im = pauli(k, x, z, m, other_re, other_im)
+        word_re, word_im = pauli(k, x, z, m, other_re, other_im, n)
         w = overlap(word_re, word_im, lam_re, lam_im)
         tl.store(grads + slot, tl.sum(tl.where(on, w, 0.0)))
     elif kind == DIAGONAL:

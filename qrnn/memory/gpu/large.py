@@ -85,7 +85,7 @@ def read_tiles(psi, z, readouts, n_readouts, n: tl.constexpr, TILE: tl.constexpr
     for r in range(n_readouts):
         x, z_mask, m, out = load_word(readouts, r)
         other_re, other_im = tile_of(psi, k ^ x, n)
-        word_re, word_im = pauli(k, x, z_mask, m, other_re, other_im)
+        word_re, word_im = pauli(k, x, z_mask, m, other_re, other_im, n)
         tl.store(z + out, tl.sum(re * word_re + im * word_im))
 
 
@@ -100,7 +100,7 @@ def add_cotangent_tiles(
     for r in range(n_readouts):
         x, z_mask, m, out = load_word(readouts, r)
         other_re, other_im = tile_of(psi, k ^ x, n)
-        word_re, word_im = pauli(k, x, z_mask, m, other_re, other_im)
+        word_re, word_im = pauli(k, x, z_mask, m, other_re, other_im, n)
         g = 2 * tl.load(grad_z + b * n_readouts + out)
         lam_re += g * word_re
         lam_im += g * word_im

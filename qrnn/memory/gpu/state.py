@@ -86,7 +86,7 @@ def read(re, im, k, z, readouts, n_readouts, n: tl.constexpr, one_warp: tl.const
         if x != flipped:
             other_re, other_im = partners(re, im, k, x, n, one_warp)
         flipped = x
-        word_re, word_im = pauli(k, x, z_mask, m, other_re, other_im)
+        word_re, word_im = pauli(k, x, z_mask, m, other_re, other_im, n)
         tl.store(z + out, tl.sum(re * word_re + im * word_im))
 
 
@@ -103,7 +103,7 @@ def add_cotangents(
         if x != flipped:
             other_re, other_im = partners(re, im, k, x, n, one_warp)
         flipped = x
-        word_re, word_im = pauli(k, x, z_mask, m, other_re, other_im)
+        word_re, word_im = pauli(k, x, z_mask, m, other_re, other_im, n)
         g = 2 * tl.load(grad_z + out)
         lam_re += g * word_re
         lam_im += g * word_im
