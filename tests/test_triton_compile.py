@@ -51,3 +51,10 @@ def test_other_lengths_and_batches_are_not_compiled_again(case):
         2,
         2,
     ]  # with and without pauses
+
+
+def test_the_benchmark_says_in_one_line_that_it_needs_a_gpu():
+    command = [sys.executable, PROBE.parent.parent / "benchmarks/gpu.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "benchmarks/gpu.py needs a GPU, and torch sees none"
