@@ -1,6 +1,6 @@
 """The fused device against its peers: forward + backward of one recurrent cell.
 
-    python benchmarks/speed.py [--quick]          (make bench)
+    python benchmarks/speed.py [--quick | --sweep n]          (make bench)
 
 n qubits, two RY-RZ-CZ layers, X, Y and Z of every qubit read, a controller of one hidden layer of
 64. Before anything is timed, losses and gradients of all quantum systems must agree. Writes
@@ -126,7 +126,8 @@ def table(rows: list[dict]) -> str:
         "|---" * (4 + len(SYSTEMS)) + "|",
     ]
     seen = []
-    for row in rows:
+    order = ["base", *SWEEPS]
+    for row in sorted(rows, key=lambda row: order.index(row["sweep"])):
         case = tuple(row[k] for k in BASE)
         if case not in seen:
             seen.append(case)
@@ -163,17 +164,21 @@ def main() -> None:
     """Check, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="the base case alone")
-    quick = parser.parse_args().quick
+    parser.add_argument("--sweep", choices=SWEEPS, help="measure this sweep again, keep the others")
+    given = parser.parse_args()
     agreement = check_agreement()
     print("agreement:", ", ".join(f"{k} {v:.0e}" for k, v in agreement.items()))
-    todo = [(system, *case) for case in cases(quick) for system in SYSTEMS]
+    wanted = [c for c in cases(given.quick) if given.sweep in (None, c[0])]
+    todo = [(system, *case) for case in wanted for system in SYSTEMS]
     rows: list[dict] = []
+    if given.sweep is not None:
+        kept = json.loads((DOCS / "benchmarks/speed.json").read_text())["rows"]
+        rows = [row for row in kept if row["sweep"] != given.sweep]
     for system, sweep, case in track(todo, "measuring"):
         repeats = 9 if system in ("fused", "lstm") else 5
         rows.append({"system": system, "sweep": sweep, **case, **measure(system, case, repeats)})
-    base = next(
-        r for r in rows if r["system"] == "fused" and all(r[k] == v for k, v in BASE.items())
-    )
+    ours = [r for r in rows if r["system"] == "fused"]
+    base = next(r for r in reversed(ours) if all(r[k] == v for k, v in BASE.items()))
     flops = kernel_flops(BASE["n"])
     peak = peak_flops()
     share = flops / (1e-6 * base["median"]) / (BASE["threads"] * peak)
@@ -182,7 +187,7 @@ def main() -> None:
     }  # fmt: skip
     result = {**environment(), "agreement": agreement, **facts, "rows": rows}
     print(table(rows))
-    if quick:
+    if given.quick:
         return
     write_text(DOCS / "benchmarks/speed.json", json.dumps(result, indent=1) + "\n")
     text = (
