@@ -116,39 +116,12 @@ class TrainConfig:
 
 
 @dataclass
-class EvaluateConfig:
-    """`qrnn evaluate`.
-
-    Attributes:
-        checkpoint: a file that `qrnn train` wrote.
-        device: where to evaluate.
-        feedback: `closed`, or `open` (the angles come from the device that trained).
-        readout_mode: `expval` or `measure`; None: as the model was trained.
-        readout_angle: of the ancilla's controlled RY, radians; `measure` only.
-        split: `test`, `val` or `train`.
-        limit: number of sequences, the first ones; None: all.
-        batch_size: sequences that run at once; None: all.
-        data_dir: where the data lies now, if not where the training found it.
-    """
-
-    checkpoint: str = MISSING
-    device: DeviceOptions = field(default_factory=DeviceOptions)
-    feedback: str = "closed"
-    readout_mode: str | None = None
-    readout_angle: float | None = None
-    split: str = "test"
-    limit: int | None = None
-    batch_size: int | None = None
-    data_dir: str | None = None
-
-
-@dataclass
 class EstimateConfig:
     """`qrnn estimate`.
 
     Attributes:
         checkpoint: a file that `qrnn train` wrote.
-        device: where it would be evaluated; its ledger, budget and timeout have no price.
+        device: where to evaluate; ledger, budget and timeout have no price.
         readout_angle: of the ancilla's controlled RY, radians, for measured readouts.
         split: `test`, `val` or `train`.
         limit: number of sequences, the first ones; None: all.
@@ -163,6 +136,19 @@ class EstimateConfig:
     limit: int | None = None
     batch_size: int | None = None
     data_dir: str | None = None
+
+
+@dataclass
+class EvaluateConfig(EstimateConfig):
+    """`qrnn evaluate`: what has a price, and how it is run.
+
+    Attributes:
+        feedback: `closed`, or `open` (the angles come from the device that trained).
+        readout_mode: `expval` or `measure`; None: as the model was trained.
+    """
+
+    feedback: str = "closed"
+    readout_mode: str | None = None
 
 
 @dataclass

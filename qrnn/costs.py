@@ -13,8 +13,7 @@ import torch
 from pennylane.tape import QuantumScript
 from rich.table import Table
 
-from qrnn.devices import DeviceOptions, open_device
-from qrnn.devices.hardware import IBMBackend
+from qrnn.devices import DeviceOptions, device_spec, open_device
 from qrnn.devices.ibm import Estimate, estimate
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.models import SequenceClassifier
@@ -67,11 +66,12 @@ def priceable(options: DeviceOptions) -> DeviceOptions:
     from qrnn.devices.ibm import runtime
     from qrnn.devices.ibm.backends import twin
 
-    device = open_device(options)
-    if not isinstance(device, IBMBackend):
+    spec = device_spec(options.name)
+    if "max_qpu_seconds" not in spec.options:
         raise ConfigError(
-            f"device must be one of IBM's to have a price, got {device.name!r}: e.g. ibm_torino"
+            f"device must be one of IBM's to have a price, got {spec.name!r}: e.g. ibm_torino"
         )
+    device = open_device(options)
     options = replace(options, ledger=None, max_qpu_seconds=None, gradient="none")
     if not device.spec.account or runtime.has_account():
         return options

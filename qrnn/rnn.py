@@ -96,6 +96,8 @@ class QRNN(OnDevice):
                     f"lengths must be {batch} numbers of 1..{steps}, got {lengths.tolist()}"
                 )
             active = torch.arange(steps, device=x.device)[:, None] < lengths
+            # Whatever pads a sequence, NaN even, must reach neither values nor gradients.
+            x = x.masked_fill(~active[:, :, None], 0)
         out, state = self.cell.sequence(x, state, active)
         if active is not None:
             out = out.masked_fill(~active[:, :, None], 0)

@@ -153,6 +153,36 @@ class FirstCheckpoint(pl.Callback):
         trainer.save_checkpoint(self.path)
 
 
+class Interrupts(pl.Callback):
+    """Hears a Ctrl-C that Python could not raise, and raises it at the next batch.
+
+    What is raised while C calls Python is printed and lost; numba's compiler and its cache do so.
+    """
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    def __enter__(self) -> Interrupts:
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._before is signal.default_int_handler:  # so in the main thread, and not ignored
+            signal.signal(signal.SIGINT, self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Lightning leaves the process deaf to Ctrl-C after the first.
+        if self._before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _hear(self, *_: object) -> None:
+        self.heard = True
+        raise KeyboardInterrupt
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """See Lightning."""
+        if self.heard:
+            raise KeyboardInterrupt
+
+
 class TaskDataModule(pl.LightningDataModule):
     """A task's training and validation parts."""
 
@@ -237,7 +267,10 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     checkpoints = ModelCheckpoint(
         run_dir, "best", monitor="val/loss", save_last=True, enable_version_counter=False,
     )  # fmt: skip
-    callbacks: list[pl.Callback] = [FirstCheckpoint(run_dir / "last.ckpt"), checkpoints]
+    interrupts = Interrupts()
+    callbacks: list[pl.Callback] = [
+        FirstCheckpoint(run_dir / "last.ckpt"), checkpoints, interrupts,
+    ]  # fmt: skip
     if config.trainer.patience is not None:
         callbacks.append(EarlyStopping("val/loss", patience=config.trainer.patience))
     if config.trainer.progress:
@@ -259,15 +292,14 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     )
     write_text(run_dir / "config.yaml", config_yaml(config))
     try:
-        trainer.fit(
-            module, datamodule=TaskDataModule(data, config.trainer), ckpt_path=config.resume,
-            weights_only=True,
-        )  # fmt: skip
-    except SystemExit:
+        with interrupts:
+            trainer.fit(
+                module, datamodule=TaskDataModule(data, config.trainer), ckpt_path=config.resume,
+                weights_only=True,
+            )  # fmt: skip
+    except SystemExit:  # Lightning leaves the process on Ctrl-C
         if not trainer.interrupted:
             raise
-        # Lightning leaves the process on Ctrl-C, and deaf to the next one.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     last = run_dir / "last.ckpt"
     return TrainResult(
         run_dir=run_dir,

@@ -117,6 +117,7 @@ WRONG = [
     (["train", "model.topology=star"], "topology 'star' is not known"),
     (["train", "model.readout=W"], "readout must be letters out of XYZ"),
     (["train", "model.readout_mode=weak"], "readout_mode 'weak' is not known"),
+    (["estimate", "checkpoint=x", "device=fused"], "must be one of IBM's to have a price"),
     (["train", "trainer.processes=3"], "trainer.processes must be at least 1 and divide"),
     (["train", "model.controller=tanh"], "controller 'tanh' is not known"),
     (["train", "model.dropout=1.5"], "dropout must be in [0, 1), got 1.5"),

@@ -171,6 +171,19 @@ def test_the_gradient_under_depolarizing_readouts_is_that_of_the_steps():
     agree(quick.train(), exact.train(), everything, inputs(4, 3))
 
 
+@pytest.mark.parametrize("stepwise", [False, True])
+def test_what_pads_a_sequence_reaches_neither_values_nor_gradients(stepwise):
+    rnn, x, lengths = network(), inputs(4, 3), torch.tensor([4, 2, 3])
+    if stepwise:
+        rnn.cell.register_forward_hook(lambda *_: None)
+    padded = x.clone()
+    padded[2:, 1], padded[3:, 2] = math.nan, math.inf
+    wanted = gradients(rnn, lambda rnn, x: everything(rnn, x, lengths), x)
+    found = gradients(rnn, lambda rnn, x: everything(rnn, x, lengths), padded)
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=0, msg=name)
+
+
 class Own(Controller):
     """A user's subclass may do anything in forward."""
 

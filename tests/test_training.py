@@ -1,5 +1,6 @@
 """Training: what a run leaves, resuming, interrupting, and what a checkpoint carries."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -160,6 +161,22 @@ def test_ctrl_c_leaves_a_checkpoint_that_loads(tmp_path):
     assert "Traceback" not in err
     assert "resume=" in out + err
     load_model(last)
+
+
+def test_a_ctrl_c_that_was_lost_in_a_callback_stops_at_the_next_batch(tmp_path, monkeypatch, data):
+    def lose(_):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Classification, "on_train_start", lose)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = train(config(), tmp_path, data=data)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert result.interrupted
+    assert result.epochs == 0
 
 
 @pytest.mark.parametrize(
