@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from qrnn.checkpoint import load_model
-from qrnn.config import ModelConfig, TrainConfig, TrainerConfig
+from qrnn.config import TrainConfig, TrainerConfig
+from qrnn.networks import HybridConfig
 from qrnn.data import DigitsConfig, digits
 from qrnn.devices import DeviceOptions
 from qrnn.evaluation import evaluate
@@ -37,7 +38,7 @@ def model_of(n_qubits: int, training: str):
     """Return the trained model, from its checkpoint if it was trained before."""
     folder = RUNS / f"{training}-{n_qubits}"
     if not (folder / "done").exists():
-        model = ModelConfig(n_qubits=n_qubits, **TRAININGS[training])
+        model = HybridConfig(n_qubits=n_qubits, **TRAININGS[training])
         train(TrainConfig(DigitsConfig(), model, trainer=TrainerConfig(progress=False)), folder)
         write_text(folder / "done", "")
     return load_model(folder / "best.ckpt")[0]

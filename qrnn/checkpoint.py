@@ -9,9 +9,10 @@ import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from qrnn.config import TrainConfig, from_plain
+from qrnn.data import Shape
 from qrnn.errors import DataError
 from qrnn.files import replacing
-from qrnn.models import SequenceClassifier, build_model
+from qrnn.models import SequenceModel, build_model
 
 PREFIX = "model."
 
@@ -46,7 +47,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def load_model(path: str | Path) -> tuple[SequenceClassifier, TrainConfig]:
+def load_model(path: str | Path) -> tuple[SequenceModel, TrainConfig]:
     """Return the trained model, on the device that trained it, and its configuration.
 
     Raises:
@@ -56,7 +57,7 @@ def load_model(path: str | Path) -> tuple[SequenceClassifier, TrainConfig]:
     """
     content = read_checkpoint(path)
     config = from_plain(content["qrnn"]["config"])
-    model = build_model(config, content["qrnn"]["input_size"], content["qrnn"]["n_classes"])
+    model = build_model(config, Shape(**content["qrnn"]["shape"]))
     weights = {
         name.removeprefix(PREFIX): value
         for name, value in content["state_dict"].items()

@@ -98,8 +98,8 @@ def _typed(config, example: str):
     return typed
 
 
-def _model_and_split(typed):
-    """Return a checkpoint's model and the sequences to run it on.
+def _model_and_part(typed):
+    """Return a checkpoint's model, the part of the data to run it on, and the task's metric.
 
     Raises:
         ConfigError: a limit or data folder that does not fit.
@@ -117,7 +117,7 @@ def _model_and_split(typed):
     if typed.limit is not None and typed.limit < 1:
         raise ConfigError(f"limit must be at least 1, got {typed.limit}")
     data = TASKS[trained.task.name].load(trained.task)
-    return model, getattr(data, typed.split).head(typed.limit)
+    return model, getattr(data, typed.split).head(typed.limit), data.metric
 
 
 def evaluate(config) -> None:
@@ -131,11 +131,12 @@ def evaluate(config) -> None:
 
     typed: EvaluateConfig = _typed(config, "qrnn evaluate checkpoint=FILE device=NAME")
     open_device(typed.device)  # its options are wrong before anything is loaded
-    model, split = _model_and_split(typed)
+    model, part, metric = _model_and_part(typed)
     folder = Path(typed.checkpoint).parent
     result = run(
-        model, split, typed.device, feedback=typed.feedback, readout_mode=typed.readout_mode,
-        readout_angle=typed.readout_angle, batch_size=typed.batch_size, folder=folder,
+        model, part, typed.device, metric=metric, feedback=typed.feedback,
+        readout_mode=typed.readout_mode, readout_angle=typed.readout_angle,
+        batch_size=typed.batch_size, folder=folder,
     )  # fmt: skip
     kept = folder / f"evaluation-{result.device}.json"
     save(result, kept)
@@ -152,17 +153,19 @@ def estimate(config) -> None:
     from qrnn.config import EstimateConfig
     from qrnn.costs import FORMULA, priceable, prices, table
     from qrnn.errors import QRNNError
+    from qrnn.evaluation import check_runnable
 
     typed: EstimateConfig = _typed(config, "qrnn estimate checkpoint=FILE device=ibm_torino")
     options = priceable(typed.device)
-    model, split = _model_and_split(typed)
-    steps = split.x.shape[1]
-    print(f"{typed.device.name}: {len(split)} sequences, {steps} steps, {options.shots} shots")
+    model, part, _ = _model_and_part(typed)
+    check_runnable(model, part, "closed", ibm=True)
+    steps = part.x.shape[1]
+    print(f"{typed.device.name}: {len(part)} sequences, {steps} steps, {options.shots} shots")
     found, note = {}, None
     for mode, angle in (("expval", None), ("measure", typed.readout_angle)):
         try:
             loops = prices(
-                model, options, len(split), steps, typed.batch_size, readout_mode=mode,
+                model, options, len(part), steps, typed.batch_size, readout_mode=mode,
                 readout_angle=angle,
             )  # fmt: skip
         except QRNNError as error:

@@ -18,53 +18,7 @@ from qrnn.data import TASKS, TaskConfig
 from qrnn.devices import DeviceOptions, device_names
 from qrnn.devices.hardware import IBM_NAME
 from qrnn.errors import ConfigError
-
-
-@dataclass
-class ModelConfig:
-    """The cell and its controller; None leaves an ansatz's own default.
-
-    Attributes:
-        n_qubits: number of qubits n.
-        ansatz: a registered ansatz.
-        layers: how often its block is repeated.
-        rotations: rotations of a block, in order; ansatz `rotations` only.
-        entangler: two-qubit gate of a block; ansatz `rotations` only.
-        topology: `line`, `ring`, `all` or a list of pairs; ansatz `rotations` only.
-        readout: letters out of XYZ on every qubit, `ZZ`, or a list of Pauli words.
-        readout_mode: `expval`, or `measure`: mid-circuit, through an ancilla.
-        readout_angle: of the ancilla's controlled RY, radians; `measure` only.
-        controller: `linear`, `relu`, `gelu` or `glu`.
-        width: units of a hidden layer of the controller.
-        depth: number of its hidden layers.
-        dropout: probability, behind each hidden layer.
-        readout_shots: while training, add the noise of so many shots to exact readouts.
-        readout_depolarizing: while training, shrink them by this share.
-    """
-
-    n_qubits: int = 6
-    ansatz: str = "rotations"
-    layers: int = 2
-    rotations: list[str] | None = None
-    entangler: str | None = None
-    topology: Any = None
-    readout: Any = "XYZ"
-    readout_mode: str = "expval"
-    readout_angle: float | None = None
-    controller: str = "gelu"
-    width: int = 64
-    depth: int = 1
-    dropout: float = 0.0
-    readout_shots: int | None = None
-    readout_depolarizing: float = 0.0
-
-    def cell_options(self) -> dict[str, Any]:
-        """Return the keyword arguments of `QRNNCell`, without the input size."""
-        options = {k: v for k, v in vars(self).items() if v is not None}
-        for name in ("topology", "readout", "rotations"):
-            if OmegaConf.is_config(options.get(name)):
-                options[name] = OmegaConf.to_container(options[name])
-        return options
+from qrnn.networks import NETWORKS, HybridConfig, ModelConfig
 
 
 @dataclass
@@ -74,8 +28,9 @@ class TrainerConfig:
     Attributes:
         epochs: passes over the training data.
         batch_size: sequences in a batch B, over all processes.
-        lr: peak learning rate of AdamW.
-        weight_decay: of AdamW.
+        lr: peak learning rate.
+        optimizer: `adamw`, `adam` or `rmsprop`: torch's.
+        weight_decay: decoupled for `adamw`, added to the gradient for the others.
         schedule: `cosine` (warm-up, then cosine to zero over all epochs) or `constant`.
         clip: largest norm of the gradient.
         patience: epochs without a better validation loss before stopping; None: never.
@@ -87,6 +42,7 @@ class TrainerConfig:
     epochs: int = 60
     batch_size: int = 32
     lr: float = 2e-2
+    optimizer: str = "adamw"
     weight_decay: float = 1e-2
     schedule: str = "cosine"
     clip: float = 1.0
@@ -102,14 +58,14 @@ class TrainConfig:
 
     Attributes:
         task: what is learned.
-        model: the cell.
-        device: where the circuits run.
+        model: the recurrent network.
+        device: where its circuits run.
         trainer: how it is learned.
         resume: checkpoint to go on from; the configuration is then the checkpoint's.
     """
 
     task: TaskConfig = MISSING
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig = field(default_factory=HybridConfig)
     device: DeviceOptions = field(default_factory=DeviceOptions)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     resume: str | None = None
@@ -160,7 +116,7 @@ class DrawConfig:
         device: where its circuits would run.
     """
 
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: HybridConfig = field(default_factory=HybridConfig)
     device: DeviceOptions = field(default_factory=DeviceOptions)
 
 
@@ -172,12 +128,14 @@ def register_schemas(overrides: Sequence[str] = ()) -> None:
             occur in it are entered.
     """
     store = ConfigStore.instance()
-    store.store("train_schema", TrainConfig)
+    store.store("train_schema", TrainConfig(model=MISSING))
     store.store("evaluate_schema", EvaluateConfig)
     store.store("estimate_schema", EstimateConfig)
     store.store("draw_schema", DrawConfig)
     for name in TASKS:
         store.store(f"{name}_schema", TASKS[name].schema, group="task")
+    for name in NETWORKS:
+        store.store(f"{name}_schema", NETWORKS[name].schema, group="model")
     chosen = (item.partition("=")[2].split(",") for item in overrides if item[:7] == "device=")
     named = (name for names in chosen for name in names if IBM_NAME.fullmatch(name))
     for name in (*device_names(), *named):
@@ -202,8 +160,10 @@ def from_plain(plain: dict[str, Any]) -> TrainConfig:
     Raises:
         ConfigError: the dict does not fit the schemas.
     """
-    task = TASKS[plain.get("task", {}).get("name")]
-    schema = OmegaConf.structured(TrainConfig(task=task.schema()))
+    task, model = (plain.get(group, {}).get("name") for group in ("task", "model"))
+    schema = OmegaConf.structured(
+        TrainConfig(task=TASKS[task].schema(), model=NETWORKS[model].schema())
+    )
     try:
         return OmegaConf.to_object(OmegaConf.merge(schema, plain))  # type: ignore[return-value]
     except OmegaConfBaseException as error:

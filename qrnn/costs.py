@@ -16,13 +16,13 @@ from rich.table import Table
 from qrnn.devices import DeviceOptions, device_spec, open_device
 from qrnn.devices.ibm import Estimate, estimate
 from qrnn.errors import ConfigError, DeviceError
-from qrnn.models import SequenceClassifier
+from qrnn.models import SequenceModel
 
 FORMULA = "https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time"
 
 
 def rounds(
-    model: SequenceClassifier, n: int, steps: int, feedback: str, batch_size: int | None
+    model: SequenceModel, n: int, steps: int, feedback: str, batch_size: int | None
 ) -> Iterator[list[QuantumScript]]:
     """Yield the tapes of each execution that an evaluation takes, in order.
 
@@ -96,7 +96,7 @@ class Price(Estimate):
 
 
 def prices(
-    model: SequenceClassifier,
+    model: SequenceModel,
     options: DeviceOptions,
     n: int,
     steps: int,

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from qrnn.costs import rounds
+from qrnn.data import Split, Stream
 from qrnn.devices import Device, DeviceOptions
 from qrnn.devices.hardware import IBMBackend
 from qrnn.devices.ibm import IBMDevice, estimate
-from qrnn.models import SequenceClassifier
+from qrnn.models import SequenceModel
 
 AGAIN = "run the same command again to go on; no job is submitted twice"
 # Options that change neither the circuits nor their outcomes: a run goes on under other ones.
@@ -73,7 +73,7 @@ class Run:
         ledger: folder of the ledger, or None.
     """
 
-    model: SequenceClassifier
+    model: SequenceModel
     plugin: IBMDevice | None = None
     work: str = ""
     ledger: Path | None = None
@@ -102,9 +102,9 @@ class Run:
 
 @contextmanager
 def started(
-    model: SequenceClassifier,
+    model: SequenceModel,
     device: Device,
-    x: torch.Tensor,
+    part: Split | Stream,
     *,
     feedback: str,
     reading: Mapping[str, Any],
@@ -117,7 +117,7 @@ def started(
     Args:
         model: the model, on its own device.
         device: the device to run on.
-        x: the sequences (N, T, D).
+        part: the sequences; on IBM's devices no text.
         feedback: `closed` or `open`.
         reading: `readout_mode` and `readout_angle` of `model.on`.
         batch_size: sequences that run at once; None: all.
@@ -133,8 +133,9 @@ def started(
     if not isinstance(device, IBMBackend):
         yield Run(model.on(device.options, **reading))
         return
+    assert isinstance(part, Split)
     options = device.options
-    work = work_id(model, options, x, feedback, reading, batch_size)
+    work = work_id(model, options, part, feedback, reading, batch_size)
     ledger = None
     if options.ledger is not None:
         ledger = Path(options.ledger) / f"{device.name}-{work}"
@@ -146,7 +147,7 @@ def started(
     plugin: IBMDevice = target.rnn.cell.qnode.device
     run = Run(target, plugin, work, ledger)
     try:
-        price = estimate(plugin, rounds(target, len(x), x.shape[1], feedback, batch_size))
+        price = estimate(plugin, rounds(target, len(part), part.x.shape[1], feedback, batch_size))
         plugin.check_budget(price.qpu_seconds)
         if not quiet:
             _announce(run, f"{in_words(price.jobs)}, estimated at {price.qpu_seconds:.1f} QPU s")
@@ -169,9 +170,9 @@ def _announce(run: Run, price: str) -> None:
 
 
 def work_id(
-    model: SequenceClassifier,
+    model: SequenceModel,
     options: DeviceOptions,
-    x: torch.Tensor,
+    part: Split,
     feedback: str,
     reading: Mapping[str, Any],
     batch_size: int | None,
@@ -189,10 +190,10 @@ def work_id(
         "angle": None if cell.circuit.measured is None else cell.circuit.measured.angle,
         "reading": dict(reading),
         "feedback": feedback,
-        "batch_size": batch_size or len(x),
+        "batch_size": batch_size or len(part),
     }
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
-    for value in (*model.state_dict().values(), x):
+    for value in (*model.state_dict().values(), part.x):
         digest.update(repr(tuple(value.shape)).encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]

@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
+from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from qrnn.cell import OnDevice, QRNNCell, QRNNState
 from qrnn.errors import ConfigError
 
 
+@dataclass(frozen=True)
+class QRNNStates:
+    """The hidden states of a network of several cells.
+
+    Attributes:
+        cells: of each cell, layer by layer, forward before backward.
+        directions: number of cells in a layer.
+    """
+
+    cells: tuple[QRNNState, ...]
+    directions: int
+
+    @property
+    def z(self) -> torch.Tensor:
+        """The last readouts of the last layer (B, directions R)."""
+        return torch.cat([state.z for state in self.cells[-self.directions :]], 1)
+
+    def detach(self) -> QRNNStates:
+        """Return the states cut from the autograd graph (truncated backpropagation)."""
+        return QRNNStates(tuple(state.detach() for state in self.cells), self.directions)
+
+
 class QRNN(OnDevice):
-    """A `QRNNCell` applied along time.
+    """`QRNNCell`s applied along time.
 
     Args:
         input_size: number of input features D.
-        n_qubits: number of qubits n.
+        n_qubits: number of qubits n of each cell.
+        num_layers: number of layers; each reads the readouts of the one below.
+        bidirectional: whether each layer has a second cell, which reads from the end.
         batch_first: sequences are (B, T, D) instead of (T, B, D).
         **cell_options: see `QRNNCell`.
 
     Shape:
-        x (T, B, D), or (T, D) for one sequence, or a PackedSequence; z has R in the place of D.
+        x (T, B, D), or (T, D) for one sequence, or a PackedSequence; z has `output_size` (R, or 2R
+        when bidirectional) in the place of D.
+
+    Raises:
+        ConfigError: fewer than one layer, or as `QRNNCell` does.
 
     Example:
         >>> rnn = QRNN(8, n_qubits=4, batch_first=True)
@@ -29,18 +60,42 @@ class QRNN(OnDevice):
     """
 
     def __init__(
-        self, input_size: int, n_qubits: int, *, batch_first: bool = False, **cell_options
+        self,
+        input_size: int,
+        n_qubits: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        batch_first: bool = False,
+        **cell_options,
     ):
         super().__init__()
-        self.cell = QRNNCell(input_size, n_qubits, **cell_options)
+        if num_layers < 1:
+            raise ConfigError(f"num_layers must be at least 1, got {num_layers}")
+        self.directions = 2 if bidirectional else 1
         self.batch_first = batch_first
+        self.cells = nn.ModuleList()
+        for _ in range(num_layers):
+            for _ in range(self.directions):
+                self.cells.append(QRNNCell(input_size, n_qubits, **cell_options))
+            input_size = self.output_size
+
+    @property
+    def cell(self) -> QRNNCell:
+        """The first cell, often the only one."""
+        return self.cells[0]  # type: ignore[return-value]
+
+    @property
+    def output_size(self) -> int:
+        """Number of readouts of a layer."""
+        return self.directions * self.cell.n_readouts
 
     def forward(
         self,
         x: torch.Tensor | PackedSequence,
-        state: QRNNState | None = None,
+        state: QRNNState | QRNNStates | None = None,
         lengths: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor | PackedSequence, QRNNState]:
+    ) -> tuple[torch.Tensor | PackedSequence, QRNNState | QRNNStates]:
         """Run sequences through the cell.
 
         Args:
@@ -66,8 +121,8 @@ class QRNN(OnDevice):
         return (z.transpose(0, 1) if self.batch_first else z), state
 
     def _packed(
-        self, x: PackedSequence, state: QRNNState | None, lengths: torch.Tensor | None
-    ) -> tuple[PackedSequence, QRNNState]:
+        self, x: PackedSequence, state: QRNNState | QRNNStates | None, lengths: torch.Tensor | None
+    ) -> tuple[PackedSequence, QRNNState | QRNNStates]:
         if lengths is not None:
             raise ConfigError("lengths must be left out with a PackedSequence, which has its own")
         padded, lengths = pad_packed_sequence(x)
@@ -80,8 +135,8 @@ class QRNN(OnDevice):
         )
 
     def _steps(
-        self, x: torch.Tensor, state: QRNNState | None, lengths: torch.Tensor | None
-    ) -> tuple[torch.Tensor, QRNNState]:
+        self, x: torch.Tensor, state: QRNNState | QRNNStates | None, lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, QRNNState | QRNNStates]:
         """Run x (T, B, D); return z (T, B, R) and the last state."""
         steps, batch = x.shape[:2]
         if steps < 1 or batch < 1:
@@ -98,7 +153,32 @@ class QRNN(OnDevice):
             active = torch.arange(steps, device=x.device)[:, None] < lengths
             # Whatever pads a sequence, NaN even, must reach neither values nor gradients.
             x = x.masked_fill(~active[:, :, None], 0)
-        out, state = self.cell.sequence(x, state, active)
-        if active is not None:
-            out = out.masked_fill(~active[:, :, None], 0)
-        return out, state
+        if state is None:
+            states: list[QRNNState | None] = [None] * len(self.cells)
+        else:
+            states = list(state.cells) if isinstance(state, QRNNStates) else [state]
+        if len(states) != len(self.cells):
+            raise ConfigError(
+                f"state must be of this network's {len(self.cells)} cells, got {len(states)}"
+            )
+        after = []
+        for first in range(0, len(self.cells), self.directions):
+            z, last = self.cells[first].sequence(x, states[first], active)  # type: ignore[operator]
+            after.append(last)
+            if self.directions == 2:
+                back, last = self.cells[first + 1].sequence(  # type: ignore[operator]
+                    backwards(x, lengths), states[first + 1], active
+                )
+                after.append(last)
+                z = torch.cat([z, backwards(back, lengths)], 2)
+            x = z if active is None else z.masked_fill(~active[:, :, None], 0)
+        return x, after[0] if len(after) == 1 else QRNNStates(tuple(after), self.directions)
+
+
+def backwards(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+    """Return sequences (T, B, D) from end to start; what pads them stays behind."""
+    if lengths is None:
+        return x.flip(0)
+    steps = torch.arange(len(x), device=x.device)[:, None]
+    source = torch.where(steps < lengths, lengths - 1 - steps, steps)
+    return x.take_along_dim(source[:, :, None], 0)

@@ -7,7 +7,7 @@ import logging
 import math
 import signal
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,20 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProg
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
-from torchmetrics.classification import MulticlassAccuracy
 
 from qrnn.checkpoint import AtomicCheckpointIO, read_checkpoint
 from qrnn.config import TrainConfig, TrainerConfig, to_plain
-from qrnn.data import TASKS, TaskData, loader
+from qrnn.data import IGNORED, TASKS, Batch, Split, Stream, TaskData, loader
 from qrnn.errors import ConfigError
 from qrnn.files import write_text
 from qrnn.models import build_model
 
 SCHEDULES = ("cosine", "constant")
+OPTIMIZERS: dict[str, Any] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "rmsprop": torch.optim.RMSprop,
+}
 WARM_UP = 0.1  # share of the steps; without it, 1e-2 sometimes ends at chance
 EVAL_BATCH = 512
 
@@ -41,6 +45,7 @@ def check_trainer(config: TrainerConfig) -> None:
         "epochs": (config.epochs >= 1, "at least 1"),
         "batch_size": (config.batch_size >= 1, "at least 1"),
         "lr": (config.lr > 0 and math.isfinite(config.lr), "positive"),
+        "optimizer": (config.optimizer in OPTIMIZERS, " or ".join(OPTIMIZERS)),
         "weight_decay": (config.weight_decay >= 0, "at least 0"),
         "schedule": (config.schedule in SCHEDULES, " or ".join(SCHEDULES)),
         "clip": (config.clip > 0, "positive"),
@@ -56,54 +61,73 @@ def check_trainer(config: TrainerConfig) -> None:
             raise ConfigError(f"trainer.{key} must be {allowed}, got {getattr(config, key)}")
 
 
-class Classification(pl.LightningModule):
-    """Cross entropy of a sequence classifier, with AdamW.
+class Learner(pl.LightningModule):
+    """Cross entropy of a model's labels.
 
     Args:
         config: the whole configuration; it goes into every checkpoint.
-        input_size: number of input features D.
-        n_classes: number of classes.
+        data: the task's data; its shape goes there too.
     """
 
-    def __init__(self, config: TrainConfig, input_size: int, n_classes: int):
+    def __init__(self, config: TrainConfig, data: TaskData):
         super().__init__()
-        self.config = config
-        self.input_size, self.n_classes = input_size, n_classes
-        self.model = build_model(config, input_size, n_classes)
-        self.accuracy = torch.nn.ModuleDict(
-            {part: MulticlassAccuracy(n_classes, average="micro") for part in ("_train", "_val")}
-        )
+        self.config, self.shape = config, data.shape
+        self.carries = isinstance(data.train, Stream)
+        self.model = build_model(config, data.shape, data.vectors)
+        self.state: Any = None
 
-    def _step(self, batch: tuple[torch.Tensor, torch.Tensor], part: str) -> torch.Tensor:
-        x, y = batch
-        logits = self.model(x)
-        loss = cross_entropy(logits, y)
-        metric: Any = self.accuracy[f"_{part}"]
-        metric(logits, y)
+    def on_train_epoch_start(self) -> None:
+        """Begin a text anew."""
+        self.state = None
+
+    on_validation_epoch_start = on_train_epoch_start
+
+    def _step(self, batch: Batch, part: str) -> torch.Tensor:
+        answer = self.model.answer(batch.x, batch.lengths, self.state)
+        if self.carries:
+            self.state = answer.state.detach()
+        logits, y = answer.logits.flatten(0, -2), batch.y.flatten()
+        asked = y != IGNORED
+        n = int(asked.sum())
+        loss = cross_entropy(logits, y, ignore_index=IGNORED)
         options: dict[str, Any] = {
             "on_step": False,
             "on_epoch": True,
-            "batch_size": len(y),
+            "batch_size": n,
             "sync_dist": True,
         }
+        accuracy = (logits.argmax(1) == y)[asked].float().mean()
         self.log(f"{part}/loss", loss, prog_bar=part == "val", **options)
-        self.log(f"{part}/accuracy", metric, prog_bar=True, **options)
+        self.log(f"{part}/accuracy", accuracy, prog_bar=True, **options)
         return loss
 
-    def training_step(self, batch, batch_index: int) -> torch.Tensor:
+    def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """See Lightning."""
         return self._step(batch, "train")
 
-    def validation_step(self, batch, batch_index: int) -> None:
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
         """See Lightning."""
         self._step(batch, "val")
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the norm of the gradient, before it is clipped."""
+        norms = [p.grad.norm() for p in self.parameters() if p.grad is not None]
+        norm = torch.stack(norms).norm()
+        self.log("train/gradient", norm, on_step=False, on_epoch=True, batch_size=1)
+
     def configure_optimizers(self) -> Any:
-        """AdamW, and the schedule by steps."""
+        """The optimiser, and the schedule by steps.
+
+        A parameter's attribute `lr_scale` multiplies its learning rate.
+        """
         trainer = self.config.trainer
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=trainer.lr, weight_decay=trainer.weight_decay
-        )
+        groups: dict[float, list[torch.nn.Parameter]] = {}
+        for parameter in self.parameters():
+            groups.setdefault(getattr(parameter, "lr_scale", 1.0), []).append(parameter)
+        optimizer = OPTIMIZERS[trainer.optimizer](
+            [{"params": group, "lr": scale * trainer.lr} for scale, group in groups.items()],
+            lr=trainer.lr, weight_decay=trainer.weight_decay,
+        )  # fmt: skip
         if trainer.schedule == "constant":
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
@@ -122,11 +146,7 @@ class Classification(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what rebuilds the model, and the random state (dropout) for an exact resume."""
-        checkpoint["qrnn"] = {
-            "config": to_plain(self.config),
-            "input_size": self.input_size,
-            "n_classes": self.n_classes,
-        }
+        checkpoint["qrnn"] = {"config": to_plain(self.config), "shape": asdict(self.shape)}
         checkpoint["rng"] = torch.get_rng_state()
         if torch.cuda.is_available():
             checkpoint["cuda_rng"] = torch.cuda.get_rng_state()
@@ -202,7 +222,8 @@ class TaskDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """Batches in order."""
-        return loader(self.data.val, EVAL_BATCH, shuffle=False)
+        size = EVAL_BATCH if isinstance(self.data.val, Split) else self.config.batch_size
+        return loader(self.data.val, size, shuffle=False)
 
 
 @dataclass(frozen=True)
@@ -263,7 +284,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     data = data if data is not None else TASKS[config.task.name].load(config.task)
     run_dir = Path(run_dir)
     pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
-    module = Classification(config, data.input_size, len(data.classes))
+    module = Learner(config, data)
     checkpoints = ModelCheckpoint(
         run_dir, "best", monitor="val/loss", save_last=True, enable_version_counter=False,
     )  # fmt: skip

@@ -4,9 +4,10 @@ import sys
 
 import torch
 
-from qrnn.config import ModelConfig, TrainConfig, TrainerConfig
+from qrnn.config import TrainConfig, TrainerConfig
 from qrnn.data import DigitsConfig
 from qrnn.data.base import Split, TaskData
+from qrnn.networks import HybridConfig
 from qrnn.training import train
 
 if __name__ == "__main__":
@@ -16,7 +17,7 @@ if __name__ == "__main__":
     split = Split(x, y)
     config = TrainConfig(
         task=DigitsConfig(),
-        model=ModelConfig(n_qubits=3, width=8),
+        model=HybridConfig(n_qubits=3, width=8),
         trainer=TrainerConfig(
             epochs=1, batch_size=64, schedule="constant", progress=False, processes=processes
         ),

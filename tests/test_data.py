@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qrnn import ConfigError, DataError
-from qrnn.data import DigitsConfig, MnistConfig, Split, digits, loader, mnist
+from qrnn.data import IGNORED, DigitsConfig, MnistConfig, Split, Stream, digits, loader, mnist
 
 REAL = os.environ.get("QRNN_DATA")
 
@@ -101,14 +103,57 @@ def test_batches_cover_each_row_once_and_change_with_the_epoch():
     orders = []
     for epoch in (0, 1, 0):
         batches.sampler.set_epoch(epoch)
-        parts = [y for _, y in batches]
+        parts = [batch.y for batch in batches]
         assert [len(part) for part in parts] == [4, 4, 2]
         assert len(batches) == 3
         orders.append(torch.cat(parts).tolist())
     assert sorted(orders[0]) == list(range(10))
     assert orders[0] == orders[2] != orders[1]
     halves = [
-        torch.cat([y for _, y in loader(split, 4, shuffle=False, rank=rank, world=2)]).tolist()
+        torch.cat([b.y for b in loader(split, 4, shuffle=False, rank=rank, world=2)]).tolist()
         for rank in (0, 1)
     ]
     assert sorted(halves[0] + halves[1]) == list(range(10))
+
+
+def test_batches_of_several_lengths_hold_little_padding_and_every_row_once():
+    lengths = torch.randint(1, 100, (640,), generator=torch.Generator().manual_seed(0))
+    x = (torch.arange(100) < lengths[:, None]).to(torch.uint8)
+    split = Split(x, torch.arange(640), lengths)
+    batches = loader(split, 8, shuffle=True, seed=1)
+    seen, padded = [], 0
+    for batch in batches:
+        assert batch.x.dtype == torch.int64
+        assert batch.x.shape[1] == batch.lengths.max()
+        assert (batch.x.sum(1) == batch.lengths).all()
+        padded += batch.x.numel() - int(batch.lengths.sum())
+        seen += batch.y.tolist()
+    assert sorted(seen) == list(range(640))
+    assert padded < 0.05 * lengths.sum()
+    again = [batch.y.tolist() for batch in batches]
+    batches.sampler.set_epoch(1)
+    assert [batch.y.tolist() for batch in batches] != again
+
+
+@given(st.integers(2, 200), st.integers(1, 9), st.integers(1, 5))
+def test_a_text_is_predicted_token_by_token_in_rows_that_go_on(n, steps, rows):
+    rows = min(rows, n - 1)
+    stream = Stream(torch.arange(n), steps)
+    batches = stream.batches(rows)
+    x, y = (torch.cat([getattr(b, name) for b in batches], 1) for name in "xy")
+    length = (n - 1) // rows
+    assert x.flatten().tolist() == list(range(rows * length))
+    assert (y == x + 1).all()
+    assert all(batch.x.shape[1] <= steps for batch in batches)
+    shares = [stream.batches(rows, rank=rank, world=2) for rank in (0, 1)] if rows > 1 else []
+    seen = [batch.x.flatten() for share in shares for batch in share]
+    assert not shares or sorted(torch.cat(seen).tolist()) == list(range(rows * length))
+
+
+def test_target_sequences_lose_their_padding_too():
+    y = torch.full((2, 9), IGNORED, dtype=torch.int16)
+    y[0, :3], y[1, :5] = 1, 2
+    split = Split(torch.zeros(2, 7, dtype=torch.int32), y, torch.tensor([4, 2]))
+    whole, one = split.batch(slice(0, 2)), split.batch([0])
+    assert (whole.x.shape, whole.y.shape) == ((2, 4), (2, 5))
+    assert one.y.tolist() == [[1, 1, 1]]

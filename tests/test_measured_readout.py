@@ -214,7 +214,7 @@ def test_gradients_are_those_of_finite_differences(label):
     x = inputs(2, 2, torch.float64)
 
     def loss(bias):
-        return torch.func.functional_call(rnn, {"cell.quantum.bias": bias}, (x,))[0].sum()
+        return torch.func.functional_call(rnn, {"cells.0.quantum.bias": bias}, (x,))[0].sum()
 
     bias = rnn.cell.quantum.bias
     (gradient,) = torch.autograd.grad(rnn(x)[0].sum(), bias)

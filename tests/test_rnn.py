@@ -93,7 +93,7 @@ def test_every_parameter_gets_a_gradient(device):
         assert p.grad is not None, name
         assert (p.grad != 0).any(), name
     assert (rnn.cell.quantum.bias.grad != 0).all()
-    assert "cell.quantum.bias" in rnn.state_dict()
+    assert "cells.0.quantum.bias" in rnn.state_dict()
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -257,7 +257,7 @@ def test_the_printed_cell_names_its_sizes_and_device():
 
 def test_a_custom_controller_is_trained_saved_and_moved_like_a_built_in_one():
     rnn = QRNN(D, 2, controller=Twin(D + 6, 8))
-    assert "cell.controller.a.weight" in rnn.state_dict()
+    assert "cells.0.controller.a.weight" in rnn.state_dict()
     other = QRNN(D, 2, controller=Twin(D + 6, 8), device="default.qubit")
     other.load_state_dict(rnn.state_dict())
     torch.testing.assert_close(other(inputs())[0], rnn(inputs())[0], rtol=0, atol=1e-5)

@@ -13,13 +13,15 @@ import torch
 
 from qrnn import ConfigError, DataError
 from qrnn.checkpoint import AtomicCheckpointIO, load_model, read_checkpoint
-from qrnn.config import ModelConfig, TrainConfig, TrainerConfig
-from qrnn.data import DigitsConfig, TaskData, digits
+from qrnn.config import TrainConfig, TrainerConfig
+from qrnn.data import DigitsConfig, Shape, TaskData, digits
 from qrnn.devices import DeviceOptions
-from qrnn.evaluation import evaluate, record_controls
-from qrnn.training import Classification, accelerator, history, train
+from qrnn.evaluation import evaluate
+from qrnn.networks import HybridConfig
+from qrnn.running import record_controls
+from qrnn.training import Learner, accelerator, history, train
 
-SMALL = ModelConfig(n_qubits=3, width=8, dropout=0.1)
+SMALL = HybridConfig(n_qubits=3, width=8, dropout=0.1)
 
 
 def config(**trainer) -> TrainConfig:
@@ -118,7 +120,7 @@ def test_open_loop_is_one_execution_with_the_readouts_of_the_closed_loop(run, da
         z = replayed.rnn.cell.memory.run(controls)
     assert tracker.totals["batches"] == 1
     with torch.no_grad():
-        assert torch.allclose(z, model.readouts(x), atol=1e-5)
+        assert torch.allclose(z, model.answer(x).z, atol=1e-5)
     for name in ("lightning.qubit", "default.qubit"):
         result = evaluate(model, data.val.head(3), name, feedback="open", progress=False)
         assert result.rms_z < 1e-5
@@ -168,7 +170,7 @@ def test_a_ctrl_c_that_was_lost_in_a_callback_stops_at_the_next_batch(tmp_path, 
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Classification, "on_train_start", lose)
+    monkeypatch.setattr(Learner, "on_train_start", lose)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         result = train(config(), tmp_path, data=data)
@@ -227,7 +229,7 @@ def test_each_model_key_changes_the_model(key, value):
 
     def output(model_config):
         torch.manual_seed(0)
-        model = build_model(replace(config(), model=model_config), 8, 10)
+        model = build_model(replace(config(), model=model_config), Shape("classify", 10, 8))
         # Larger weights, so that a step of the untrained model is not near the identity.
         with torch.no_grad():
             for weight in model.parameters():
@@ -254,12 +256,12 @@ def test_fused_trains_on_the_gpu_where_there_is_one(there, monkeypatch):
     assert accelerator("default.qubit") == "auto"
 
 
-def test_a_checkpoint_on_a_gpu_keeps_the_gpus_random_state_too(monkeypatch):
+def test_a_checkpoint_on_a_gpu_keeps_the_gpus_random_state_too(monkeypatch, data):
     restored = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: "state")
     monkeypatch.setattr(torch.cuda, "set_rng_state", restored.append)
-    module, kept = Classification(config(), 8, 10), {}
+    module, kept = Learner(config(), data), {}
     module.on_save_checkpoint(kept)
     module.on_load_checkpoint(kept)
     assert restored == ["state"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from omegaconf import MISSING
@@ -12,25 +12,112 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from qrnn.registry import Registry
 
+IGNORED = -100  # a label that is not asked for; torch's own default of `ignore_index`
 
-@dataclass(frozen=True)
-class Split:
-    """Sequences with one label each.
+
+class Batch(NamedTuple):
+    """Sequences of one step of training.
 
     Attributes:
-        x: inputs (N, T, D), float32.
-        y: labels (N,), int64.
+        x: inputs (B, T, D) float32, or tokens (B, T) int64.
+        y: labels (B,) of whole sequences, or (B, U) of steps; int64, `IGNORED` where none is asked.
+        lengths: (B,) number of steps of each sequence; None: all T.
     """
 
     x: torch.Tensor
     y: torch.Tensor
+    lengths: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Sequences with their labels.
+
+    Attributes:
+        x: inputs (N, T, D) float32, or tokens (N, T) of any integer type.
+        y: labels of whole sequences (N,), of each step (N, T), or target sequences (N, U) padded
+            with `IGNORED`; any integer type that holds them.
+        lengths: (N,) int64 number of steps of each sequence; None: all T.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    lengths: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def head(self, limit: int | None) -> Split:
         """Return the first `limit` sequences, or all."""
-        return self if limit is None else Split(self.x[:limit], self.y[:limit])
+        if limit is None:
+            return self
+        lengths = None if self.lengths is None else self.lengths[:limit]
+        return Split(self.x[:limit], self.y[:limit], lengths)
+
+    def batch(self, rows: Sequence[int] | slice) -> Batch:
+        """Return some sequences, without the steps that only pad, integers as int64."""
+        x, y, lengths = self.x[rows], self.y[rows], None
+        if self.lengths is not None:
+            lengths = self.lengths[rows]
+            x = x[:, : int(lengths.max())]
+            if y.ndim == 2:
+                y = y[:, : int((y != IGNORED).sum(1).max())]
+        return Batch(x if x.is_floating_point() else x.long(), y.long(), lengths)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One long text, cut into `rows` parallel ones whose state is carried from batch to batch.
+
+    Attributes:
+        tokens: the text (N,), int64; each token is the label of the one before it.
+        steps: tokens that one batch takes of each row: of truncated backpropagation.
+    """
+
+    tokens: torch.Tensor
+    steps: int
+
+    def __len__(self) -> int:
+        return len(self.tokens) - 1
+
+    def head(self, limit: int | None) -> Stream:
+        """Return the first `limit` predicted tokens, or all."""
+        return self if limit is None else Stream(self.tokens[: limit + 1], self.steps)
+
+    def batches(self, rows: int, *, rank: int = 0, world: int = 1) -> list[Batch]:
+        """Return consecutive batches (rows, steps); the last is shorter, a remainder is left out.
+
+        Args:
+            rows: number of parallel parts of the text, over all processes.
+            rank: which of the processes' shares of the rows.
+            world: number of processes.
+        """
+        length = len(self) // rows
+        x, y = (
+            part[: rows * length].view(rows, length)[rank::world]
+            for part in (self.tokens[:-1], self.tokens[1:])
+        )
+        return [
+            Batch(x[:, t : t + self.steps], y[:, t : t + self.steps])
+            for t in range(0, length, self.steps)
+        ]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a model must fit: kept in checkpoints.
+
+    Attributes:
+        kind: `classify` (one label a sequence), `label` (one a step) or `translate` (a sequence).
+        n_classes: number of labels C.
+        input_size: number of input features D, or of tokens V.
+        tokens: whether the inputs are tokens.
+    """
+
+    kind: str
+    n_classes: int
+    input_size: int
+    tokens: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,20 +128,37 @@ class TaskData:
         train: sequences to learn from.
         val: sequences to choose an epoch with.
         test: sequences to report on, and for nothing else.
-        classes: names of the classes.
+        classes: names of the labels.
+        kind: see `Shape`.
+        vocabulary: the tokens of x in words; None: x is no tokens.
+        vectors: pretrained embedding of those tokens (V, E); None: the model learns its own.
+        metric: what the task is judged by: `accuracy`, `cross_entropy`, `perplexity`,
+            `bits_per_character` or `bleu`.
+        baseline: the metric of a guess without looking at the input, where the field states one.
         permutation: order in which the steps of the original sequences are shown, or None.
+        references: of `val` and `test`, the sentences to compare translations with (N each), as
+            they were before they were cut into tokens; None: there is nothing to translate.
     """
 
-    train: Split
-    val: Split
-    test: Split
+    train: Split | Stream
+    val: Split | Stream
+    test: Split | Stream
     classes: tuple[str, ...]
+    kind: str = "classify"
+    vocabulary: tuple[str, ...] | None = None
+    vectors: torch.Tensor | None = None
+    metric: str = "accuracy"
+    baseline: float | None = None
     permutation: tuple[int, ...] | None = None
+    references: dict[str, tuple[str, ...]] | None = None
 
     @property
-    def input_size(self) -> int:
-        """Number of input features D."""
-        return self.train.x.shape[-1]
+    def shape(self) -> Shape:
+        """Sizes of inputs and labels."""
+        if self.vocabulary is not None:
+            return Shape(self.kind, len(self.classes), len(self.vocabulary), tokens=True)
+        assert isinstance(self.train, Split)
+        return Shape(self.kind, len(self.classes), self.train.x.shape[-1])
 
 
 @dataclass
@@ -103,42 +207,68 @@ class _Rows(Dataset):
     def __len__(self) -> int:
         return len(self.split)
 
-    def __getitem__(self, rows: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.split.x[rows], self.split.y[rows]
+    def __getitem__(self, rows: list[int]) -> Batch:
+        return self.split.batch(rows)
+
+
+POOL = 50  # batches whose sequences are sorted by length, so that little of a batch is padding
 
 
 class Batches(DistributedSampler):
     """Batches of rows in an order that depends on the seed and the epoch alone.
 
-    So a resumed run sees what an uninterrupted one sees. Lightning calls `set_epoch`.
+    So a resumed run sees what an uninterrupted one sees. Lightning calls `set_epoch`. Sequences
+    of several lengths are sorted within pools of `POOL` batches, and the batches shuffled.
     """
 
-    def __init__(self, dataset: Dataset, batch_size: int, **options):
+    def __init__(self, dataset: _Rows, batch_size: int, **options):
         super().__init__(dataset, **options)
+        self.lengths = dataset.split.lengths
         self.batch_size = batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
-        rows = list(super().__iter__())
-        for first in range(0, len(rows), self.batch_size):
-            yield rows[first : first + self.batch_size]
+        rows, size = list(super().__iter__()), self.batch_size
+        if self.lengths is None or not self.shuffle:
+            for first in range(0, len(rows), size):
+                yield rows[first : first + size]
+            return
+        lengths = self.lengths.tolist()
+        batches = []
+        for first in range(0, len(rows), size * POOL):
+            pool = sorted(rows[first : first + size * POOL], key=lengths.__getitem__)
+            batches += [pool[at : at + size] for at in range(0, len(pool), size)]
+        order = torch.randperm(
+            len(batches), generator=torch.Generator().manual_seed(self.seed + self.epoch)
+        )
+        for index in order.tolist():
+            yield batches[index]
 
     def __len__(self) -> int:
         return -(-self.num_samples // self.batch_size)
 
 
 def loader(
-    split: Split, batch_size: int, *, shuffle: bool, seed: int = 0, rank: int = 0, world: int = 1
+    part: Split | Stream,
+    batch_size: int,
+    *,
+    shuffle: bool,
+    seed: int = 0,
+    rank: int = 0,
+    world: int = 1,
 ) -> DataLoader:
-    """Return a loader of batches (x (B, T, D), y (B,)).
+    """Return a loader of `Batch`.
 
     Args:
-        split: the sequences.
+        part: the sequences, or a text, which is never shuffled.
         batch_size: sequences in a batch B; the last one may be smaller.
         shuffle: whether the order changes with each epoch.
         seed: of that order.
         rank: which part of the data this process takes.
         world: number of processes that share the data.
     """
-    rows = _Rows(split)
-    batches = Batches(rows, batch_size, num_replicas=world, rank=rank, shuffle=shuffle, seed=seed)
-    return DataLoader(rows, sampler=batches, batch_size=None)
+    if isinstance(part, Stream):
+        batches = part.batches(batch_size * world, rank=rank, world=world)
+        return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+    rows = _Rows(part)
+    order = Batches(rows, batch_size, num_replicas=world, rank=rank, shuffle=shuffle, seed=seed)
+    return DataLoader(rows, sampler=order, batch_size=None)

@@ -119,5 +119,5 @@ def mnist(config: MnistConfig) -> TaskData:
         split(x[-N_VAL:], y[-N_VAL:]),
         split(*parts["t10k"]),
         tuple("0123456789"),
-        None if order is None else tuple(order.tolist()),
+        permutation=None if order is None else tuple(order.tolist()),
     )

@@ -9,13 +9,14 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 
 from qrnn.cli import main
-from qrnn.config import ModelConfig, TrainConfig, to_plain
+from qrnn.config import TrainConfig, to_plain
 from qrnn.costs import priceable
-from qrnn.data import DigitsConfig
+from qrnn.data import DigitsConfig, Shape
 from qrnn.devices import DeviceOptions, device_names, device_spec
 from qrnn.devices.ibm import runtime
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.models import build_model
+from qrnn.networks import HybridConfig
 
 T = 8  # rows of a digit
 
@@ -24,12 +25,15 @@ T = 8  # rows of a digit
 def checkpoint(tmp_path, monkeypatch):
     """A checkpoint of an untrained model, in the folder where the commands run."""
     torch.manual_seed(0)
-    config = TrainConfig(task=DigitsConfig(), model=ModelConfig(n_qubits=2, layers=1, width=4))
-    weights = build_model(config, 8, 10).state_dict()
+    config = TrainConfig(task=DigitsConfig(), model=HybridConfig(n_qubits=2, layers=1, width=4))
+    weights = build_model(config, Shape("classify", 10, 8)).state_dict()
     (tmp_path / "run").mkdir()
     torch.save(
         {
-            "qrnn": {"config": to_plain(config), "input_size": 8, "n_classes": 10},
+            "qrnn": {
+                "config": to_plain(config),
+                "shape": {"kind": "classify", "n_classes": 10, "input_size": 8},
+            },
             "state_dict": {f"model.{name}": value for name, value in weights.items()},
         },
         tmp_path / "run/best.ckpt",

@@ -1,0 +1,201 @@
+"""IMDB: is a film review positive or negative?
+
+Source: A. L. Maas et al., Learning Word Vectors for Sentiment Analysis (2011).
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import torch
+from sklearn.model_selection import train_test_split
+
+from qrnn.data.base import Split, TaskConfig, TaskData, task
+from qrnn.data.sources import at_least, decoded, hub_columns, reading
+from qrnn.data.text import PAD, UNK, Vocabulary, pad, read_vectors, tokenise
+from qrnn.errors import ConfigError, DataError
+
+CLASSES = ("negative", "positive")
+PARTS = ("train", "test")
+HUB = "stanfordnlp/imdb"
+ARCHIVE = "aclImdb_v1.tar.gz"
+WHERE = f"get {ARCHIVE}, the Large Movie Review Dataset, and give its folder as task.data_dir"
+FOLDERS = {"neg": 0, "pos": 1}
+MEMBER = re.compile(r"(?:\./)?aclImdb/(train|test)/(neg|pos)/[^/]+\.txt")
+MAX_REVIEW = 1 << 20  # bytes; the longest of IMDB has 13,704
+
+Review = tuple[str, int]  # its text and its class
+
+
+def _members(path: Path) -> Iterator[tuple[str, str, str, bytes]]:
+    """Yield part, folder, name and content of each review in the archive; nothing is unpacked.
+
+    Raises:
+        DataError: the archive is damaged, or a review is too large.
+    """
+    with reading(path, WHERE) as file:
+        with tarfile.open(fileobj=file, mode="r|") as archive:  # type: ignore[call-overload]
+            for member in archive:
+                name = MEMBER.fullmatch(member.name)
+                if name is None or not member.isreg():
+                    continue
+                if member.size > MAX_REVIEW:
+                    raise DataError(f"{path}: {member.name} must have at most {MAX_REVIEW} bytes")
+                content = archive.extractfile(member)
+                assert content is not None  # a regular file has some
+                yield name[1], name[2], f"{path}: {member.name}", content.read()
+        # tarfile takes damage between two members for the end; gzip's checksum is at its own end.
+        while rest := file.read(1 << 20):
+            if rest.strip(b"\0"):
+                raise DataError(f"{path} cannot be read (something follows its end): {WHERE}")
+
+
+def _files(folder: Path) -> Iterator[tuple[str, str, str, bytes]]:
+    """Yield the same of the unpacked folder `aclImdb`.
+
+    Raises:
+        DataError: a review cannot be read, or is too large.
+    """
+    for part in PARTS:
+        for label in FOLDERS:
+            for path in sorted((folder / part / label).glob("*.txt")):
+                with reading(path, WHERE) as file:
+                    content = file.read(MAX_REVIEW + 1)
+                if len(content) > MAX_REVIEW:
+                    raise DataError(f"{path} must have at most {MAX_REVIEW} bytes")
+                yield part, label, str(path), content
+
+
+def _local(folder: Path) -> dict[str, list[Review]]:
+    """Return the reviews of each part from local files.
+
+    Raises:
+        DataError: files are missing or damaged.
+    """
+    if (folder / ARCHIVE).is_file():
+        found = _members(folder / ARCHIVE)
+    elif (folder / "aclImdb").is_dir():
+        found = _files(folder / "aclImdb")
+    else:
+        raise DataError(
+            f"task.data_dir must hold {ARCHIVE} or the folder aclImdb, but {folder} has neither: "
+            f"{WHERE}"
+        )
+    reviews: dict[str, list[Review]] = {part: [] for part in PARTS}
+    for part, label, name, content in found:
+        reviews[part].append((decoded(content, name, WHERE), FOLDERS[label]))
+    return reviews
+
+
+def _hub() -> dict[str, list[Review]]:
+    """Return the reviews of each part from the Hugging Face hub.
+
+    Raises:
+        DataError: the hub is not reachable, or has something else under that name.
+        MissingExtraError: `datasets` is not installed.
+    """
+    parts = hub_columns(HUB, "imdb", PARTS, ("text", "label"), WHERE)
+    for texts, labels in parts:
+        if not (all(isinstance(text, str) for text in texts) and set(labels) <= {0, 1}):
+            raise DataError(f"{HUB} must hold texts with labels 0 and 1, but does not: {WHERE}")
+    return {
+        part: list(zip(*columns, strict=True)) for part, columns in zip(PARTS, parts, strict=True)
+    }
+
+
+@dataclass
+class ImdbConfig(TaskConfig):
+    """IMDB from local files, or from the Hugging Face hub.
+
+    Attributes:
+        name: `imdb`.
+        data_dir: folder of the archive `aclImdb_v1.tar.gz` (which is not unpacked) or of the
+            folder `aclImdb`; None: from the hub.
+        max_tokens: words of a review that are kept, the last ones.
+        max_words: size of the vocabulary at most, with its two special tokens; None: all.
+        min_count: how often a word must occur in the training reviews to be in the vocabulary.
+        vectors: file of pretrained vectors of words, GloVe's or word2vec's text format, or None.
+        n_val: number of the training reviews that are the validation part.
+        seed: of that split, and of the vectors of words that the file does not have.
+    """
+
+    name: str = "imdb"
+    data_dir: str | None = None
+    max_tokens: int = 400
+    max_words: int | None = 20_000
+    min_count: int = 1
+    vectors: str | None = None
+    n_val: int = 5_000
+    seed: int = 0
+
+
+def _check(config: ImdbConfig) -> None:
+    """Refuse sizes that make no sense.
+
+    Raises:
+        ConfigError: a size is too small.
+    """
+    least = {"max_tokens": 1, "max_words": 3, "min_count": 1, "n_val": len(CLASSES)}
+    for key, value in least.items():
+        if getattr(config, key) is not None:
+            at_least(f"task.{key}", getattr(config, key), value)
+
+
+@task(ImdbConfig)
+def imdb(config: ImdbConfig) -> TaskData:
+    """Return reviews as words: 20,000 train, 5,000 validation and 25,000 test.
+
+    Of a long review the last words are kept, as Keras does: the verdict is at the end. The
+    validation part is stratified. The order of the reviews depends on their texts alone, so that
+    it is the same from all sources, and the first ones are of both classes.
+
+    Raises:
+        ConfigError: a size is too small, or leaves nothing to train on.
+        DataError: files are missing or damaged, or the hub is not reachable.
+        MissingExtraError: without `config.data_dir`, `datasets` is not installed.
+    """
+    _check(config)
+    local = None if config.data_dir is None else Path(config.data_dir).expanduser()
+    reviews = _hub() if local is None else _local(local)
+    for part, found in reviews.items():
+        counts = Counter(label for _, label in found)
+        if min(counts[0], counts[1]) < 2:
+            raise DataError(
+                f"{local or HUB} must hold reviews of both classes for {part}, got {counts[0]} "
+                f"negative and {counts[1]} positive: {WHERE}"
+            )
+        found.sort(key=lambda review: blake2b(review[0].encode()).digest())
+    labels = [label for _, label in reviews["train"]]
+    if config.n_val > len(labels) - len(CLASSES):
+        raise ConfigError(
+            f"task.n_val must leave training reviews of both classes, got {config.n_val} of "
+            f"{len(labels)}: choose a smaller one"
+        )
+    rows = train_test_split(
+        range(len(labels)), test_size=config.n_val, stratify=labels, random_state=config.seed
+    )
+    train, val = ([reviews["train"][row] for row in sorted(part)] for part in rows)
+    vocabulary = Vocabulary.learn(
+        (tokenise(text) for text, _ in train), (PAD, UNK),
+        min_count=config.min_count, max_size=config.max_words,
+    )  # fmt: skip
+
+    def split(part: list[Review]) -> Split:
+        # A review of nothing but signs is one unknown word: a sequence has at least one step.
+        texts = (tokenise(text)[-config.max_tokens :] or [UNK] for text, _ in part)
+        x, lengths = pad([vocabulary.encode(words) for words in texts], 0, len(vocabulary))
+        return Split(x, torch.tensor([label for _, label in part]), lengths)
+
+    vectors = None
+    if config.vectors is not None:
+        vectors = read_vectors(config.vectors, vocabulary.words, config.seed)
+    return TaskData(
+        split(train), split(val), split(reviews["test"]), CLASSES,
+        vocabulary=vocabulary.words, vectors=vectors,
+    )  # fmt: skip

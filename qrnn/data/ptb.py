@@ -1,0 +1,89 @@
+"""Penn Treebank as a language model's text, by words or by characters.
+
+Sources: M. P. Marcus, B. Santorini, M. A. Marcinkiewicz, Building a Large Annotated Corpus of
+English (1993); in T. Mikolov's preprocessing, Statistical Language Models Based on Neural Networks
+(2012).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from qrnn.data.base import Stream, TaskConfig, TaskData, task
+from qrnn.data.sources import at_least, read_lines
+from qrnn.data.text import EOS, UNK, Vocabulary
+from qrnn.errors import ConfigError, DataError
+from qrnn.registry import unknown_name
+
+LEVELS = ("words", "characters")
+PARTS = ("train", "valid", "test")
+WHERE = "get ptb.train.txt, ptb.valid.txt and ptb.test.txt of Mikolov's preprocessing"
+
+
+def tokens(path: Path, level: str) -> list[str]:
+    """Return the words or characters of a file, `<eos>` behind each line.
+
+    Raises:
+        DataError: see `read_lines`.
+    """
+    split = str.split if level == "words" else list
+    return [token for line in read_lines(path, WHERE) for token in (*split(line), EOS)]
+
+
+@dataclass
+class PtbConfig(TaskConfig):
+    """Penn Treebank from local files.
+
+    Attributes:
+        name: `ptb`.
+        data_dir: folder of the three files.
+        level: `words` or `characters`.
+        steps: tokens after which backpropagation through time is cut; 35 is the field's habit for
+            words, 150 for characters.
+    """
+
+    name: str = "ptb"
+    data_dir: str | None = None
+    level: str = "words"
+    steps: int = 35
+
+
+@task(PtbConfig)
+def ptb(config: PtbConfig) -> TaskData:
+    """Return three long texts, in each of which every token is to be told from those before it.
+
+    `words`: what the blanks separate, and `<eos>` at each line's end: 929,589 training tokens, a
+    vocabulary of 10,000 (the text's own `<unk>` and `N` among them), judged by the perplexity.
+
+    `characters`: the same lines by characters, as in the field's files of characters: without the
+    blanks around a line, a blank between two words as one character, `<unk>` as its five
+    characters, `N` as the one it is, and one `<eos>` at each line's end: 5,017,482 training tokens,
+    a vocabulary of 50, judged by bits per character.
+
+    Raises:
+        ConfigError: no `config.data_dir`, an unknown `config.level` or `config.steps` below 1.
+        DataError: a file is missing or damaged, or has characters that the training text has not.
+    """
+    if config.level not in LEVELS:
+        raise unknown_name("task.level", config.level, LEVELS)
+    at_least("task.steps", config.steps, 1)
+    if config.data_dir is None:
+        raise ConfigError(f"task.data_dir must name the folder of Penn Treebank: {WHERE}")
+    folder = Path(config.data_dir).expanduser()
+    texts = [tokens(folder / f"ptb.{part}.txt", config.level) for part in PARTS]
+    # By characters nothing is unknown: 50 of them, not 51.
+    specials = (UNK, EOS) if config.level == "words" else (EOS,)
+    vocabulary = Vocabulary.learn(texts[:1], specials)
+    streams = []
+    for part, text in zip(PARTS, texts, strict=True):
+        try:
+            streams.append(Stream(torch.tensor(vocabulary.encode(text)), config.steps))
+        except DataError as error:
+            raise DataError(f"{folder / f'ptb.{part}.txt'}: {error}") from error
+    return TaskData(
+        *streams, vocabulary.words, kind="label", vocabulary=vocabulary.words,
+        metric="perplexity" if config.level == "words" else "bits_per_character",
+    )  # fmt: skip

@@ -1,0 +1,143 @@
+"""The recurrent networks that a config can name, and what each must offer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from omegaconf import MISSING
+from torch import nn
+
+from qrnn.devices import DeviceOptions
+from qrnn.errors import ConfigError
+from qrnn.registry import Registry
+
+BUDGET_TOLERANCE = 0.02
+
+
+@dataclass
+class ModelConfig:
+    """The `model` group of the config; each network adds its own keys.
+
+    Attributes:
+        name: a registered network.
+        num_layers: networks stacked; each reads the outputs of the one below.
+        bidirectional: whether a second network reads each layer's input backwards.
+        budget: number of recurrent parameters (without embedding and head) to meet within 2%: the
+            network's width is then solved and not read; None: the width is as given.
+        embedding: size of a token's embedding E; tasks of tokens only.
+        embedding_dropout: probability, behind the embedding; tasks of tokens only.
+        head_dropout: probability, in front of the head.
+    """
+
+    name: str = MISSING
+    num_layers: int = 1
+    bidirectional: bool = False
+    budget: int | None = None
+    embedding: int = 64
+    embedding_dropout: float = 0.0
+    head_dropout: float = 0.0
+
+
+class State(Protocol):
+    """What a network carries from one call to the next.
+
+    Attributes:
+        z: the last outputs (B, R): of the last layer, forward and backward side by side.
+    """
+
+    z: torch.Tensor
+
+    def detach(self) -> State:
+        """Return the state cut from the autograd graph (truncated backpropagation)."""
+
+
+class Network(Protocol):
+    """A recurrent network, batch first.
+
+    Attributes:
+        output_size: number of outputs R.
+    """
+
+    output_size: int
+
+    def __call__(
+        self, x: torch.Tensor, state: Any = None, lengths: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, State]:
+        """Return outputs (B, T, R), 0 behind a sequence's length, and the last state."""
+
+
+@dataclass(frozen=True)
+class NetworkEntry:
+    """A registered network.
+
+    Attributes:
+        schema: dataclass of its keys in the config.
+        build: from such a config, the number of input features and a device to the network.
+        width: name of the key that is solved for `budget`.
+    """
+
+    schema: type[ModelConfig]
+    build: Callable[[Any, int, DeviceOptions], nn.Module]
+    width: str
+
+
+NETWORKS: Registry[NetworkEntry] = Registry("model")
+
+
+def network(schema: type[ModelConfig], *, width: str) -> Callable[[Callable], Callable]:
+    """Register the decorated builder under its own name, with the schema of its keys."""
+
+    def decorate(build: Callable) -> Callable:
+        NETWORKS.add(build.__name__, NetworkEntry(schema, build, width))
+        return build
+
+    return decorate
+
+
+def n_parameters(module: nn.Module) -> int:
+    """Return the number of trainable numbers of a module."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def solve_width(config: ModelConfig, input_size: int, device: DeviceOptions) -> ModelConfig:
+    """Return the configuration with the width that meets its budget, and no budget left.
+
+    Args:
+        config: of a registered network.
+        input_size: number of input features D.
+        device: where its circuits run.
+
+    Raises:
+        ConfigError: no width meets the budget within 2%; the nearest are named.
+    """
+    budget = config.budget
+    if budget is None:
+        return config
+    entry = NETWORKS[config.name]
+
+    def at(width: int) -> ModelConfig:
+        solved: dict[str, Any] = {"budget": None, entry.width: width}
+        return replace(config, **solved)
+
+    def count(width: int) -> int:
+        with torch.random.fork_rng(devices=[]):
+            return n_parameters(entry.build(at(width), input_size, device))
+
+    low, high = 1, 2
+    while count(high) < budget:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(middle) < budget else (low, middle)
+    near = {width: count(width) for width in (low, high)}
+    best = min(near, key=lambda width: abs(near[width] - budget))
+    if abs(near[best] - budget) > BUDGET_TOLERANCE * budget:
+        shown = " or ".join(f"{entry.width}={width} ({n})" for width, n in near.items())
+        raise ConfigError(
+            f"model.budget={budget} must be met within 2%, but the nearest of "
+            f"{config.name} are {shown}: choose one of them, or another size"
+        )
+    return at(best)

@@ -1,0 +1,207 @@
+"""The classical networks: torch's own RNN, GRU and LSTM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from qrnn.devices import DeviceOptions
+from qrnn.errors import ConfigError
+from qrnn.networks.base import ModelConfig, network
+
+KINDS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+@dataclass
+class ClassicalConfig(ModelConfig):
+    """Torch's recurrent networks.
+
+    Attributes:
+        name: `rnn`, `gru` or `lstm`.
+        hidden_size: units H of a layer and direction; the width that `budget` solves.
+        dropout: probability, between layers.
+    """
+
+    hidden_size: int = 64
+    dropout: float = 0.0
+
+
+@dataclass
+class RNNConfig(ClassicalConfig):
+    """`torch.nn.RNN`; see `ClassicalConfig`."""
+
+    name: str = "rnn"
+
+
+@dataclass
+class GRUConfig(ClassicalConfig):
+    """`torch.nn.GRU`; see `ClassicalConfig`."""
+
+    name: str = "gru"
+
+
+@dataclass
+class LSTMConfig(ClassicalConfig):
+    """`torch.nn.LSTM`; see `ClassicalConfig`."""
+
+    name: str = "lstm"
+
+
+@dataclass(frozen=True)
+class ClassicalState:
+    """What torch's networks carry.
+
+    Attributes:
+        z: the last outputs (B, R): forward at each sequence's end, backward at its start.
+        hidden: h, or h and c, each (layers directions, B, H).
+    """
+
+    z: torch.Tensor
+    hidden: tuple[torch.Tensor, ...]
+
+    def detach(self) -> ClassicalState:
+        """Return the state cut from the autograd graph (truncated backpropagation)."""
+        return ClassicalState(self.z.detach(), tuple(h.detach() for h in self.hidden))
+
+
+class Classical(nn.Module):
+    """A recurrent network of torch, with the conventions of this framework.
+
+    The forget gate of an LSTM starts with bias 1 (torch: about 0), without which it forgets half
+    of its cell at each step: Jozefowicz, Zaremba, Sutskever, An Empirical Exploration of Recurrent
+    Network Architectures, ICML 2015; TensorFlow's default, and so that of the published LSTM
+    baselines beside orthogonal networks.
+
+    Args:
+        kind: `rnn`, `gru` or `lstm`.
+        input_size: number of input features D.
+        hidden_size: units H of a layer and direction.
+        num_layers: layers stacked.
+        bidirectional: whether each layer has a second direction.
+        dropout: probability, between layers.
+
+    Shape:
+        x (B, T, D), z (B, T, R) with R = H, or 2H in two directions.
+
+    Raises:
+        ConfigError: a size or probability out of range, or dropout with one layer.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
+        for name, size in sizes.items():
+            if size < 1:
+                raise ConfigError(f"{name} must be at least 1, got {size}")
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"dropout must be in [0, 1), got {dropout}")
+        if dropout and num_layers == 1:
+            raise ConfigError(
+                f"dropout acts between layers, got dropout={dropout} with num_layers=1: add a "
+                f"layer, or use head_dropout"
+            )
+        self.directions = 2 if bidirectional else 1
+        self.output_size = self.directions * hidden_size
+        self.rnn = KINDS[kind](
+            input_size, hidden_size, num_layers,
+            batch_first=True, bidirectional=bidirectional, dropout=dropout,
+        )  # fmt: skip
+        if kind == "lstm":
+            forget = slice(hidden_size, 2 * hidden_size)  # torch's order: i, f, g, o
+            with torch.no_grad():
+                for name, bias in self.rnn.named_parameters():
+                    if "bias" in name:  # torch has two, which add up
+                        bias[forget] = 1.0 if "bias_ih" in name else 0.0
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        state: ClassicalState | None = None,
+        lengths: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, ClassicalState]:
+        """Run sequences.
+
+        Args:
+            x: inputs (B, T, D).
+            state: of the same sequences, from an earlier call; None: zeros.
+            lengths: (B,) number of steps of each sequence, at least 1.
+
+        Returns:
+            z (B, T, R), 0 behind a sequence's length, and the state behind its last step.
+
+        Raises:
+            ConfigError: x, the state or the lengths do not fit each other.
+        """
+        x, lengths = self._checked(x, state, lengths)
+        given = None if state is None else state.hidden
+        if given is not None and len(given) == 1:
+            (given,) = given
+        if lengths is None:
+            z, hidden = self.rnn(x, given)
+        else:
+            packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            out, hidden = self.rnn(packed, given)
+            assert isinstance(out, PackedSequence)
+            z, _ = pad_packed_sequence(out, batch_first=True, total_length=x.shape[1])
+        if isinstance(hidden, torch.Tensor):
+            hidden = (hidden,)
+        last = torch.cat(tuple(hidden[0][-self.directions :]), 1)
+        return z, ClassicalState(last, tuple(hidden))
+
+    def _checked(
+        self, x: torch.Tensor, state: ClassicalState | None, lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return x and the lengths as packing wants them: on the CPU; None where all are T."""
+        size = self.rnn.input_size
+        if x.ndim != 3 or 0 in x.shape[:2] or x.shape[2] != size:
+            raise ConfigError(
+                f"x must have shape (B, T, {size}) with at least one sequence and step, got "
+                f"{tuple(x.shape)}"
+            )
+        batch, steps = x.shape[:2]
+        if state is not None and len(state.z) != batch:
+            raise ConfigError(f"state must be of {batch} sequences, got {len(state.z)}")
+        if lengths is None:
+            return x, None
+        lengths = torch.as_tensor(lengths).cpu()
+        if lengths.shape != (batch,) or lengths.min() < 1 or lengths.max() > steps:
+            raise ConfigError(
+                f"lengths must be {batch} numbers of 1..{steps}, got {lengths.tolist()}"
+            )
+        return x, None if (lengths == steps).all() else lengths
+
+
+def _build(config: ClassicalConfig, input_size: int) -> Classical:
+    return Classical(
+        config.name, input_size, config.hidden_size, config.num_layers, config.bidirectional,
+        config.dropout,
+    )  # fmt: skip
+
+
+@network(RNNConfig, width="hidden_size")
+def rnn(config: RNNConfig, input_size: int, device: DeviceOptions) -> Classical:
+    """Return Elman's network with tanh; it has no circuit, and reads no device."""
+    return _build(config, input_size)
+
+
+@network(GRUConfig, width="hidden_size")
+def gru(config: GRUConfig, input_size: int, device: DeviceOptions) -> Classical:
+    """Return the gated recurrent unit; it has no circuit, and reads no device."""
+    return _build(config, input_size)
+
+
+@network(LSTMConfig, width="hidden_size")
+def lstm(config: LSTMConfig, input_size: int, device: DeviceOptions) -> Classical:
+    """Return the LSTM; it has no circuit, and reads no device."""
+    return _build(config, input_size)

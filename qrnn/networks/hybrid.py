@@ -1,0 +1,71 @@
+"""The hybrid network of this framework: `QRNN` by config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from qrnn.devices import DeviceOptions
+from qrnn.networks.base import ModelConfig, network
+from qrnn.rnn import QRNN
+
+
+@dataclass
+class HybridConfig(ModelConfig):
+    """The hybrid cell and its controller; None leaves an ansatz's own default.
+
+    Attributes:
+        name: `hybrid`.
+        n_qubits: number of qubits n.
+        ansatz: a registered ansatz.
+        layers: how often its block is repeated.
+        rotations: rotations of a block, in order; ansatz `rotations` only.
+        entangler: two-qubit gate of a block; ansatz `rotations` only.
+        topology: `line`, `ring`, `all` or a list of pairs; ansatz `rotations` only.
+        readout: letters out of XYZ on every qubit, `ZZ`, or a list of Pauli words.
+        readout_mode: `expval`, or `measure`: mid-circuit, through an ancilla.
+        readout_angle: of the ancilla's controlled RY, radians; `measure` only.
+        controller: `linear`, `relu`, `gelu` or `glu`.
+        width: units of a hidden layer of the controller.
+        depth: number of its hidden layers.
+        dropout: probability, behind each hidden layer.
+        readout_shots: while training, add the noise of so many shots to exact readouts.
+        readout_depolarizing: while training, shrink them by this share.
+    """
+
+    name: str = "hybrid"
+    n_qubits: int = 6
+    ansatz: str = "rotations"
+    layers: int = 2
+    rotations: list[str] | None = None
+    entangler: str | None = None
+    topology: Any = None
+    readout: Any = "XYZ"
+    readout_mode: str = "expval"
+    readout_angle: float | None = None
+    controller: str = "gelu"
+    width: int = 64
+    depth: int = 1
+    dropout: float = 0.0
+    readout_shots: int | None = None
+    readout_depolarizing: float = 0.0
+
+    def cell_options(self) -> dict[str, Any]:
+        """Return the keyword arguments of `QRNNCell`, without the input size."""
+        shared = {field.name for field in fields(ModelConfig)}
+        options = {k: v for k, v in vars(self).items() if v is not None and k not in shared}
+        for name in ("topology", "readout", "rotations"):
+            if OmegaConf.is_config(options.get(name)):
+                options[name] = OmegaConf.to_container(options[name])
+        return options
+
+
+@network(HybridConfig, width="width")
+def hybrid(config: HybridConfig, input_size: int, device: DeviceOptions) -> QRNN:
+    """Return the network of a configuration."""
+    return QRNN(
+        input_size, num_layers=config.num_layers, bidirectional=config.bidirectional,
+        batch_first=True, device=device, **config.cell_options(),
+    )  # fmt: skip

@@ -1,0 +1,161 @@
+"""Networks of cells that go step by step: layers, directions and the loop over time, once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from qrnn.cell import OnDevice
+from qrnn.errors import ConfigError
+from qrnn.networks.base import ModelConfig
+from qrnn.rnn import QRNN
+
+
+@dataclass(frozen=True)
+class CellState:
+    """The hidden state of B sequences.
+
+    Attributes:
+        z: the last outputs (B, R).
+        carried: whatever else goes from step to step, each (B, ...).
+    """
+
+    z: torch.Tensor
+    carried: tuple[torch.Tensor, ...] = ()
+
+    def detach(self) -> CellState:
+        """Return the state cut from the autograd graph (truncated backpropagation)."""
+        return CellState(self.z.detach(), tuple(part.detach() for part in self.carried))
+
+
+class StepCell(nn.Module, ABC):
+    """A recurrent cell that is written as one step; `sequence` runs it along time.
+
+    Args:
+        input_size: number of input features D.
+        n_readouts: number of outputs R.
+
+    Raises:
+        ConfigError: no input.
+    """
+
+    def __init__(self, input_size: int, n_readouts: int):
+        super().__init__()
+        self.input_size = at_least_one("input_size", input_size)
+        self.n_readouts = at_least_one("n_readouts", n_readouts)
+
+    @abstractmethod
+    def start(self, batch: int, like: torch.Tensor) -> CellState:
+        """Return the start state of `batch` sequences, with the dtype and device of `like`."""
+
+    def prepare(self, x: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        """Return what is computed once for all steps.
+
+        Args:
+            x: inputs (T, B, D).
+
+        Returns:
+            What each step reads (T, B, ...), and what all of them share.
+        """
+        return x, None
+
+    @abstractmethod
+    def step(self, x: torch.Tensor, state: CellState, shared: Any) -> CellState:
+        """Advance by one step.
+
+        Args:
+            x: what `prepare` made of the step's inputs (B, ...).
+            state: of B sequences.
+            shared: as `prepare` returned it.
+        """
+
+    def sequence(
+        self, x: torch.Tensor, state: CellState | None = None, active: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, CellState]:
+        """Advance by T steps.
+
+        Args:
+            x: inputs (T, B, D).
+            state: as the last call returned it; None: the start.
+            active: (T, B) bool; a sequence that is not active keeps its state and outputs.
+
+        Returns:
+            z (T, B, R), and the new state.
+
+        Raises:
+            ConfigError: x is not (T, B, D), or the state is of another batch.
+        """
+        state = self.checked(x, state)
+        inputs, shared = self.prepare(x)
+        masks = None if active is None else [None if row.all() else row for row in active]
+        out = []
+        for t, x_t in enumerate(inputs.unbind()):
+            moved = self.step(x_t, state, shared)
+            state = moved if masks is None or masks[t] is None else keep(masks[t], moved, state)
+            out.append(state.z)
+        return torch.stack(out), state
+
+    def checked(self, x: torch.Tensor, state: CellState | None) -> CellState:
+        """Return the state to start from, for inputs (T, B, D)."""
+        if x.ndim != 3 or x.shape[2] != self.input_size:
+            raise ConfigError(f"x must have shape (T, B, {self.input_size}), got {tuple(x.shape)}")
+        if state is None:
+            return self.start(x.shape[1], x)
+        if state.z.shape != (x.shape[1], self.n_readouts):
+            raise ConfigError(
+                f"state must be of this cell's last call, {x.shape[1]} sequences with "
+                f"{self.n_readouts} outputs, got {tuple(state.z.shape)}"
+            )
+        return state
+
+
+def keep(active: torch.Tensor, moved: CellState, state: CellState) -> CellState:
+    """Return the new state of active sequences (B,), and the old state of the others."""
+
+    def choose(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+        return torch.where(active.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    carried = tuple(map(choose, moved.carried, state.carried))
+    return CellState(choose(moved.z, state.z), carried)
+
+
+def at_least_one(name: str, size: int) -> int:
+    """Return a size.
+
+    Raises:
+        ConfigError: it is below 1.
+    """
+    if size < 1:
+        raise ConfigError(f"{name} must be at least 1, got {size}")
+    return size
+
+
+class Layers(QRNN):
+    """Cells of any kind, stacked and run in both directions as `QRNN` does with its own.
+
+    Args:
+        build: from the number of input features to a cell with `sequence` and `n_readouts`.
+        input_size: number of input features D.
+        config: the number of layers, and whether there are two directions.
+
+    Shape:
+        x (B, T, D), z (B, T, R), or 2R in two directions.
+
+    Raises:
+        ConfigError: fewer than one layer.
+    """
+
+    def __init__(self, build: Callable[[int], nn.Module], input_size: int, config: ModelConfig):
+        OnDevice.__init__(self)  # the cells are not QRNN's
+        self.directions = 2 if config.bidirectional else 1
+        self.batch_first = True
+        self.cells = nn.ModuleList()
+        for _ in range(at_least_one("num_layers", config.num_layers)):
+            for _ in range(self.directions):
+                self.cells.append(build(input_size))
+            input_size = self.output_size

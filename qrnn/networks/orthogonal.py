@@ -1,0 +1,167 @@
+"""The ablation: an orthogonal matrix and plane rotations in the place of the circuit.
+
+Everything else is the hybrid cell's: a state of the same size and norm, the same controller, the
+same readouts fed back. What the comparison leaves over is the circuit's own structure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import nn
+
+from qrnn.controllers import Controller
+from qrnn.devices import DeviceOptions
+from qrnn.errors import ConfigError
+from qrnn.networks.base import ModelConfig, network
+from qrnn.networks.layers import CellState, Layers, StepCell, at_least_one
+from qrnn.networks.scornn import Cayley
+from qrnn.readouts import pauli_words
+
+
+@dataclass
+class OrthogonalConfig(ModelConfig):
+    """The orthogonal cell and its controller.
+
+    Attributes:
+        name: `orthogonal`.
+        n_qubits: n, for a state of 2^(n+1) real numbers: as many as n qubits have.
+        n_angles: angles of a step P, at most 2^n; None: 4n, as the hybrid cell's default circuit
+            has, or 2^n if that is less.
+        readout: letters out of XYZ, as on each of n qubits.
+        learned: whether W is learned; else it is drawn once, and the controller is all that is
+            learned, as in the hybrid cell.
+        skew_lr: learning rate of W's parameter, as a share of the others'.
+        controller: `linear`, `relu`, `gelu` or `glu`.
+        width: units of a hidden layer of the controller; the width that `budget` solves.
+        depth: number of its hidden layers.
+        dropout: probability, behind each hidden layer.
+    """
+
+    name: str = "orthogonal"
+    n_qubits: int = 4
+    n_angles: int | None = None
+    readout: str = "XYZ"
+    learned: bool = True
+    skew_lr: float = 0.1
+    controller: str = "gelu"
+    width: int = 64
+    depth: int = 1
+    dropout: float = 0.0
+
+
+class OrthogonalCell(StepCell):
+    """A cell whose hidden state is a real unit vector that an orthogonal map moves.
+
+        theta_t = controller([x_t ; z_(t-1)])      (P,)  radians
+        s_t     = W G(theta_t) s_(t-1)             (N,)  N = 2^(n+1)
+        z_t,r   = sum_k sigma_rk (v_k . s_t)^2     (R,)  in [-1, 1]
+
+    with s_0 = (1, 0, ..., 0) and z_0 its readout. G(theta) turns N/2 disjoint planes (entries i and
+    i + N/2), plane i by angle i modulo P, as a qubit's rotation turns many planes by one angle. W
+    is orthogonal (`qrnn.networks.scornn.Cayley`, a dense random start) and stands for the
+    entanglers. With psi = s[:N/2] + i s[N/2:], the readouts are the Pauli expectation values of n
+    qubits: v_k are the eigenvectors of a letter on all qubits, sigma the eigenvalues.
+
+    Args:
+        input_size: number of input features D.
+        n_qubits: n.
+        n_angles: P; None: the smaller of 4n and 2^n.
+        readout: letters out of XYZ; R = n times their number.
+        learned: whether W is learned.
+        skew_lr: learning rate of W's parameter, as a share of the others'.
+        **controller: `kind`, `width`, `depth`, `dropout` of `qrnn.controllers.Controller`.
+
+    Shape:
+        x (T, B, D), z (T, B, R).
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    bases: torch.Tensor
+    signs: torch.Tensor
+
+    def __init__(
+        self,
+        input_size: int,
+        n_qubits: int,
+        n_angles: int | None = None,
+        readout: str = "XYZ",
+        learned: bool = True,
+        skew_lr: float = 0.1,
+        **controller,
+    ):
+        n_planes = 2 ** at_least_one("n_qubits", n_qubits)
+        if readout == "ZZ":
+            raise ConfigError("readout must be letters out of XYZ, got 'ZZ'")
+        super().__init__(input_size, len(pauli_words(readout, n_qubits, ())))
+        n_angles = min(4 * n_qubits, n_planes) if n_angles is None else n_angles
+        if not 1 <= n_angles <= n_planes:
+            raise ConfigError(f"n_angles must be in 1..2^n = {n_planes}, got {n_angles}")
+        self.controller = Controller(input_size, self.n_readouts, n_angles, **controller)
+        self.mix = Cayley(2 * n_planes, skew_lr=skew_lr)
+        nn.init.normal_(self.mix.skew, std=(2 * n_planes) ** -0.5)
+        self.mix.skew.requires_grad_(learned)
+        self.planes = [i % n_angles for i in range(n_planes)]
+        bases, signs = zip(*(pauli_basis(letter, n_qubits) for letter in readout), strict=True)
+        self.register_buffer("bases", torch.cat(bases, 1), persistent=False)
+        self.register_buffer("signs", torch.block_diag(*signs), persistent=False)
+
+    def start(self, batch: int, like: torch.Tensor) -> CellState:
+        """See `StepCell.start`; carried is s (B, N)."""
+        s = like.new_zeros(batch, self.mix.n)
+        s[:, 0] = 1
+        return CellState(self.read(s), (s,))
+
+    def read(self, s: torch.Tensor) -> torch.Tensor:
+        """Return z (B, R) of s (B, N)."""
+        return (s @ self.bases).square() @ self.signs
+
+    def prepare(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `StepCell.prepare`; W is shared."""
+        return x, self.mix()
+
+    def step(self, x: torch.Tensor, state: CellState, shared: torch.Tensor) -> CellState:
+        """See `StepCell.step`."""
+        theta = self.controller(torch.cat([x, state.z], 1))[:, self.planes]
+        cos, sin = theta.cos(), theta.sin()
+        a, b = state.carried[0].chunk(2, 1)
+        s = torch.cat([cos * a - sin * b, sin * a + cos * b], 1) @ shared.T
+        return CellState(self.read(s), (s,))
+
+
+def pauli_basis(letter: str, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the readouts of one letter on each of n qubits as squares in a fixed basis.
+
+    Args:
+        letter: X, Y or Z.
+        n: number of qubits.
+
+    Returns:
+        An orthogonal matrix V (N, N) and eigenvalues (N, n), such that z = (s V)^2 eigenvalues.
+    """
+    one = {"X": [[1, 1], [1, -1]], "Y": [[1, -1j], [1, 1j]], "Z": [[2**0.5, 0], [0, 2**0.5]]}
+    turn = torch.tensor(one[letter], dtype=torch.complex128) / 2**0.5
+    full = reduce(torch.kron, [turn] * n)  # psi in the letter's eigenbasis is full psi
+    real = torch.cat([torch.cat([full.real, -full.imag], 1), torch.cat([full.imag, full.real], 1)])
+    k = torch.arange(2 * 2**n)[:, None]  # the bits of k modulo 2^n, wire 0 first
+    signs = 1 - 2 * (k >> torch.arange(n - 1, -1, -1) & 1)
+    default = torch.get_default_dtype()
+    return real.T.to(default), signs.to(default)
+
+
+@network(OrthogonalConfig, width="width")
+def orthogonal(config: OrthogonalConfig, input_size: int, device: DeviceOptions) -> Layers:
+    """Return the network of a configuration; it has no circuit, and reads no device."""
+    return Layers(
+        lambda size: OrthogonalCell(
+            size, config.n_qubits, config.n_angles, config.readout, config.learned,
+            config.skew_lr, kind=config.controller, width=config.width, depth=config.depth,
+            dropout=config.dropout,
+        ),
+        input_size,
+        config,
+    )  # fmt: skip

@@ -1,0 +1,200 @@
+"""Running a trained model over a part of the data, on any device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from torch.nn.functional import cross_entropy
+
+from qrnn.cell import QRNNCell
+from qrnn.data import IGNORED, Batch, Split, Stream
+from qrnn.models import SequenceModel
+
+# Called with the step and the sequences that a device is about to run, for its records.
+Note = Callable[[str, str], None]
+
+
+def _no_note(step: str, sequences: str) -> None:
+    pass
+
+
+def columns(unit: str) -> tuple[ProgressColumn, ...]:
+    """Return a progress bar that counts `unit` and says how long it will still take."""
+    return (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a model said of a part of the data.
+
+    Attributes:
+        predictions: labels, of all sequences or of all steps that are asked for.
+        labels: the right ones.
+        loss: mean cross entropy, nats.
+        z: the network's outputs (B, T, R), a tensor a batch.
+        seconds: wall-clock time.
+    """
+
+    predictions: torch.Tensor
+    labels: torch.Tensor
+    loss: float
+    z: list[torch.Tensor]
+    seconds: float
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right labels."""
+        return (self.predictions == self.labels).double().mean().item()
+
+
+ROWS = 32  # parallel parts of a text, if `batch_size` does not say
+
+
+def cells_of(model: SequenceModel) -> list[QRNNCell]:
+    """Return the hybrid cells of a model."""
+    return [module for module in model.modules() if isinstance(module, QRNNCell)]
+
+
+def batches(part: Split | Stream, size: int | None) -> list[Batch]:
+    """Return a part of the data in batches of `size` sequences; None: in one."""
+    if isinstance(part, Stream):
+        return part.batches(size or ROWS)
+    size = size or len(part)
+    return [part.batch(slice(first, first + size)) for first in range(0, len(part), size)]
+
+
+def collect(answers: Iterable[tuple[Batch, torch.Tensor, torch.Tensor]], start: float) -> Outcome:
+    """Return the outcome of (batch, logits, z) triples that began at a time."""
+    predictions, labels, losses, outputs = [], [], [], []
+    for batch, logits, z in answers:
+        y = batch.y.flatten()
+        asked = y != IGNORED
+        logits = logits.flatten(0, -2)[asked]
+        predictions.append(logits.argmax(1))
+        labels.append(y[asked])
+        losses.append(cross_entropy(logits, y[asked], reduction="none"))
+        outputs.append(z)
+    seconds = time.perf_counter() - start
+    loss = torch.cat(losses).double().mean().item()
+    return Outcome(torch.cat(predictions), torch.cat(labels), loss, outputs, seconds)
+
+
+def run(
+    model: SequenceModel,
+    part: Split | Stream,
+    batch_size: int | None,
+    title: str | None = None,
+    note: Note = _no_note,
+) -> Outcome:
+    """Run a model; with a title, show a progress bar.
+
+    The bar counts steps of time: on a device that replays, each is one round of circuits.
+    """
+    todo = batches(part, batch_size)
+    # The fused kernels run a whole sequence at once, unless a hook wants to see each step.
+    cells = [cell for cell in cells_of(model) if cell.device.name != "fused"]
+    rounds = [
+        (i, t) for i, batch in enumerate(todo) for _ in cells for t in range(batch.x.shape[1])
+    ]
+    done = iter(rounds)
+    size = batch_size or len(part)
+
+    def announce(*_) -> None:
+        batch, step = next(done)
+        note(str(step), span(batch * size, size, len(part)))
+
+    def answers() -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor]]:
+        state = None
+        for batch in todo:
+            answer = model.answer(batch.x, batch.lengths, state)
+            if isinstance(part, Stream):
+                state = answer.state
+            yield batch, answer.logits, answer.z
+
+    start = time.perf_counter()
+    hooks = []
+    with torch.no_grad(), Progress(
+        *columns("steps"), console=Console(stderr=True), transient=True, disable=title is None
+    ) as progress:  # fmt: skip
+        bar = progress.add_task(title or "", total=len(rounds), visible=bool(cells))
+        for cell in cells:
+            hooks.append(cell.register_forward_pre_hook(announce))
+            hooks.append(cell.register_forward_hook(lambda *_: progress.advance(bar)))
+        try:
+            return collect(answers(), start)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def span(first: int, size: int, most: int) -> str:
+    """Return a range of indices in words: "0-31"."""
+    return f"{first}-{min(first + size, most) - 1}"
+
+
+def record_controls(model: SequenceModel, x: torch.Tensor) -> torch.Tensor:
+    """Return what the controller put out at each step, (N, T, P) radians without the bias."""
+    controls: list[torch.Tensor] = []
+    hook = model.rnn.cell.controller.register_forward_hook(
+        lambda module, inputs, output: controls.append(output)
+    )
+    try:
+        with torch.no_grad():
+            model.answer(x)
+    finally:
+        hook.remove()
+    return torch.stack(controls, 1)
+
+
+def run_open(
+    reference: SequenceModel,
+    target: SequenceModel,
+    part: Split,
+    batch_size: int | None,
+    title: str | None = None,
+    note: Note = _no_note,
+) -> Outcome:
+    """Return what `run` does, for the reference's angles: one execution for each batch."""
+    size = batch_size or len(part)
+    start = time.perf_counter()
+
+    def answers(progress: Progress) -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor]]:
+        todo = batches(part, batch_size)
+        for i, batch in enumerate(progress.track(todo, description=title or "")):
+            controls = record_controls(reference, batch.x)
+            steps = controls.shape[1]
+            note(span(0, steps, steps), span(i * size, size, len(part)))
+            z = target.rnn.cell.memory.run(controls)
+            yield batch, target.head(z[:, -1] if batch.y.ndim == 1 else z), z
+
+    with torch.no_grad(), Progress(
+        *columns("batches"), console=Console(stderr=True), transient=True, disable=title is None
+    ) as progress:  # fmt: skip
+        return collect(answers(progress), start)
+
+
+def errors_of(found: list[torch.Tensor], expected: list[torch.Tensor]) -> tuple[float, list[float]]:
+    """Return the root mean square difference of outputs (B, T, R), whole and at each step."""
+    steps = max(z.shape[1] for z in found)
+    total = torch.zeros(steps, dtype=torch.float64)
+    count = torch.zeros(steps, dtype=torch.float64)
+    for one, other in zip(found, expected, strict=True):
+        square = (one - other).double().square()
+        total[: square.shape[1]] += square.sum((0, 2))
+        count[: square.shape[1]] += square.shape[0] * square.shape[2]
+    return (total.sum() / count.sum()).sqrt().item(), (total / count).sqrt().tolist()
