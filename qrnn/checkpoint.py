@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
 
+from qrnn.build import Model, build_model
 from qrnn.config import TrainConfig, from_plain
 from qrnn.data import Shape
 from qrnn.errors import DataError
 from qrnn.files import replacing
-from qrnn.models import SequenceModel, build_model
 
 PREFIX = "model."
 
@@ -47,7 +47,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def load_model(path: str | Path) -> tuple[SequenceModel, TrainConfig]:
+def load_model(path: str | Path) -> tuple[Model, TrainConfig]:
     """Return the trained model, on the device that trained it, and its configuration.
 
     Raises:

@@ -99,7 +99,7 @@ def _typed(config, example: str):
 
 
 def _model_and_part(typed):
-    """Return a checkpoint's model, the part of the data to run it on, and the task's metric.
+    """Return a checkpoint's model, the part of the data to run it on, and what it is judged by.
 
     Raises:
         ConfigError: a limit or data folder that does not fit.
@@ -108,6 +108,7 @@ def _model_and_part(typed):
     from qrnn.checkpoint import load_model
     from qrnn.data import TASKS
     from qrnn.errors import ConfigError
+    from qrnn.metrics import judge
 
     model, trained = load_model(typed.checkpoint)
     if typed.data_dir is not None:
@@ -117,7 +118,11 @@ def _model_and_part(typed):
     if typed.limit is not None and typed.limit < 1:
         raise ConfigError(f"limit must be at least 1, got {typed.limit}")
     data = TASKS[trained.task.name].load(trained.task)
-    return model, getattr(data, typed.split).head(typed.limit), data.metric
+    return (
+        model,
+        getattr(data, typed.split).head(typed.limit),
+        judge(data, typed.split, typed.limit),
+    )
 
 
 def evaluate(config) -> None:
@@ -131,10 +136,10 @@ def evaluate(config) -> None:
 
     typed: EvaluateConfig = _typed(config, "qrnn evaluate checkpoint=FILE device=NAME")
     open_device(typed.device)  # its options are wrong before anything is loaded
-    model, part, metric = _model_and_part(typed)
+    model, part, judge = _model_and_part(typed)
     folder = Path(typed.checkpoint).parent
     result = run(
-        model, part, typed.device, metric=metric, feedback=typed.feedback,
+        model, part, typed.device, judge=judge, feedback=typed.feedback,
         readout_mode=typed.readout_mode, readout_angle=typed.readout_angle,
         batch_size=typed.batch_size, folder=folder,
     )  # fmt: skip

@@ -9,16 +9,17 @@ from pathlib import Path
 
 from rich.table import Table
 
+from qrnn.build import Model
 from qrnn.data import Split, Stream
 from qrnn.devices import DeviceOptions, open_device
 from qrnn.devices.hardware import IBMBackend
 from qrnn.errors import ConfigError
 from qrnn.files import write_text
 from qrnn.hardware_run import Cost, started
-from qrnn.metrics import METRICS, from_loss, shown
+from qrnn.metrics import METRICS, Judge, shown
 from qrnn.models import SequenceModel
 from qrnn.registry import unknown_name
-from qrnn.running import cells_of, errors_of, run, run_open
+from qrnn.running import cells_of, errors_of, run, run_open, translate
 
 FEEDBACKS = ("closed", "open")
 # Options that are left out of the kept numbers: whose account it was, and a path in `cost`.
@@ -46,7 +47,8 @@ class Evaluation:
         rms_z: root mean square of the readouts' difference to the reference, over all steps.
         rms_z_steps: the same at each time step.
         seconds: wall-clock time on the device.
-        predictions: label of each sequence, or of each step that is asked for.
+        translations: a sentence of each sequence, or none.
+        predictions: label of each sequence, or of each step that is asked for, teacher forced.
         labels: the right ones.
         cost: what it took from an IBM backend or its simulated copy; None on other devices.
     """
@@ -66,12 +68,13 @@ class Evaluation:
     rms_z: float
     rms_z_steps: list[float]
     seconds: float
+    translations: list[str]
     predictions: list[int]
     labels: list[int]
     cost: Cost | None = None
 
 
-def check_runnable(model: SequenceModel, part: Split | Stream, feedback: str, ibm: bool) -> None:
+def check_runnable(model: Model, part: Split | Stream, feedback: str, ibm: bool) -> None:
     """Raise the error for what cannot be evaluated so.
 
     Raises:
@@ -93,11 +96,11 @@ def check_runnable(model: SequenceModel, part: Split | Stream, feedback: str, ib
 
 
 def evaluate(
-    model: SequenceModel,
+    model: Model,
     part: Split | Stream,
     device: str | DeviceOptions,
     *,
-    metric: str = "accuracy",
+    judge: Judge = Judge(),  # noqa: B008
     feedback: str = "closed",
     readout_mode: str | None = None,
     readout_angle: float | None = None,
@@ -111,7 +114,7 @@ def evaluate(
         model: the model, on the device to compare with.
         part: the sequences, or a text.
         device: name of a device, or its options.
-        metric: what the task is judged by.
+        judge: what the task is judged by.
         feedback: `closed` or `open`; see `Evaluation`. Open, a device that replays runs all steps
             of all sequences at once instead of T rounds.
         readout_mode: `expval` or `measure`; None: as the model was trained.
@@ -142,10 +145,13 @@ def evaluate(
     ) as on:  # fmt: skip
         expected = run(model, part, batch_size)
         if feedback == "open":
-            assert isinstance(part, Split)
+            assert isinstance(part, Split)  # as `check_runnable` did
+            assert isinstance(model, SequenceModel)
+            assert isinstance(on.model, SequenceModel)
             found = run_open(model, on.model, part, batch_size, title, on.note)
         else:
             found = run(on.model, part, batch_size, title, on.note)
+        translations = translate(on.model, part, judge.words, batch_size, title)
         cost = on.cost
     cells = cells_of(on.model)
     measured = cells[0].circuit.measured if cells else None
@@ -153,19 +159,20 @@ def evaluate(
     return Evaluation(
         device=opened.name if cells else "torch",
         options={k: v for k, v in opened.options.given().items() if k not in UNTOLD},
-        reference=model.rnn.cell.device.name if cells else "torch",
+        reference=cells_of(model)[0].device.name if cells else "torch",
         feedback=feedback,
         readout_mode="expval" if measured is None else "measure",
         readout_angle=None if measured is None else measured.angle,
         sequences=len(part),
-        metric=metric,
-        value=from_loss(metric, found.loss, found.accuracy),
+        metric=judge.metric,
+        value=judge.value(found.loss, found.accuracy, translations),
         loss=found.loss,
         accuracy=found.accuracy,
         agreement=(found.predictions == expected.predictions).double().mean().item(),
         rms_z=rms_z,
         rms_z_steps=rms_z_steps,
         seconds=found.seconds,
+        translations=translations,
         predictions=found.predictions.tolist(),
         labels=found.labels.tolist(),
         cost=cost,

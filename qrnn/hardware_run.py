@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from qrnn.build import Model
 from qrnn.costs import rounds
 from qrnn.data import Split, Stream
 from qrnn.devices import Device, DeviceOptions
@@ -73,7 +74,7 @@ class Run:
         ledger: folder of the ledger, or None.
     """
 
-    model: SequenceModel
+    model: Model
     plugin: IBMDevice | None = None
     work: str = ""
     ledger: Path | None = None
@@ -102,7 +103,7 @@ class Run:
 
 @contextmanager
 def started(
-    model: SequenceModel,
+    model: Model,
     device: Device,
     part: Split | Stream,
     *,
@@ -133,7 +134,8 @@ def started(
     if not isinstance(device, IBMBackend):
         yield Run(model.on(device.options, **reading))
         return
-    assert isinstance(part, Split)
+    assert isinstance(part, Split)  # as `check_runnable` did
+    assert isinstance(model, SequenceModel)
     options = device.options
     work = work_id(model, options, part, feedback, reading, batch_size)
     ledger = None

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qrnn.data import TaskData
+from qrnn.errors import MissingExtraError
 
 METRICS: dict[str, tuple[str, str]] = {
     "accuracy": ("accuracy", "higher"),
@@ -14,21 +19,62 @@ METRICS: dict[str, tuple[str, str]] = {
 """In words, and which way is better."""
 
 
-def from_loss(metric: str, loss: float, accuracy: float) -> float:
-    """Return a metric's value.
+@dataclass(frozen=True)
+class Judge:
+    """What a part of a task's data is judged by.
 
-    Args:
-        metric: any of `METRICS` but `bleu`, which needs sentences.
-        loss: mean cross entropy of a label, nats.
-        accuracy: share of right labels.
+    Attributes:
+        metric: a key of `METRICS`.
+        words: target tokens in words; `bleu` only.
+        references: the sentences to compare translations with; `bleu` only.
     """
-    values = {
-        "accuracy": accuracy,
-        "cross_entropy": loss,
-        "perplexity": math.exp(min(loss, 700.0)),  # a float's largest exponent
-        "bits_per_character": loss / math.log(2),
-    }
-    return values[metric]
+
+    metric: str = "accuracy"
+    words: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+    def value(self, loss: float, accuracy: float, translations: Sequence[str] = ()) -> float:
+        """Return the metric's value.
+
+        Args:
+            loss: mean cross entropy of a label, nats.
+            accuracy: share of right labels.
+            translations: a sentence for each reference; `bleu` only.
+
+        Raises:
+            MissingExtraError: sacreBLEU is not installed; `bleu` only.
+        """
+        if self.metric == "bleu":
+            return bleu(translations, self.references)[0]
+        values = {
+            "accuracy": accuracy,
+            "cross_entropy": loss,
+            "perplexity": math.exp(min(loss, 700.0)),  # a float's largest exponent
+            "bits_per_character": loss / math.log(2),
+        }
+        return values[self.metric]
+
+
+def judge(data: TaskData, split: str, limit: int | None = None) -> Judge:
+    """Return what the first sequences of a part of a task's data are judged by."""
+    if data.references is None:
+        return Judge(data.metric)
+    return Judge(data.metric, data.classes, data.references[split][:limit])
+
+
+def bleu(translations: Sequence[str], references: Sequence[str]) -> tuple[float, str]:
+    """Return sacreBLEU's corpus BLEU in per cent, and its version string.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        from sacrebleu.metrics import BLEU
+    except ImportError as error:
+        raise MissingExtraError("sacrebleu", "data") from error
+    metric = BLEU()
+    score = metric.corpus_score(list(translations), [list(references)]).score
+    return score, str(metric.get_signature())
 
 
 def shown(metric: str, value: float) -> str:

@@ -8,10 +8,8 @@ import torch
 from torch import nn
 
 from qrnn.cell import OnDevice
-from qrnn.config import TrainConfig
-from qrnn.data import Shape
-from qrnn.errors import ConfigError
-from qrnn.networks import NETWORKS, Network, State, solve_width
+from qrnn.data import Batch
+from qrnn.networks import Network, State
 
 
 class Answer(NamedTuple):
@@ -47,17 +45,14 @@ class SequenceModel(OnDevice):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(rnn.output_size, n_classes)
 
-    def answer(
-        self, x: torch.Tensor, lengths: torch.Tensor | None = None, state: State | None = None
-    ) -> Answer:
+    def answer(self, batch: Batch, state: State | None = None) -> Answer:
         """Return the logits, the outputs of all steps and the last state.
 
         Args:
-            x: inputs (B, T, D), or tokens (B, T).
-            lengths: (B,) number of steps of each sequence; None: all T.
+            batch: its labels are not read.
             state: of the same sequences, from an earlier call.
         """
-        z, state = self.rnn(self.embed(x), state, lengths)
+        z, state = self.rnn(self.embed(batch.x), state, batch.lengths)
         return Answer(self.head(self.dropout(self.read(z, state))), z, state)
 
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
@@ -66,7 +61,8 @@ class SequenceModel(OnDevice):
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Return the logits alone."""
-        return self.answer(x, lengths).logits
+        z, state = self.rnn(self.embed(x), None, lengths)
+        return self.head(self.dropout(self.read(z, state)))
 
 
 class SequenceClassifier(SequenceModel):
@@ -91,47 +87,3 @@ class SequenceLabeller(SequenceModel):
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
         """See `SequenceModel.read`."""
         return z
-
-
-KINDS = {"classify": SequenceClassifier, "label": SequenceLabeller}
-
-
-def build_model(
-    config: TrainConfig, shape: Shape, vectors: torch.Tensor | None = None
-) -> SequenceModel:
-    """Return the untrained model of a configuration.
-
-    Args:
-        config: the whole configuration.
-        shape: what the task asks for.
-        vectors: pretrained embedding (V, E) to begin with; None: a random one.
-
-    Raises:
-        ConfigError: a value out of range, or a budget that no width meets.
-    """
-    model = config.model
-    embed, input_size = None, shape.input_size
-    if shape.tokens:
-        embed = embedding(shape.input_size, model.embedding, model.embedding_dropout, vectors)
-        input_size = model.embedding
-    model = solve_width(model, input_size, config.device)
-    rnn: Any = NETWORKS[model.name].build(model, input_size, config.device)
-    return KINDS[shape.kind](rnn, shape.n_classes, embed, model.head_dropout)
-
-
-def embedding(
-    n_tokens: int, size: int, dropout: float, vectors: torch.Tensor | None = None
-) -> nn.Module:
-    """Return the embedding of tokens (B, T) as (B, T, E), with dropout behind it.
-
-    Raises:
-        ConfigError: pretrained vectors of another size.
-    """
-    table = nn.Embedding(n_tokens, size)
-    if vectors is not None:
-        if vectors.shape[1] != size:
-            raise ConfigError(
-                f"model.embedding must be {vectors.shape[1]}, as task.vectors are, got {size}"
-            )
-        table = nn.Embedding.from_pretrained(vectors, freeze=False)
-    return nn.Sequential(table, nn.Dropout(dropout))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,11 +16,15 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from torch import nn
 from torch.nn.functional import cross_entropy
 
+from qrnn.build import Model
 from qrnn.cell import QRNNCell
 from qrnn.data import IGNORED, Batch, Split, Stream
+from qrnn.data.multi30k import detokenise
 from qrnn.models import SequenceModel
+from qrnn.translation import Translator
 
 # Called with the step and the sequences that a device is about to run, for its records.
 Note = Callable[[str, str], None]
@@ -65,7 +69,7 @@ class Outcome:
 ROWS = 32  # parallel parts of a text, if `batch_size` does not say
 
 
-def cells_of(model: SequenceModel) -> list[QRNNCell]:
+def cells_of(model: nn.Module) -> list[QRNNCell]:
     """Return the hybrid cells of a model."""
     return [module for module in model.modules() if isinstance(module, QRNNCell)]
 
@@ -95,7 +99,7 @@ def collect(answers: Iterable[tuple[Batch, torch.Tensor, torch.Tensor]], start: 
 
 
 def run(
-    model: SequenceModel,
+    model: Model,
     part: Split | Stream,
     batch_size: int | None,
     title: str | None = None,
@@ -121,7 +125,7 @@ def run(
     def answers() -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor]]:
         state = None
         for batch in todo:
-            answer = model.answer(batch.x, batch.lengths, state)
+            answer = model.answer(batch, state)
             if isinstance(part, Stream):
                 state = answer.state
             yield batch, answer.logits, answer.z
@@ -142,6 +146,26 @@ def run(
                 hook.remove()
 
 
+def translate(
+    model: Model,
+    part: Split | Stream,
+    words: Sequence[str],
+    batch_size: int | None = None,
+    title: str | None = None,
+) -> list[str]:
+    """Return the translations of a part of the data as sentences; of no translator, none."""
+    if not isinstance(model, Translator):
+        return []
+    sentences = []
+    with Progress(
+        *columns("batches"), console=Console(stderr=True), transient=True, disable=title is None
+    ) as progress:  # fmt: skip
+        for batch in progress.track(batches(part, batch_size), description=f"{title}: BLEU"):
+            found, _ = model.translate(batch.x, batch.lengths)
+            sentences += [detokenise(words[token] for token in one) for one in found]
+    return sentences
+
+
 def span(first: int, size: int, most: int) -> str:
     """Return a range of indices in words: "0-31"."""
     return f"{first}-{min(first + size, most) - 1}"
@@ -155,7 +179,7 @@ def record_controls(model: SequenceModel, x: torch.Tensor) -> torch.Tensor:
     )
     try:
         with torch.no_grad():
-            model.answer(x)
+            model(x)
     finally:
         hook.remove()
     return torch.stack(controls, 1)

@@ -18,12 +18,12 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
+from qrnn.build import build_model
 from qrnn.checkpoint import AtomicCheckpointIO, read_checkpoint
 from qrnn.config import TrainConfig, TrainerConfig, to_plain
 from qrnn.data import IGNORED, TASKS, Batch, Split, Stream, TaskData, loader
 from qrnn.errors import ConfigError
 from qrnn.files import write_text
-from qrnn.models import build_model
 
 SCHEDULES = ("cosine", "constant")
 OPTIMIZERS: dict[str, Any] = {
@@ -83,7 +83,7 @@ class Learner(pl.LightningModule):
     on_validation_epoch_start = on_train_epoch_start
 
     def _step(self, batch: Batch, part: str) -> torch.Tensor:
-        answer = self.model.answer(batch.x, batch.lengths, self.state)
+        answer = self.model.answer(batch, self.state)
         if self.carries:
             self.state = answer.state.detach()
         logits, y = answer.logits.flatten(0, -2), batch.y.flatten()

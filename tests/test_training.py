@@ -120,7 +120,7 @@ def test_open_loop_is_one_execution_with_the_readouts_of_the_closed_loop(run, da
         z = replayed.rnn.cell.memory.run(controls)
     assert tracker.totals["batches"] == 1
     with torch.no_grad():
-        assert torch.allclose(z, model.answer(x).z, atol=1e-5)
+        assert torch.allclose(z, model.rnn(x)[0], atol=1e-5)
     for name in ("lightning.qubit", "default.qubit"):
         result = evaluate(model, data.val.head(3), name, feedback="open", progress=False)
         assert result.rms_z < 1e-5
@@ -225,7 +225,7 @@ def test_a_file_that_is_not_a_checkpoint_is_named(tmp_path, run):
     ],
 )  # fmt: skip
 def test_each_model_key_changes_the_model(key, value):
-    from qrnn.models import build_model
+    from qrnn.build import build_model
 
     def output(model_config):
         torch.manual_seed(0)

@@ -8,6 +8,7 @@ import service_double
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
+from qrnn.build import build_model
 from qrnn.cli import main
 from qrnn.config import TrainConfig, to_plain
 from qrnn.costs import priceable
@@ -15,7 +16,6 @@ from qrnn.data import DigitsConfig, Shape
 from qrnn.devices import DeviceOptions, device_names, device_spec
 from qrnn.devices.ibm import runtime
 from qrnn.errors import ConfigError, DeviceError
-from qrnn.models import build_model
 from qrnn.networks import HybridConfig
 
 T = 8  # rows of a digit

@@ -1,0 +1,73 @@
+"""From a configuration to an untrained model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from qrnn.config import TrainConfig
+from qrnn.data import Shape
+from qrnn.errors import ConfigError
+from qrnn.models import SequenceClassifier, SequenceLabeller, SequenceModel
+from qrnn.networks import NETWORKS, ModelConfig, solve_width
+from qrnn.translation import Translator
+
+Model = SequenceModel | Translator
+
+
+def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None = None) -> Model:
+    """Return the untrained model of a configuration.
+
+    Args:
+        config: the whole configuration.
+        shape: what the task asks for.
+        vectors: pretrained embedding (V, E) to begin with; None: a random one.
+
+    Raises:
+        ConfigError: a value out of range, or a budget that no width meets.
+    """
+    model = config.model
+
+    def network(options: ModelConfig, input_size: int) -> Any:
+        solved = solve_width(options, input_size, config.device)
+        return NETWORKS[options.name].build(solved, input_size, config.device)
+
+    if not shape.tokens:
+        return SequenceClassifier(
+            network(model, shape.input_size), shape.n_classes, dropout=model.head_dropout
+        )
+    source = embedding(shape.input_size, model, vectors)
+    if shape.kind == "translate":
+        return Translator(
+            network(model, model.embedding),
+            network(replace(model, bidirectional=False), model.embedding),
+            source,
+            embedding(shape.n_classes, model),
+            shape.n_classes,
+            attention=model.attention,
+            dropout=model.head_dropout,
+            hands_over=not model.bidirectional,
+        )
+    kind = {"classify": SequenceClassifier, "label": SequenceLabeller}[shape.kind]
+    rnn = network(model, model.embedding)
+    return kind(rnn, shape.n_classes, source, model.head_dropout)
+
+
+def embedding(n_tokens: int, model: ModelConfig, vectors: torch.Tensor | None = None) -> nn.Module:
+    """Return the embedding of tokens (B, T) as (B, T, E), with dropout behind it.
+
+    Raises:
+        ConfigError: pretrained vectors of another size.
+    """
+    table = nn.Embedding(n_tokens, model.embedding)
+    if vectors is not None:
+        if vectors.shape[1] != model.embedding:
+            raise ConfigError(
+                f"model.embedding must be {vectors.shape[1]}, as task.vectors are, got "
+                f"{model.embedding}"
+            )
+        table = nn.Embedding.from_pretrained(vectors, freeze=False)
+    return nn.Sequential(table, nn.Dropout(model.embedding_dropout))
