@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -22,8 +23,9 @@ from qrnn.readout_noise import ReadoutNoise
 
 M = TypeVar("M", bound=nn.Module)
 
-# Uniform in [-BIAS, BIAS] radians: a small rotation at each step gives blank inputs a clock.
-BIAS = 0.1
+# Uniform in [-pi, pi] radians: the step that blank inputs repeat is then a random unitary, whose many
+# frequencies tell an input of one step from the same input at any other; docs/training.md.
+BIAS = math.pi
 
 
 @dataclass(frozen=True)

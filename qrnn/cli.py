@@ -19,6 +19,7 @@ qrnn: recurrent networks whose hidden state is a quantum state
   qrnn estimate checkpoint=FILE device=ibm_torino
                                    what that would cost; nothing is sent
   qrnn devices [NAME]              the devices, and which of them can run here
+  qrnn table --dry-run             the runs of the results page, and their time
   qrnn draw model.n_qubits=4       the circuit of one time step, and its size
 
 Options are Hydra's key=value pairs. Errors exit with status 2.
@@ -41,7 +42,7 @@ def train(config) -> None:
     if result.interrupted:
         print(f"interrupted in epoch {result.epochs + 1}; to go on:")
         print(f"  qrnn train resume={os.path.relpath(result.last)}")
-        return
+        sys.exit(130)
     print(f"{result.epochs} epochs, best validation accuracy {100 * result.val_accuracy:.1f}%")
     print(f"  checkpoint  {shown}")
     print(f"  next        qrnn evaluate checkpoint={shown} device=default.qubit")
@@ -254,6 +255,39 @@ def _device(name: str) -> None:
         print(fill(told[option], 79, initial_indent=f"{head:<29}", subsequent_indent=" " * 29))
 
 
+def table() -> None:
+    """Run, resume or list what the results page needs, and write the page."""
+    import argparse
+
+    from rich.console import Console
+
+    from qrnn.results_page import write_page
+    from qrnn.table import execute_all, listing, read_grid, runs_of
+
+    parser = argparse.ArgumentParser(
+        prog="qrnn table",
+        description="Run all models of the results page, or go on where it stopped, and write it.",
+    )
+    parser.add_argument("--data", help="folder that holds mnist, imdb, ptb and multi30k")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="sections, or section/row")
+    parser.add_argument("--dry-run", action="store_true", help="list the runs and their time")
+    parser.add_argument("--minutes", type=float, help="begin none that would end later than this")
+    parser.add_argument("--runs", default="runs/table", help="folder of the runs (%(default)s)")
+    parser.add_argument("--grid", help="YAML file of the runs (the package's own)")
+    parser.add_argument("--page", default="docs/results.md", help="the page (%(default)s)")
+    asked = parser.parse_args()
+    grid = read_grid(asked.grid)
+    runs = runs_of(grid, asked.runs, asked.data, asked.only)
+    if asked.dry_run:
+        Console().print(listing(runs))
+        return
+    failed = execute_all(runs, asked.minutes)
+    write_page(grid, runs_of(grid, asked.runs, asked.data), asked.page)
+    print(f"written to {os.path.relpath(asked.page)}")
+    if failed:
+        _fail(f"{failed} runs failed; their errors are above", status=1)
+
+
 def _with_hydra(task: Callable, config_name: str) -> None:
     """Run a command under Hydra, so that multirun, sweepers and launchers work."""
     import hydra
@@ -279,6 +313,7 @@ COMMANDS: dict[str, Callable[[], None]] = {
     "estimate": lambda: _with_hydra(estimate, "estimate"),
     "draw": lambda: _with_hydra(draw, "draw"),
     "devices": devices,
+    "table": table,
 }
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from qrnn.cell import OnDevice
 from qrnn.data import Batch
-from qrnn.networks import Network, State
+from qrnn.networks import Network, State, n_parameters
 
 
 class Answer(NamedTuple):
@@ -54,6 +54,10 @@ class SequenceModel(OnDevice):
         """
         z, state = self.rnn(self.embed(batch.x), state, batch.lengths)
         return Answer(self.head(self.dropout(self.read(z, state))), z, state)
+
+    def recurrent_parameters(self) -> int:
+        """Return the number of parameters without embedding and head."""
+        return n_parameters(self.rnn)
 
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
         """Return what the head reads."""

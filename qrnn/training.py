@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
 import math
+import resource
 import signal
+import statistics
+import time
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +28,7 @@ from qrnn.config import TrainConfig, TrainerConfig, to_plain
 from qrnn.data import IGNORED, TASKS, Batch, Split, Stream, TaskData, loader
 from qrnn.errors import ConfigError
 from qrnn.files import write_text
+from qrnn.networks import n_parameters
 
 SCHEDULES = ("cosine", "constant")
 OPTIMIZERS: dict[str, Any] = {
@@ -173,6 +178,21 @@ class FirstCheckpoint(pl.Callback):
         trainer.save_checkpoint(self.path)
 
 
+class EpochTimes(pl.Callback):
+    """Seconds of each epoch, validation included."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """See Lightning."""
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        """See Lightning; the validation of an epoch is done by then."""
+        self.seconds.append(time.perf_counter() - self._start)
+
+
 class Interrupts(pl.Callback):
     """Hears a Ctrl-C that Python could not raise, and raises it at the next batch.
 
@@ -288,9 +308,9 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     checkpoints = ModelCheckpoint(
         run_dir, "best", monitor="val/loss", save_last=True, enable_version_counter=False,
     )  # fmt: skip
-    interrupts = Interrupts()
+    interrupts, times = Interrupts(), EpochTimes()
     callbacks: list[pl.Callback] = [
-        FirstCheckpoint(run_dir / "last.ckpt"), checkpoints, interrupts,
+        FirstCheckpoint(run_dir / "last.ckpt"), checkpoints, interrupts, times,
     ]  # fmt: skip
     if config.trainer.patience is not None:
         callbacks.append(EarlyStopping("val/loss", patience=config.trainer.patience))
@@ -322,15 +342,41 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         if not trainer.interrupted:
             raise
     last = run_dir / "last.ckpt"
+    best = Path(checkpoints.best_model_path or last)
+    if trainer.is_global_zero and not trainer.interrupted:
+        write_summary(run_dir, module, best, times.seconds)
     return TrainResult(
         run_dir=run_dir,
-        best=Path(checkpoints.best_model_path or last),
+        best=best,
         last=last,
         val_accuracy=best_accuracy(run_dir),
         epochs=trainer.current_epoch,
         interrupted=trainer.interrupted,
         first_process=trainer.is_global_zero,
     )
+
+
+def write_summary(run_dir: Path, module: Learner, best: Path, seconds: list[float]) -> None:
+    """Write what a finished run took to `summary.json`.
+
+    Args:
+        run_dir: its folder.
+        module: what was trained.
+        best: its best checkpoint.
+        seconds: of each epoch.
+    """
+    per_epoch = statistics.median(seconds) if seconds else 0.0
+    summary = {
+        "best": str(best),
+        "epochs": module.current_epoch,
+        "seconds_per_epoch": per_epoch,
+        "minutes": module.current_epoch * per_epoch / 60,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,  # Linux: KiB
+        "parameters": module.model.recurrent_parameters(),
+        "all_parameters": n_parameters(module.model),
+        "config": to_plain(module.config),
+    }
+    write_text(run_dir / "summary.json", json.dumps(summary, indent=1) + "\n")
 
 
 def accelerator(device: str) -> str:

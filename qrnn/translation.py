@@ -11,7 +11,7 @@ from qrnn.attention import Attention
 from qrnn.cell import OnDevice
 from qrnn.data import IGNORED, Batch
 from qrnn.models import Answer
-from qrnn.networks import Network, State
+from qrnn.networks import Network, State, n_parameters
 
 PAD, BOS, EOS = 0, 2, 3  # places of the special tokens in a target vocabulary
 
@@ -76,6 +76,10 @@ class Translator(OnDevice):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(size, n_classes)
         self.hands_over = hands_over
+
+    def recurrent_parameters(self) -> int:
+        """Return the number of parameters of encoder and decoder."""
+        return n_parameters(self.encoder) + n_parameters(self.decoder)
 
     def encode(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> Source:
         """Read source tokens (B, S)."""

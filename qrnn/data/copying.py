@@ -88,9 +88,7 @@ def copying(config: CopyingConfig) -> TaskData:
     )  # numbers of ten digits in base eight
     strings = drawn[:, None] // N_DATA ** np.arange(LENGTH) % N_DATA
     x, y = (torch.from_numpy(part) for part in sequences(strings, config.delay))
-    train, val, test = (
-        Split(*parts) for parts in zip(x.split(sizes), y.split(sizes), strict=True)
-    )
+    train, val, test = (Split(*parts) for parts in zip(x.split(sizes), y.split(sizes), strict=True))
     return TaskData(
         train, val, test, SYMBOLS, kind="label", vocabulary=SYMBOLS, metric="cross_entropy",
         baseline=LENGTH * math.log(N_DATA) / steps,

@@ -17,7 +17,7 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from qrnn.data.base import Split, TaskConfig, TaskData, task
-from qrnn.data.sources import at_least, decoded, hub_columns, reading
+from qrnn.data.sources import MAX_BYTES, at_least, decoded, hub_columns, reading
 from qrnn.data.text import PAD, UNK, Vocabulary, pad, read_vectors, tokenise
 from qrnn.errors import ConfigError, DataError
 
@@ -27,7 +27,7 @@ HUB = "stanfordnlp/imdb"
 ARCHIVE = "aclImdb_v1.tar.gz"
 WHERE = f"get {ARCHIVE}, the Large Movie Review Dataset, and give its folder as task.data_dir"
 FOLDERS = {"neg": 0, "pos": 1}
-MEMBER = re.compile(r"(?:\./)?aclImdb/(train|test)/(neg|pos)/[^/]+\.txt")
+MEMBER = re.compile(r"(?:\./)?aclImdb/(train|test)/(neg|pos)/[\w-]+\.txt")
 MAX_REVIEW = 1 << 20  # bytes; the longest of IMDB has 13,704
 
 Review = tuple[str, int]  # its text and its class
@@ -42,6 +42,8 @@ def _members(path: Path) -> Iterator[tuple[str, str, str, bytes]]:
     with reading(path, WHERE) as file:
         with tarfile.open(fileobj=file, mode="r|") as archive:  # type: ignore[call-overload]
             for member in archive:
+                if not 0 <= member.size <= MAX_BYTES:  # tarfile would go on behind the file's end
+                    raise DataError(f"{path}: {member.name!r} cannot have {member.size} bytes")
                 name = MEMBER.fullmatch(member.name)
                 if name is None or not member.isreg():
                     continue

@@ -30,7 +30,7 @@ WHERE = "get {train,val,test_2016_flickr}.{de,en}.gz of Multi30k's task 1"
 MAX_LINE = 10_000  # characters; the longest of Multi30k has 254
 
 # Numbers with their points, words with inner apostrophes and hyphens, single other signs.
-_WORD = re.compile(rf"\d+(?:[.,:]\d+)+|\w+(?:['’-]\w+)*|[^\w\s{BEGIN}]")
+_WORD = re.compile(rf"\d+(?:[.,:]\d+)+|\w+(?:['\u2019-]\w+)*|[^\w\s{BEGIN}]")
 _TIGHT = (  # where signs stand without a blank
     (re.compile(r" ([.,!?;:%…)\]}])"), r"\1"),
     (re.compile(r"([(\[{„]) "), r"\1"),

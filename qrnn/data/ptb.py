@@ -23,14 +23,14 @@ PARTS = ("train", "valid", "test")
 WHERE = "get ptb.train.txt, ptb.valid.txt and ptb.test.txt of Mikolov's preprocessing"
 
 
-def tokens(path: Path, level: str) -> list[str]:
-    """Return the words or characters of a file, `<eos>` behind each line.
+def encoded(vocabulary: Vocabulary, lines: list[list[str]]) -> torch.Tensor:
+    """Return the tokens of lines one behind the other (N,) int64, with `<eos>` behind each.
 
     Raises:
-        DataError: see `read_lines`.
+        DataError: a token is not in the vocabulary, and there is no `<unk>`.
     """
-    split = str.split if level == "words" else list
-    return [token for line in read_lines(path, WHERE) for token in (*split(line), EOS)]
+    eos = [vocabulary.words.index(EOS)]
+    return torch.tensor([n for line in lines for n in (*vocabulary.encode(line), *eos)])
 
 
 @dataclass
@@ -73,17 +73,19 @@ def ptb(config: PtbConfig) -> TaskData:
     if config.data_dir is None:
         raise ConfigError(f"task.data_dir must name the folder of Penn Treebank: {WHERE}")
     folder = Path(config.data_dir).expanduser()
-    texts = [tokens(folder / f"ptb.{part}.txt", config.level) for part in PARTS]
+    paths = [folder / f"ptb.{part}.txt" for part in PARTS]
+    split = str.split if config.level == "words" else list
+    texts = [[split(line) for line in read_lines(path, WHERE)] for path in paths]
     # By characters nothing is unknown: 50 of them, not 51.
-    specials = (UNK, EOS) if config.level == "words" else (EOS,)
-    vocabulary = Vocabulary.learn(texts[:1], specials)
-    streams = []
-    for part, text in zip(PARTS, texts, strict=True):
+    vocabulary = Vocabulary.learn(texts[0], (UNK, EOS) if config.level == "words" else (EOS,))
+    streams: list[Stream] = []
+    for path, text in zip(paths, texts, strict=True):
         try:
-            streams.append(Stream(torch.tensor(vocabulary.encode(text)), config.steps))
+            streams.append(Stream(encoded(vocabulary, text), config.steps))
         except DataError as error:
-            raise DataError(f"{folder / f'ptb.{part}.txt'}: {error}") from error
+            raise DataError(f"{path}: {error}") from error
+    train, val, test = streams
     return TaskData(
-        *streams, vocabulary.words, kind="label", vocabulary=vocabulary.words,
+        train, val, test, vocabulary.words, kind="label", vocabulary=vocabulary.words,
         metric="perplexity" if config.level == "words" else "bits_per_character",
     )  # fmt: skip

@@ -9,16 +9,35 @@ from qrnn.networks.base import (
     network,
     solve_width,
 )
+from qrnn.networks.classical import GRUConfig, LSTMConfig, RNNConfig, gru, lstm, rnn
+from qrnn.networks.data_register import DataRegisterConfig, data_register
 from qrnn.networks.hybrid import HybridConfig, hybrid
+from qrnn.networks.orthogonal import OrthogonalConfig, orthogonal
+from qrnn.networks.qlstm import QLSTMConfig, qlstm
+from qrnn.networks.scornn import ScoRNNConfig, scornn
 
 __all__ = [
     "NETWORKS",
+    "DataRegisterConfig",
+    "GRUConfig",
     "HybridConfig",
+    "LSTMConfig",
     "ModelConfig",
     "Network",
+    "OrthogonalConfig",
+    "QLSTMConfig",
+    "RNNConfig",
+    "ScoRNNConfig",
     "State",
+    "data_register",
+    "gru",
     "hybrid",
+    "lstm",
     "n_parameters",
     "network",
+    "orthogonal",
+    "qlstm",
+    "rnn",
+    "scornn",
     "solve_width",
 ]

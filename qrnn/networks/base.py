@@ -25,11 +25,13 @@ class ModelConfig:
         name: a registered network.
         num_layers: networks stacked; each reads the outputs of the one below.
         bidirectional: whether a second network reads each layer's input backwards.
-        budget: number of recurrent parameters (without embedding and head) to meet within 2%: the
-            network's width is then solved and not read; None: the width is as given.
+        budget: number of parameters of the recurrent network (of encoder and decoder each; without
+            embedding and head) to meet within 2%: its width is then solved and not read; None: the
+            width is as given.
         embedding: size of a token's embedding E; tasks of tokens only.
         embedding_dropout: probability, behind the embedding; tasks of tokens only.
         head_dropout: probability, in front of the head.
+        attention: `additive` or `dot`, over the encoder's outputs; translation only.
     """
 
     name: str = MISSING
@@ -39,6 +41,7 @@ class ModelConfig:
     embedding: int = 64
     embedding_dropout: float = 0.0
     head_dropout: float = 0.0
+    attention: str = "additive"
 
 
 class State(Protocol):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +14,7 @@ from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig, network
 
-KINDS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+KINDS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
 @dataclass
@@ -144,9 +146,9 @@ class Classical(nn.Module):
             ConfigError: x, the state or the lengths do not fit each other.
         """
         x, lengths = self._checked(x, state, lengths)
-        given = None if state is None else state.hidden
-        if given is not None and len(given) == 1:
-            (given,) = given
+        given: Any = None  # torch wants h alone, or h and c
+        if state is not None:
+            given = state.hidden if len(state.hidden) > 1 else state.hidden[0]
         if lengths is None:
             z, hidden = self.rnn(x, given)
         else:

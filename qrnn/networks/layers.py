@@ -92,11 +92,11 @@ class StepCell(nn.Module, ABC):
         """
         state = self.checked(x, state)
         inputs, shared = self.prepare(x)
-        masks = None if active is None else [None if row.all() else row for row in active]
+        some = [] if active is None else (~active.all(1)).tolist()  # steps that not all take
         out = []
         for t, x_t in enumerate(inputs.unbind()):
             moved = self.step(x_t, state, shared)
-            state = moved if masks is None or masks[t] is None else keep(masks[t], moved, state)
+            state = keep(active[t], moved, state) if active is not None and some[t] else moved
             out.append(state.z)
         return torch.stack(out), state
 

@@ -83,6 +83,7 @@ class OrthogonalCell(StepCell):
 
     bases: torch.Tensor
     signs: torch.Tensor
+    turned_by: torch.Tensor
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class OrthogonalCell(StepCell):
         self.mix = Cayley(2 * n_planes, skew_lr=skew_lr)
         nn.init.normal_(self.mix.skew, std=(2 * n_planes) ** -0.5)
         self.mix.skew.requires_grad_(learned)
-        self.planes = [i % n_angles for i in range(n_planes)]
+        self.register_buffer("turned_by", torch.arange(n_planes) % n_angles, persistent=False)
         bases, signs = zip(*(pauli_basis(letter, n_qubits) for letter in readout), strict=True)
         self.register_buffer("bases", torch.cat(bases, 1), persistent=False)
         self.register_buffer("signs", torch.block_diag(*signs), persistent=False)
@@ -126,7 +127,7 @@ class OrthogonalCell(StepCell):
 
     def step(self, x: torch.Tensor, state: CellState, shared: torch.Tensor) -> CellState:
         """See `StepCell.step`."""
-        theta = self.controller(torch.cat([x, state.z], 1))[:, self.planes]
+        theta = self.controller(torch.cat([x, state.z], 1))[:, self.turned_by]
         cos, sin = theta.cos(), theta.sin()
         a, b = state.carried[0].chunk(2, 1)
         s = torch.cat([cos * a - sin * b, sin * a + cos * b], 1) @ shared.T
@@ -141,16 +142,17 @@ def pauli_basis(letter: str, n: int) -> tuple[torch.Tensor, torch.Tensor]:
         n: number of qubits.
 
     Returns:
-        An orthogonal matrix V (N, N) and eigenvalues (N, n), such that z = (s V)^2 eigenvalues.
+        V (N, N) and sigma (N, n) with z = (s V)^2 sigma. V's columns are orthogonal and as long as
+        makes their entries 0, 1 and -1, exact in any precision; sigma makes up for it.
     """
-    one = {"X": [[1, 1], [1, -1]], "Y": [[1, -1j], [1, 1j]], "Z": [[2**0.5, 0], [0, 2**0.5]]}
-    turn = torch.tensor(one[letter], dtype=torch.complex128) / 2**0.5
+    one = {"X": [[1, 1], [1, -1]], "Y": [[1, -1j], [1, 1j]], "Z": [[1, 0], [0, 1]]}
+    turn = torch.tensor(one[letter], dtype=torch.complex128)
     full = reduce(torch.kron, [turn] * n)  # psi in the letter's eigenbasis is full psi
     real = torch.cat([torch.cat([full.real, -full.imag], 1), torch.cat([full.imag, full.real], 1)])
     k = torch.arange(2 * 2**n)[:, None]  # the bits of k modulo 2^n, wire 0 first
     signs = 1 - 2 * (k >> torch.arange(n - 1, -1, -1) & 1)
     default = torch.get_default_dtype()
-    return real.T.to(default), signs.to(default)
+    return real.T.to(default), (signs / real[0].square().sum()).to(default)
 
 
 @network(OrthogonalConfig, width="width")

@@ -1,0 +1,172 @@
+"""A quantum recurrent network with a register of data and one of history.
+
+Source: Li et al., Quantum Recurrent Neural Networks for Sequential Learning, Neural Networks 2023,
+arXiv 2302.03244: the "plain" network. The staggered one, whose qubits take turns at being the
+history so that none has to stay coherent for long, is left out: its schedule is given in a figure
+that could not be checked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import pennylane as qml
+import torch
+from torch import nn
+
+from qrnn.ansatz import pairs_of
+from qrnn.circuit import precision_of
+from qrnn.devices import DeviceOptions
+from qrnn.errors import ConfigError
+from qrnn.networks.base import ModelConfig, network
+from qrnn.networks.layers import CellState, Layers, StepCell, at_least_one
+
+
+@dataclass
+class DataRegisterConfig(ModelConfig):
+    """The network of two registers.
+
+    Attributes:
+        name: `data_register`.
+        n_data: qubits d of the data register.
+        n_history: qubits h of the history register.
+        layers: layers of the circuit; the width that `budget` solves.
+        topology: pairs of RZZ over all d + h qubits: `line`, `ring` or `all`.
+    """
+
+    name: str = "data_register"
+    n_data: int = 2
+    n_history: int = 3
+    layers: int = 2
+    topology: str = "ring"
+
+
+class DataRegisterCell(StepCell):
+    """A cell whose hidden state is the density matrix of a history register.
+
+        |d(x)>  = RY(a_1) |0> x ... x RY(a_d) |0>,  a = E x              the data register
+        rho'    = U (|d(x_t)><d(x_t)| x rho_(t-1)) U^dagger
+        z_t     = p(1) of each data qubit in rho'                        (d,) in [0, 1]
+        rho_t   = Tr_data rho'                                           (2^h, 2^h)
+
+    with rho_0 = |0...0><0...0| and z_0 = 0. U has `layers` times RX RZ RX on every qubit, then RZZ
+    on pairs. The trace is what measuring and resetting the data register leaves of the history: a
+    mixed state, so that the cell carries a density matrix; no sampling is involved.
+
+    As in the paper: the registers, RY encoding, the gates of U, p(1) as output, the reset. Chosen
+    here: the angles are an affine map of the D features (the paper rescales each feature to [0, pi]
+    and may repeat it on several qubits, which such a map can do); each of the d data qubits is an
+    output, the paper's being the first; which pairs have an RZZ; angles of U that start normal
+    with standard deviation 1/2 over the square root of `layers`.
+
+    Args:
+        input_size: number of input features D.
+        n_data: qubits of the data register d.
+        n_history: qubits of the history register h.
+        layers: layers of U.
+        topology: `line`, `ring` or `all`.
+
+    Shape:
+        x (T, B, D), z (T, B, d).
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    bits: torch.Tensor
+
+    def __init__(
+        self,
+        input_size: int,
+        n_data: int = 2,
+        n_history: int = 3,
+        layers: int = 2,
+        topology: str = "ring",
+    ):
+        super().__init__(input_size, at_least_one("n_data", n_data))
+        self.n_data = n_data
+        self.n_history = at_least_one("n_history", n_history)
+        self.n_wires = n_data + n_history
+        self.pairs = pairs_of(topology, self.n_wires)
+        self.encode = nn.Linear(input_size, n_data)
+        std = 0.5 * at_least_one("layers", layers) ** -0.5
+        self.angles = nn.Parameter(std * torch.randn(3 * self.n_wires + len(self.pairs), layers))
+        data = torch.arange(2**n_data)[:, None]  # wire 0 first
+        bits = (data >> torch.arange(n_data - 1, -1, -1) & 1).to(self.angles.dtype)
+        self.register_buffer("bits", bits, persistent=False)
+
+    def layer(self, angles: Any) -> None:
+        """Queue one layer of U; angles (3n + pairs,), or (3n + pairs, layers) for all at once."""
+        for q in range(self.n_wires):
+            qml.RX(angles[3 * q], wires=q)
+            qml.RZ(angles[3 * q + 1], wires=q)
+            qml.RX(angles[3 * q + 2], wires=q)
+        for (a, b), angle in zip(self.pairs, angles[3 * self.n_wires :], strict=True):
+            qml.IsingZZ(angle, wires=[a, b])
+
+    def unitary(self) -> torch.Tensor:
+        """Return U (2^n, 2^n) in double precision, differentiable; data wires first.
+
+        In single precision, U would be so far from unitary that 784 steps lose 2% of rho's trace.
+        """
+        angles = self.angles.double()
+        with precision_of(angles):
+            layers = qml.matrix(self.layer, wire_order=range(self.n_wires))(angles)
+        while len(layers) > 1:  # a product by halves: all pairs at once
+            odd = layers[-1:] if len(layers) % 2 else layers[:0]
+            layers = torch.cat([layers[1::2] @ layers[: len(layers) // 2 * 2 : 2], odd])
+        return layers[0]
+
+    def start(self, batch: int, like: torch.Tensor) -> CellState:
+        """See `StepCell.start`; carried is rho (B, 2^h, 2^h), complex."""
+        size = 2**self.n_history
+        rho = like.new_zeros(batch, size, size, dtype=like.dtype.to_complex())
+        rho[:, 0, 0] = 1
+        return CellState(like.new_zeros(batch, self.n_readouts), (rho,))
+
+    def prepare(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `StepCell.prepare`: |d(x)> (T, B, 2^d), and U as (2^d, 2^h 2^d 2^h)."""
+        half = self.encode(x) / 2
+        qubits = torch.stack([half.cos(), half.sin()], -1).unbind(2)  # d of (T, B, 2)
+        data = reduce(lambda a, b: (a[..., :, None] * b[..., None, :]).flatten(-2), qubits)
+        d, h = 2**self.n_data, 2**self.n_history
+        u = self.unitary().reshape(d, h, d, h).permute(2, 1, 0, 3)  # data in, h out, data out, h in
+        dtype = x.dtype.to_complex()
+        return data.to(dtype), u.reshape(d, -1).to(dtype)
+
+    def step(self, x: torch.Tensor, state: CellState, shared: torch.Tensor) -> CellState:
+        """See `StepCell.step`; x is |d(x_t)>.
+
+        U |d(x)> is one operator K_m on the history for each outcome m of the data register: then
+        rho_t = sum_m K_m rho K_m^dagger, and Tr(K_m rho K_m^dagger) is the probability of m.
+        """
+        (rho,) = state.carried
+        batch, d, h = len(x), 2**self.n_data, 2**self.n_history
+        kraus = (x @ shared).reshape(batch, h * d, h)
+        moved = (kraus @ rho).reshape(batch, h, d * h)
+        kraus = kraus.reshape(batch, h, d * h)
+        p = (moved * kraus.conj()).real.reshape(batch, h, d, h).sum((1, 3))
+        return CellState(p @ self.bits, (moved @ kraus.mH,))
+
+
+@network(DataRegisterConfig, width="layers")
+def data_register(config: DataRegisterConfig, input_size: int, device: DeviceOptions) -> Layers:
+    """Return the network of a configuration.
+
+    Raises:
+        ConfigError: a device was chosen: the cell has its own simulation by density matrices.
+    """
+    if device != DeviceOptions():
+        raise ConfigError(
+            f"model data_register carries density matrices of its own, and would ignore "
+            f"device={device.name} and its options: leave out the device"
+        )
+    return Layers(
+        lambda size: DataRegisterCell(
+            size, config.n_data, config.n_history, config.layers, config.topology
+        ),
+        input_size,
+        config,
+    )

@@ -1,0 +1,189 @@
+"""QLSTM: an LSTM whose gates are variational circuits.
+
+Source: Chen, Yoo, Fang, Quantum Long Short-Term Memory, ICASSP 2022, arXiv 2009.01783, and the
+authors' later code for the circuit's details.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pennylane import CNOT, RY, RZ, Hadamard, Rot
+from pennylane.qnn import TorchLayer
+from torch import nn
+
+from qrnn.ansatz import Ansatz, pairs_of
+from qrnn.circuit import StepCircuit
+from qrnn.devices import Device, DeviceOptions, open_device
+from qrnn.networks.base import ModelConfig, network
+from qrnn.networks.layers import CellState, Layers, StepCell, at_least_one
+
+GATES = 4  # forget, input, update, output: the circuits that read [x ; h]
+
+
+@dataclass
+class QLSTMConfig(ModelConfig):
+    """The LSTM of variational circuits.
+
+    Attributes:
+        name: `qlstm`.
+        hidden_size: entries H of the cell state; the width that `budget` solves.
+        n_qubits: qubits n of each circuit.
+        depth: layers of each circuit.
+        output_circuits: whether two more circuits give h and the output, as in the paper; else
+            both are o tanh(c), as in an LSTM.
+    """
+
+    name: str = "qlstm"
+    hidden_size: int = 16
+    n_qubits: int = 4
+    depth: int = 2
+    output_circuits: bool = True
+
+
+def vqc(n: int, depth: int) -> Ansatz:
+    """Return the paper's circuit of a gate.
+
+    H, RY(angles[q]) and RZ(angles[n + q]) on each qubit q; then `depth` times CNOTs from each qubit
+    to the next on a ring, CNOTs to the next but one, and a Rot on each qubit.
+
+    Args:
+        n: number of qubits.
+        depth: number of layers; each has 3n of the remaining angles.
+    """
+
+    def apply(angles, wires):
+        for q in range(n):
+            Hadamard(wires[q])
+            RY(angles[q], wires[q])
+            RZ(angles[n + q], wires[q])
+        for layer in range(depth):
+            for stride in (1, 2):
+                if n > stride:  # else a qubit would be its own target
+                    for q in range(n):
+                        CNOT([wires[q], wires[(q + stride) % n]])
+            for q in range(n):
+                first = 2 * n + 3 * (layer * n + q)
+                Rot(angles[first], angles[first + 1], angles[first + 2], wires[q])
+
+    return Ansatz(apply, n, (2 + 3 * depth) * n, pairs_of("ring", n))
+
+
+class QLSTMCell(StepCell):
+    """A long short-term memory of six variational circuits.
+
+        u_t           = E [x_t ; h_(t-1)]                                     (n,)
+        f, i, o       = sigmoid(A_k <Z>_k(u_t)),  g = tanh(A_g <Z>_g(u_t))    (H,)
+        c_t           = f * c_(t-1) + i * g                                   (H,)
+        m_t           = o * tanh(c_t),  w_t = F m_t                           (H,), (n,)
+        h_t, y_t      = A_h <Z>_h(w_t), A_y <Z>_y(w_t)                        (H,)
+
+    with h_0 = c_0 = y_0 = 0. <Z>(u) are the Z readouts of the circuit `vqc`, from |0...0> at each
+    step, with RY(arctan u) and RZ(arctan u^2) and each circuit's own Rot angles (normal with
+    standard deviation 0.01 at the start). The six circuits and their encoding are the paper's.
+    Added here: the affine maps E and F in front of the circuits and A behind them. The paper has
+    none, so that its n is D plus the size of h; common implementations have such maps too. The
+    forget gate's map starts with bias 1, as the LSTM's does here.
+
+    All gates of a step run as one batch (4 B rows) of the device's memory; nothing but the four
+    or six readouts passes from circuit to circuit.
+
+    Args:
+        input_size: number of input features D.
+        hidden_size: H.
+        n_qubits: n.
+        depth: layers of each circuit.
+        output_circuits: False: h_t = y_t = m_t.
+        device: name of a device, or its options.
+
+    Shape:
+        x (T, B, D), z = y (T, B, H).
+
+    Raises:
+        ConfigError: a value out of range.
+        DeviceError: the device is not installed or too small.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        n_qubits: int = 4,
+        depth: int = 2,
+        output_circuits: bool = True,
+        device: str | DeviceOptions = "fused",
+    ):
+        super().__init__(input_size, at_least_one("hidden_size", hidden_size))
+        n, layers = at_least_one("n_qubits", n_qubits), at_least_one("depth", depth)
+        self.circuit = StepCircuit(vqc(n, layers), "Z")
+        n_circuits = GATES + 2 * output_circuits
+        self.enter = nn.Linear(input_size + hidden_size, n)
+        self.leave = nn.Linear(hidden_size, n) if output_circuits else None
+        self.angles = nn.Parameter(0.01 * torch.randn(n_circuits, 3 * layers * n))
+        bound = n**-0.5  # as torch's linear layers
+        self.weight = nn.Parameter(torch.empty(n_circuits, n, hidden_size).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(n_circuits, 1, hidden_size).uniform_(-bound, bound))
+        with torch.no_grad():
+            self.bias[0] = 1.0
+        self.use(open_device(device))
+
+    def use(self, device: Device) -> None:
+        """Run the circuits on a device from now on."""
+        self.device = device
+        # Each circuit brings its own angles, so the bias that a quantum layer has stays zero.
+        self.quantum = TorchLayer(
+            device.qnode(self.circuit),
+            {"bias": (self.circuit.n_angles,)},
+            init_method=nn.init.zeros_,
+        ).requires_grad_(False)
+        self.quantum.to(self.angles)
+        self.memory = device.memory(self.circuit, self.quantum)
+
+    def start(self, batch: int, like: torch.Tensor) -> CellState:
+        """See `StepCell.start`; carried are h and c (B, H)."""
+        zero = like.new_zeros(batch, self.n_readouts)
+        return CellState(zero, (zero, zero))
+
+    def prepare(self, x: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        """See `StepCell.prepare`; shared are |0...0> for each batch of circuits."""
+        batch = x.shape[1]
+        zeros = [self.memory.start(rows * batch, x) for rows in (GATES, 2)]
+        return x @ self.enter.weight[:, : self.input_size].T + self.enter.bias, zeros
+
+    def step(self, x: torch.Tensor, state: CellState, shared: Any) -> CellState:
+        """See `StepCell.step`; x is E's part of the inputs."""
+        h, c = state.carried
+        u = torch.addmm(x, h, self.enter.weight[:, self.input_size :].T)
+        gates = self.run(u, slice(0, GATES), shared[0])
+        f, i, o = gates[:3].sigmoid()
+        c = f * c + i * gates[3].tanh()
+        m = o * c.tanh()
+        if self.leave is None:
+            return CellState(m, (m, c))
+        h, y = self.run(self.leave(m), slice(GATES, None), shared[1])
+        return CellState(y, (h, c))
+
+    def run(self, u: torch.Tensor, which: slice, zero: Any) -> torch.Tensor:
+        """Return A <Z>(u) (K, B, H) of K circuits for inputs u (B, n); `zero` is |0...0>."""
+        angles = self.angles[which]
+        n_circuits, batch = len(angles), len(u)
+        encoded = torch.cat([u.arctan(), u.square().arctan()], 1)
+        rows = torch.cat(
+            [encoded.expand(n_circuits, -1, -1), angles[:, None].expand(-1, batch, -1)], 2
+        )
+        z, _ = self.memory.step(zero, rows.flatten(0, 1))
+        return torch.baddbmm(self.bias[which], z.reshape(n_circuits, batch, -1), self.weight[which])
+
+
+@network(QLSTMConfig, width="hidden_size")
+def qlstm(config: QLSTMConfig, input_size: int, device: DeviceOptions) -> Layers:
+    """Return the network of a configuration."""
+    return Layers(
+        lambda size: QLSTMCell(
+            size, config.hidden_size, config.n_qubits, config.depth, config.output_circuits, device
+        ),
+        input_size,
+        config,
+    )

@@ -1,0 +1,114 @@
+"""The results page: what `qrnn table` measured, as Markdown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from qrnn.files import write_text
+from qrnn.metrics import METRICS, shown
+from qrnn.table import Run, TableConfig
+
+PACKAGES = ("qrnn", "torch", "pennylane", "lightning", "numba")
+HEADINGS = (
+    "model", "test {metric}", "recurrent parameters", "all", "layers", "dropout", "optimiser",
+    "epochs", "seeds", "time per epoch", "peak memory",
+)  # fmt: skip
+
+
+def write_page(grid: TableConfig, runs: Sequence[Run], path: str | Path) -> None:
+    """Write the page.
+
+    Args:
+        grid: the sections and what is told of them.
+        runs: all runs, done or not.
+        path: the Markdown file.
+    """
+    parts = ["# Results", grid.text.strip(), environment()]
+    for name, section in grid.sections.items():
+        mine = [run for run in runs if run.section == name]
+        if mine:
+            parts += [f"## {section.title}", section.text.strip(), _table(mine)]
+            parts += [_notes(section.rows), _commands(mine)]
+    write_text(path, "\n\n".join(part for part in parts if part) + "\n")
+
+
+def environment() -> str:
+    """Return where the runs were made, in a sentence."""
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return f"Measured on {os.cpu_count()} CPU cores ({processor()}) with {packages}."
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def by_row(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each row."""
+    rows: dict[str, list[Run]] = {}
+    for run in runs:
+        rows.setdefault(run.row, []).append(run)
+    return rows
+
+
+def _table(runs: Sequence[Run]) -> str:
+    results = [run.result for run in runs]
+    metric = next((result["metric"] for result in results if result), "accuracy")
+    headings = [heading.format(metric=METRICS[metric][0]) for heading in HEADINGS]
+    lines = [headings, ["---"] + ["---:"] * (len(headings) - 1)]
+    for row, mine in by_row(runs).items():
+        done = [result for run in mine if (result := run.result) is not None]
+        lines.append([row, *(_cells(done, len(mine)) if done else ["not run"])])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cells(done: list[dict[str, Any]], asked: int) -> list[str]:
+    """Return a row's cells for its finished seeds."""
+    first = done[0]
+    model, trainer = first["config"]["model"], first["config"]["trainer"]
+    values = [result["value"] for result in done]
+    spread = ""
+    if len(values) > 1:
+        scale = 100 if first["metric"] == "accuracy" else 1
+        spread = f" ± {scale * statistics.stdev(values):.2g}"
+    optimiser = f"{trainer['optimizer']} {trainer['lr']:g}, batch {trainer['batch_size']}"
+    depth = f"{model['num_layers']}{' x 2' if model['bidirectional'] else ''}"
+    dropouts = [model.get("dropout", 0), model["embedding_dropout"], model["head_dropout"]]
+    return [
+        precise(first["metric"], statistics.mean(values)) + spread,
+        f"{first['parameters']:,}",
+        f"{first['all_parameters']:,}",
+        depth,
+        "/".join(f"{dropout:g}" for dropout in dropouts) if any(dropouts) else "0",
+        optimiser,
+        str(trainer["epochs"]),
+        str(asked) if len(done) == asked else f"{len(done)} of {asked}",
+        f"{statistics.median(result['seconds_per_epoch'] for result in done):.1f} s",
+        f"{max(result['peak_memory_mb'] for result in done):,.0f} MB",
+    ]
+
+
+def precise(metric: str, value: float) -> str:
+    """Return a metric's value with a digit more for accuracies."""
+    return f"{100 * value:.2f}%" if metric == "accuracy" else shown(metric, value)
+
+
+def _notes(rows: dict[str, Any]) -> str:
+    return "\n".join(f"- {name}: {row.note}" for name, row in rows.items() if row.note)
+
+
+def _commands(runs: Sequence[Run]) -> str:
+    train = [f"    qrnn train {' '.join(mine[0].train)}" for mine in by_row(runs).values()]
+    evaluate = " ".join(["    qrnn evaluate checkpoint=.../best.ckpt", *runs[0].evaluate])
+    head, tail = "<details><summary>Commands</summary>\n", "\n</details>"
+    return "\n".join([head, *train, evaluate, tail])

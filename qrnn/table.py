@@ -1,0 +1,264 @@
+"""`qrnn table`: all runs of the results page, one after another, resumed where they stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.table import Table
+from yaml import YAMLError
+
+from qrnn.errors import ConfigError, QRNNError
+from qrnn.files import write_text
+from qrnn.registry import unknown_name
+
+
+@dataclass
+class RowConfig:
+    """A model on a task.
+
+    Attributes:
+        set: overrides of `qrnn train`, `model=NAME` first.
+        seeds: each is a run.
+        minutes: what one run is expected to take, until one has been timed.
+        note: a remark for the page.
+    """
+
+    set: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=lambda: [0])
+    minutes: float = 1.0
+    note: str = ""
+
+
+@dataclass
+class SectionConfig:
+    """A task and the models that are compared on it.
+
+    Attributes:
+        title: its heading on the page.
+        text: what is told below it.
+        data: folder of the task's files below the one that holds all data; None: it has none.
+        set: overrides of `qrnn train` that all rows share, `task=NAME` first.
+        evaluate: overrides of `qrnn evaluate`.
+        rows: models by the names that the table shows.
+    """
+
+    title: str = ""
+    text: str = ""
+    data: str | None = None
+    set: list[str] = field(default_factory=list)
+    evaluate: list[str] = field(default_factory=list)
+    rows: dict[str, RowConfig] = field(default_factory=dict)
+
+
+@dataclass
+class TableConfig:
+    """`configs/table.yaml`.
+
+    Attributes:
+        text: what is told at the top of the page.
+        sections: tasks by short names.
+    """
+
+    text: str = ""
+    sections: dict[str, SectionConfig] = field(default_factory=dict)
+
+
+def read_grid(path: str | Path | None = None) -> TableConfig:
+    """Return the runs of the results page, or of another file like it.
+
+    Raises:
+        ConfigError: no such file, or a key that it cannot have.
+    """
+    source: Any = files("qrnn.configs") / "table.yaml" if path is None else Path(path)
+    try:
+        plain = OmegaConf.create(source.read_text(encoding="utf-8"))
+        typed = OmegaConf.merge(OmegaConf.structured(TableConfig), plain)
+        return OmegaConf.to_object(typed)  # type: ignore[return-value]
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"grid must be a YAML file of sections and rows: {reason}") from error
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run with its evaluation.
+
+    Attributes:
+        section: short name of its task.
+        row: name of its model.
+        seed: of the training.
+        folder: where it is kept.
+        train: arguments of `qrnn train` but for the folder.
+        evaluate: arguments of `qrnn evaluate` but for the checkpoint.
+        minutes: what it is expected to take.
+    """
+
+    section: str
+    row: str
+    seed: int
+    folder: Path
+    train: tuple[str, ...]
+    evaluate: tuple[str, ...]
+    minutes: float
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What is kept of it, or None if it is not done."""
+        path = self.folder / "result.json"
+        return json.loads(path.read_text()) if path.is_file() else None
+
+    def attempts(self) -> list[Path]:
+        """Return the folders of the trainings so far, in order."""
+        return sorted(self.folder.glob("train-*"))
+
+    @property
+    def status(self) -> str:
+        """`done`, `resume` or `to do`."""
+        if self.result is not None:
+            return "done"
+        return (
+            "resume" if any((one / "last.ckpt").is_file() for one in self.attempts()) else "to do"
+        )
+
+
+def runs_of(
+    grid: TableConfig, folder: str | Path, data: str | None, only: list[str] | None = None
+) -> list[Run]:
+    """Return all runs of a grid, in its order.
+
+    Args:
+        grid: the sections.
+        folder: where all runs are kept.
+        data: folder that holds the data sets' folders.
+        only: short names of sections, or `section/row`; None: all.
+
+    Raises:
+        ConfigError: a name in `only` that there is not.
+    """
+    names = {*grid.sections, *(f"{s}/{r}" for s in grid.sections for r in grid.sections[s].rows)}
+    for name in only or ():
+        if name not in names:
+            raise unknown_name("only", name, names)
+    runs = []
+    for name, section in grid.sections.items():
+        where = () if section.data is None else (f"task.data_dir={data or 'DATA'}/{section.data}",)
+        for row, config in section.rows.items():
+            if only and name not in only and f"{name}/{row}" not in only:
+                continue
+            for seed in config.seeds:
+                kept = Path(folder) / name / row.replace(" ", "-") / f"seed-{seed}"
+                train = (*section.set, *where, *config.set, f"trainer.seed={seed}")
+                runs.append(
+                    Run(name, row, seed, kept, train, tuple(section.evaluate), config.minutes)
+                )
+    return runs
+
+
+def execute(run: Run) -> None:
+    """Train and evaluate; a training that was stopped before goes on.
+
+    Raises:
+        QRNNError: a command failed; its last line, and the log that has the rest.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    attempts = run.attempts()
+    finished = [one for one in attempts if (one / "summary.json").is_file()]
+    if not finished:
+        last = [one / "last.ckpt" for one in attempts if (one / "last.ckpt").is_file()]
+        into = run.folder / f"train-{len(attempts)}"
+        # A resumed run takes its configuration from the checkpoint.
+        what = [f"resume={last[-1]}"] if last else list(run.train)
+        _command(run, ["train", *what, "trainer.progress=false", f"hydra.run.dir={into}"])
+        finished = [into]
+    summary = json.loads((finished[-1] / "summary.json").read_text())
+    best = summary["best"]
+    _command(run, ["evaluate", f"checkpoint={best}", *run.evaluate])
+    evaluation = next(Path(best).parent.glob("evaluation-*.json"))
+    told = json.loads(evaluation.read_text())
+    kept = {key: told[key] for key in ("metric", "value", "loss", "accuracy", "sequences")}
+    write_text(run.folder / "result.json", json.dumps({**summary, **kept}, indent=1) + "\n")
+
+
+def _command(run: Run, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "qrnn", *arguments]
+    with open(run.folder / "log.txt", "a", encoding="utf-8") as log:
+        print("$ qrnn", *arguments, file=log, flush=True)
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:  # the command has had it too, and leaves its checkpoint
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise KeyboardInterrupt("interrupted: the same command goes on") from None
+    if status:
+        lines = (run.folder / "log.txt").read_text(encoding="utf-8").strip().splitlines()
+        raise QRNNError(
+            f"{run.section}/{run.row}, seed {run.seed}: {lines[-1]} (all of it in "
+            f"{os.path.relpath(run.folder / 'log.txt')})"
+        )
+
+
+def expected_minutes(run: Run, runs: list[Run]) -> float:
+    """Return what a run will take: what another seed took, or else what its row says."""
+    done = [
+        other.result["minutes"]
+        for other in runs
+        if (other.section, other.row) == (run.section, run.row) and other.result is not None
+    ]
+    return statistics.median(done) if done else run.minutes
+
+
+def listing(runs: list[Run]) -> Table:
+    """Return the runs with their state and expected time."""
+    out = Table(title="Runs of the results page", title_style="bold")
+    for heading in ("section", "model", "seed", "state"):
+        out.add_column(heading, no_wrap=heading != "model")
+    out.add_column("minutes", justify="right")
+    for run in runs:
+        minutes = "" if run.status == "done" else f"{expected_minutes(run, runs):.0f}"
+        out.add_row(run.section, run.row, str(run.seed), run.status, minutes)
+    return out
+
+
+def execute_all(runs: list[Run], minutes: float | None = None) -> int:
+    """Run what is not done, in order; return how many runs failed.
+
+    Args:
+        runs: all runs.
+        minutes: begin none that is expected to end later than so many from now; None: no limit.
+    """
+    console = Console()
+    end = None if minutes is None else time.monotonic() + 60 * minutes
+    failed = 0
+    for run in runs:
+        if run.status == "done":
+            continue
+        name = f"{run.section}/{run.row}, seed {run.seed}"
+        expected = expected_minutes(run, runs)
+        if end is not None and time.monotonic() + 60 * expected > end:
+            console.print(f"{name}: not begun, it would take {expected:.0f} minutes")
+            continue
+        console.print(f"{name}: about {expected:.0f} minutes ...")
+        try:
+            execute(run)
+        except QRNNError as error:
+            failed += 1
+            console.print(f"  failed: {error}", markup=False)
+            continue
+        result = run.result
+        assert result is not None
+        console.print(f"  {result['metric']} {result['value']:.4g}")
+    return failed

@@ -1,0 +1,382 @@
+"""Every registered network: one protocol, whatever it is made of."""
+
+from dataclasses import MISSING, fields, replace
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+
+from qrnn import ConfigError
+from qrnn.config import register_schemas, to_typed
+from qrnn.devices import DeviceOptions
+from qrnn.networks import (
+    NETWORKS,
+    DataRegisterConfig,
+    GRUConfig,
+    HybridConfig,
+    LSTMConfig,
+    ModelConfig,
+    OrthogonalConfig,
+    QLSTMConfig,
+    RNNConfig,
+    ScoRNNConfig,
+    n_parameters,
+    solve_width,
+)
+
+B, T, D = 4, 5, 3
+DOUBLE = torch.float64
+SMALL = {
+    "rnn": RNNConfig(hidden_size=5),
+    "gru": GRUConfig(hidden_size=5),
+    "lstm": LSTMConfig(hidden_size=5),
+    "scornn": ScoRNNConfig(hidden_size=6, negative_share=0.5),
+    "orthogonal": OrthogonalConfig(n_qubits=2, width=5),
+    "qlstm": QLSTMConfig(hidden_size=3, n_qubits=3),
+    "data_register": DataRegisterConfig(n_history=2),
+    "hybrid": HybridConfig(n_qubits=2, width=5),
+}
+CLASSICAL = ["rnn", "gru", "lstm"]
+STEPPED = ["scornn", "orthogonal", "qlstm", "data_register"]
+SHAPES = [(1, False), (1, True), (2, False), (2, True)]
+
+each_network = pytest.mark.parametrize("name", SMALL)
+each_shape = pytest.mark.parametrize(("num_layers", "bidirectional"), SHAPES)
+
+
+def build(name, input_size=D, **changes):
+    torch.manual_seed(0)
+    config = replace(SMALL[name], **changes)
+    return NETWORKS[name].build(config, input_size, DeviceOptions()).to(DOUBLE)
+
+
+def inputs(batch=B, steps=T):
+    return torch.randn(batch, steps, D, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
+
+
+def assert_close(a, b, atol=1e-10):
+    torch.testing.assert_close(a, b, rtol=0, atol=atol)
+
+
+def test_every_network_is_tested_here():
+    assert set(SMALL) == set(NETWORKS)
+
+
+@each_network
+@each_shape
+def test_outputs_and_state_have_the_promised_shapes(name, num_layers, bidirectional):
+    net = build(name, num_layers=num_layers, bidirectional=bidirectional)
+    one = build(name).output_size
+    assert net.output_size == one * (2 if bidirectional else 1)
+    z, state = net(inputs())
+    assert z.shape == (B, T, net.output_size)
+    assert state.z.shape == (B, net.output_size)
+    # Forward at the end, backward at the start.
+    expected = z[:, -1] if not bidirectional else torch.cat([z[:, -1, :one], z[:, 0, one:]], 1)
+    assert_close(state.z, expected)
+
+
+@each_network
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_a_run_in_two_halves_is_the_whole_run(name, num_layers):
+    net, x = build(name, num_layers=num_layers), inputs().requires_grad_()
+    z, state = net(x)
+    first, middle = net(x[:, :2])
+    second, last = net(x[:, 2:], middle)
+    assert_close(torch.cat([first, second], 1), z)
+    assert_close(last.z, state.z)
+    (whole,) = torch.autograd.grad(z.square().sum(), x)
+    (halves,) = torch.autograd.grad(first.square().sum() + second.square().sum(), x)
+    assert_close(halves, whole)
+
+
+@each_network
+def test_a_detached_state_has_the_same_values_and_no_graph(name):
+    net, x = build(name), inputs().requires_grad_()
+    _, state = net(x[:, :3])
+    z, _ = net(x[:, 3:], state)
+    cut, _ = net(x[:, 3:], state.detach())
+    assert not state.detach().z.requires_grad
+    assert_close(cut, z)
+    (grad,) = torch.autograd.grad(z.square().sum(), x, retain_graph=True)
+    assert grad[:, :3].abs().max() > 0
+    (grad,) = torch.autograd.grad(cut.square().sum(), x)
+    assert (grad[:, :3] == 0).all()
+
+
+@each_network
+@each_shape
+def test_padding_reaches_neither_values_nor_gradients(name, num_layers, bidirectional):
+    net = build(name, num_layers=num_layers, bidirectional=bidirectional)
+    lengths = torch.tensor([2, 5, 1, 4])
+    x = inputs()
+    one_by_one, total = [], 0
+    for row, length in enumerate(lengths):
+        z, state = net(x[row : row + 1, :length])
+        one_by_one.append((z[0], state.z[0]))
+        total = total + z.square().sum() + state.z.sum()
+    total.backward()
+    grads = {key: p.grad.clone() for key, p in net.named_parameters() if p.grad is not None}
+    net.zero_grad()
+    for row, length in enumerate(lengths):
+        x[row, length:] = torch.nan
+    z, state = net(x, None, lengths)
+    for row, (length, (alone, last)) in enumerate(zip(lengths, one_by_one, strict=True)):
+        assert_close(z[row, :length], alone)
+        assert (z[row, length:] == 0).all()
+        assert_close(state.z[row], last)
+    (z.square().sum() + state.z.sum()).backward()
+    for key, p in net.named_parameters():
+        if key in grads:
+            assert_close(p.grad, grads[key])
+
+
+@each_network
+def test_a_state_is_carried_on_behind_each_sequences_own_end(name):
+    net, x = build(name), inputs()
+    lengths = torch.tensor([2, 5, 1, 4])
+    _, state = net(x, lengths=lengths)
+    more, _ = net(x[:, :2], state)
+    for row, length in enumerate(lengths):
+        whole, _ = net(torch.cat([x[row, :length], x[row, :2]])[None])
+        assert_close(more[row], whole[0, length:])
+
+
+@each_network
+def test_sequences_of_a_batch_do_not_touch_each_other(name):
+    net, x = build(name), inputs()
+    z, state = net(x)
+    for row in range(B):
+        alone, last = net(x[row : row + 1])
+        assert_close(alone[0], z[row])
+        assert_close(last.z[0], state.z[row])
+
+
+@each_network
+def test_each_step_sees_its_own_input_and_all_earlier_ones(name):
+    net, x = build(name), inputs(steps=3).requires_grad_()
+    z, _ = net(x)
+    for t in range(3):
+        (grad,) = torch.autograd.grad(z[:, t].square().sum(), x, retain_graph=True)
+        assert (grad[:, : t + 1].abs().amax(2) > 1e-12).all()
+        assert (grad[:, t + 1 :] == 0).all()
+
+
+@each_network
+@each_shape
+def test_every_parameter_gets_a_gradient(name, num_layers, bidirectional):
+    net = build(name, num_layers=num_layers, bidirectional=bidirectional)
+    net(inputs())[0].square().sum().backward()
+    learned = [key for key, p in net.named_parameters() if p.requires_grad]
+    assert learned
+    for key in learned:
+        p = net.get_parameter(key)
+        assert p.grad is not None, key
+        assert p.grad.abs().max() > 0, key
+
+
+@each_network
+def test_the_same_parameters_are_saved_and_loaded(name):
+    net, other = build(name), build(name)
+    with torch.no_grad():
+        for p in other.parameters():
+            p += 0.1
+    assert (net(inputs())[0] - other(inputs())[0]).abs().max() > 1e-6
+    other.load_state_dict(net.state_dict())
+    assert_close(net(inputs())[0], other(inputs())[0])
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+@each_shape
+def test_classical_networks_are_torchs(name, num_layers, bidirectional):
+    net = build(name, num_layers=num_layers, bidirectional=bidirectional)
+    kind = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[name]
+    theirs = kind(D, 5, num_layers, batch_first=True, bidirectional=bidirectional).to(DOUBLE)
+    theirs.load_state_dict(net.rnn.state_dict())
+    z, _ = theirs(inputs())
+    assert_close(net(inputs())[0], z)
+
+
+def test_the_forget_gate_of_an_lstm_starts_with_bias_one():
+    for layers in (1, 2):
+        rnn = build("lstm", num_layers=layers, bidirectional=True).rnn
+        for layer in range(layers):
+            for end in ("", "_reverse"):
+                bias = getattr(rnn, f"bias_ih_l{layer}{end}") + getattr(
+                    rnn, f"bias_hh_l{layer}{end}"
+                )
+                assert (bias[5:10] == 1).all()
+                assert (bias[:5] != 1).all()
+
+
+def naive(net, x):
+    """Run one sequence (T, D) with the cells' own steps and Python lists alone."""
+    for first in range(0, len(net.cells), net.directions):
+        columns = []
+        for cell, order in zip(
+            net.cells[first : first + net.directions], (1, -1)[: net.directions], strict=True
+        ):
+            rows, state = [], cell.start(1, x)
+            for row in x.unbind()[::order]:
+                each, shared = cell.prepare(row[None, None])
+                state = cell.step(each[0], state, shared)
+                rows.append(state.z[0])
+            columns.append(torch.stack(rows[::order]))
+        x = torch.cat(columns, 1)
+    return x
+
+
+@pytest.mark.parametrize("name", STEPPED)
+@each_shape
+def test_layers_and_directions_are_those_of_a_naive_loop(name, num_layers, bidirectional):
+    net, x = build(name, num_layers=num_layers, bidirectional=bidirectional), inputs()
+    lengths = torch.tensor([3, 5, 1, 2])
+    z, _ = net(x, lengths=lengths)
+    for row, length in enumerate(lengths):
+        assert_close(z[row, :length], naive(net, x[row, :length]))
+
+
+# What another value of a key must change: the outputs of a run in training, or a learning rate.
+OTHER = {
+    "hidden_size": 4, "dropout": 0.5, "negative_share": 0.0, "skew_lr": 0.5, "n_qubits": 3,
+    "n_angles": 2, "readout": "Z", "learned": False, "controller": "relu", "width": 4, "depth": 3,
+    "output_circuits": False, "n_data": 3, "n_history": 3, "layers": 3, "topology": "line",
+    "num_layers": 2, "bidirectional": True,
+}  # fmt: skip
+ELSEWHERE = {f.name for f in fields(ModelConfig)} - {"num_layers", "bidirectional"}
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [(n, f.name) for n in [*CLASSICAL, *STEPPED] for f in fields(SMALL[n])
+     if f.name not in ELSEWHERE],
+)  # fmt: skip
+def test_each_key_changes_something(name, key):
+    base = {"num_layers": 2} if key == "dropout" and name in CLASSICAL else {}
+    value = 2 if (name, key) == ("qlstm", "n_qubits") else OTHER[key]
+
+    def told(**changes):
+        net = build(name, **base, **changes)
+        torch.manual_seed(0)
+        z, _ = net(inputs())
+        facts = [(p.shape, p.requires_grad, getattr(p, "lr_scale", 1)) for p in net.parameters()]
+        return z, facts
+
+    (z, facts), (other, others) = told(), told(**{key: value})
+    assert facts != others or z.shape != other.shape or (z - other).abs().max() > 1e-6
+
+
+def test_skew_lr_and_learned_change_what_they_say():
+    (skew,) = [p for key, p in build("scornn", skew_lr=0.3).named_parameters() if "skew" in key]
+    assert skew.lr_scale == 0.3
+    net = build("orthogonal", learned=False)
+    net(inputs())[0].sum().backward()
+    assert net.cells[0].mix.skew.grad is None
+
+
+def count(name, input_size=D, **changes):
+    return n_parameters(build(name, input_size, **changes))
+
+
+def test_parameter_counts_are_those_of_the_formulas():
+    h = 5
+    assert count("rnn") == h * (D + h + 2)
+    assert count("gru") == 3 * h * (D + h + 2)
+    assert count("lstm") == 4 * h * (D + h + 2)
+    assert count("scornn") == 6 * 5 // 2 + 6 * D + 6
+    n, r, p, w = 8, 6, 4, 5  # N = 2^3, XYZ of two qubits, at most 2^2 angles
+    controller = (D + r) * w + w + w * p + p
+    assert count("orthogonal") == n * (n - 1) // 2 + controller
+    assert count("orthogonal", learned=False) == controller
+    h, n, depth = 3, 3, 2
+    circuits = 3 * n * depth + n * h + h  # Rot angles, and the map behind
+    enter = (D + h) * n + n
+    assert count("qlstm") == enter + 6 * circuits + h * n + n
+    assert count("qlstm", output_circuits=False) == enter + 4 * circuits
+    assert count("data_register") == 2 * D + 2 + 2 * (3 * 4 + 4)  # a ring of 4 has 4 pairs
+
+
+def test_the_papers_scornn_has_16k_parameters():
+    # n = 170 on pixels, with the head of ten classes.
+    assert count("scornn", 1, hidden_size=170) + 170 * 10 + 10 == pytest.approx(16000, rel=0.03)
+
+
+@pytest.mark.parametrize("budget", [1000, 5000, 10000])
+@pytest.mark.parametrize("name", [*CLASSICAL, *STEPPED])
+def test_a_budget_is_met_within_two_percent(name, budget):
+    config = replace(NETWORKS[name].schema(), budget=budget)
+    if (name, budget) == ("lstm", 1000):  # 4 H (D + H + 2) on pixels has no nearer size
+        with pytest.raises(ConfigError, match=r"hidden_size=14 \(952\) or hidden_size=15 \(1080\)"):
+            solve_width(config, 1, DeviceOptions())
+        config = replace(config, budget=1080)
+    solved = solve_width(config, 1, DeviceOptions())
+    assert solved.budget is None
+    net = NETWORKS[name].build(solved, 1, DeviceOptions())
+    assert n_parameters(net) == pytest.approx(config.budget, rel=0.02)
+
+
+@pytest.mark.parametrize("name", [*CLASSICAL, *STEPPED])
+def test_the_config_file_is_the_schemas_own_defaults(name):
+    register_schemas()
+    with initialize_config_module("qrnn.configs", version_base="1.3"):
+        config = to_typed(compose("train", overrides=[f"model={name}"]).model)
+    assert config == NETWORKS[name].schema()
+    assert config.name == name
+    for field in fields(config):
+        assert field.default is not MISSING or field.name == "name"
+
+
+ERRORS = [
+    ("rnn", {"hidden_size": 0}, "hidden_size must be at least 1, got 0"),
+    ("gru", {"num_layers": 0}, "num_layers must be at least 1, got 0"),
+    ("lstm", {"num_layers": 2, "dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+    ("lstm", {"dropout": 0.1}, "dropout acts between layers, got dropout=0.1 with num_layers=1"),
+    ("scornn", {"hidden_size": 0}, "must be at least 1, got 0"),
+    ("scornn", {"num_layers": 0}, "num_layers must be at least 1, got 0"),
+    ("scornn", {"negative_share": 1.5}, r"negative_share must be in \[0, 1\], got 1.5"),
+    ("scornn", {"skew_lr": 0.0}, "skew_lr must be positive, got 0.0"),
+    ("orthogonal", {"n_qubits": 0}, "n_qubits must be at least 1, got 0"),
+    ("orthogonal", {"n_angles": 5}, r"n_angles must be in 1..2\^n = 4, got 5"),
+    ("orthogonal", {"n_angles": 0}, r"n_angles must be in 1..2\^n = 4, got 0"),
+    ("orthogonal", {"readout": "ZZ"}, "readout must be letters out of XYZ, got 'ZZ'"),
+    ("orthogonal", {"readout": "A"}, "readout must be letters out of XYZ"),
+    ("orthogonal", {"controller": "tanh"}, "controller 'tanh' is not known"),
+    ("qlstm", {"hidden_size": 0}, "hidden_size must be at least 1, got 0"),
+    ("qlstm", {"n_qubits": 0}, "n_qubits must be at least 1, got 0"),
+    ("qlstm", {"depth": 0}, "depth must be at least 1, got 0"),
+    ("data_register", {"n_data": 0}, "n_data must be at least 1, got 0"),
+    ("data_register", {"n_history": 0}, "n_history must be at least 1, got 0"),
+    ("data_register", {"layers": 0}, "layers must be at least 1, got 0"),
+    ("data_register", {"topology": "star"}, "topology 'star' is not known"),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "message"), ERRORS)
+def test_wrong_values_are_refused_in_one_line(name, changes, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        build(name, **changes)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", [*CLASSICAL, *STEPPED])
+def test_wrong_inputs_are_refused_in_one_line(name):
+    net = build(name)
+    with pytest.raises(ConfigError, match=r"x must have shape .*3\).*, got"):
+        net(inputs()[:, :, :2])
+    for lengths in ([1, 2, 3], [0, 1, 1, 1], [1, 1, 1, 6]):
+        with pytest.raises(ConfigError, match=r"lengths must be 4 numbers of 1..5, got"):
+            net(inputs(), lengths=torch.tensor(lengths))
+    with pytest.raises(ConfigError, match="at least one"):
+        net(inputs()[:0])
+    _, state = net(inputs())
+    with pytest.raises(ConfigError, match=r"state must be of .*2 sequences.* got"):
+        net(inputs()[:2], state)
+    with pytest.raises(ConfigError, match="input_size must be at least 1, got 0"):
+        build(name, 0)
+
+
+def test_a_device_that_would_be_ignored_is_refused():
+    with pytest.raises(ConfigError, match=r"would ignore device=default\.mixed"):
+        NETWORKS["data_register"].build(
+            SMALL["data_register"], D, DeviceOptions(name="default.mixed")
+        )

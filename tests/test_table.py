@@ -1,0 +1,142 @@
+"""`qrnn table`: runs that are made once, go on where they stopped, and fill a page."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from qrnn import ConfigError
+from qrnn.cli import main
+from qrnn.table import execute_all, expected_minutes, read_grid, runs_of
+
+GRID = """
+text: A small grid.
+sections:
+  digits:
+    title: Digits
+    text: scikit-learn's.
+    set: [task=digits, trainer.epochs=2, model.n_qubits=2, model.width=4]
+    evaluate: [limit=20]
+    rows:
+      hybrid: {set: [], seeds: [0, 1], note: ours}
+      wrong: {set: [trainer.lr=-1], minutes: 7}
+  copying:
+    title: Copying
+    set: [task=copying]
+    rows:
+      later: {set: [model=lstm], minutes: 600}
+"""
+
+
+@pytest.fixture
+def grid(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grid.yaml").write_text(GRID)
+    return tmp_path / "grid.yaml"
+
+
+def call(monkeypatch, capsys, *arguments, status=None):
+    monkeypatch.setattr(sys, "argv", ["qrnn", "table", "--grid", "grid.yaml", *arguments])
+    if status is None:
+        main()
+    else:
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == status
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    return said.out + said.err
+
+
+def test_runs_are_made_once_and_fill_the_page(grid, monkeypatch, capsys):
+    told = call(monkeypatch, capsys, "--dry-run")
+    assert [told.count(word) for word in ("hybrid", "wrong", "later", "to do")] == [2, 1, 1, 4]
+    assert not (grid.parent / "runs").exists()
+    arguments = ("--page", "page.md", "--minutes", "60")
+    told = call(monkeypatch, capsys, *arguments, status=1)
+    assert "trainer.lr must be positive, got -1.0" in " ".join(told.split())
+    assert "copying/later, seed 0: not begun, it would take 600 minutes" in told
+    assert "1 runs failed" in told
+    page = (grid.parent / "page.md").read_text()
+    results = [
+        json.loads(path.read_text())
+        for path in sorted(grid.parent.glob("runs/table/digits/hybrid/*/result.json"))
+    ]
+    assert [result["sequences"] for result in results] == [20, 20]
+    mean = sum(result["value"] for result in results) / 2
+    assert f"| hybrid | {100 * mean:.2f}% ± " in page
+    assert "| wrong | not run |" in page
+    assert "| later | not run |" in page
+    assert "- hybrid: ours" in page
+    command = "    qrnn train task=digits trainer.epochs=2 model.n_qubits=2 model.width=4"
+    assert f"{command} trainer.seed=0\n" in page
+    # A second call runs nothing that is done.
+    log = grid.parent / "runs/table/digits/hybrid/seed-0/log.txt"
+    before = log.read_text()
+    call(monkeypatch, capsys, "--page", "page.md", "--only", "digits/hybrid")
+    assert log.read_text() == before
+    assert (grid.parent / "page.md").read_text() == page
+    told = call(monkeypatch, capsys, "--dry-run")
+    assert told.count("done") == 2
+
+
+def test_a_training_that_was_stopped_goes_on_and_ends_with_the_same_weights(grid):
+    (run, other, *_) = runs_of(read_grid(grid), "runs", None, ["digits/hybrid"])
+    begun = run.folder / "train-0"
+    stop = (
+        "import os\n"
+        "from qrnn.training import Learner\n"
+        "def stop(self):\n"
+        "    if self.current_epoch == 1: os._exit(9)\n"
+        "Learner.on_train_epoch_start = stop\n"
+        "from qrnn.cli import main\n"
+        "main()\n"
+    )
+    arguments = [*run.train, "trainer.progress=false", f"hydra.run.dir={begun}"]
+    assert subprocess.run([sys.executable, "-c", stop, "train", *arguments]).returncode == 9
+    assert run.status == "resume"
+    assert execute_all([run]) == 0
+    assert len(run.attempts()) == 2
+    whole = runs_of(read_grid(grid), "whole", None, ["digits/hybrid"])[0]
+    assert execute_all([whole]) == 0
+    assert run.result["loss"] == whole.result["loss"]
+    assert run.status == "done"
+    assert expected_minutes(other, [run, other]) == run.result["minutes"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "grid must be a YAML file"),
+        ("sections: [1]", "grid must be a YAML file"),
+        ("sections: {a: {tittle: x}}", "tittle"),
+        ("sections: {a: {rows: {b: {seeds: [x]}}}}", "grid must be a YAML file"),
+        ("{", "grid must be a YAML file"),
+    ],
+)
+def test_a_grid_that_is_none_is_one_line(text, message, tmp_path):
+    path = tmp_path / "grid.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as error:
+        read_grid(path)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_section_is_one_line(grid, monkeypatch, capsys):
+    told = call(monkeypatch, capsys, "--only", "digit", status=2)
+    assert "only 'digit' is not known: did you mean digits" in told
+
+
+def test_every_row_of_the_results_page_composes():
+    from hydra import compose, initialize_config_module
+
+    from qrnn.config import register_schemas, to_typed
+    from qrnn.training import check_trainer
+
+    register_schemas()
+    with initialize_config_module("qrnn.configs", version_base="1.3"):
+        for run in runs_of(read_grid(), "runs", "DATA"):
+            check_trainer(to_typed(compose("train", list(run.train))).trainer)
+            compose("evaluate", ["checkpoint=x", *run.evaluate])
