@@ -23,10 +23,6 @@ from qrnn.readout_noise import ReadoutNoise
 
 M = TypeVar("M", bound=nn.Module)
 
-# Uniform in [-pi, pi] radians: the step that blank inputs repeat is then a random unitary, whose many
-# frequencies tell an input of one step from the same input at any other; docs/training.md.
-BIAS = math.pi
-
 
 @dataclass(frozen=True)
 class QRNNState:
@@ -105,6 +101,9 @@ class QRNNCell(OnDevice):
         width: units of a hidden layer of the controller.
         depth: number of its hidden layers.
         dropout: probability, behind each hidden layer.
+        bias_range: the bias starts uniform in [-bias_range, bias_range], radians. At pi, the step
+            that blank inputs repeat is a random unitary, whose many frequencies tell an input of
+            one step from the same input at another; at 0, blank inputs do almost nothing.
         readout_mode: `"expval"`: expectation values, which do not disturb the state; `"measure"`:
             mid-circuit measurements through an ancilla, which do; see `qrnn.measured_readout`.
         readout_angle: of the ancilla's controlled RY, radians in (0, pi]; mode `"measure"` only.
@@ -136,6 +135,7 @@ class QRNNCell(OnDevice):
         width: int = 64,
         depth: int = 1,
         dropout: float = 0.0,
+        bias_range: float = math.pi,
         readout_shots: int | None = None,
         readout_depolarizing: float = 0.0,
         device: str | DeviceOptions = "fused",
@@ -144,6 +144,8 @@ class QRNNCell(OnDevice):
         super().__init__()
         if input_size < 1:
             raise ConfigError(f"input_size must be at least 1, got {input_size}")
+        if bias_range < 0:
+            raise ConfigError(f"bias_range must be at least 0 radians, got {bias_range}")
         self.input_size = input_size
         self.circuit = StepCircuit(
             build_ansatz(ansatz, n_qubits, n_angles, **ansatz_options),
@@ -159,7 +161,7 @@ class QRNNCell(OnDevice):
             )  # fmt: skip
         self.controller = controller
         self.readout_noise = ReadoutNoise(readout_shots, readout_depolarizing)
-        self._use(open_device(device), lambda bias: nn.init.uniform_(bias, -BIAS, BIAS))
+        self._use(open_device(device), lambda bias: nn.init.uniform_(bias, -bias_range, bias_range))
 
     def _use(self, device: Device, bias: Any) -> None:
         """Build the quantum layer and the memory for a device; `bias` initialises or is shared."""

@@ -15,8 +15,8 @@ from qrnn.registry import unknown_name
 
 ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "gelu": nn.GELU, "glu": nn.GLU}
 
-# With the output layer and the feedback damped, U starts near the identity and the recurrence
-# near a constant; with torch's own scale the cell stays at chance on long sequences.
+# With the output layer and the feedback damped, inputs and readouts change U little and the
+# recurrence starts stable; with torch's own scale the cell stays at chance on long sequences.
 OUTPUT_SCALE = 0.1
 FEEDBACK_SCALE = 0.1
 
@@ -25,7 +25,7 @@ class Controller(nn.Sequential):
     """A feed-forward controller: `depth` hidden layers, then one linear layer to the angles.
 
     Initialised as torch's linear layers are, but with the output layer multiplied by 0.1 (its bias
-    zero) and the weights that read z by 0.1, so that U starts near the identity.
+    zero) and the weights that read z by 0.1, so that at first they change U little.
 
     Args:
         input_size: number of input features D.

@@ -1,5 +1,7 @@
 """The cell and the network over sequences, with the conventions of torch.nn.RNN."""
 
+import math
+
 import numpy as np
 import pennylane as qml
 import pytest
@@ -214,14 +216,21 @@ def test_one_training_step_lowers_the_loss_and_moves_every_parameter():
     assert all((p != old).any() for p, old in zip(rnn.parameters(), before, strict=True))
 
 
-def test_a_new_cell_starts_near_the_identity_with_damped_feedback():
+def test_a_new_cell_starts_as_one_random_unitary_that_inputs_change_little():
     cell = QRNNCell(D, 4)
+    bias = cell.quantum.bias.detach()
+    assert math.pi / 2 < bias.abs().max() <= math.pi
+    assert bias.std() > 1
+    x = inputs(1, 8)[0]
+    angles = cell.controller(torch.cat([x, cell.start(8, x).z], 1))
+    assert angles.abs().max() < 0.2
+    # Blank inputs do nothing where there is no bias.
+    still = QRNNCell(D, 4, bias_range=0.0)
     with torch.no_grad():
-        z, _ = cell(inputs(1, 8)[0])
+        z, _ = still(torch.zeros_like(x))
     assert (z[:, 8:] > 0.8).all()  # Z readouts of a state near |0...0>
-    bias = cell.quantum.bias
-    assert bias.abs().max() <= 0.1
-    assert bias.std() > 0.03
+    with pytest.raises(ConfigError, match="bias_range must be at least 0 radians, got -1"):
+        QRNNCell(D, 4, bias_range=-1)
 
 
 def test_the_qnode_is_a_real_qnode_that_replays_the_steps():

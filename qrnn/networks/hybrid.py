@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from qrnn.devices import DeviceOptions
+from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig, network
 from qrnn.rnn import QRNN
 
@@ -31,6 +33,9 @@ class HybridConfig(ModelConfig):
         width: units of a hidden layer of the controller.
         depth: number of its hidden layers.
         dropout: probability, behind each hidden layer.
+        bias_range: the bias starts uniform in [-bias_range, bias_range], radians.
+        output_lr: learning rate of bias and controller's last layer, as a share of the others': a
+            small change of them turns the state anew at each of T steps.
         readout_shots: while training, add the noise of so many shots to exact readouts.
         readout_depolarizing: while training, shrink them by this share.
     """
@@ -49,12 +54,14 @@ class HybridConfig(ModelConfig):
     width: int = 64
     depth: int = 1
     dropout: float = 0.0
+    bias_range: float = math.pi
+    output_lr: float = 1.0
     readout_shots: int | None = None
     readout_depolarizing: float = 0.0
 
     def cell_options(self) -> dict[str, Any]:
         """Return the keyword arguments of `QRNNCell`, without the input size."""
-        shared = {field.name for field in fields(ModelConfig)}
+        shared = {field.name for field in fields(ModelConfig)} | {"output_lr"}
         options = {k: v for k, v in vars(self).items() if v is not None and k not in shared}
         for name in ("topology", "readout", "rotations"):
             if OmegaConf.is_config(options.get(name)):
@@ -65,7 +72,13 @@ class HybridConfig(ModelConfig):
 @network(HybridConfig, width="width")
 def hybrid(config: HybridConfig, input_size: int, device: DeviceOptions) -> QRNN:
     """Return the network of a configuration."""
-    return QRNN(
+    if config.output_lr <= 0:
+        raise ConfigError(f"model.output_lr must be positive, got {config.output_lr}")
+    rnn = QRNN(
         input_size, num_layers=config.num_layers, bidirectional=config.bidirectional,
         batch_first=True, device=device, **config.cell_options(),
     )  # fmt: skip
+    for cell in rnn.cells:
+        for parameter in (*cell.controller[-1].parameters(), cell.quantum.bias):
+            parameter.lr_scale = config.output_lr  # as the trainer reads it
+    return rnn
