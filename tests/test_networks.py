@@ -296,6 +296,15 @@ def test_parameter_counts_are_those_of_the_formulas():
     assert count("data_register") == 2 * D + 2 + 2 * (3 * 4 + 4)  # a ring of 4 has 4 pairs
 
 
+@each_network
+def test_each_layer_and_direction_has_parameters_of_its_own(name):
+    size = build(name).output_size
+    assert count(name, bidirectional=True) == 2 * count(name)
+    assert count(name, num_layers=2) == count(name) + count(name, size)
+    both = count(name) + count(name, 2 * size)
+    assert count(name, num_layers=2, bidirectional=True) == 2 * both
+
+
 def test_the_papers_scornn_has_16k_parameters():
     # n = 170 on pixels, with the head of ten classes.
     assert count("scornn", 1, hidden_size=170) + 170 * 10 + 10 == pytest.approx(16000, rel=0.03)
