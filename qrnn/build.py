@@ -36,9 +36,9 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
         return NETWORKS[options.name].build(solved, input_size, config.device)
 
     if not shape.tokens:
-        return SequenceClassifier(
-            network(model, shape.input_size), shape.n_classes, dropout=model.head_dropout
-        )
+        rnn = network(model, shape.input_size)
+        scale = Scale(model.input_scale)
+        return SequenceClassifier(rnn, shape.n_classes, scale, model.head_dropout)
     source = embedding(shape.input_size, model, vectors)
     if shape.kind == "translate":
         return Translator(
@@ -54,6 +54,18 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
     kind = {"classify": SequenceClassifier, "label": SequenceLabeller}[shape.kind]
     rnn = network(model, model.embedding)
     return kind(rnn, shape.n_classes, source, model.head_dropout)
+
+
+class Scale(nn.Module):
+    """Multiplies by a constant."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the product."""
+        return x if self.factor == 1 else self.factor * x
 
 
 def embedding(n_tokens: int, model: ModelConfig, vectors: torch.Tensor | None = None) -> nn.Module:

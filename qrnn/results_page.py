@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import statistics
 from collections.abc import Sequence
@@ -41,7 +40,7 @@ def write_page(grid: TableConfig, runs: Sequence[Run], path: str | Path) -> None
 def environment() -> str:
     """Return where the runs were made, in a sentence."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"Measured on {os.cpu_count()} CPU cores ({processor()}) with {packages}."
+    return f"Measured on {processor()} with {packages}."
 
 
 def processor() -> str:
@@ -82,6 +81,7 @@ def _cells(done: list[dict[str, Any]], asked: int) -> list[str]:
         scale = 100 if first["metric"] == "accuracy" else 1
         spread = f" ± {scale * statistics.stdev(values):.2g}"
     optimiser = f"{trainer['optimizer']} {trainer['lr']:g}, batch {trainer['batch_size']}"
+    threads = f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}"
     depth = f"{model['num_layers']}{' x 2' if model['bidirectional'] else ''}"
     dropouts = [model.get("dropout", 0), model["embedding_dropout"], model["head_dropout"]]
     return [
@@ -93,7 +93,7 @@ def _cells(done: list[dict[str, Any]], asked: int) -> list[str]:
         optimiser,
         str(trainer["epochs"]),
         str(asked) if len(done) == asked else f"{len(done)} of {asked}",
-        f"{statistics.median(result['seconds_per_epoch'] for result in done):.1f} s",
+        f"{statistics.median(result['seconds_per_epoch'] for result in done):.1f} s, {threads}",
         f"{max(result['peak_memory_mb'] for result in done):,.0f} MB",
     ]
 

@@ -371,6 +371,7 @@ def write_summary(run_dir: Path, module: Learner, best: Path, seconds: list[floa
         "epochs": module.current_epoch,
         "seconds_per_epoch": per_epoch,
         "minutes": module.current_epoch * per_epoch / 60,
+        "threads": torch.get_num_threads(),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,  # Linux: KiB
         "parameters": module.model.recurrent_parameters(),
         "all_parameters": n_parameters(module.model),

@@ -12,7 +12,11 @@ from torch.func import functional_call
 
 import examples
 from qrnn import QRNN
+from qrnn.devices import DeviceOptions
 from qrnn.gates import GATES
+from qrnn.gradients import gradient_norms
+from qrnn.models import SequenceClassifier
+from qrnn.networks.classical import LSTMConfig, lstm
 
 DOUBLE = torch.float64
 CARRIED = ["fused", "lightning.qubit", "lightning.kokkos"]
@@ -338,3 +342,40 @@ def test_random_circuits_have_backprops_gradient_on_lightning(circuit):
 @settings(max_examples=20)
 def test_random_circuits_pass_gradcheck(circuit):
     check(drawn(circuit), inputs(3, 2, DOUBLE), fast_mode=False)
+
+
+def classifier(rnn):
+    torch.manual_seed(1)
+    return SequenceClassifier(rnn, 3).double()
+
+
+def test_the_gradient_of_each_state_is_that_of_a_loop():
+    torch.manual_seed(0)
+    model = classifier(lstm(LSTMConfig(hidden_size=4), 2, DeviceOptions()))
+    x, y = torch.rand(3, 4, 2, dtype=torch.float64), torch.tensor([0, 1, 2])
+    norms = gradient_norms(model, x, y)
+    cell, weights = torch.nn.LSTMCell(2, 4).double(), dict(model.rnn.named_parameters())
+    cell.load_state_dict(
+        {name.split(".")[-1].removesuffix("_l0"): value for name, value in weights.items()}
+    )
+    states = [(torch.zeros(3, 4).double(), torch.zeros(3, 4).double())]
+    for t in range(4):
+        states.append(cell(x[:, t], states[-1]))
+    assert len(norms) == 3
+    for t in range(3):
+        start = [part.detach().requires_grad_() for part in states[t + 1]]
+        state = start
+        for step in range(t + 1, 4):
+            state = cell(x[:, step], state)
+        loss = torch.nn.functional.cross_entropy(model.head(state[0]), y, reduction="sum")
+        square = sum(grad.square().sum() for grad in torch.autograd.grad(loss, start))
+        assert norms[t] == pytest.approx((square / 3).sqrt().item(), rel=1e-6)
+
+
+def test_the_gradient_of_the_quantum_state_is_the_same_on_two_devices():
+    torch.manual_seed(0)
+    model = classifier(QRNN(2, n_qubits=2, width=4, batch_first=True))
+    x, y = torch.rand(3, 5, 2, dtype=torch.float64), torch.tensor([0, 1, 2])
+    here, there = (gradient_norms(model.on(name), x, y) for name in ("fused", "default.qubit"))
+    assert torch.allclose(here, there, rtol=1e-6)
+    assert (here > 0).all()

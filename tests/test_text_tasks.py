@@ -146,6 +146,9 @@ def test_imdb_is_split_by_class_and_by_seed(tmp_path):
             assert text.split()[1] == ("neg", "pos")[label]
     assert len(set(told(data, "train"))) == 18
     assert 0 < data.test.y[:8].sum() < 8  # the first ones are of both classes
+    for seed in range(5):
+        validation = imdb(small_imdb(tmp_path, seed=seed)).val
+        assert validation.y.bincount().tolist() == [3, 3]
     again, other = (imdb(small_imdb(tmp_path, max_words=None, seed=seed)) for seed in (0, 1))
     assert same(data, again)
     assert not torch.equal(data.train.lengths, other.train.lengths)
@@ -253,7 +256,13 @@ def test_a_member_larger_than_all_files_is_refused_at_once(tmp_path):
 
 def test_the_names_of_the_archive_write_nothing(tmp_path):
     content = {"../aclImdb/train/neg/99_1.txt": b"out", "/aclImdb/train/neg/98_1.txt": b"out"}
-    write_archive(tmp_path, archive({**content, **members()}))
+    link = "aclImdb/train/neg/97_1.txt"
+    plain = bytearray(gzip.decompress(archive({**content, link: b"", **members()})))
+    header = plain.index(link.encode())
+    plain[header + 156 : header + 168] = b"2/etc/passwd"  # a symbolic link
+    plain[header + 148 : header + 156] = b" " * 8
+    plain[header + 148 : header + 156] = b"%06o\0 " % sum(plain[header : header + 512])
+    write_archive(tmp_path, gzip.compress(bytes(plain)))
     data = imdb(small_imdb(tmp_path, max_words=None))
     assert len(data.train) + len(data.val) == 2 * N_REVIEWS
     assert "out" not in data.vocabulary
@@ -305,9 +314,9 @@ def test_ptb_by_words(treebank):
     assert data.train.tokens.tolist() == [2, 4, 0, 3, 1, 2, 5, 1]
     assert data.val.tokens.tolist() == [2, 0, 1]
     assert data.test.tokens.tolist() == [0, 4, 1, 0, 1]  # a text does not end its own lines
-    first = next(iter(loader(data.train, 2, shuffle=False)))
-    assert first.x.tolist() == [[2, 4, 0], [3, 1, 2]]
-    assert first.y.tolist() == [[4, 0, 3], [1, 2, 5]]
+    batches = list(loader(data.train, 1, shuffle=False))
+    assert [batch.x.tolist() for batch in batches] == [[[2, 4, 0]], [[3, 1, 2]], [[5]]]
+    assert [batch.y.tolist() for batch in batches] == [[[4, 0, 3]], [[1, 2, 5]], [[1]]]
 
 
 def test_ptb_by_characters(treebank):

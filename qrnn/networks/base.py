@@ -28,6 +28,8 @@ class ModelConfig:
         budget: number of parameters of the recurrent network (of encoder and decoder each; without
             embedding and head) to meet within 2%: its width is then solved and not read; None: the
             width is as given.
+        input_scale: factor of inputs that are no tokens. An optimiser whose steps do not depend on
+            the gradient's size then moves what reads them faster than what reads the state.
         embedding: size of a token's embedding E; tasks of tokens only.
         embedding_dropout: probability, behind the embedding; tasks of tokens only.
         head_dropout: probability, in front of the head.
@@ -38,6 +40,7 @@ class ModelConfig:
     num_layers: int = 1
     bidirectional: bool = False
     budget: int | None = None
+    input_scale: float = 1.0
     embedding: int = 64
     embedding_dropout: float = 0.0
     head_dropout: float = 0.0

@@ -78,7 +78,8 @@ def hybrid(config: HybridConfig, input_size: int, device: DeviceOptions) -> QRNN
         input_size, num_layers=config.num_layers, bidirectional=config.bidirectional,
         batch_first=True, device=device, **config.cell_options(),
     )  # fmt: skip
-    for cell in rnn.cells:
+    cells: Any = rnn.cells
+    for cell in cells:
         for parameter in (*cell.controller[-1].parameters(), cell.quantum.bias):
             parameter.lr_scale = config.output_lr  # as the trainer reads it
     return rnn

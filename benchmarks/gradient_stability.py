@@ -1,0 +1,69 @@
+"""How far gradients reach back over long sequences, for networks of about 4,000 parameters.
+
+    python benchmarks/gradient_stability.py [STEPS]
+
+Writes docs/benchmarks/gradient_stability.json and docs/images/gradient_stability.svg.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+
+from qrnn.build import build_model
+from qrnn.config import TrainConfig
+from qrnn.data import DigitsConfig, Shape
+from qrnn.files import replacing, write_text
+from qrnn.gradients import gradient_norms
+from qrnn.networks import NETWORKS
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+SEEDS, BATCH, BUDGET = range(5), 8, 4_000
+# Okabe and Ito's colours, and a line style each for readers without colour.
+STYLES = {
+    "hybrid": ("#0072B2", "-"),
+    "scornn": ("#009E73", ":"),
+    "lstm": ("#D55E00", "--"),
+    "rnn": ("#E69F00", "-."),
+}
+OPTIONS = {"hybrid": {"n_qubits": 8}}
+
+
+def measure(name: str, steps: int) -> list[list[float]]:
+    """Return the norms at each step, of each seed, for an untrained network on noise."""
+    norms = []
+    for seed in SEEDS:
+        torch.manual_seed(seed)
+        network = NETWORKS[name].schema(budget=BUDGET, **OPTIONS.get(name, {}))
+        model = build_model(TrainConfig(DigitsConfig(), network), Shape("classify", 10, 1))
+        x, y = torch.rand(BATCH, steps, 1), torch.randint(10, (BATCH,))
+        norms.append(gradient_norms(model, x, y).tolist())
+    return norms
+
+
+def main() -> None:
+    """Measure, draw, and print the norm at the first step over that at the last but one."""
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 1568
+    found = {name: measure(name, steps) for name in STYLES}
+    figure = Figure(figsize=(7, 3.2))
+    axes = figure.subplots()
+    for name, (colour, line) in STYLES.items():
+        norms = torch.tensor(found[name]).median(0).values
+        axes.semilogy(norms.clamp(min=1e-30), line, color=colour, label=name)
+        print(f"{name:<8} first step {norms[0]:.2e}, middle {norms[steps // 2]:.2e}, "
+              f"last {norms[-1]:.2e}")  # fmt: skip
+    axes.set(xlabel="time step t", ylabel="norm of dL/d(state at t)", ylim=(1e-16, 1e2))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.tight_layout()
+    with replacing(DOCS / "images" / "gradient_stability.svg") as path:
+        figure.savefig(path)
+    thinned = {name: [row[:: max(1, steps // 98)] for row in rows] for name, rows in found.items()}
+    kept = {"steps": steps, "batch": BATCH, "parameters": BUDGET, "norms": thinned}
+    write_text(DOCS / "benchmarks" / "gradient_stability.json", json.dumps(kept) + "\n")
+
+
+if __name__ == "__main__":
+    main()
