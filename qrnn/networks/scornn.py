@@ -68,23 +68,25 @@ class Cayley(nn.Module):
         blocks = torch.zeros(n, n)
         even = torch.arange(0, n - 1, 2)
         blocks[even, even + 1] = torch.tan(torch.rand(len(even)) * pi / 4)
-        self.skew = nn.Parameter(blocks[self._above])
+        self.skew = nn.Parameter(blocks[above_diagonal(n, "cpu")])
         self.skew.lr_scale = skew_lr  # type: ignore[attr-defined]
         signs = torch.ones(n)
         signs[n - round(negative_share * n) :] = -1
         self.register_buffer("signs", signs)
 
-    @property
-    def _above(self) -> tuple[torch.Tensor, torch.Tensor]:
-        rows, columns = torch.triu_indices(self.n, self.n, 1)
-        return rows, columns
-
     def forward(self) -> torch.Tensor:
         """Return W (n, n), differentiable."""
-        upper = self.skew.new_zeros(self.n, self.n).index_put(self._above, self.skew)
+        above = above_diagonal(self.n, self.skew.device)
+        upper = self.skew.new_zeros(self.n, self.n).index_put(above, self.skew)
         a = upper - upper.T
         eye = torch.eye(self.n).to(a)
         return torch.linalg.solve(eye + a, eye - a) * self.signs
+
+
+def above_diagonal(n: int, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return rows and columns of the n(n-1)/2 entries above the diagonal."""
+    rows, columns = torch.triu_indices(n, n, 1, device=device)
+    return rows, columns
 
 
 class ScoRNNCell(StepCell):
