@@ -48,6 +48,8 @@ def test_no_two_sequences_are_the_same_and_the_seed_decides():
     assert [len(part) for part in parts] == [20_000, 1_000, 1_000]
     symbols = torch.cat([part.x[:, :10] for part in parts])
     assert len(symbols.unique(dim=0)) == 22_000
+    many = copying(CopyingConfig(delay=1, n_train=200_000)).train.x[:, :10].long()
+    assert len((many * 8 ** torch.arange(10)).sum(1).unique()) == 200_000
     share = symbols.flatten().bincount().double() / symbols.numel()
     assert share.tolist() == pytest.approx([1 / 8] * 8, abs=3e-3)
     assert torch.equal(data.test.x, copying(CopyingConfig()).test.x)

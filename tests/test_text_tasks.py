@@ -425,10 +425,12 @@ def test_multi30k_from_the_hub_is_the_same(images, monkeypatch):
 
 
 def test_long_sentences_are_left_out_of_training_alone(images):
+    write_pairs(images, val=[("Ein Hund, ein Mann!", "A dog, a man!")])
     data = multi30k(Multi30kConfig(data_dir=str(images), max_tokens=4))
     assert len(data.train) == 1
     assert data.test.x.shape == (2, 4)
     assert data.test.lengths.tolist() == [4, 1]
+    assert data.val.x.tolist() == [[4, 6, 1, 4]]  # of six
     assert (data.test.y != IGNORED).sum(1).tolist() == [8, 2]
     config = Multi30kConfig(data_dir=str(images), max_tokens=1)
     fails(multi30k, config, "task.max_tokens must leave pairs", "got 1", error=ConfigError)
@@ -441,6 +443,9 @@ def test_multi30k_by_subwords(images):
     assert max(len(data.classes), len(data.vocabulary)) <= 30
     assert "▁man" in data.classes
     assert "▁bird" not in data.classes
+    every = multi30k(Multi30kConfig(data_dir=str(images), subwords=99)).vocabulary
+    assert "▁läuft" in every
+    assert [piece for piece in every if "." in piece] == ["."]
     pieces = [data.classes[token] for token in data.train.y[2].tolist() if token != IGNORED]
     assert detokenise([*pieces, "more"]) == "a dog runs (fast)."
     assert (data.test.y == 3).sum(1).tolist() == [1, 1]  # no `<eos>` is read from a text
