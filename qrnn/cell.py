@@ -327,4 +327,11 @@ def on_device(
         clone._use(device, {"bias": shared.detach()})
         clone.quantum.qnode_weights["bias"] = shared
         clone.quantum.bias = shared
+    elif hasattr(clone, "use"):  # a cell with circuits of another kind
+        if readout_mode is not None or readout_angle is not None:
+            raise ConfigError(
+                f"readout_mode and readout_angle must be left out: {type(clone).__name__} has no "
+                "choice of readouts"
+            )
+        clone.use(device)  # type: ignore[operator]
     return clone

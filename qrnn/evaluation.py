@@ -19,7 +19,7 @@ from qrnn.hardware_run import Cost, started
 from qrnn.metrics import METRICS, Judge, shown
 from qrnn.models import SequenceModel
 from qrnn.registry import unknown_name
-from qrnn.running import cells_of, errors_of, run, run_open, translate
+from qrnn.running import cells_of, device_of, errors_of, run, run_open, translate
 
 FEEDBACKS = ("closed", "open")
 # Options that are left out of the kept numbers: whose account it was, and a path in `cost`.
@@ -138,6 +138,9 @@ def evaluate(
     opened = open_device(device)
     check_runnable(model, part, feedback, isinstance(opened, IBMBackend))
     title = opened.name if progress else None
+    own = device_of(model)
+    same = own is None or own.options == opened.options
+    same = same and not (feedback == "open" or readout_mode or readout_angle)
     reading = {"readout_mode": readout_mode, "readout_angle": readout_angle}
     with started(
         model, opened, part, feedback=feedback, reading=reading, batch_size=batch_size,
@@ -149,6 +152,8 @@ def evaluate(
             assert isinstance(model, SequenceModel)
             assert isinstance(on.model, SequenceModel)
             found = run_open(model, on.model, part, batch_size, title, on.note)
+        elif same:
+            found = expected
         else:
             found = run(on.model, part, batch_size, title, on.note)
         translations = translate(on.model, part, judge.words, batch_size, title)
@@ -157,9 +162,9 @@ def evaluate(
     measured = cells[0].circuit.measured if cells else None
     rms_z, rms_z_steps = errors_of(found.z, expected.z)
     return Evaluation(
-        device=opened.name if cells else "torch",
+        device=opened.name if own else "torch",
         options={k: v for k, v in opened.options.given().items() if k not in UNTOLD},
-        reference=cells_of(model)[0].device.name if cells else "torch",
+        reference=own.name if own else "torch",
         feedback=feedback,
         readout_mode="expval" if measured is None else "measure",
         readout_angle=None if measured is None else measured.angle,

@@ -81,6 +81,7 @@ def _cells(done: list[dict[str, Any]], asked: int) -> list[str]:
         scale = 100 if first["metric"] == "accuracy" else 1
         spread = f" ± {scale * statistics.stdev(values):.2g}"
     optimiser = f"{trainer['optimizer']} {trainer['lr']:g}, batch {trainer['batch_size']}"
+    peaks = [peak for result in done if (peak := result["peak_memory_mb"]) is not None]
     threads = f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}"
     depth = f"{model['num_layers']}{' x 2' if model['bidirectional'] else ''}"
     dropouts = [model.get("dropout", 0), model["embedding_dropout"], model["head_dropout"]]
@@ -94,7 +95,7 @@ def _cells(done: list[dict[str, Any]], asked: int) -> list[str]:
         str(trainer["epochs"]),
         str(asked) if len(done) == asked else f"{len(done)} of {asked}",
         f"{statistics.median(result['seconds_per_epoch'] for result in done):.1f} s, {threads}",
-        f"{max(result['peak_memory_mb'] for result in done):,.0f} MB",
+        f"{max(peaks):,.0f} MB" if peaks else "",
     ]
 
 

@@ -23,6 +23,7 @@ from qrnn.build import Model
 from qrnn.cell import QRNNCell
 from qrnn.data import IGNORED, Batch, Split, Stream
 from qrnn.data.multi30k import detokenise
+from qrnn.devices import Device
 from qrnn.models import SequenceModel
 from qrnn.translation import Translator
 
@@ -72,6 +73,12 @@ ROWS = 32  # parallel parts of a text, if `batch_size` does not say
 def cells_of(model: nn.Module) -> list[QRNNCell]:
     """Return the hybrid cells of a model."""
     return [module for module in model.modules() if isinstance(module, QRNNCell)]
+
+
+def device_of(model: nn.Module) -> Device | None:
+    """Return the device that a model's circuits run on, or None if it has none."""
+    devices = (getattr(module, "device", None) for module in model.modules())
+    return next((device for device in devices if isinstance(device, Device)), None)
 
 
 def batches(part: Split | Stream, size: int | None) -> list[Batch]:

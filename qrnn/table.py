@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
@@ -173,7 +174,6 @@ def execute(run: Run) -> None:
     Raises:
         QRNNError: a command failed; its last line, and the log that has the rest.
     """
-    run.folder.mkdir(parents=True, exist_ok=True)
     attempts = run.attempts()
     finished = [one for one in attempts if (one / "summary.json").is_file()]
     if not finished:
@@ -227,9 +227,13 @@ def listing(runs: list[Run]) -> Table:
     for heading in ("section", "model", "seed", "state"):
         out.add_column(heading, no_wrap=heading != "model")
     out.add_column("minutes", justify="right")
+    total = 0.0
     for run in runs:
-        minutes = "" if run.status == "done" else f"{expected_minutes(run, runs):.0f}"
-        out.add_row(run.section, run.row, str(run.seed), run.status, minutes)
+        minutes = 0.0 if run.status == "done" else expected_minutes(run, runs)
+        total += minutes
+        shown = f"{minutes:.0f}" if minutes else ""
+        out.add_row(run.section, run.row, str(run.seed), run.status, shown)
+    out.caption = f"to do: about {total:.0f} minutes"
     return out
 
 
@@ -239,6 +243,8 @@ def execute_all(runs: list[Run], minutes: float | None = None) -> int:
     Args:
         runs: all runs.
         minutes: begin none that is expected to end later than so many from now; None: no limit.
+
+    Two processes may share the work: a run that the other has begun is left to it.
     """
     console = Console()
     end = None if minutes is None else time.monotonic() + 60 * minutes
@@ -252,8 +258,13 @@ def execute_all(runs: list[Run], minutes: float | None = None) -> int:
             console.print(f"{name}: not begun, it would take {expected:.0f} minutes")
             continue
         console.print(f"{name}: about {expected:.0f} minutes ...")
+        run.folder.mkdir(parents=True, exist_ok=True)
         try:
-            execute(run)
+            with FileLock(run.folder / "lock", blocking=False):
+                execute(run)
+        except Timeout:
+            console.print("  skipped: another process is at it")
+            continue
         except QRNNError as error:
             failed += 1
             console.print(f"  failed: {error}", markup=False)

@@ -6,10 +6,8 @@ import csv
 import json
 import logging
 import math
-import resource
-import signal
 import statistics
-import time
+import sys
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from qrnn.build import build_model
+from qrnn.callbacks import EpochTimes, FirstCheckpoint, Interrupts
 from qrnn.checkpoint import AtomicCheckpointIO, read_checkpoint
 from qrnn.config import TrainConfig, TrainerConfig, to_plain
 from qrnn.data import IGNORED, TASKS, Batch, Split, Stream, TaskData, loader
@@ -161,66 +160,6 @@ class Learner(pl.LightningModule):
         torch.set_rng_state(checkpoint["rng"])
         if "cuda_rng" in checkpoint and torch.cuda.is_available():
             torch.cuda.set_rng_state(checkpoint["cuda_rng"])
-
-
-class FirstCheckpoint(pl.Callback):
-    """Writes the last checkpoint at the start, so that a run interrupted early can be resumed.
-
-    Later ones are written at the end of each epoch: from there a resumed run has the losses of an
-    uninterrupted one, which it would not have from the middle of an epoch.
-    """
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """See Lightning."""
-        trainer.save_checkpoint(self.path)
-
-
-class EpochTimes(pl.Callback):
-    """Seconds of each epoch, validation included."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    def on_train_epoch_start(self, *_: Any) -> None:
-        """See Lightning."""
-        self._start = time.perf_counter()
-
-    def on_train_epoch_end(self, *_: Any) -> None:
-        """See Lightning; the validation of an epoch is done by then."""
-        self.seconds.append(time.perf_counter() - self._start)
-
-
-class Interrupts(pl.Callback):
-    """Hears a Ctrl-C that Python could not raise, and raises it at the next batch.
-
-    What is raised while C calls Python is printed and lost; numba's compiler and its cache do so.
-    """
-
-    def __init__(self) -> None:
-        self.heard = False
-
-    def __enter__(self) -> Interrupts:
-        self._before = signal.getsignal(signal.SIGINT)
-        if self._before is signal.default_int_handler:  # so in the main thread, and not ignored
-            signal.signal(signal.SIGINT, self._hear)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # Lightning leaves the process deaf to Ctrl-C after the first.
-        if self._before is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _hear(self, *_: object) -> None:
-        self.heard = True
-        raise KeyboardInterrupt
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        """See Lightning."""
-        if self.heard:
-            raise KeyboardInterrupt
 
 
 class TaskDataModule(pl.LightningDataModule):
@@ -372,12 +311,22 @@ def write_summary(run_dir: Path, module: Learner, best: Path, seconds: list[floa
         "seconds_per_epoch": per_epoch,
         "minutes": module.current_epoch * per_epoch / 60,
         "threads": torch.get_num_threads(),
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,  # Linux: KiB
+        "peak_memory_mb": peak_memory_mb(),
         "parameters": module.model.recurrent_parameters(),
         "all_parameters": n_parameters(module.model),
         "config": to_plain(module.config),
     }
     write_text(run_dir / "summary.json", json.dumps(summary, indent=1) + "\n")
+
+
+def peak_memory_mb() -> float | None:
+    """Return the largest resident memory of this process, MB; None where nobody records it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def accelerator(device: str) -> str:

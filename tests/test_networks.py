@@ -7,8 +7,9 @@ import torch
 from hydra import compose, initialize_config_module
 
 from qrnn import ConfigError
+from qrnn.cell import on_device
 from qrnn.config import register_schemas, to_typed
-from qrnn.devices import DeviceOptions
+from qrnn.devices import DeviceOptions, open_device
 from qrnn.networks import (
     NETWORKS,
     DataRegisterConfig,
@@ -389,3 +390,14 @@ def test_a_device_that_would_be_ignored_is_refused():
         NETWORKS["data_register"].build(
             SMALL["data_register"], D, DeviceOptions(name="default.mixed")
         )
+
+
+def test_a_qlstm_runs_on_another_device():
+    rnn = build("qlstm")
+    other = on_device(rnn, open_device("default.qubit"))
+    x = torch.rand(2, 3, D)
+    assert type(other.cells[0].memory) is not type(rnn.cells[0].memory)
+    assert torch.allclose(other(x)[0], rnn(x)[0], atol=1e-5)
+    assert other.cells[0].angles is rnn.cells[0].angles
+    with pytest.raises(ConfigError, match="readout_mode and readout_angle must be left out"):
+        on_device(rnn, open_device("default.qubit"), "measure")

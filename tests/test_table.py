@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
 
 from qrnn import ConfigError
 from qrnn.cli import main
@@ -51,7 +52,8 @@ def call(monkeypatch, capsys, *arguments, status=None):
 
 def test_runs_are_made_once_and_fill_the_page(grid, monkeypatch, capsys):
     told = call(monkeypatch, capsys, "--dry-run")
-    assert [told.count(word) for word in ("hybrid", "wrong", "later", "to do")] == [2, 1, 1, 4]
+    assert [told.count(word) for word in ("hybrid", "wrong", "later", "to do │")] == [2, 1, 1, 4]
+    assert "to do: about 609 minutes" in told
     assert not (grid.parent / "runs").exists()
     arguments = ("--page", "page.md", "--minutes", "60")
     told = call(monkeypatch, capsys, *arguments, status=1)
@@ -79,6 +81,15 @@ def test_runs_are_made_once_and_fill_the_page(grid, monkeypatch, capsys):
     assert (grid.parent / "page.md").read_text() == page
     told = call(monkeypatch, capsys, "--dry-run")
     assert told.count("done") == 2
+
+
+def test_a_run_that_another_process_has_begun_is_left_to_it(grid, capsys):
+    run = runs_of(read_grid(grid), "runs", None, ["digits/hybrid"])[0]
+    run.folder.mkdir(parents=True)
+    with FileLock(run.folder / "lock"):
+        assert execute_all([run]) == 0
+    assert "skipped: another process is at it" in capsys.readouterr().out
+    assert run.status == "to do"
 
 
 def test_a_training_that_was_stopped_goes_on_and_ends_with_the_same_weights(grid):

@@ -1,0 +1,70 @@
+"""What the trainer does beside training: first checkpoint, times, Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+
+
+class FirstCheckpoint(pl.Callback):
+    """Writes the last checkpoint at the start, so that a run interrupted early can be resumed.
+
+    Later ones are written at the end of each epoch: from there a resumed run has the losses of an
+    uninterrupted one, which it would not have from the middle of an epoch.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """See Lightning."""
+        trainer.save_checkpoint(self.path)
+
+
+class EpochTimes(pl.Callback):
+    """Seconds of each epoch, validation included."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """See Lightning."""
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        """See Lightning; the validation of an epoch is done by then."""
+        self.seconds.append(time.perf_counter() - self._start)
+
+
+class Interrupts(pl.Callback):
+    """Hears a Ctrl-C that Python could not raise, and raises it at the next batch.
+
+    What is raised while C calls Python is printed and lost; numba's compiler and its cache do so.
+    """
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    def __enter__(self) -> Interrupts:
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._before is signal.default_int_handler:  # so in the main thread, and not ignored
+            signal.signal(signal.SIGINT, self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Lightning leaves the process deaf to Ctrl-C after the first.
+        if self._before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _hear(self, *_: object) -> None:
+        self.heard = True
+        raise KeyboardInterrupt
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """See Lightning."""
+        if self.heard:
+            raise KeyboardInterrupt
