@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -101,9 +100,9 @@ class QRNNCell(OnDevice):
         width: units of a hidden layer of the controller.
         depth: number of its hidden layers.
         dropout: probability, behind each hidden layer.
-        bias_range: the bias starts uniform in [-bias_range, bias_range], radians. At pi, the step
-            that blank inputs repeat is a random unitary, whose many frequencies tell an input of
-            one step from the same input at another; at 0, blank inputs do almost nothing.
+        bias_range: the bias starts uniform in [-bias_range, bias_range], radians. Near 0, blank
+            inputs do almost nothing; at pi, the step that they repeat is a random unitary, whose
+            many frequencies tell an input of one step from the same input at another.
         readout_mode: `"expval"`: expectation values, which do not disturb the state; `"measure"`:
             mid-circuit measurements through an ancilla, which do; see `qrnn.measured_readout`.
         readout_angle: of the ancilla's controlled RY, radians in (0, pi]; mode `"measure"` only.
@@ -135,7 +134,7 @@ class QRNNCell(OnDevice):
         width: int = 64,
         depth: int = 1,
         dropout: float = 0.0,
-        bias_range: float = math.pi,
+        bias_range: float = 0.1,
         readout_shots: int | None = None,
         readout_depolarizing: float = 0.0,
         device: str | DeviceOptions = "fused",

@@ -395,7 +395,7 @@ def test_a_device_that_would_be_ignored_is_refused():
 def test_a_qlstm_runs_on_another_device():
     rnn = build("qlstm")
     other = on_device(rnn, open_device("default.qubit"))
-    x = torch.rand(2, 3, D)
+    x = torch.rand(2, 3, D, dtype=torch.float64)
     assert type(other.cells[0].memory) is not type(rnn.cells[0].memory)
     assert torch.allclose(other(x)[0], rnn(x)[0], atol=1e-5)
     assert other.cells[0].angles is rnn.cells[0].angles

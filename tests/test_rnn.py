@@ -216,14 +216,15 @@ def test_one_training_step_lowers_the_loss_and_moves_every_parameter():
     assert all((p != old).any() for p, old in zip(rnn.parameters(), before, strict=True))
 
 
-def test_a_new_cell_starts_as_one_random_unitary_that_inputs_change_little():
-    cell = QRNNCell(D, 4)
+def test_a_new_cell_starts_with_a_bias_as_wide_as_asked_that_inputs_change_little():
+    cell = QRNNCell(D, 4, bias_range=math.pi)
     bias = cell.quantum.bias.detach()
     assert math.pi / 2 < bias.abs().max() <= math.pi
     assert bias.std() > 1
     x = inputs(1, 8)[0]
     angles = cell.controller(torch.cat([x, cell.start(8, x).z], 1))
     assert angles.abs().max() < 0.2
+    assert 0.03 < QRNNCell(D, 4).quantum.bias.std() < 0.1
     # Blank inputs do nothing where there is no bias.
     still = QRNNCell(D, 4, bias_range=0.0)
     with torch.no_grad():

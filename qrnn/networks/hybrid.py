@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -33,7 +32,7 @@ class HybridConfig(ModelConfig):
         width: units of a hidden layer of the controller.
         depth: number of its hidden layers.
         dropout: probability, behind each hidden layer.
-        bias_range: the bias starts uniform in [-bias_range, bias_range], radians.
+        bias_range: the bias starts uniform in [-bias_range, bias_range], radians; see `QRNNCell`.
         output_lr: learning rate of bias and controller's last layer, as a share of the others': a
             small change of them turns the state anew at each of T steps.
         readout_shots: while training, add the noise of so many shots to exact readouts.
@@ -54,7 +53,7 @@ class HybridConfig(ModelConfig):
     width: int = 64
     depth: int = 1
     dropout: float = 0.0
-    bias_range: float = math.pi
+    bias_range: float = 0.1
     output_lr: float = 1.0
     readout_shots: int | None = None
     readout_depolarizing: float = 0.0
