@@ -20,11 +20,11 @@ from rich.table import Table
 
 from qrnn.checkpoint import load_model
 from qrnn.config import TrainConfig, TrainerConfig
-from qrnn.networks import HybridConfig
 from qrnn.data import DigitsConfig, digits
 from qrnn.devices import DeviceOptions
 from qrnn.evaluation import evaluate
 from qrnn.files import write_text
+from qrnn.networks import HybridConfig
 from qrnn.training import train
 
 RUNS, DOCS = Path("runs/hardware_training"), Path("docs")

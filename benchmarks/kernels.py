@@ -56,7 +56,9 @@ def main() -> None:
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     torch.manual_seed(0)
     cell = QRNN(N_FEATURES, n).cell
-    packed = pack(cell.controller, cell.quantum.bias, cell.memory.slot_map)
+    packed = pack(
+        cell.controller, cell.quantum.bias, cell.memory.slot_map, cell.input_size + cell.n_readouts
+    )
     weights, biases = packed.weights.detach().numpy(), packed.biases.detach().numpy()
     program = cell.memory.program.tables(np.float32)
     draw = np.random.default_rng(0)

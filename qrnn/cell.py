@@ -100,6 +100,7 @@ class QRNNCell(OnDevice):
         width: units of a hidden layer of the controller.
         depth: number of its hidden layers.
         dropout: probability, behind each hidden layer.
+        feedback: whether the controller reads the last readouts; without, it maps (B, D).
         bias_range: the bias starts uniform in [-bias_range, bias_range], radians. Near 0, blank
             inputs do almost nothing; at pi, the step that they repeat is a random unitary, whose
             many frequencies tell an input of one step from the same input at another.
@@ -134,6 +135,7 @@ class QRNNCell(OnDevice):
         width: int = 64,
         depth: int = 1,
         dropout: float = 0.0,
+        feedback: bool = True,
         bias_range: float = 0.1,
         readout_shots: int | None = None,
         readout_depolarizing: float = 0.0,
@@ -153,10 +155,11 @@ class QRNNCell(OnDevice):
             readout_angle,
         )
         self.n_readouts = len(self.circuit.words)
+        self.feedback = feedback
         if isinstance(controller, str):
             controller = Controller(
-                input_size, self.n_readouts, self.circuit.n_angles, controller, width, depth,
-                dropout,
+                input_size, self.n_readouts if feedback else 0, self.circuit.n_angles, controller,
+                width, depth, dropout,
             )  # fmt: skip
         self.controller = controller
         self.readout_noise = ReadoutNoise(readout_shots, readout_depolarizing)
@@ -213,12 +216,13 @@ class QRNNCell(OnDevice):
         if x.ndim != 2 or x.shape[1] != self.input_size:
             raise ConfigError(f"x must have shape (B, {self.input_size}), got {tuple(x.shape)}")
         state = self._checked(state, x)
-        controls = self.controller(torch.cat([x, state.z], 1))
+        controls = self.controller(torch.cat([x, state.z], 1) if self.feedback else x)
         if controls.shape != (len(x), self.circuit.n_angles):
             raise ConfigError(
                 f"controller must return angles of shape {(len(x), self.circuit.n_angles)}, got "
-                f"{tuple(controls.shape)}: it maps D + R = {self.input_size + self.n_readouts} "
-                f"numbers to P = {self.circuit.n_angles}"
+                f"{tuple(controls.shape)}: it maps {'D + R' if self.feedback else 'D'} = "
+                f"{self.input_size + self.feedback * self.n_readouts} numbers to P = "
+                f"{self.circuit.n_angles}"
             )
         if not torch.isfinite(controls).all():
             raise not_finite(state.step)

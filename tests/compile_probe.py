@@ -95,7 +95,12 @@ def case(n: int, dtype: torch.dtype) -> dict[str, list[dict[str, int]]]:
             continue
         for kind, paused, noise in (("gelu", False, None), ("glu", True, 50)):
             controller = Controller(D, cell.n_readouts, cell.circuit.n_angles, kind, 8).to(dtype)
-            packed = pack(controller, cell.quantum.bias, cell.memory.slot_map)
+            packed = pack(
+                controller,
+                cell.quantum.bias,
+                cell.memory.slot_map,
+                cell.input_size + cell.n_readouts,
+            )
             active = torch.ones(steps, batch, dtype=torch.bool) if paused else None
             kept = own.forward_sequence(psi, z, x, active, packed, ReadoutNoise(noise))[2]
             own.backward_sequence(psi, psi, None, kept, want_x=paused)

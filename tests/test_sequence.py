@@ -22,6 +22,7 @@ CONTROLLERS = {
     "glu": {"controller": "glu", "width": 7},
     "linear": {"controller": "linear", "depth": 1, "width": 9},
     "one layer": {"controller": "linear", "depth": 0},
+    "no feedback": {"feedback": False},
 }
 B = LANES + 3  # a full block and a padded one
 
@@ -260,3 +261,13 @@ def test_elementary_functions_are_those_of_the_library(values):
     np.testing.assert_allclose(out, expected, atol=3e-7)
     evaluate(3, x, out, second)
     np.testing.assert_allclose(out, 1 / (1 + np.exp(-exact)), atol=2e-7)
+
+
+@pytest.mark.parametrize("device", ["fused", "default.qubit"])
+def test_without_feedback_the_angles_depend_on_the_input_alone(device):
+    rnn, x = network(feedback=False).on(device), inputs(3, 2)
+    assert rnn.cell.controller[0].in_features == x.shape[2]
+    with torch.no_grad():
+        z, _ = rnn(x)
+        theta = rnn.cell.controller(x.transpose(0, 1))
+        assert torch.allclose(rnn.cell.memory.run(theta).transpose(0, 1), z, atol=1e-5)

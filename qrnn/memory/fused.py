@@ -107,7 +107,7 @@ class FusedMemory(Memory):
             or not is_packable(controller)
         ):
             return None
-        packed = pack(controller, self.layer.bias, slot_map)
+        packed = pack(controller, self.layer.bias, slot_map, x.shape[2] + z_start.shape[1])
         undo = UndoSequence(kernels)
         psi, z = SequenceNode.apply(
             state.psi, z_start, x, packed.weights, packed.biases, packed, active, noise,

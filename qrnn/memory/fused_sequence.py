@@ -33,7 +33,10 @@ def is_packable(controller: nn.Module) -> TypeGuard[Controller]:
 
 
 def pack(
-    controller: Controller, bias: torch.Tensor, slot_map: tuple[torch.Tensor, torch.Tensor]
+    controller: Controller,
+    bias: torch.Tensor,
+    slot_map: tuple[torch.Tensor, torch.Tensor],
+    n_inputs: int,
 ) -> Packed:
     """Return a controller as the kernels read it.
 
@@ -41,11 +44,13 @@ def pack(
         controller: the controller.
         bias: the quantum layer's (P,), radians.
         slot_map: M (S, P) and b (S,) with the slots' angles = M theta + b.
+        n_inputs: D + R; a controller that reads fewer does not read z.
     """
     linear = [m for m in controller if isinstance(m, nn.Linear)]
     kinds = [KINDS[type(m)] for m in controller if type(m) in KINDS]
     weights: list[torch.Tensor] = [m.weight for m in linear]
     biases: list[torch.Tensor] = [m.bias for m in linear]
+    weights[0] = nn.functional.pad(weights[0], (0, n_inputs - weights[0].shape[1]))
     matrix, offset = (values.to(weights[-1]) for values in slot_map)
     biases[-1] = matrix @ (biases[-1] + bias) + offset
     weights[-1] = matrix @ weights[-1]

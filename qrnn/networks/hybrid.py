@@ -32,6 +32,7 @@ class HybridConfig(ModelConfig):
         width: units of a hidden layer of the controller.
         depth: number of its hidden layers.
         dropout: probability, behind each hidden layer.
+        feedback: whether the controller reads the last readouts.
         bias_range: the bias starts uniform in [-bias_range, bias_range], radians; see `QRNNCell`.
         output_lr: learning rate of bias and controller's last layer, as a share of the others': a
             small change of them turns the state anew at each of T steps.
@@ -53,6 +54,7 @@ class HybridConfig(ModelConfig):
     width: int = 64
     depth: int = 1
     dropout: float = 0.0
+    feedback: bool = True
     bias_range: float = 0.1
     output_lr: float = 1.0
     readout_shots: int | None = None
