@@ -100,7 +100,7 @@ def _typed(config, example: str):
 
 
 def _model_and_part(typed):
-    """Return a checkpoint's model, the part of the data to run it on, and what it is judged by.
+    """Return a checkpoint's model, its task's data, and the part of it to run the model on.
 
     Raises:
         ConfigError: a limit or data folder that does not fit.
@@ -109,7 +109,6 @@ def _model_and_part(typed):
     from qrnn.checkpoint import load_model
     from qrnn.data import TASKS
     from qrnn.errors import ConfigError
-    from qrnn.metrics import judge
 
     model, trained = load_model(typed.checkpoint)
     if typed.data_dir is not None:
@@ -119,11 +118,7 @@ def _model_and_part(typed):
     if typed.limit is not None and typed.limit < 1:
         raise ConfigError(f"limit must be at least 1, got {typed.limit}")
     data = TASKS[trained.task.name].load(trained.task)
-    return (
-        model,
-        getattr(data, typed.split).head(typed.limit),
-        judge(data, typed.split, typed.limit),
-    )
+    return model, data, getattr(data, typed.split).head(typed.limit)
 
 
 def evaluate(config) -> None:
@@ -134,15 +129,17 @@ def evaluate(config) -> None:
     from qrnn.devices import open_device
     from qrnn.evaluation import evaluate as run
     from qrnn.evaluation import save, table
+    from qrnn.metrics import judge
+    from qrnn.translation import Translator
 
     typed: EvaluateConfig = _typed(config, "qrnn evaluate checkpoint=FILE device=NAME")
     open_device(typed.device)  # its options are wrong before anything is loaded
-    model, part, judge = _model_and_part(typed)
+    model, data, part = _model_and_part(typed)
     folder = Path(typed.checkpoint).parent
     result = run(
-        model, part, typed.device, judge=judge, feedback=typed.feedback,
-        readout_mode=typed.readout_mode, readout_angle=typed.readout_angle,
-        batch_size=typed.batch_size, folder=folder,
+        model, part, typed.device, judge=judge(data, typed.split, typed.limit),
+        feedback=typed.feedback, readout_mode=typed.readout_mode,
+        readout_angle=typed.readout_angle, batch_size=typed.batch_size, folder=folder,
     )  # fmt: skip
     kept = folder / f"evaluation-{result.device}.json"
     save(result, kept)
@@ -150,6 +147,10 @@ def evaluate(config) -> None:
     if result.cost is not None:
         print(result.cost)
     print(f"kept in {os.path.relpath(kept)}")
+    if isinstance(model, Translator):
+        from qrnn.plots import attention
+
+        print(f"attention in {os.path.relpath(attention(model, data, part, folder))}")
 
 
 def estimate(config) -> None:
@@ -163,7 +164,7 @@ def estimate(config) -> None:
 
     typed: EstimateConfig = _typed(config, "qrnn estimate checkpoint=FILE device=ibm_torino")
     options = priceable(typed.device)
-    model, part, _ = _model_and_part(typed)
+    model, _, part = _model_and_part(typed)
     check_runnable(model, part, "closed", ibm=True)
     steps = part.x.shape[1]
     print(f"{typed.device.name}: {len(part)} sequences, {steps} steps, {options.shots} shots")

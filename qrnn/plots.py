@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qrnn.circuit import StepCircuit
+from qrnn.data import Split, TaskData
 from qrnn.files import replacing
 from qrnn.training import history
+from qrnn.translation import Translator
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Two colours that differ for colour-blind readers and in grey (Okabe and Ito).
 TRAIN, VAL = "#0072B2", "#E69F00"
+PICTURED = 3  # sentences in a picture of attention
 
 
 def _save(figure: Figure, path: str | Path) -> Path:
@@ -74,3 +77,33 @@ def confusion_matrix(
     )  # fmt: skip
     axes.set(xlabel="predicted class", ylabel="true class", title=title)
     return _save(figure, path)
+
+
+def attention(model: Translator, data: TaskData, part: Split, folder: str | Path) -> Path:
+    """Draw where the decoder looked while it translated the first sentences of a part.
+
+    Returns:
+        The picture's path, `attention.png` in the folder.
+    """
+    from matplotlib.figure import Figure
+
+    assert data.vocabulary is not None  # as any task of translation has one
+    batch = part.batch(slice(0, PICTURED))
+    targets, weights = model.translate(batch.x, batch.lengths)
+    sources = [
+        [data.vocabulary[token] for token in row[: weight.shape[1]]]
+        for row, weight in zip(batch.x.tolist(), weights, strict=True)
+    ]
+    widths = [max(3.0, 0.45 * len(words)) for words in sources]
+    height = max(2.5, 0.35 * max(len(target) for target in targets) + 1.5)
+    figure = Figure(figsize=(sum(widths) + 1, height), layout="constrained")
+    row = figure.subplots(1, len(weights), squeeze=False, width_ratios=widths)[0]
+    for axes, weight, source, target in zip(row, weights, sources, targets, strict=True):
+        axes.set_xticks(range(len(source)), source, rotation=60, ha="right")
+        axes.set_yticks(range(len(target)), [data.classes[token] for token in target])
+        axes.set(xlim=(-0.5, len(source) - 0.5), xlabel="source")
+        if target:  # a translation can be empty
+            shown = axes.imshow(weight.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+            axes.figure.colorbar(shown, ax=axes, label="attention weight")
+    row[0].set_ylabel("translation")
+    return _save(figure, Path(folder) / "attention.png")
