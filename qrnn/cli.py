@@ -269,7 +269,9 @@ def table() -> None:
         prog="qrnn table",
         description="Run all models of the results page, or go on where it stopped, and write it.",
     )
-    parser.add_argument("--data", help="folder that holds mnist, imdb, ptb and multi30k")
+    parser.add_argument(
+        "--data", default="DATA", help="folder that holds mnist, imdb, ptb and multi30k"
+    )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="sections, or section/row")
     parser.add_argument("--dry-run", action="store_true", help="list the runs and their time")
     parser.add_argument("--minutes", type=float, help="begin none that would end later than this")
@@ -278,13 +280,15 @@ def table() -> None:
     parser.add_argument("--page", default="docs/results.md", help="the page (%(default)s)")
     asked = parser.parse_args()
     grid = read_grid(asked.grid)
-    runs = runs_of(grid, asked.runs, asked.data, asked.only)
+    page = Path(asked.page)
+    store = page.with_suffix(".json")
+    runs = runs_of(grid, asked.runs, store, asked.data, asked.only)
     if asked.dry_run:
         Console().print(listing(runs))
         return
     failed = execute_all(runs, asked.minutes)
-    write_page(grid, runs_of(grid, asked.runs, asked.data), asked.page)
-    print(f"written to {os.path.relpath(asked.page)}")
+    write_page(grid, runs_of(grid, asked.runs, store), page)
+    print(f"written to {os.path.relpath(page)}, from {os.path.relpath(store)}")
     if failed:
         _fail(f"{failed} runs failed; their errors are above", status=1)
 

@@ -74,7 +74,7 @@ def _table(runs: Sequence[Run]) -> str:
 def _cells(done: list[dict[str, Any]], asked: int) -> list[str]:
     """Return a row's cells for its finished seeds."""
     first = done[0]
-    model, trainer = first["config"]["model"], first["config"]["trainer"]
+    model, trainer = first["model"], first["trainer"]
     values = [result["value"] for result in done]
     spread = ""
     if len(values) > 1:
@@ -109,7 +109,8 @@ def _notes(rows: dict[str, Any]) -> str:
 
 
 def _commands(runs: Sequence[Run]) -> str:
-    train = [f"    qrnn train {' '.join(mine[0].train)}" for mine in by_row(runs).values()]
+    first = [mine[0] for mine in by_row(runs).values()]
+    train = ["    qrnn train " + " ".join([*run.train, *run.data]) for run in first]
     evaluate = " ".join(["    qrnn evaluate checkpoint=.../best.ckpt", *runs[0].evaluate])
     head, tail = "<details><summary>Commands</summary>\n", "\n</details>"
     return "\n".join([head, *train, evaluate, tail])

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from yaml import YAMLError
 
-from qrnn.errors import ConfigError, QRNNError
+from qrnn.errors import ConfigError, DataError, QRNNError
 from qrnn.files import write_text
 from qrnn.registry import unknown_name
 
@@ -93,6 +93,20 @@ def read_grid(path: str | Path | None = None) -> TableConfig:
         raise ConfigError(f"grid must be a YAML file of sections and rows: {reason}") from error
 
 
+def read_store(path: Path) -> dict[str, Any]:
+    """Return all results by the runs' names; of a file that is not there, none.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} must be JSON, but is damaged: {error}") from error
+
+
 @dataclass(frozen=True)
 class Run:
     """One training run with its evaluation.
@@ -101,8 +115,10 @@ class Run:
         section: short name of its task.
         row: name of its model.
         seed: of the training.
-        folder: where it is kept.
-        train: arguments of `qrnn train` but for the folder.
+        folder: where its checkpoints are kept.
+        store: file of all results.
+        train: arguments of `qrnn train` but for folders.
+        data: argument that names the data's folder, or none.
         evaluate: arguments of `qrnn evaluate` but for the checkpoint.
         minutes: what it is expected to take.
     """
@@ -111,15 +127,28 @@ class Run:
     row: str
     seed: int
     folder: Path
+    store: Path
     train: tuple[str, ...]
+    data: tuple[str, ...]
     evaluate: tuple[str, ...]
     minutes: float
 
     @property
+    def key(self) -> str:
+        """Its name in the store."""
+        return f"{self.section}/{self.row}/{self.seed}"
+
+    @property
     def result(self) -> dict[str, Any] | None:
-        """What is kept of it, or None if it is not done."""
-        path = self.folder / "result.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        """What is kept of it, or None if it is not done, or was done with other arguments."""
+        kept = read_store(self.store).get(self.key)
+        return kept if kept and kept["train"] == list(self.train) else None
+
+    def keep(self, result: dict[str, Any]) -> None:
+        """Enter its result into the store."""
+        with FileLock(self.folder.parents[1] / "store.lock"):
+            everything = read_store(self.store) | {self.key: result}
+            write_text(self.store, json.dumps(everything, indent=1, sort_keys=True) + "\n")
 
     def attempts(self) -> list[Path]:
         """Return the folders of the trainings so far, in order."""
@@ -136,13 +165,18 @@ class Run:
 
 
 def runs_of(
-    grid: TableConfig, folder: str | Path, data: str | None, only: list[str] | None = None
+    grid: TableConfig,
+    folder: str | Path,
+    store: str | Path,
+    data: str = "DATA",
+    only: list[str] | None = None,
 ) -> list[Run]:
     """Return all runs of a grid, in its order.
 
     Args:
         grid: the sections.
-        folder: where all runs are kept.
+        folder: where all checkpoints are kept.
+        store: file of all results.
         data: folder that holds the data sets' folders.
         only: short names of sections, or `section/row`; None: all.
 
@@ -155,16 +189,18 @@ def runs_of(
             raise unknown_name("only", name, names)
     runs = []
     for name, section in grid.sections.items():
-        where = () if section.data is None else (f"task.data_dir={data or 'DATA'}/{section.data}",)
+        where = () if section.data is None else (f"task.data_dir={data}/{section.data}",)
         for row, config in section.rows.items():
             if only and name not in only and f"{name}/{row}" not in only:
                 continue
             for seed in config.seeds:
                 kept = Path(folder) / name / row.replace(" ", "-") / f"seed-{seed}"
-                train = (*section.set, *where, *config.set, f"trainer.seed={seed}")
-                runs.append(
-                    Run(name, row, seed, kept, train, tuple(section.evaluate), config.minutes)
-                )
+                train = (*section.set, *config.set, f"trainer.seed={seed}")
+                run = Run(
+                    name, row, seed, kept, Path(store), train, where, tuple(section.evaluate),
+                    config.minutes,
+                )  # fmt: skip
+                runs.append(run)
     return runs
 
 
@@ -176,11 +212,17 @@ def execute(run: Run) -> None:
     """
     attempts = run.attempts()
     finished = [one for one in attempts if (one / "summary.json").is_file()]
+    arguments = run.folder / "arguments.json"
+    if attempts and json.loads(arguments.read_text()) != list(run.train):
+        raise QRNNError(
+            f"{run.key} was begun with other arguments: remove {os.path.relpath(run.folder)}"
+        )
+    write_text(arguments, json.dumps(list(run.train)))
     if not finished:
         last = [one / "last.ckpt" for one in attempts if (one / "last.ckpt").is_file()]
         into = run.folder / f"train-{len(attempts)}"
         # A resumed run takes its configuration from the checkpoint.
-        what = [f"resume={last[-1]}"] if last else list(run.train)
+        what = [f"resume={last[-1]}"] if last else [*run.train, *run.data]
         _command(run, ["train", *what, "trainer.progress=false", f"hydra.run.dir={into}"])
         finished = [into]
     summary = json.loads((finished[-1] / "summary.json").read_text())
@@ -188,8 +230,12 @@ def execute(run: Run) -> None:
     _command(run, ["evaluate", f"checkpoint={best}", *run.evaluate])
     evaluation = next(Path(best).parent.glob("evaluation-*.json"))
     told = json.loads(evaluation.read_text())
-    kept = {key: told[key] for key in ("metric", "value", "loss", "accuracy", "sequences")}
-    write_text(run.folder / "result.json", json.dumps({**summary, **kept}, indent=1) + "\n")
+    config = summary.pop("config")
+    del summary["best"]  # a path of this machine
+    for key in ("metric", "value", "loss", "accuracy", "sequences"):
+        summary[key] = told[key]
+    configs = {"model": config["model"], "trainer": config["trainer"]}
+    run.keep({"train": list(run.train), **summary, **configs})
 
 
 def _command(run: Run, arguments: list[str]) -> None:

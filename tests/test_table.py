@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from qrnn import ConfigError
+from qrnn import ConfigError, QRNNError
 from qrnn.cli import main
-from qrnn.table import execute_all, expected_minutes, read_grid, runs_of
+from qrnn.table import execute, execute_all, expected_minutes, read_grid, runs_of
 
 GRID = """
 text: A small grid.
@@ -17,7 +18,7 @@ sections:
   digits:
     title: Digits
     text: scikit-learn's.
-    set: [task=digits, trainer.epochs=2, model.n_qubits=2, model.width=4]
+    set: [task=digits, trainer.epochs=2, model.width=4, model.n_qubits=2]
     evaluate: [limit=20]
     rows:
       hybrid: {set: [], seeds: [0, 1], note: ours}
@@ -61,17 +62,17 @@ def test_runs_are_made_once_and_fill_the_page(grid, monkeypatch, capsys):
     assert "copying/later, seed 0: not begun, it would take 600 minutes" in told
     assert "1 runs failed" in told
     page = (grid.parent / "page.md").read_text()
-    results = [
-        json.loads(path.read_text())
-        for path in sorted(grid.parent.glob("runs/table/digits/hybrid/*/result.json"))
-    ]
+    store = json.loads((grid.parent / "page.json").read_text())
+    assert sorted(store) == ["digits/hybrid/0", "digits/hybrid/1"]
+    assert str(grid.parent) not in json.dumps(store)  # no path of this machine
+    results = list(store.values())
     assert [result["sequences"] for result in results] == [20, 20]
     mean = sum(result["value"] for result in results) / 2
     assert f"| hybrid | {100 * mean:.2f}% ± " in page
     assert "| wrong | not run |" in page
     assert "| later | not run |" in page
     assert "- hybrid: ours" in page
-    command = "    qrnn train task=digits trainer.epochs=2 model.n_qubits=2 model.width=4"
+    command = "    qrnn train task=digits trainer.epochs=2 model.width=4 model.n_qubits=2"
     assert f"{command} trainer.seed=0\n" in page
     # A second call runs nothing that is done.
     log = grid.parent / "runs/table/digits/hybrid/seed-0/log.txt"
@@ -79,12 +80,12 @@ def test_runs_are_made_once_and_fill_the_page(grid, monkeypatch, capsys):
     call(monkeypatch, capsys, "--page", "page.md", "--only", "digits/hybrid")
     assert log.read_text() == before
     assert (grid.parent / "page.md").read_text() == page
-    told = call(monkeypatch, capsys, "--dry-run")
+    told = call(monkeypatch, capsys, "--dry-run", "--page", "page.md")
     assert told.count("done") == 2
 
 
 def test_a_run_that_another_process_has_begun_is_left_to_it(grid, capsys):
-    run = runs_of(read_grid(grid), "runs", None, ["digits/hybrid"])[0]
+    run = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid"])[0]
     run.folder.mkdir(parents=True)
     with FileLock(run.folder / "lock"):
         assert execute_all([run]) == 0
@@ -93,7 +94,7 @@ def test_a_run_that_another_process_has_begun_is_left_to_it(grid, capsys):
 
 
 def test_a_training_that_was_stopped_goes_on_and_ends_with_the_same_weights(grid):
-    (run, other, *_) = runs_of(read_grid(grid), "runs", None, ["digits/hybrid"])
+    (run, other, *_) = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid"])
     begun = run.folder / "train-0"
     stop = (
         "import os\n"
@@ -104,16 +105,34 @@ def test_a_training_that_was_stopped_goes_on_and_ends_with_the_same_weights(grid
         "from qrnn.cli import main\n"
         "main()\n"
     )
+    run.folder.mkdir(parents=True)
+    (run.folder / "arguments.json").write_text(json.dumps(run.train))
     arguments = [*run.train, "trainer.progress=false", f"hydra.run.dir={begun}"]
     assert subprocess.run([sys.executable, "-c", stop, "train", *arguments]).returncode == 9
     assert run.status == "resume"
     assert execute_all([run]) == 0
     assert len(run.attempts()) == 2
-    whole = runs_of(read_grid(grid), "whole", None, ["digits/hybrid"])[0]
+    whole = runs_of(read_grid(grid), "whole", "whole.json", only=["digits/hybrid"])[0]
     assert execute_all([whole]) == 0
     assert run.result["loss"] == whole.result["loss"]
     assert run.status == "done"
     assert expected_minutes(other, [run, other]) == run.result["minutes"]
+
+
+def test_other_arguments_are_another_run(grid, monkeypatch, capsys):
+    run = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid"])[0]
+    (run.folder / "train-0").mkdir(parents=True)
+    (run.folder / "arguments.json").write_text(json.dumps(run.train))
+    run.keep({"train": list(run.train), "value": 1.0})
+    assert run.status == "done"
+    grid.write_text(GRID.replace("width=4", "width=5"))
+    other = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid"])[0]
+    assert other.status == "to do"
+    with pytest.raises(QRNNError, match="digits/hybrid/0 was begun with other arguments: remove"):
+        execute(other)
+    Path("page.json").write_text("{")
+    told = call(monkeypatch, capsys, "--page", "page.md", "--dry-run", status=2)
+    assert "page.json must be JSON, but is damaged" in told
 
 
 @pytest.mark.parametrize(
@@ -148,6 +167,6 @@ def test_every_row_of_the_results_page_composes():
 
     register_schemas()
     with initialize_config_module("qrnn.configs", version_base="1.3"):
-        for run in runs_of(read_grid(), "runs", "DATA"):
+        for run in runs_of(read_grid(), "runs", "store.json"):
             check_trainer(to_typed(compose("train", list(run.train))).trainer)
             compose("evaluate", ["checkpoint=x", *run.evaluate])
