@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,14 @@ def device_of(model: nn.Module) -> Device | None:
     return next((device for device in devices if isinstance(device, Device)), None)
 
 
+def n_cell_steps(model: Model, batch: Batch) -> int:
+    """Return how many steps the hybrid cells of a model take over a batch, together."""
+    if isinstance(model, Translator):
+        encoder, decoder = len(cells_of(model.encoder)), len(cells_of(model.decoder))
+        return encoder * batch.x.shape[1] + decoder * batch.y.shape[1]
+    return len(cells_of(model)) * batch.x.shape[1]
+
+
 def batches(part: Split | Stream, size: int | None) -> list[Batch]:
     """Return a part of the data in batches of `size` sequences; None: in one."""
     if isinstance(part, Stream):
@@ -119,19 +128,18 @@ def run(
     todo = batches(part, batch_size)
     # The fused kernels run a whole sequence at once, unless a hook wants to see each step.
     cells = [cell for cell in cells_of(model) if cell.device.name != "fused"]
-    rounds = [
-        (i, t) for i, batch in enumerate(todo) for _ in cells for t in range(batch.x.shape[1])
-    ]
-    done = iter(rounds)
+    total = sum(n_cell_steps(model, batch) for batch in todo) if cells else 0
     size = batch_size or len(part)
+    now = (0, itertools.count())  # batch and steps
 
     def announce(*_) -> None:
-        batch, step = next(done)
-        note(str(step), span(batch * size, size, len(part)))
+        note(str(next(now[1])), span(now[0] * size, size, len(part)))
 
     def answers() -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor]]:
+        nonlocal now
         state = None
-        for batch in todo:
+        for i, batch in enumerate(todo):
+            now = (i, itertools.count())
             answer = model.answer(batch, state)
             if isinstance(part, Stream):
                 state = answer.state
@@ -142,7 +150,7 @@ def run(
     with torch.no_grad(), Progress(
         *columns("steps"), console=Console(stderr=True), transient=True, disable=title is None
     ) as progress:  # fmt: skip
-        bar = progress.add_task(title or "", total=len(rounds), visible=bool(cells))
+        bar = progress.add_task(title or "", total=total, visible=bool(cells))
         for cell in cells:
             hooks.append(cell.register_forward_pre_hook(announce))
             hooks.append(cell.register_forward_hook(lambda *_: progress.advance(bar)))

@@ -52,6 +52,15 @@ def test_a_translator_is_judged_by_bleu_and_shows_its_attention(folder, monkeypa
     assert "BLEU" in capsys.readouterr().out
 
 
+def test_a_translator_runs_on_another_device(folder, monkeypatch):
+    write_multi30k(folder)
+    call(monkeypatch, "train", "task=multi30k", "task.data_dir=.", *SIZES)
+    told = evaluated(monkeypatch, "device=default.qubit", "batch_size=2", "limit=3")
+    assert told["rms_z"] < 1e-5
+    assert told["agreement"] == 1
+    assert len(told["translations"]) == 3
+
+
 def test_a_language_model_carries_its_state_and_is_judged_by_perplexity(folder, monkeypatch):
     for part, n in (("train", 60), ("valid", 10), ("test", 10)):
         (folder / f"ptb.{part}.txt").write_text(" the cat sat \n" * n)
