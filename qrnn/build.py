@@ -30,6 +30,8 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
         ConfigError: a value out of range, or a budget that no width meets.
     """
     model = config.model
+    if model.head_width is not None and model.head_width < 1:
+        raise ConfigError(f"model.head_width must be null or at least 1, got {model.head_width}")
 
     def network(options: ModelConfig, input_size: int) -> Any:
         solved = solve_width(options, input_size, config.device)
@@ -38,7 +40,7 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
     if not shape.tokens:
         rnn = network(model, shape.input_size)
         scale = Scale(model.input_scale)
-        return SequenceClassifier(rnn, shape.n_classes, scale, model.head_dropout)
+        return SequenceClassifier(rnn, shape.n_classes, scale, model.head_dropout, model.head_width)
     source = embedding(shape.input_size, model, vectors)
     if shape.kind == "translate":
         return Translator(
@@ -49,11 +51,12 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
             shape.n_classes,
             attention=model.attention,
             dropout=model.head_dropout,
+            width=model.head_width,
             hands_over=not model.bidirectional,
         )
     kind = {"classify": SequenceClassifier, "label": SequenceLabeller}[shape.kind]
     rnn = network(model, model.embedding)
-    return kind(rnn, shape.n_classes, source, model.head_dropout)
+    return kind(rnn, shape.n_classes, source, model.head_dropout, model.head_width)
 
 
 class Scale(nn.Module):

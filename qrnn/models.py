@@ -27,23 +27,29 @@ class Answer(NamedTuple):
 
 
 class SequenceModel(OnDevice):
-    """A recurrent network between an embedding and a linear head.
+    """A recurrent network between an embedding and a head.
 
     Args:
         rnn: a recurrent network, batch first.
         n_classes: number of labels C.
         embed: from what the task gives to inputs (B, T, D); None: the same.
         dropout: probability, in front of the head.
+        width: units of the head's hidden layer; None: it is linear.
     """
 
     def __init__(
-        self, rnn: Network, n_classes: int, embed: nn.Module | None = None, dropout: float = 0.0
+        self,
+        rnn: Network,
+        n_classes: int,
+        embed: nn.Module | None = None,
+        dropout: float = 0.0,
+        width: int | None = None,
     ):
         super().__init__()
         self.embed = nn.Identity() if embed is None else embed
         self.rnn: Any = rnn
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(rnn.output_size, n_classes)
+        self.head = build_head(rnn.output_size, n_classes, width)
 
     def answer(self, batch: Batch, state: State | None = None) -> Answer:
         """Return the logits, the outputs of all steps and the last state.
@@ -67,6 +73,22 @@ class SequenceModel(OnDevice):
         """Return the logits alone."""
         z, state = self.rnn(self.embed(x), None, lengths)
         return self.head(self.dropout(self.read(z, state)))
+
+
+def build_head(size: int, n_classes: int, width: int | None) -> nn.Module:
+    """Return the layers from `size` outputs to logits.
+
+    Readouts are in [-1, 1] and few: a hidden layer gives the logits of many classes more than R
+    directions, and scales them as fast as it learns.
+
+    Args:
+        size: number of the network's outputs R.
+        n_classes: number of labels C.
+        width: units of a hidden layer (GELU); None: none.
+    """
+    if width is None:
+        return nn.Linear(size, n_classes)
+    return nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.Linear(width, n_classes))
 
 
 class SequenceClassifier(SequenceModel):

@@ -114,10 +114,20 @@ class Learner(pl.LightningModule):
         self._step(batch, "val")
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Log the norm of the gradient, before it is clipped."""
+        """Log the norm of the gradient, before it is clipped; leave out one that is not finite.
+
+        Over hundreds of steps of feedback a single batch can overflow: clipping would make NaN of
+        it, and of all weights.
+        """
         norms = [p.grad.norm() for p in self.parameters() if p.grad is not None]
         norm = torch.stack(norms).norm()
-        self.log("train/gradient", norm, on_step=False, on_epoch=True, batch_size=1)
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": 1}
+        finite = bool(norm.isfinite())
+        self.log("train/skipped", float(not finite), **options)
+        if finite:
+            self.log("train/gradient", norm, **options)
+        else:
+            self.zero_grad(set_to_none=True)
 
     def configure_optimizers(self) -> Any:
         """The optimiser, and the schedule by steps.

@@ -51,6 +51,7 @@ class Translator(OnDevice):
         n_classes: number of target tokens.
         attention: `dot` or `additive`.
         dropout: probability, in front of the head.
+        width: units of `combine`, in front of the head; None: as many as c_t and q_t have.
         hands_over: whether the decoder begins from the encoder's state.
     """
 
@@ -64,6 +65,7 @@ class Translator(OnDevice):
         *,
         attention: str = "additive",
         dropout: float = 0.0,
+        width: int | None = None,
         hands_over: bool = True,
     ):
         super().__init__()
@@ -72,9 +74,9 @@ class Translator(OnDevice):
         self.source, self.target = source, target
         self.attention = Attention(decoder.output_size, encoder.output_size, attention)
         size = decoder.output_size + encoder.output_size
-        self.combine = nn.Linear(size, size)
+        self.combine = nn.Linear(size, width or size)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(size, n_classes)
+        self.head = nn.Linear(width or size, n_classes)
         self.hands_over = hands_over
 
     def recurrent_parameters(self) -> int:

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 
+import lightning.pytorch as pl
 import pennylane as qml
 import pytest
 import torch
@@ -19,7 +20,7 @@ from qrnn.devices import DeviceOptions
 from qrnn.evaluation import evaluate
 from qrnn.networks import HybridConfig
 from qrnn.running import record_controls
-from qrnn.training import Learner, accelerator, history, train
+from qrnn.training import Learner, TaskDataModule, accelerator, history, train
 
 SMALL = HybridConfig(n_qubits=3, width=8, dropout=0.1)
 
@@ -265,3 +266,53 @@ def test_a_checkpoint_on_a_gpu_keeps_the_gpus_random_state_too(monkeypatch, data
     module.on_save_checkpoint(kept)
     module.on_load_checkpoint(kept)
     assert restored == ["state"]
+
+
+def test_a_gradient_that_is_not_finite_is_left_out_and_counted(data, tmp_path):
+    learner = Learner(config(), data)
+    loss_of, calls = learner._step, []
+
+    def overflowing(batch, part):
+        loss = loss_of(batch, part)
+        if part == "train":
+            calls.append(part)
+            if len(calls) == 2:
+                return loss * torch.tensor(float("inf"))
+        return loss
+
+    learner._step = overflowing
+    trainer = pl.Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, gradient_clip_val=1.0,
+    )  # fmt: skip
+    trainer.fit(learner, TaskDataModule(data, config().trainer))
+    assert all(p.isfinite().all() for p in learner.parameters())
+    assert trainer.logged_metrics["train/skipped"] == pytest.approx(1 / len(calls))
+    assert trainer.logged_metrics["train/gradient"].isfinite()
+
+
+@pytest.mark.parametrize("kind", ["classify", "label", "translate"])
+def test_the_head_has_a_hidden_layer_of_the_width_that_is_asked_for(kind):
+    from qrnn.build import build_model
+
+    def built(width):
+        model_config = replace(SMALL, head_width=width, embedding=4)
+        shape = Shape(kind, 10, 8, tokens=kind != "classify")
+        return build_model(replace(config(), model=model_config), shape)
+
+    linear, wide = built(None), built(7)
+    sizes = [tuple(m.weight.shape) for m in wide.modules() if isinstance(m, torch.nn.Linear)]
+    assert (10, 7) in sizes
+    assert wide.recurrent_parameters() == linear.recurrent_parameters()
+    with pytest.raises(ConfigError, match=r"head_width must be null or at least 1, got 0"):
+        built(0)
+
+
+def test_a_head_with_a_hidden_layer_is_not_linear(data):
+    from qrnn.build import build_model
+
+    torch.manual_seed(0)
+    model = build_model(replace(config(), model=replace(SMALL, head_width=7)), data.shape)
+    z = torch.randn(3, model.rnn.output_size)
+    bend = model.head(z) + model.head(-z) - 2 * model.head(0 * z)
+    assert bend.abs().max() > 1e-3

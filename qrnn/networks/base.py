@@ -32,6 +32,7 @@ class ModelConfig:
             the gradient's size then moves what reads them faster than what reads the state.
         embedding: size of a token's embedding E; tasks of tokens only.
         embedding_dropout: probability, behind the embedding; tasks of tokens only.
+        head_width: units of a hidden layer (GELU) of the head; None: the head is linear.
         head_dropout: probability, in front of the head.
         attention: `additive` or `dot`, over the encoder's outputs; translation only.
     """
@@ -43,6 +44,7 @@ class ModelConfig:
     input_scale: float = 1.0
     embedding: int = 64
     embedding_dropout: float = 0.0
+    head_width: int | None = None
     head_dropout: float = 0.0
     attention: str = "additive"
 
