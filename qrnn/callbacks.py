@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import EarlyStopping
 
 
 class FirstCheckpoint(pl.Callback):
@@ -23,6 +25,36 @@ class FirstCheckpoint(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """See Lightning."""
         trainer.save_checkpoint(self.path)
+
+
+class Stopper(EarlyStopping):
+    """Stops at a validation loss below a threshold, or when it has not fallen for some epochs.
+
+    Args:
+        below: the threshold, nats; None: there is none.
+        patience: epochs without a lower loss; None: any number.
+    """
+
+    def __init__(self, below: float | None, patience: int | None):
+        super().__init__(
+            "val/loss", patience=math.inf if patience is None else patience,  # type: ignore[arg-type]
+            stopping_threshold=below,
+        )  # fmt: skip
+
+    @property
+    def state_key(self) -> str:
+        """Lightning's name of its own class, as in older checkpoints."""
+        return super().state_key.replace(type(self).__name__, EarlyStopping.__name__)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint, but with the patience that this run was given."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
+    def reached(self, trainer: pl.Trainer) -> bool | None:
+        """Return whether the last validation loss was below the threshold; None: there is none."""
+        if self.stopping_threshold is None:
+            return None
+        return bool(trainer.callback_metrics.get(self.monitor, math.inf) < self.stopping_threshold)
 
 
 class EpochTimes(pl.Callback):

@@ -29,11 +29,15 @@ class TrainerConfig:
         epochs: passes over the training data.
         batch_size: sequences in a batch B, over all processes.
         lr: peak learning rate.
-        optimizer: `adamw`, `adam` or `rmsprop`: torch's.
+        optimizer: `adamw`, `adam`, `rmsprop` or `sgd`: torch's.
         weight_decay: decoupled for `adamw`, added to the gradient for the others.
         schedule: `cosine` (warm-up, then cosine to zero over all epochs) or `constant`.
         clip: largest norm of the gradient.
         patience: epochs without a better validation loss before stopping; None: never.
+        stop_below: validation loss (nats) below which training stops; None: never.
+        steps_per_epoch: optimiser steps after which an epoch ends, with its validation and
+            checkpoint: each epoch takes other sequences then, at random; None: when all the
+            sequences have been seen.
         seed: of initialisation, order of the data and dropout.
         progress: whether to show a progress bar.
         processes: processes that share each batch (Lightning's DDP); on GPUs, one each.
@@ -47,6 +51,8 @@ class TrainerConfig:
     schedule: str = "cosine"
     clip: float = 1.0
     patience: int | None = None
+    stop_below: float | None = None
+    steps_per_epoch: int | None = None
     seed: int = 0
     progress: bool = True
     processes: int = 1

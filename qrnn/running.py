@@ -140,6 +140,8 @@ def run(
         state = None
         for i, batch in enumerate(todo):
             now = (i, itertools.count())
+            if isinstance(part, Stream) and part.begins_anew(i):
+                state = None
             answer = model.answer(batch, state)
             if isinstance(part, Stream):
                 state = answer.state

@@ -15,54 +15,22 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from qrnn.build import build_model
-from qrnn.callbacks import EpochTimes, FirstCheckpoint, Interrupts
+from qrnn.callbacks import EpochTimes, FirstCheckpoint, Interrupts, Stopper
 from qrnn.checkpoint import AtomicCheckpointIO, read_checkpoint
 from qrnn.config import TrainConfig, TrainerConfig, to_plain
 from qrnn.data import IGNORED, TASKS, Batch, Split, Stream, TaskData, loader
-from qrnn.errors import ConfigError
 from qrnn.files import write_text
 from qrnn.networks import n_parameters
+from qrnn.trainer_checks import OPTIMIZERS, batches_of_epoch, check_trainer
 
-SCHEDULES = ("cosine", "constant")
-OPTIMIZERS: dict[str, Any] = {
-    "adamw": torch.optim.AdamW,
-    "adam": torch.optim.Adam,
-    "rmsprop": torch.optim.RMSprop,
-}
 WARM_UP = 0.1  # share of the steps; without it, 1e-2 sometimes ends at chance
 EVAL_BATCH = 512
-
-
-def check_trainer(config: TrainerConfig) -> None:
-    """Raise the error for a value out of range.
-
-    Raises:
-        ConfigError: such a value, with its key and what is allowed.
-    """
-    limits: dict[str, tuple[bool, str]] = {
-        "epochs": (config.epochs >= 1, "at least 1"),
-        "batch_size": (config.batch_size >= 1, "at least 1"),
-        "lr": (config.lr > 0 and math.isfinite(config.lr), "positive"),
-        "optimizer": (config.optimizer in OPTIMIZERS, " or ".join(OPTIMIZERS)),
-        "weight_decay": (config.weight_decay >= 0, "at least 0"),
-        "schedule": (config.schedule in SCHEDULES, " or ".join(SCHEDULES)),
-        "clip": (config.clip > 0, "positive"),
-        "patience": (config.patience is None or config.patience >= 1, "null or at least 1"),
-        "processes": (
-            config.processes >= 1 and config.batch_size % max(1, config.processes) == 0,
-            f"at least 1 and divide trainer.batch_size={config.batch_size}",
-        ),
-        "seed": (0 <= config.seed < 2**32, "in 0..2^32-1"),
-    }
-    for key, (holds, allowed) in limits.items():
-        if not holds:
-            raise ConfigError(f"trainer.{key} must be {allowed}, got {getattr(config, key)}")
 
 
 class Learner(pl.LightningModule):
@@ -76,20 +44,15 @@ class Learner(pl.LightningModule):
     def __init__(self, config: TrainConfig, data: TaskData):
         super().__init__()
         self.config, self.shape = config, data.shape
-        self.carries = isinstance(data.train, Stream)
+        self.text = data.train if isinstance(data.train, Stream) else None
         self.model = build_model(config, data.shape, data.vectors)
-        self.state: Any = None
+        self.states: dict[str, Any] = {}  # of the texts of training and validation
 
-    def on_train_epoch_start(self) -> None:
-        """Begin a text anew."""
-        self.state = None
-
-    on_validation_epoch_start = on_train_epoch_start
-
-    def _step(self, batch: Batch, part: str) -> torch.Tensor:
-        answer = self.model.answer(batch, self.state)
-        if self.carries:
-            self.state = answer.state.detach()
+    def _step(self, batch: Batch, index: int, part: str) -> torch.Tensor:
+        anew = self.text is None or self.text.begins_anew(index)
+        answer = self.model.answer(batch, None if anew else self.states[part])
+        if self.text is not None:
+            self.states[part] = answer.state.detach()
         logits, y = answer.logits.flatten(0, -2), batch.y.flatten()
         asked = y != IGNORED
         n = int(asked.sum())
@@ -107,11 +70,11 @@ class Learner(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """See Lightning."""
-        return self._step(batch, "train")
+        return self._step(batch, batch_index, "train")
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """See Lightning."""
-        self._step(batch, "val")
+        self._step(batch, batch_index, "val")
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Log the norm of the gradient, before it is clipped; leave out one that is not finite.
@@ -180,14 +143,13 @@ class TaskDataModule(pl.LightningDataModule):
         self.data, self.config = data, config
 
     def train_dataloader(self) -> DataLoader:
-        """Shuffled batches, this process's share of them."""
-        rank, world = (
-            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        )
-        return loader(
-            self.data.train, self.config.batch_size // world, shuffle=True, seed=self.config.seed,
-            rank=rank, world=world,
-        )  # fmt: skip
+        """Shuffled batches of the current epoch, this process's share of them."""
+        rank, world, epoch = 0, 1, 0
+        if self.trainer:
+            rank, world = self.trainer.global_rank, self.trainer.world_size
+            epoch = self.trainer.current_epoch
+        part, size = self.data.train_of(epoch), self.config.batch_size // world
+        return loader(part, size, shuffle=True, seed=self.config.seed, rank=rank, world=world)
 
     def val_dataloader(self) -> DataLoader:
         """Batches in order."""
@@ -205,6 +167,8 @@ class TrainResult:
         last: checkpoint of the last epoch.
         val_accuracy: validation accuracy of `best`.
         epochs: number of epochs run.
+        steps: number of optimiser steps taken, those before a resumed checkpoint too.
+        reached: whether the validation loss fell below `trainer.stop_below`; None: it is null.
         interrupted: whether it was stopped by hand.
         first_process: whether this is the first of the processes that trained.
     """
@@ -214,6 +178,8 @@ class TrainResult:
     last: Path
     val_accuracy: float
     epochs: int
+    steps: int
+    reached: bool | None
     interrupted: bool
     first_process: bool
 
@@ -251,6 +217,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     if config.resume is not None:
         read_checkpoint(config.resume)
     data = data if data is not None else TASKS[config.task.name].load(config.task)
+    limit = batches_of_epoch(data, config.trainer)
     run_dir = Path(run_dir)
     pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
     module = Learner(config, data)
@@ -261,12 +228,14 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     callbacks: list[pl.Callback] = [
         FirstCheckpoint(run_dir / "last.ckpt"), checkpoints, interrupts, times,
     ]  # fmt: skip
-    if config.trainer.patience is not None:
-        callbacks.append(EarlyStopping("val/loss", patience=config.trainer.patience))
+    stopper = Stopper(config.trainer.stop_below, config.trainer.patience)
+    if not (config.trainer.stop_below is None and config.trainer.patience is None):
+        callbacks.append(stopper)
     if config.trainer.progress:
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = pl.Trainer(
         max_epochs=config.trainer.epochs,
+        limit_train_batches=limit,
         accelerator=accelerator(config.device.name),
         devices=config.trainer.processes,
         strategy="ddp" if config.trainer.processes > 1 else "auto",
@@ -278,6 +247,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1 if data.curriculum else 0,
         log_every_n_steps=10,
     )
     write_text(run_dir / "config.yaml", config_yaml(config))
@@ -292,20 +262,25 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
             raise
     last = run_dir / "last.ckpt"
     best = Path(checkpoints.best_model_path or last)
+    reached = stopper.reached(trainer)
     if trainer.is_global_zero and not trainer.interrupted:
-        write_summary(run_dir, module, best, times.seconds)
+        write_summary(run_dir, module, best, times.seconds, reached)
     return TrainResult(
         run_dir=run_dir,
         best=best,
         last=last,
         val_accuracy=best_accuracy(run_dir),
         epochs=trainer.current_epoch,
+        steps=trainer.global_step,
+        reached=reached,
         interrupted=trainer.interrupted,
         first_process=trainer.is_global_zero,
     )
 
 
-def write_summary(run_dir: Path, module: Learner, best: Path, seconds: list[float]) -> None:
+def write_summary(
+    run_dir: Path, module: Learner, best: Path, seconds: list[float], reached: bool | None
+) -> None:
     """Write what a finished run took to `summary.json`.
 
     Args:
@@ -313,11 +288,14 @@ def write_summary(run_dir: Path, module: Learner, best: Path, seconds: list[floa
         module: what was trained.
         best: its best checkpoint.
         seconds: of each epoch.
+        reached: see `TrainResult`.
     """
     per_epoch = statistics.median(seconds) if seconds else 0.0
     summary = {
         "best": str(best),
         "epochs": module.current_epoch,
+        "steps": module.global_step,
+        "reached": reached,
         "seconds_per_epoch": per_epoch,
         "minutes": module.current_epoch * per_epoch / 60,
         "threads": torch.get_num_threads(),

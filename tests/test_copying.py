@@ -56,6 +56,21 @@ def test_no_two_sequences_are_the_same_and_the_seed_decides():
     assert not torch.equal(data.test.x, copying(CopyingConfig(seed=1)).test.x)
 
 
+def test_a_curriculum_has_the_same_symbols_over_other_delays():
+    config = CopyingConfig(delay=9, curriculum=[2, 5, 2], **SMALL)
+    data = copying(config)
+    plain = copying(CopyingConfig(delay=9, **SMALL))
+    assert [part.x.shape for part in data.curriculum] == [(6, 22), (6, 25), (6, 22)]
+    for part in data.curriculum:
+        assert torch.equal(part.x[:, :10], data.train.x[:, :10])
+        assert torch.equal(part.y[:, -10:], data.train.x[:, :10])
+    for name in ("train", "val", "test"):
+        assert torch.equal(getattr(data, name).x, getattr(plain, name).x)
+    assert [data.train_of(epoch).x.shape[1] for epoch in range(5)] == [22, 25, 22, 29, 29]
+    with pytest.raises(ConfigError, match=r"each of task\.curriculum must be at least 1, got 0"):
+        copying(CopyingConfig(curriculum=[3, 0], **SMALL))
+
+
 def test_it_says_what_it_is():
     data = copying(CopyingConfig(delay=5, **SMALL))
     assert (data.kind, data.metric) == ("label", "cross_entropy")

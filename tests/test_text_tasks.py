@@ -350,6 +350,7 @@ def test_ptb_that_is_not_there_or_makes_no_sense(treebank):
         ({"data_dir": None}, "task.data_dir must name the folder of Penn Treebank"),
         ({"level": "word"}, "task.level 'word' is not known: did you mean words?"),
         ({"steps": 0}, "task.steps must be at least 1, got 0"),
+        ({"carry": 0}, "task.carry must be at least 1, got 0"),
     ):
         fails(ptb, PtbConfig(**{"data_dir": str(treebank), **options}), message, error=ConfigError)
 

@@ -15,11 +15,12 @@ import torch
 from qrnn import ConfigError, DataError
 from qrnn.checkpoint import AtomicCheckpointIO, load_model, read_checkpoint
 from qrnn.config import TrainConfig, TrainerConfig
-from qrnn.data import DigitsConfig, Shape, TaskData, digits
+from qrnn.data import CopyingConfig, DigitsConfig, Shape, Stream, TaskData, copying, digits
 from qrnn.devices import DeviceOptions
 from qrnn.evaluation import evaluate
 from qrnn.networks import HybridConfig
 from qrnn.running import record_controls
+from qrnn.running import run as run_model
 from qrnn.training import Learner, TaskDataModule, accelerator, history, train
 
 SMALL = HybridConfig(n_qubits=3, width=8, dropout=0.1)
@@ -272,8 +273,8 @@ def test_a_gradient_that_is_not_finite_is_left_out_and_counted(data, tmp_path):
     learner = Learner(config(), data)
     loss_of, calls = learner._step, []
 
-    def overflowing(batch, part):
-        loss = loss_of(batch, part)
+    def overflowing(batch, index, part):
+        loss = loss_of(batch, index, part)
         if part == "train":
             calls.append(part)
             if len(calls) == 2:
@@ -316,3 +317,60 @@ def test_a_head_with_a_hidden_layer_is_not_linear(data):
     z = torch.randn(3, model.rnn.output_size)
     bend = model.head(z) + model.head(-z) - 2 * model.head(0 * z)
     assert bend.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("carry", "anew"), [(None, [0]), (1, range(8)), (3, [0, 3, 6])])
+def test_a_text_goes_on_from_the_last_state_until_it_begins_anew(carry, anew):
+    torch.manual_seed(0)
+    tokens = torch.randint(0, 4, (65,))
+    part = Stream(tokens, 4, carry)
+    data = TaskData(part, part, part, list("abcd"), kind="label", vocabulary=list("abcd"))
+    learner = Learner(replace(config(), model=replace(SMALL, embedding=4)), data)
+    learner.log = lambda *args, **kwargs: None
+    states, answer = [], learner.model.answer
+    learner.model.answer = lambda batch, state: states.append(state) or answer(batch, state)
+    batches = part.batches(2)
+    for i, batch in enumerate(batches):
+        learner.training_step(batch, i)
+    assert len(batches) == 8
+    assert [i for i, state in enumerate(states) if state is None] == list(anew)
+    if carry != 1:
+        assert states[1].z.shape == (2, 9)
+        assert not states[1].z.requires_grad
+    states.clear()
+    run_model(learner.model, part, 2)
+    assert [i for i, state in enumerate(states) if state is None] == list(anew)
+
+
+def test_validation_leaves_the_state_of_training_alone():
+    torch.manual_seed(0)
+    part = Stream(torch.randint(0, 4, (33,)), 4)
+    data = TaskData(part, part, part, list("abcd"), kind="label", vocabulary=list("abcd"))
+    learner = Learner(replace(config(), model=replace(SMALL, embedding=4)), data)
+    learner.log = lambda *args, **kwargs: None
+    first, second = part.batches(2)[:2]
+    learner.training_step(first, 0)
+    kept = learner.states["train"]
+    learner.validation_step(first, 0)
+    learner.validation_step(second, 1)
+    assert learner.states["train"] is kept
+
+
+def test_the_epochs_of_a_curriculum_have_their_own_sequences_also_when_resumed(
+    tmp_path, monkeypatch
+):
+    data = copying(CopyingConfig(delay=4, n_train=8, n_val=4, n_test=4, curriculum=[1, 2, 3]))
+    seen, step = [], Learner.training_step
+
+    def noting(self, batch, batch_index):
+        seen.append(batch.x.shape[1])
+        return step(self, batch, batch_index)
+
+    monkeypatch.setattr(Learner, "training_step", noting)
+    small = replace(config(batch_size=4), model=replace(SMALL, embedding=4))
+    task = CopyingConfig(delay=4)
+    done = train(replace(small, task=task, trainer=replace(small.trainer, epochs=2)),
+                 tmp_path / "first", data=data)  # fmt: skip
+    assert seen == [21, 21, 22, 22]
+    train(replace(small, task=task, resume=str(done.last)), tmp_path / "second", data=data)
+    assert seen[4:] == [23, 23, 24, 24]

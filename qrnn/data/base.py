@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -72,17 +72,24 @@ class Stream:
     Attributes:
         tokens: the text (N,), int64; each token is the label of the one before it.
         steps: tokens that one batch takes of each row: of truncated backpropagation.
+        carry: batches in a row over which the state is carried, before the next begins anew; None:
+            all of them.
     """
 
     tokens: torch.Tensor
     steps: int
+    carry: int | None = None
 
     def __len__(self) -> int:
         return len(self.tokens) - 1
 
     def head(self, limit: int | None) -> Stream:
         """Return the first `limit` predicted tokens, or all."""
-        return self if limit is None else Stream(self.tokens[: limit + 1], self.steps)
+        return self if limit is None else replace(self, tokens=self.tokens[: limit + 1])
+
+    def begins_anew(self, batch: int) -> bool:
+        """Return whether a batch, counted from 0, starts without the state of the last one."""
+        return batch == 0 or (self.carry is not None and batch % self.carry == 0)
 
     def batches(self, rows: int, *, rank: int = 0, world: int = 1) -> list[Batch]:
         """Return consecutive batches (rows, steps); the last is shorter, a remainder is left out.
@@ -138,6 +145,8 @@ class TaskData:
         permutation: order in which the steps of the original sequences are shown, or None.
         references: of `val` and `test`, the sentences to compare translations with (N each), as
             they were before they were cut into tokens; None: there is nothing to translate.
+        curriculum: sequences of the first epochs, in order, as many in each as in `train`, which
+            all later epochs have.
     """
 
     train: Split | Stream
@@ -151,6 +160,11 @@ class TaskData:
     baseline: float | None = None
     permutation: tuple[int, ...] | None = None
     references: dict[str, tuple[str, ...]] | None = None
+    curriculum: tuple[Split, ...] = ()
+
+    def train_of(self, epoch: int) -> Split | Stream:
+        """Return the sequences to learn from in an epoch, counted from 0."""
+        return self.curriculum[epoch] if epoch < len(self.curriculum) else self.train
 
     @property
     def shape(self) -> Shape:

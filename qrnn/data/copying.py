@@ -9,19 +9,18 @@ D. Willmott, Q. Ye, Orthogonal Recurrent Neural Networks with Scaled Cayley Tran
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from qrnn.data.base import Split, TaskConfig, TaskData, task
+from qrnn.data.base import Split, TaskData, task
+from qrnn.data.generated import GeneratedConfig, part_sizes
 from qrnn.data.sources import at_least
-from qrnn.errors import ConfigError
 
 N_DATA, LENGTH = 8, 10  # symbols to remember, and how many of them a sequence begins with
 BLANK, MARKER = 8, 9
 SYMBOLS = (*(f"a{k}" for k in range(N_DATA)), "blank", "marker")
-MAX_BYTES = 4 << 30  # of all sequences and their labels
 MAX_SEQUENCES = N_DATA**LENGTH // 100  # of a draw that need not list all strings
 
 
@@ -40,24 +39,20 @@ def sequences(strings: np.ndarray, delay: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @dataclass
-class CopyingConfig(TaskConfig):
+class CopyingConfig(GeneratedConfig):
     """The copying memory problem.
 
     Attributes:
         name: `copying`.
         delay: T, steps from the last symbol shown to the first one asked for.
-        n_train: number of training sequences.
-        n_val: number of validation sequences.
-        n_test: number of test sequences.
-        seed: of the symbols.
+        curriculum: delays of the first epochs, in order; validation and test have T throughout.
+            Over a long delay a network learns to be silent first, and after that what is left of
+            the gradient is too small to learn from; what it learns of a short one helps it along.
     """
 
     name: str = "copying"
     delay: int = 100
-    n_train: int = 20_000
-    n_val: int = 1_000
-    n_test: int = 1_000
-    seed: int = 0
+    curriculum: list[int] = field(default_factory=list)
 
 
 @task(CopyingConfig)
@@ -71,25 +66,26 @@ def copying(config: CopyingConfig) -> TaskData:
     10 ln 8 / (T + 20) nats, which is the baseline.
 
     Raises:
-        ConfigError: a size is less than 1, or all the sequences are too large for the memory.
+        ConfigError: a delay is less than 1, or see `part_sizes`.
     """
-    for key in ("delay", "n_train", "n_val", "n_test"):
-        at_least(f"task.{key}", getattr(config, key), 1)
+    for delay in config.curriculum:
+        at_least("each of task.curriculum", delay, 1)
+    at_least("task.delay", config.delay, 1)
     steps = config.delay + 2 * LENGTH
-    sizes = (config.n_train, config.n_val, config.n_test)
-    most = min(MAX_BYTES // (2 * steps), MAX_SEQUENCES)
-    if sum(sizes) > most:
-        raise ConfigError(
-            f"task.n_train + n_val + n_test must be at most {most} sequences of "
-            f"task.delay={config.delay}, got {sum(sizes)}: choose fewer"
-        )
+    sizes = part_sizes(config, "delay", steps, MAX_SEQUENCES)
     drawn = np.random.default_rng(config.seed).choice(
         N_DATA**LENGTH, sum(sizes), replace=False
     )  # numbers of ten digits in base eight
     strings = drawn[:, None] // N_DATA ** np.arange(LENGTH) % N_DATA
-    x, y = (torch.from_numpy(part) for part in sequences(strings, config.delay))
-    train, val, test = (Split(*parts) for parts in zip(x.split(sizes), y.split(sizes), strict=True))
+
+    def split(part: np.ndarray, delay: int) -> Split:
+        return Split(*(torch.from_numpy(steps) for steps in sequences(part, delay)))
+
+    parts = np.split(strings, np.cumsum(sizes)[:-1])
+    train, val, test = (split(part, config.delay) for part in parts)
+    easier = {delay: split(parts[0], delay) for delay in set(config.curriculum)}
     return TaskData(
         train, val, test, SYMBOLS, kind="label", vocabulary=SYMBOLS, metric="cross_entropy",
         baseline=LENGTH * math.log(N_DATA) / steps,
+        curriculum=tuple(easier[delay] for delay in config.curriculum),
     )  # fmt: skip

@@ -55,6 +55,39 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
     return values.reshape(shape)
 
 
+def read_parts(data_dir: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return images (N, 28, 28) and labels (N,), uint8: training, validation and test part.
+
+    The last 5,000 training images are the validation part.
+
+    Args:
+        data_dir: folder of the four gzipped files.
+
+    Raises:
+        ConfigError: no folder is named.
+        DataError: a file is missing or damaged, or there are too few images.
+    """
+    if data_dir is None:
+        raise ConfigError(f"task.data_dir must name the folder with MNIST's files: {WHERE}")
+    folder = Path(data_dir).expanduser()
+    parts = []
+    for part in ("train", "t10k"):
+        images = read_idx(folder / f"{part}-images-idx3-ubyte.gz", IMAGES)
+        labels = read_idx(folder / f"{part}-labels-idx1-ubyte.gz", LABELS)
+        if len(images) != len(labels) or images.shape[1:] != (28, 28) or labels.max() > 9:
+            raise DataError(
+                f"{folder}: the {part} files must be as many 28x28 images as labels 0..9, got "
+                f"{images.shape} and {labels.shape}: {WHERE}"
+            )
+        parts.append((images, labels))
+    (x, y), test = parts
+    if len(y) <= N_VAL:
+        raise DataError(
+            f"{folder}: the train files must hold more than {N_VAL} images, got {len(y)}: {WHERE}"
+        )
+    return [(x[:-N_VAL], y[:-N_VAL]), (x[-N_VAL:], y[-N_VAL:]), test]
+
+
 @dataclass
 class MnistConfig(TaskConfig):
     """MNIST from local IDX files.
@@ -86,39 +119,19 @@ def mnist(config: MnistConfig) -> TaskData:
     """
     if config.sequence not in SEQUENCES:
         raise unknown_name("task.sequence", config.sequence, SEQUENCES)
-    if config.data_dir is None:
-        raise ConfigError(f"task.data_dir must name the folder with MNIST's files: {WHERE}")
-    folder = Path(config.data_dir).expanduser()
-    parts = {}
-    for part in ("train", "t10k"):
-        images = read_idx(folder / f"{part}-images-idx3-ubyte.gz", IMAGES)
-        labels = read_idx(folder / f"{part}-labels-idx1-ubyte.gz", LABELS)
-        if len(images) != len(labels) or images.shape[1:] != (28, 28) or labels.max() > 9:
-            raise DataError(
-                f"{folder}: the {part} files must be as many 28x28 images as labels 0..9, got "
-                f"{images.shape} and {labels.shape}: {WHERE}"
-            )
-        parts[part] = torch.tensor(images / np.float32(255)), torch.tensor(labels.astype(np.int64))
-
     order = None
     if config.sequence == "permuted":
         order = np.random.default_rng(config.permutation_seed).permutation(784)
 
-    def split(images: torch.Tensor, labels: torch.Tensor) -> Split:
+    def split(images: np.ndarray, labels: np.ndarray) -> Split:
+        x, y = torch.tensor(images / np.float32(255)), torch.tensor(labels.astype(np.int64))
         if config.sequence == "rows":
-            return Split(images, labels)
-        pixels = images.flatten(1)[:, :, None]
-        return Split(pixels if order is None else pixels[:, order], labels)
+            return Split(x, y)
+        pixels = x.flatten(1)[:, :, None]
+        return Split(pixels if order is None else pixels[:, order], y)
 
-    x, y = parts["train"]
-    if len(y) <= N_VAL:
-        raise DataError(
-            f"{folder}: the train files must hold more than {N_VAL} images, got {len(y)}: {WHERE}"
-        )
+    train, val, test = (split(*part) for part in read_parts(config.data_dir))
     return TaskData(
-        split(x[:-N_VAL], y[:-N_VAL]),
-        split(x[-N_VAL:], y[-N_VAL:]),
-        split(*parts["t10k"]),
-        tuple("0123456789"),
+        train, val, test, tuple("0123456789"),
         permutation=None if order is None else tuple(order.tolist()),
-    )
+    )  # fmt: skip

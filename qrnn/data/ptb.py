@@ -43,12 +43,16 @@ class PtbConfig(TaskConfig):
         level: `words` or `characters`.
         steps: tokens after which backpropagation through time is cut; 35 is the field's habit for
             words, 150 for characters.
+        carry: how often `steps` tokens are read, in training and evaluation, before the state is
+            begun anew; None: it is carried through the whole text. A unitary network forgets
+            nothing by itself: over thousands of steps, what it once read becomes noise.
     """
 
     name: str = "ptb"
     data_dir: str | None = None
     level: str = "words"
     steps: int = 35
+    carry: int | None = None
 
 
 @task(PtbConfig)
@@ -64,12 +68,15 @@ def ptb(config: PtbConfig) -> TaskData:
     a vocabulary of 50, judged by bits per character.
 
     Raises:
-        ConfigError: no `config.data_dir`, an unknown `config.level` or `config.steps` below 1.
+        ConfigError: no `config.data_dir`, an unknown `config.level`, `config.steps` below 1 or
+            `config.carry` below 1.
         DataError: a file is missing or damaged, or has characters that the training text has not.
     """
     if config.level not in LEVELS:
         raise unknown_name("task.level", config.level, LEVELS)
     at_least("task.steps", config.steps, 1)
+    if config.carry is not None:
+        at_least("task.carry", config.carry, 1)
     if config.data_dir is None:
         raise ConfigError(f"task.data_dir must name the folder of Penn Treebank: {WHERE}")
     folder = Path(config.data_dir).expanduser()
@@ -81,7 +88,7 @@ def ptb(config: PtbConfig) -> TaskData:
     streams: list[Stream] = []
     for path, text in zip(paths, texts, strict=True):
         try:
-            streams.append(Stream(encoded(vocabulary, text), config.steps))
+            streams.append(Stream(encoded(vocabulary, text), config.steps, config.carry))
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
     train, val, test = streams
