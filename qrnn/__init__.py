@@ -5,6 +5,7 @@ from qrnn.cell import QRNNCell, QRNNState
 from qrnn.circuit import StepCircuit
 from qrnn.controllers import Controller
 from qrnn.errors import ConfigError, DataError, DeviceError, MissingExtraError, QRNNError
+from qrnn.neurons import QuantumNeuronCell, QuantumNeuronRNN
 from qrnn.rnn import QRNN
 
 __version__ = "0.1.0"
@@ -21,5 +22,7 @@ __all__ = [
     "QRNNCell",
     "QRNNError",
     "QRNNState",
+    "QuantumNeuronCell",
+    "QuantumNeuronRNN",
     "StepCircuit",
 ]

@@ -13,9 +13,10 @@ from qrnn.data import Shape
 from qrnn.errors import ConfigError
 from qrnn.models import SequenceClassifier, SequenceLabeller, SequenceModel
 from qrnn.networks import NETWORKS, ModelConfig, solve_width
+from qrnn.next_token import NextToken
 from qrnn.translation import Translator
 
-Model = SequenceModel | Translator
+Model = SequenceModel | Translator | NextToken
 
 
 def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None = None) -> Model:
@@ -37,6 +38,13 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
         solved = solve_width(options, input_size, config.device)
         return NETWORKS[options.name].build(solved, input_size, config.device)
 
+    if NETWORKS[model.name].tokens:
+        if not shape.tokens or shape.kind != "label":
+            raise ConfigError(
+                f"model {model.name} must have a task of tokens with one label a step, got one to "
+                f"{shape.kind}: try task=elman_xor, or another model"
+            )
+        return NextToken(network(model, max(shape.input_size, shape.n_classes)))
     if not shape.tokens:
         rnn = network(model, shape.input_size)
         scale = Scale(model.input_scale)

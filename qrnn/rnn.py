@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -110,49 +112,16 @@ class QRNN(OnDevice):
         Raises:
             ConfigError: x of the wrong shape, or lengths that do not fit it.
         """
-        if isinstance(x, PackedSequence):
-            return self._packed(x, state, lengths)
-        if x.ndim == 2:
-            z, state = self._steps(x[:, None], state, lengths)
-            return z[:, 0], state
-        if x.ndim != 3:
-            raise ConfigError(f"x must have 2 or 3 dimensions, got shape {tuple(x.shape)}")
-        z, state = self._steps(x.transpose(0, 1) if self.batch_first else x, state, lengths)
-        return (z.transpose(0, 1) if self.batch_first else z), state
-
-    def _packed(
-        self, x: PackedSequence, state: QRNNState | QRNNStates | None, lengths: torch.Tensor | None
-    ) -> tuple[PackedSequence, QRNNState | QRNNStates]:
-        if lengths is not None:
-            raise ConfigError("lengths must be left out with a PackedSequence, which has its own")
-        padded, lengths = pad_packed_sequence(x)
-        z, state = self._steps(padded, state, lengths)
-        packed = pack_padded_sequence(z, lengths, enforce_sorted=False)
-        # pack_padded_sequence would sort again; the order of x is kept.
-        return (
-            PackedSequence(packed.data, x.batch_sizes, x.sorted_indices, x.unsorted_indices),
-            state,
-        )
+        return over_time(self._steps, x, state, lengths, self.batch_first)
 
     def _steps(
-        self, x: torch.Tensor, state: QRNNState | QRNNStates | None, lengths: torch.Tensor | None
+        self,
+        x: torch.Tensor,
+        state: QRNNState | QRNNStates | None,
+        lengths: torch.Tensor | None,
+        active: torch.Tensor | None,
     ) -> tuple[torch.Tensor, QRNNState | QRNNStates]:
-        """Run x (T, B, D); return z (T, B, R) and the last state."""
-        steps, batch = x.shape[:2]
-        if steps < 1 or batch < 1:
-            raise ConfigError(
-                f"x must have at least one step and one sequence, got shape {tuple(x.shape)}"
-            )
-        active = None
-        if lengths is not None:
-            lengths = torch.as_tensor(lengths, device=x.device)
-            if lengths.shape != (batch,) or lengths.min() < 1 or lengths.max() > steps:
-                raise ConfigError(
-                    f"lengths must be {batch} numbers of 1..{steps}, got {lengths.tolist()}"
-                )
-            active = torch.arange(steps, device=x.device)[:, None] < lengths
-            # Whatever pads a sequence, NaN even, must reach neither values nor gradients.
-            x = x.masked_fill(~active[:, :, None], 0)
+        """Run x (T, B, D) through all layers; return z (T, B, R) and the last state."""
         if state is None:
             states: list[QRNNState | None] = [None] * len(self.cells)
         else:
@@ -163,6 +132,8 @@ class QRNN(OnDevice):
             )
         after = []
         for first in range(0, len(self.cells), self.directions):
+            if first and active is not None:  # no layer reads what is behind a sequence's end
+                x = x.masked_fill(~active[:, :, None], 0)
             z, last = self.cells[first].sequence(x, states[first], active)  # type: ignore[operator]
             after.append(last)
             if self.directions == 2:
@@ -171,8 +142,77 @@ class QRNN(OnDevice):
                 )
                 after.append(last)
                 z = torch.cat([z, backwards(back, lengths)], 2)
-            x = z if active is None else z.masked_fill(~active[:, :, None], 0)
+            x = z
         return x, after[0] if len(after) == 1 else QRNNStates(tuple(after), self.directions)
+
+
+def over_time(
+    steps: Callable[..., tuple[torch.Tensor, Any]],
+    x: torch.Tensor | PackedSequence,
+    state: Any,
+    lengths: torch.Tensor | None,
+    batch_first: bool,
+) -> tuple[torch.Tensor | PackedSequence, Any]:
+    """Run a network over sequences in any layout that `torch.nn.RNN` takes.
+
+    Args:
+        steps: from x (T, B, D), the state, the lengths and which steps are active (T, B), both or
+            neither None, to z (T, B, R) and the last state.
+        x: (T, B, D), (B, T, D) if `batch_first`, (T, D) for one sequence, or a PackedSequence.
+        state: is handed on.
+        lengths: (B,) number of steps of each sequence, or None.
+        batch_first: whether batches of sequences are.
+
+    Returns:
+        z in the layout of x, 0 behind a sequence's end, and the last state.
+
+    Raises:
+        ConfigError: x of the wrong shape, or lengths that do not fit it.
+    """
+    if isinstance(x, PackedSequence):
+        if lengths is not None:
+            raise ConfigError("lengths must be left out with a PackedSequence, which has its own")
+        padded, lengths = pad_packed_sequence(x)
+        z, state = padded_steps(steps, padded, state, lengths)
+        packed = pack_padded_sequence(z, lengths, enforce_sorted=False)
+        # pack_padded_sequence would sort again; the order of x is kept.
+        return (
+            PackedSequence(packed.data, x.batch_sizes, x.sorted_indices, x.unsorted_indices),
+            state,
+        )
+    if x.ndim == 2:
+        z, state = padded_steps(steps, x[:, None], state, lengths)
+        return z[:, 0], state
+    if x.ndim != 3:
+        raise ConfigError(f"x must have 2 or 3 dimensions, got shape {tuple(x.shape)}")
+    z, state = padded_steps(steps, x.transpose(0, 1) if batch_first else x, state, lengths)
+    return (z.transpose(0, 1) if batch_first else z), state
+
+
+def padded_steps(
+    steps: Callable[..., tuple[torch.Tensor, Any]],
+    x: torch.Tensor,
+    state: Any,
+    lengths: torch.Tensor | None,
+) -> tuple[torch.Tensor, Any]:
+    """Run `steps` over x (T, B, D) and lengths (B,) or None; see `over_time`."""
+    n_steps, batch = x.shape[:2]
+    if n_steps < 1 or batch < 1:
+        raise ConfigError(
+            f"x must have at least one step and one sequence, got shape {tuple(x.shape)}"
+        )
+    if lengths is None:
+        return steps(x, state, None, None)
+    lengths = torch.as_tensor(lengths, device=x.device)
+    if lengths.shape != (batch,) or lengths.min() < 1 or lengths.max() > n_steps:
+        raise ConfigError(
+            f"lengths must be {batch} numbers of 1..{n_steps}, got {lengths.tolist()}"
+        )
+    padding = torch.arange(n_steps, device=x.device)[:, None] >= lengths
+    # Whatever pads a sequence, NaN even, must reach neither values nor gradients.
+    x = x.masked_fill(padding[:, :, None], 0)
+    z, state = steps(x, state, lengths, ~padding)
+    return z.masked_fill(padding[:, :, None], 0), state
 
 
 def backwards(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:

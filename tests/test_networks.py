@@ -60,7 +60,9 @@ def assert_close(a, b, atol=1e-10):
 
 
 def test_every_network_is_tested_here():
-    assert set(SMALL) == set(NETWORKS)
+    reads_tokens = {name for name in NETWORKS if NETWORKS[name].tokens}
+    assert set(SMALL) | reads_tokens == set(NETWORKS)
+    assert reads_tokens == {"quantum_neuron"}  # tests/neurons
 
 
 @each_network
@@ -325,7 +327,13 @@ def test_a_budget_is_met_within_two_percent(name, budget):
     assert n_parameters(net) == pytest.approx(config.budget, rel=0.02)
 
 
-@pytest.mark.parametrize("name", [*CLASSICAL, *STEPPED])
+def test_a_budget_that_no_width_changes_is_refused():
+    config = HybridConfig(depth=0, budget=10_000)
+    with pytest.raises(ConfigError, match=r"model\.budget must be left out, got 10000: no width"):
+        solve_width(config, 1, DeviceOptions())
+
+
+@pytest.mark.parametrize("name", [*CLASSICAL, *STEPPED, "quantum_neuron"])
 def test_the_config_file_is_the_schemas_own_defaults(name):
     register_schemas()
     with initialize_config_module("qrnn.configs", version_base="1.3"):

@@ -14,6 +14,7 @@ from qrnn.networks.data_register import DataRegisterConfig, data_register
 from qrnn.networks.hybrid import HybridConfig, hybrid
 from qrnn.networks.orthogonal import OrthogonalConfig, orthogonal
 from qrnn.networks.qlstm import QLSTMConfig, qlstm
+from qrnn.networks.quantum_neuron import QuantumNeuronConfig, quantum_neuron
 from qrnn.networks.scornn import ScoRNNConfig, scornn
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Network",
     "OrthogonalConfig",
     "QLSTMConfig",
+    "QuantumNeuronConfig",
     "RNNConfig",
     "ScoRNNConfig",
     "State",
@@ -37,6 +39,7 @@ __all__ = [
     "network",
     "orthogonal",
     "qlstm",
+    "quantum_neuron",
     "rnn",
     "scornn",
     "solve_width",

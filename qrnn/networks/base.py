@@ -85,21 +85,26 @@ class NetworkEntry:
         schema: dataclass of its keys in the config.
         build: from such a config, the number of input features and a device to the network.
         width: name of the key that is solved for `budget`.
+        tokens: whether it reads tokens themselves and gives the probabilities of the next one,
+            without embedding and head; its `input_size` is the number of tokens.
     """
 
     schema: type[ModelConfig]
     build: Callable[[Any, int, DeviceOptions], nn.Module]
     width: str
+    tokens: bool = False
 
 
 NETWORKS: Registry[NetworkEntry] = Registry("model")
 
 
-def network(schema: type[ModelConfig], *, width: str) -> Callable[[Callable], Callable]:
+def network(
+    schema: type[ModelConfig], *, width: str, tokens: bool = False
+) -> Callable[[Callable], Callable]:
     """Register the decorated builder under its own name, with the schema of its keys."""
 
     def decorate(build: Callable) -> Callable:
-        NETWORKS.add(build.__name__, NetworkEntry(schema, build, width))
+        NETWORKS.add(build.__name__, NetworkEntry(schema, build, width, tokens))
         return build
 
     return decorate
@@ -135,6 +140,11 @@ def solve_width(config: ModelConfig, input_size: int, device: DeviceOptions) -> 
             return n_parameters(entry.build(at(width), input_size, device))
 
     low, high = 1, 2
+    if count(low) == count(high):
+        raise ConfigError(
+            f"model.budget must be left out, got {budget}: no {entry.width} changes the "
+            f"{count(low)} parameters of this {config.name}"
+        )
     while count(high) < budget:
         low, high = high, 2 * high
     while high - low > 1:

@@ -21,7 +21,8 @@ from qrnn.circuit import precision_of
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig, network
-from qrnn.networks.layers import CellState, Layers, StepCell, at_least_one
+from qrnn.networks.layers import Layers, StepCell, at_least_one
+from qrnn.state import CellState
 
 
 @dataclass

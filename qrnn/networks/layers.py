@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,23 +13,7 @@ from qrnn.cell import OnDevice
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig
 from qrnn.rnn import QRNN
-
-
-@dataclass(frozen=True)
-class CellState:
-    """The hidden state of B sequences.
-
-    Attributes:
-        z: the last outputs (B, R).
-        carried: whatever else goes from step to step, each (B, ...).
-    """
-
-    z: torch.Tensor
-    carried: tuple[torch.Tensor, ...] = ()
-
-    def detach(self) -> CellState:
-        """Return the state cut from the autograd graph (truncated backpropagation)."""
-        return CellState(self.z.detach(), tuple(part.detach() for part in self.carried))
+from qrnn.state import CellState
 
 
 class StepCell(nn.Module, ABC):

@@ -16,9 +16,10 @@ from qrnn.controllers import Controller
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig, network
-from qrnn.networks.layers import CellState, Layers, StepCell, at_least_one
+from qrnn.networks.layers import Layers, StepCell, at_least_one
 from qrnn.networks.scornn import Cayley
 from qrnn.readouts import pauli_words
+from qrnn.state import CellState
 
 
 @dataclass

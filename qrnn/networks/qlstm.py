@@ -18,7 +18,8 @@ from qrnn.ansatz import Ansatz, pairs_of
 from qrnn.circuit import StepCircuit
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.networks.base import ModelConfig, network
-from qrnn.networks.layers import CellState, Layers, StepCell, at_least_one
+from qrnn.networks.layers import Layers, StepCell, at_least_one
+from qrnn.state import CellState
 
 GATES = 4  # forget, input, update, output: the circuits that read [x ; h]
 

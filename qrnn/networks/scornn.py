@@ -17,7 +17,8 @@ from torch.autograd.function import once_differentiable
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig, network
-from qrnn.networks.layers import CellState, Layers, StepCell, at_least_one
+from qrnn.networks.layers import Layers, StepCell, at_least_one
+from qrnn.state import CellState
 
 
 @dataclass

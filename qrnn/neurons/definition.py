@@ -1,0 +1,171 @@
+"""What the quantum-neuron cell is made of: its neurons, their controls and their parameters.
+
+Source: Bausch, Recurrent Quantum Neural Networks, NeurIPS 2020, arXiv 2006.14619.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from math import comb, pi
+from typing import NamedTuple
+
+import torch
+
+from qrnn.errors import ConfigError
+
+BIAS = pi / 2  # b, radians: at theta = phi = 0, a neuron turns by a quarter, where it is steepest
+THETA_STD = 0.1
+PHI_STD = 0.01
+
+
+class Weights(NamedTuple):
+    """The parameters of a cell, radians.
+
+    Attributes:
+        theta: of each neuron (N,).
+        phi: of each neuron and control subset (N, S).
+        rotation: of each stage and workspace qubit (stages, w).
+    """
+
+    theta: torch.Tensor
+    phi: torch.Tensor
+    rotation: torch.Tensor
+
+
+class Neuron(NamedTuple):
+    """One neuron of a step.
+
+    Attributes:
+        row: of `theta` and `phi`.
+        target: the wire that it turns.
+    """
+
+    row: int
+    target: int
+
+
+@dataclass(frozen=True)
+class Definition:
+    """The sizes of a cell, and what follows from them.
+
+    Wires are the in/out qubits 0..io-1 (the first holds the most significant bit), the workspace
+    io..io+w-1 and the ancillas behind. The controls of a neuron are all in/out and workspace
+    qubits but its target, in the order of the wires. With s their bits, the neuron's angle is
+
+        eta(s) = (b + theta + sum_S phi_S prod_(i in S) s_i) / 2,   1 <= |S| <= degree
+
+    and with p = 2^order it maps the target's amplitudes, before all are renormalised, to
+
+        (a0, a1) -> (c a0 - q a1, c a1 + q a0),   c = cos(eta)^p, q = sin(eta)^p
+
+    Args:
+        workspace: number of workspace qubits w, at least 1.
+        in_out: number of in/out qubits io, at least 1.
+        stages: number of stages between input and output, at least 0.
+        order: k, at least 1; the number of ancillas.
+        degree: size d of the largest control subset, at least 1.
+
+    Raises:
+        ConfigError: a size below its minimum.
+    """
+
+    workspace: int
+    in_out: int
+    stages: int = 1
+    order: int = 2
+    degree: int = 3
+
+    def __post_init__(self):
+        for name, least in (("workspace", 1), ("in_out", 1), ("stages", 0), ("order", 1),
+                            ("degree", 1)):  # fmt: skip
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
+
+    @property
+    def classes(self) -> int:
+        """Number of values of the in/out qubits, 2^io."""
+        return 2**self.in_out
+
+    @property
+    def io_wires(self) -> range:
+        """The in/out wires, the most significant bit first."""
+        return range(self.in_out)
+
+    @property
+    def workspace_wires(self) -> range:
+        """The wires of the hidden state."""
+        return range(self.in_out, self.in_out + self.workspace)
+
+    @property
+    def ancillas(self) -> range:
+        """The wires that the neurons are projected on."""
+        first = self.in_out + self.workspace
+        return range(first, first + self.order)
+
+    @property
+    def n_wires(self) -> int:
+        """Number of all qubits, ancillas included."""
+        return self.in_out + self.workspace + self.order
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons of a step, w (1 + stages) + io."""
+        return self.workspace * (1 + self.stages) + self.in_out
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters, as the paper counts them."""
+        controls = self.workspace + self.in_out - 1
+        subsets = sum(comb(controls, j) for j in range(1, self.degree + 1))
+        return self.n_neurons * (1 + subsets) + self.stages * self.workspace
+
+    def controls(self, target: int) -> list[int]:
+        """Return the wires that control the neuron on a target wire."""
+        return [wire for wire in (*self.io_wires, *self.workspace_wires) if wire != target]
+
+    @cached_property
+    def subsets(self) -> list[tuple[int, ...]]:
+        """The S control subsets, as positions among a neuron's controls, small ones first."""
+        controls = range(self.workspace + self.in_out - 1)
+        sizes = range(1, min(self.degree, len(controls)) + 1)
+        return [subset for size in sizes for subset in combinations(controls, size)]
+
+    def subset_matrix(self) -> torch.Tensor:
+        """Return the products of control bits (S, 2^(w + io - 1)): 1 where all bits of S are 1."""
+        n = self.workspace + self.in_out - 1
+        strings = torch.arange(2**n)
+        masks = torch.tensor([sum(1 << n - 1 - i for i in s) for s in self.subsets]).long()
+        return ((strings & masks[:, None]) == masks[:, None]).to(torch.get_default_dtype())
+
+    @property
+    def work_layers(self) -> list[list[Neuron]]:
+        """The neurons on the workspace: the input stage, then each further stage."""
+        w = self.workspace
+        return [
+            [Neuron(layer * w + i, wire) for i, wire in enumerate(self.workspace_wires)]
+            for layer in range(1 + self.stages)
+        ]
+
+    @property
+    def output_layer(self) -> list[Neuron]:
+        """The neurons on the in/out qubits."""
+        first = self.n_neurons - self.in_out
+        return [Neuron(first + i, wire) for i, wire in enumerate(self.io_wires)]
+
+    def bits(self, value: int) -> list[int]:
+        """Return a class as bits, the most significant first."""
+        return [value >> self.in_out - 1 - i & 1 for i in range(self.in_out)]
+
+    def start_weights(self) -> Weights:
+        """Return random weights.
+
+        theta is normal with standard deviation 0.1 and phi with 0.01, as in the paper; the
+        rotations, for which it gives none, are as theta.
+        """
+        return Weights(
+            THETA_STD * torch.randn(self.n_neurons),
+            PHI_STD * torch.randn(self.n_neurons, len(self.subsets)),
+            THETA_STD * torch.randn(self.stages, self.workspace),
+        )

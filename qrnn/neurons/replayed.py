@@ -1,0 +1,190 @@
+"""The circuit on a PennyLane device: each sequence is run again from |0...0> for each step."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import pennylane as qml
+import torch
+from pennylane.tape import QuantumScript
+
+from qrnn.circuit import precision_of
+from qrnn.devices import Device
+from qrnn.errors import ConfigError, DeviceError
+from qrnn.neurons.circuit import apply_steps
+from qrnn.neurons.definition import Definition, Weights
+from qrnn.neurons.recurrence import sample
+
+SKIPPED = -1  # the token of a step in which a sequence was not active
+History = tuple[Sequence[int], Sequence[int]]
+"""The inputs of t steps, and the outcomes of the first t - 1."""
+
+
+class Replay:
+    """Reads the in/out qubits of the last of several steps, on a device.
+
+    Without shots, PennyLane's tree traversal goes down the projected branches alone, so that a
+    circuit costs its gates; deferring the measurements would take a qubit for each. Shots that a
+    projection refuses are lost, here as on hardware.
+
+    Args:
+        definition: the cell.
+        device: an open device that can postselect.
+
+    Raises:
+        ConfigError: the device's strategy or gradient is one that these circuits do not have.
+        DeviceError: the device cannot postselect, or has too few qubits.
+    """
+
+    def __init__(self, definition: Definition, device: Device):
+        self.definition = definition
+        self.device = device
+        options = device.options
+        # default.mixed can measure mid-circuit, but has no projector.
+        if "replayed" not in device.spec.measured or device.name == "default.mixed":
+            raise DeviceError(
+                f"device {device.name!r} cannot postselect measurements, which quantum neurons "
+                f"need: use fused, default.qubit, aer or an IBM backend"
+            )
+        if options.strategy not in (None, "replayed"):
+            raise ConfigError(
+                f"device.strategy must be replayed for quantum neurons, got {options.strategy!r}: "
+                f"leave it out"
+            )
+        # A probability under a postselected one has no shift rule.
+        if options.gradient not in (None, "backprop", "none"):
+            raise ConfigError(
+                f"device.gradient must be backprop or none for quantum neurons, got "
+                f"{options.gradient!r}: leave it out, or train on device fused"
+            )
+        device._check_wires(definition.n_wires, "lower workspace, in_out or order")
+        self.differentiable = (
+            device.exact and "backprop" in device.spec.gradients and options.gradient != "none"
+        )
+        self.mcm_method: Any = None if device.mcm_method is None else "tree-traversal"
+        self.plugin = device.plugin(definition.n_wires)
+
+    def sequence(
+        self,
+        weights: Weights,
+        x: torch.Tensor,
+        carried: tuple[torch.Tensor, ...],
+        active: torch.Tensor,
+        targets: torch.Tensor | None,
+        draws: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...], torch.Tensor, torch.Tensor | None]:
+        """Advance by T steps.
+
+        Args:
+            weights: the parameters.
+            x: inputs (T, B).
+            carried: the tokens and outcomes so far, each (B, t).
+            active: (T, B) bool.
+            targets: outcomes (T, B), or None.
+            draws: without targets, numbers (T, B) of [0, 1) that choose the outcomes.
+
+        Returns:
+            log p (T, B, 2^io), 0 where not active; what is carried on; the outcomes (T, B); and
+            the share of shots kept (T, B), nan where not active, or None on an exact device.
+
+        Raises:
+            DeviceError: no shot is left of a circuit.
+        """
+        x, active = x.cpu(), active.cpu()
+        tokens, before = (part.cpu() for part in carried)
+        tokens = torch.cat([tokens, x.masked_fill(~active, SKIPPED).T], 1)
+        outcomes = torch.cat([before, (x * 0 if targets is None else targets.cpu()).T], 1)
+        log_p = weights.theta.new_zeros(*x.shape, self.definition.classes)
+        kept = torch.full(x.shape, torch.nan, dtype=torch.float64)
+        # With targets, no circuit needs another's result: all go out at once.
+        rounds = (
+            [range(len(x))] if targets is not None else [range(t, t + 1) for t in range(len(x))]
+        )
+        for steps in rounds:
+            at = active[steps.start : steps.stop].nonzero() + torch.tensor([steps.start, 0])
+            if not len(at):
+                continue
+            p, share = self.read(
+                weights,
+                [history(tokens[b], outcomes[b], before.shape[1] + t) for t, b in at.tolist()],
+            )
+            t, b = at.T
+            log_p = log_p.index_put((t.to(p.device), b.to(p.device)), p.log())
+            if share is not None:
+                kept[t, b] = share
+            if draws is not None:
+                chosen = sample(p.detach(), draws[t.to(p.device), b.to(p.device)])
+                outcomes[b, before.shape[1] + t] = chosen.cpu()
+        new = outcomes[:, before.shape[1] :].T.to(weights.theta.device)
+        return log_p, (tokens, outcomes), new, None if self.device.exact else kept
+
+    def tape(self, weights: Weights, history: History) -> QuantumScript:
+        """Return the circuit of some steps, with the measurement of the last."""
+        io_wires = list(self.definition.io_wires)
+        with qml.queuing.AnnotatedQueue() as queue:
+            apply_steps(self.definition, weights, *history)
+            if self.device.exact:
+                qml.probs(wires=io_wires)
+            else:
+                qml.counts(wires=io_wires)
+        return QuantumScript.from_queue(queue, shots=self.device.options.shots)
+
+    def read(
+        self, weights: Weights, histories: Sequence[History]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return what the last steps' in/out reads, all in one execution (on IBM: one job).
+
+        Args:
+            weights: the parameters; gradients reach them where the device is exact.
+            histories: one of each circuit.
+
+        Returns:
+            Probabilities (len(histories), 2^io); and the share of shots that all projections kept
+            (len(histories),) float64, or None on an exact device, which loses none.
+
+        Raises:
+            DeviceError: no shot is left of a circuit.
+        """
+        values: Any = weights
+        if not self.differentiable:
+            numbers: list[Any] = [part.detach().cpu().numpy() for part in weights]
+            values = Weights(*numbers)
+        tapes = [self.tape(values, history) for history in histories]
+        with precision_of(weights.theta), warnings.catch_warnings():
+            # The tree traversal looks at probabilities that have gradients.
+            warnings.filterwarnings("ignore", "Converting a tensor with requires_grad")
+            results = qml.execute(
+                tapes,
+                self.plugin,
+                diff_method="backprop" if self.differentiable else None,
+                mcm_method=self.mcm_method,
+                postselect_mode=None if self.device.exact else "hw-like",
+            )
+        if self.device.exact:
+            return torch.stack([torch.as_tensor(p).to(weights.theta) for p in results]), None
+        shots = self.device.options.shots or 0
+        counts = torch.zeros(len(tapes), self.definition.classes, dtype=torch.float64)
+        for row, result, (inputs, _) in zip(counts, results, histories, strict=True):
+            for bits, count in result.items():
+                row[int(bits, 2)] = int(count)
+            if not row.sum():
+                raise DeviceError(
+                    f"shots must outlast the projections of {len(inputs)} steps, but none of "
+                    f"{shots} did: raise device.shots, or take fewer steps or a lower order"
+                )
+        total = counts.sum(1)
+        return (counts / total[:, None]).to(weights.theta), total / shots
+
+
+def history(tokens: torch.Tensor, outcomes: torch.Tensor, last: int) -> History:
+    """Return what a sequence's circuit runs up to step `last`, at which it is active.
+
+    Args:
+        tokens: of all steps (t,), `SKIPPED` where the sequence was not active.
+        outcomes: of all steps (t,).
+        last: the step whose in/out is read.
+    """
+    moved = (tokens[: last + 1] != SKIPPED).nonzero().flatten()
+    return tokens[moved].tolist(), outcomes[moved[:-1]].tolist()

@@ -1,0 +1,103 @@
+"""A network that gives the probabilities of the next token by itself: training and sampling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from qrnn.cell import OnDevice
+from qrnn.data import IGNORED, Batch
+from qrnn.errors import ConfigError
+from qrnn.models import Answer
+from qrnn.networks import State, n_parameters
+from qrnn.neurons.rnn import QuantumNeuronRNN
+
+
+class NextToken(OnDevice):
+    """Quantum neurons as a model of sequences of tokens.
+
+    In training and evaluation the outputs are projected on the tokens that come next (Bausch,
+    arXiv 2006.14619, postselection on the targets): on the label where there is one, on the next
+    input elsewhere. The logits are log p, so that their cross entropy is the negative
+    log-likelihood.
+
+    Args:
+        rnn: the network, batch first.
+    """
+
+    def __init__(self, rnn: QuantumNeuronRNN):
+        super().__init__()
+        self.rnn: Any = rnn
+
+    def answer(self, batch: Batch, state: State | None = None) -> Answer:
+        """Return log p of the next token, p, and the last state.
+
+        Args:
+            batch: tokens x and labels y (B, T).
+            state: of the same sequences, from an earlier call.
+
+        Raises:
+            ConfigError: a sequence's last step has no label: there is nothing to project on.
+        """
+        targets = next_tokens(batch)
+        log_p, state = self.rnn(batch.x, targets, state, batch.lengths)
+        return Answer(log_p, log_p.exp(), state)
+
+    def recurrent_parameters(self) -> int:
+        """Return the number of parameters: all are the network's."""
+        return n_parameters(self)
+
+    @torch.no_grad()
+    def generate(
+        self, start: torch.Tensor, steps: int, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Return tokens (B, steps) that continue given ones, each sampled from p.
+
+        Args:
+            start: tokens (B, S), S >= 1; all but the first are projected on.
+            steps: number of tokens to sample.
+            generator: chooses the samples; None: torch's own.
+
+        Raises:
+            ConfigError: no start, or fewer than one step.
+        """
+        if start.ndim != 2 or start.shape[1] < 1 or steps < 1:
+            raise ConfigError(
+                f"start must have shape (B, S) with S of at least 1, and steps be at least 1, got "
+                f"{tuple(start.shape)} and {steps}"
+            )
+        cell, state = self.rnn.cell, None
+        x = start.T
+        if len(x) > 1:
+            _, state = cell.sequence(x[:-1], None, None, x[1:])
+        token, out = x[-1], []
+        for _ in range(steps):
+            _, state = cell(token, state, generator=generator)
+            assert cell.outcomes is not None
+            token = cell.outcomes[0]
+            out.append(token)
+        return torch.stack(out, 1)
+
+
+def next_tokens(batch: Batch) -> torch.Tensor:
+    """Return what follows each input (B, T): its label, or else the next input.
+
+    Raises:
+        ConfigError: a sequence's last step has no label.
+    """
+    x, y = batch.x, batch.y
+    follows = torch.cat([x[:, 1:], y[:, -1:]], 1)
+    targets = torch.where(y == IGNORED, follows, y)
+    if batch.lengths is None:
+        last = y[:, -1]
+    else:
+        last = y.gather(1, batch.lengths[:, None] - 1)[:, 0]
+        padding = torch.arange(x.shape[1], device=x.device) >= batch.lengths[:, None]
+        targets = targets.masked_fill(padding, 0)
+    if (last == IGNORED).any():
+        raise ConfigError(
+            "model quantum_neuron needs a label at each sequence's last step, which its output is "
+            "projected on, got none: choose a task of next tokens, or another model"
+        )
+    return targets
