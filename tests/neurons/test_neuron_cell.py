@@ -170,10 +170,12 @@ def test_batch_first_one_sequence_and_packed_are_the_same():
     one, _ = rnn(x[0], targets[0])
     assert_close(one, log_p[0], atol=1e-6)
     lengths = [2, 5, 3]
-    packed, _ = rnn(
+    packed, last = rnn(
         *(pack_sequence([v[b, :n] for b, n in enumerate(lengths)], False) for v in (x, targets))
     )
-    padded, _ = rnn(x, targets, lengths=torch.tensor(lengths))
+    padded, expected_last = rnn(x, targets, lengths=torch.tensor(lengths))
+    assert_close(last.z, expected_last.z, atol=1e-6)
+    assert_close(last.carried[0], expected_last.carried[0], atol=1e-6)
     expected = pack_sequence([padded[b, :n] for b, n in enumerate(lengths)], False)
     assert_close(packed.data, expected.data)
 
