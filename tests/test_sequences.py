@@ -138,6 +138,22 @@ def test_places_and_bases_are_uniform(marker):
     assert data.vocabulary[4] == ("A*" if marker == "bit" else "marker")
 
 
+@pytest.mark.parametrize("marker", ["token", "bit"])
+def test_a_held_base_is_the_label_from_the_mark_on(marker):
+    at_end = dna(DnaConfig(length=12, marker=marker, **SMALL))
+    held = dna(DnaConfig(length=12, marker=marker, answer="hold", **SMALL))
+    for name in ("train", "val", "test"):
+        end, hold = getattr(at_end, name), getattr(held, name)
+        assert torch.equal(end.x, hold.x)
+        for x, y, answer in zip(
+            hold.x.tolist(), hold.y.tolist(), end.y[:, -1].tolist(), strict=True
+        ):
+            mark = next(t for t, token in enumerate(x) if token >= 4)
+            at = mark if marker == "bit" else mark + 1
+            assert x[at] % 4 == answer
+            assert y == [4] * at + [answer] * (11 - at)
+
+
 RANDOM = [(elman_xor, ElmanXorConfig), (elman_letters, ElmanLettersConfig), (dna, DnaConfig)]
 
 
@@ -168,6 +184,7 @@ WRONG = [
     (elman_xor, ElmanXorConfig(length=0), r"multiple of 3 .*, got 0: choose 3"),
     (elman_letters, ElmanLettersConfig(length=1), r"task\.length must be at least 2, got 1"),
     (dna, DnaConfig(length=3), r"task\.length must be at least 4, got 3"),
+    (dna, DnaConfig(answer="ends"), r"task\.answer 'ends' is not known: did you mean end"),
     (dna, DnaConfig(marker="bits"), r"task\.marker 'bits' is not known: did you mean bit"),
     *((load, schema(n_test=0), r"task\.n_test must be at least 1, got 0")
       for load, schema in RANDOM),

@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.data.base import Split, TaskConfig, TaskData, task
 from qrnn.data.generated import GeneratedConfig, generated, labelled, padded, predict
 from qrnn.data.sources import at_least
 from qrnn.errors import ConfigError
@@ -24,6 +25,7 @@ CONSONANTS = 3  # the first so many of the letters
 BASES = "ACGT"
 MARKER = 4
 MARKERS = ("token", "bit")
+ANSWERS = ("end", "hold")
 
 
 @dataclass
@@ -145,27 +147,35 @@ class DnaConfig(GeneratedConfig):
         name: `dna`.
         length: tokens of a sequence L, at least 4; the last one is the answer.
         marker: how the base is marked: `token` (the token in front of it) or `bit` (its own).
+        answer: when it is asked for: at the `end` alone, or to `hold` it from the mark on.
     """
 
     name: str = "dna"
     length: int = 50
     marker: str = "token"
+    answer: str = "end"
 
 
 @task(DnaConfig)
 def dna(config: DnaConfig) -> TaskData:
-    """Return random bases, one of them marked, which is the last token: only this one is scored.
+    """Return random bases, one of them marked, which is the last token.
 
     The marked base is s_m with m uniform in 1 .. L // 2 - 1, and s_(L-1) = s_m; all other bases are
     uniform in A, C, G, T (tokens 0..3). `marker=token`: s_(m-1) is the marker (token 4; 5..7 never
     occur). `marker=bit`, as the author's code has it: s_m itself is read as base + 4.
 
+    `answer=end`: only s_(L-1) is scored. `answer=hold`, as the author's code trains: every step is,
+    and the label is s_m from the step that reads it on, and token 4 before. Quantum neurons are
+    projected on their labels, so that those of `hold` read the answer again at every step.
+
     Raises:
-        ConfigError: a size out of range or an unknown marker.
+        ConfigError: a size out of range or an unknown marker or answer.
     """
     at_least("task.length", config.length, 4)
     if config.marker not in MARKERS:
         raise unknown_name("task.marker", config.marker, MARKERS)
+    if config.answer not in ANSWERS:
+        raise unknown_name("task.answer", config.answer, ANSWERS)
     bit = config.marker == "bit"
 
     def draw(stream: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -179,4 +189,19 @@ def dna(config: DnaConfig) -> TaskData:
         return tokens, np.arange(config.length) == config.length - 1
 
     marks = tuple(f"{base}*" for base in BASES) if bit else ("marker",)
-    return generated(config, "length", draw, padded((*BASES, *marks), 8))
+    names = padded((*BASES, *marks), 8)
+    data = generated(config, "length", draw, names)
+    if config.answer == "end":
+        return data
+    parts = [hold(part, bit) for part in (data.train, data.val, data.test)]
+    return labelled(parts, names)
+
+
+def hold(part: Split, bit: bool) -> Split:
+    """Return sequences whose label is the last one from the marked base on, before it `MARKER`."""
+    assert isinstance(part.y, torch.Tensor)
+    marks = part.x >= MARKER
+    # The token is in front of the base, the bit is its own.
+    first = marks.int().argmax(1, keepdim=True) + (0 if bit else 1)
+    known = torch.arange(part.x.shape[1]) >= first
+    return Split(part.x, torch.where(known, part.y[:, -1:], MARKER))
