@@ -64,6 +64,8 @@ def _table(runs: Sequence[Run]) -> str:
     results = [run.result for run in runs]
     metric = next((result["metric"] for result in results if result), "accuracy")
     headings = [heading.format(metric=METRICS[metric][0]) for heading in HEADINGS]
+    if limit := next((at for result in results if result and (at := stops_below(result))), None):
+        headings += ["test loss", f"seeds below {limit:g}", "steps to it, median"]
     lines = [headings, ["---"] + ["---:"] * (len(headings) - 1)]
     for row, mine in by_row(runs).items():
         done = [result for run in mine if (result := run.result) is not None]
@@ -85,7 +87,7 @@ def _cells(done: list[dict[str, Any]], asked: int) -> list[str]:
     threads = f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}"
     depth = f"{model['num_layers']}{' x 2' if model['bidirectional'] else ''}"
     dropouts = [model.get("dropout", 0), model["embedding_dropout"], model["head_dropout"]]
-    return [
+    cells = [
         precise(first["metric"], statistics.mean(values)) + spread,
         f"{first['parameters']:,}",
         f"{first['all_parameters']:,}",
@@ -97,6 +99,26 @@ def _cells(done: list[dict[str, Any]], asked: int) -> list[str]:
         f"{statistics.median(result['seconds_per_epoch'] for result in done):.1f} s, {threads}",
         f"{max(peaks):,.0f} MB" if peaks else "",
     ]
+    if stops_below(first):
+        cells += _threshold(done)
+    return cells
+
+
+def stops_below(result: dict[str, Any]) -> float | None:
+    """Return the validation loss at which a run was to stop, or None."""
+    return result["trainer"].get("stop_below")
+
+
+def _threshold(done: list[dict[str, Any]]) -> list[str]:
+    """Return the median test loss, how many seeds got below the threshold, and in how many steps.
+
+    A seed that did not counts as one that takes longer than any.
+    """
+    reached = sorted(result["steps"] for result in done if result["reached"])
+    middle = (len(done) - 1) // 2
+    steps = f"{reached[middle]:,}" if middle < len(reached) else "not reached"
+    loss = statistics.median(result["loss"] for result in done)
+    return [f"{loss:.1e}", f"{len(reached)} of {len(done)}", steps]
 
 
 def precise(metric: str, value: float) -> str:

@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from qrnn import ConfigError, QRNNError
 from qrnn.cli import main
+from qrnn.results_page import write_page
 from qrnn.table import execute, execute_all, expected_minutes, read_grid, runs_of
 
 GRID = """
@@ -170,3 +171,35 @@ def test_every_row_of_the_results_page_composes():
         for run in runs_of(read_grid(), "runs", "store.json"):
             check_trainer(to_typed(compose("train", list(run.train))).trainer)
             compose("evaluate", ["checkpoint=x", *run.evaluate])
+
+
+def test_runs_that_stop_below_a_loss_say_how_many_did_and_in_how_many_steps(tmp_path):
+    (tmp_path / "grid.yaml").write_text("sections: {xor: {rows: {a: {seeds: [0, 1, 2, 3]}}}}")
+    grid = read_grid(tmp_path / "grid.yaml")
+    runs = runs_of(grid, tmp_path, tmp_path / "store.json")
+
+    def last_cells(ends):
+        store = {}
+        for run, (steps, reached, loss) in zip(runs, ends, strict=True):
+            store[run.key] = {
+                "train": list(run.train), "metric": "accuracy", "value": 1.0, "loss": loss,
+                "steps": steps, "reached": reached, "parameters": 9, "all_parameters": 9,
+                "threads": 1, "seconds_per_epoch": 1.0, "peak_memory_mb": None,
+                "model": {"num_layers": 1, "bidirectional": False, "embedding_dropout": 0.0,
+                          "head_dropout": 0.0},
+                "trainer": {"optimizer": "adam", "lr": 0.1, "batch_size": 8, "epochs": 5,
+                            "stop_below": 1e-3},
+            }  # fmt: skip
+        (tmp_path / "store.json").write_text(json.dumps(store))
+        write_page(grid, runs, tmp_path / "page.md")
+        table = [
+            line for line in (tmp_path / "page.md").read_text().splitlines() if line[:1] == "|"
+        ]
+        assert table[0].count("|") == table[1].count("|") == table[2].count("|")
+        assert "| test loss | seeds below 0.001 | steps to it, median |" in table[0]
+        return table[2].split(" | ")[-3:]
+
+    ends = [(500, True, 4e-4), (900, False, 0.2), (300, True, 2e-4), (400, True, 6e-4)]
+    assert last_cells(ends) == ["5.0e-04", "3 of 4", "400 |"]
+    ends[0] = ends[3] = (900, False, 0.2)
+    assert last_cells(ends) == ["2.0e-01", "1 of 4", "not reached |"]
