@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from qrnn.data.base import Split, TaskConfig, TaskData, task
+from qrnn.data.base import Split, Stream, TaskConfig, TaskData, task
 from qrnn.data.generated import GeneratedConfig, generated, labelled, padded, predict
 from qrnn.data.sources import at_least
 from qrnn.errors import ConfigError
@@ -197,7 +197,7 @@ def dna(config: DnaConfig) -> TaskData:
     return labelled(parts, names)
 
 
-def hold(part: Split, bit: bool) -> Split:
+def hold(part: Split | Stream, bit: bool) -> Split:
     """Return sequences whose label is the last one from the marked base on, before it `MARKER`."""
     assert isinstance(part.y, torch.Tensor)
     marks = part.x >= MARKER
