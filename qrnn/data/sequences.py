@@ -199,7 +199,7 @@ def dna(config: DnaConfig) -> TaskData:
 
 def hold(part: Split | Stream, bit: bool) -> Split:
     """Return sequences whose label is the last one from the marked base on, before it `MARKER`."""
-    assert isinstance(part.y, torch.Tensor)
+    assert isinstance(part, Split)  # as `generated` returns
     marks = part.x >= MARKER
     # The token is in front of the base, the bit is its own.
     first = marks.int().argmax(1, keepdim=True) + (0 if bit else 1)
