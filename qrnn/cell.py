@@ -178,6 +178,20 @@ class QRNNCell(OnDevice):
         """The replayed QNode on the chosen device: `(inputs (t P,), bias (P,))` to R readouts."""
         return self.quantum.qnode
 
+    @property
+    def plugin(self) -> qml.devices.Device:
+        """The PennyLane device that the QNode runs on."""
+        return self.qnode.device
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What its circuits are read by, as plain values: the parameters say the rest."""
+        measured = self.circuit.measured
+        return {
+            "readouts": self.circuit.words,
+            "angle": None if measured is None else measured.angle,
+        }
+
     def start(self, batch: int, like: torch.Tensor) -> QRNNState:
         """Return the start state of `batch` sequences, with the dtype and device of `like`.
 

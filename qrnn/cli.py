@@ -161,10 +161,20 @@ def estimate(config) -> None:
     from qrnn.costs import FORMULA, priceable, prices, table
     from qrnn.errors import QRNNError
     from qrnn.evaluation import check_runnable
+    from qrnn.next_token import NextToken
 
     typed: EstimateConfig = _typed(config, "qrnn estimate checkpoint=FILE device=ibm_torino")
     options = priceable(typed.device)
     model, _, part = _model_and_part(typed)
+    if isinstance(model, NextToken):
+        from qrnn.neurons import price
+
+        print(f"{typed.device.name}: {len(part)} sequence(s), {options.shots} kept shots of each")
+        Console().print(price.table(price.neuron_prices(model, options, part)))
+        print("The last step of each sequence, projected on its tokens; share of shots kept:")
+        print("median over the sequences. Executions: circuits x shots, those lost included.")
+        print(f"QPU seconds: 0.00035 x executions, after IBM's formula:\n{FORMULA}")
+        return
     check_runnable(model, part, "closed", ibm=True)
     steps = part.x.shape[1]
     print(f"{typed.device.name}: {len(part)} sequences, {steps} steps, {options.shots} shots")

@@ -18,6 +18,7 @@ from qrnn.files import write_text
 from qrnn.hardware_run import Cost, started
 from qrnn.metrics import METRICS, Judge, shown
 from qrnn.models import SequenceModel
+from qrnn.next_token import NextToken
 from qrnn.registry import unknown_name
 from qrnn.running import cells_of, device_of, errors_of, run, run_open, translate
 
@@ -50,6 +51,8 @@ class Evaluation:
         translations: a sentence of each sequence, or none.
         predictions: label of each sequence, or of each step that is asked for, teacher forced.
         labels: the right ones.
+        kept: share of shots that quantum neurons' projections kept, mean over all steps read (on
+            `fused` in theory); None: nothing is projected, or exactly.
         cost: what it took from an IBM backend or its simulated copy; None on other devices.
     """
 
@@ -71,6 +74,7 @@ class Evaluation:
     translations: list[str]
     predictions: list[int]
     labels: list[int]
+    kept: float | None = None
     cost: Cost | None = None
 
 
@@ -83,7 +87,11 @@ def check_runnable(model: Model, part: Split | Stream, feedback: str, ibm: bool)
     if feedback not in FEEDBACKS:
         raise unknown_name("feedback", feedback, FEEDBACKS)
     cells = len(cells_of(model))
-    if (feedback == "open" or ibm) and cells != 1:
+    if feedback == "open" and isinstance(model, NextToken):
+        raise ConfigError(
+            "feedback=open must have a hybrid model: quantum neurons feed nothing back"
+        )
+    if (feedback == "open" or ibm) and cells != 1 and not isinstance(model, NextToken):
         what = "feedback=open" if feedback == "open" else "an IBM device"
         raise ConfigError(f"{what} must have a model of one hybrid cell, got {cells}")
     if feedback == "open" and (isinstance(part, Stream) or part.lengths is not None):
@@ -180,6 +188,7 @@ def evaluate(
         translations=translations,
         predictions=found.predictions.tolist(),
         labels=found.labels.tolist(),
+        kept=found.kept,
         cost=cost,
     )
 
@@ -194,6 +203,8 @@ def describe(one: Evaluation) -> str:
         words.append(f"{options['noise']} {options['strength']:g}")
     words.append(f"{options['shots']} shots" if options.get("shots") else "exact")
     words += [f"{k.replace('_', ' ')} {v}" for k, v in options.items() if k in SHOWN]
+    if one.kept is not None:
+        words.append(f"{one.kept:.2g} kept")
     if one.readout_angle is not None:
         words.append(f"measured at {one.readout_angle:.2f}")
     if one.feedback == "open":

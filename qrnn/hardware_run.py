@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pennylane.tape import QuantumScript
 from rich.console import Console
 
 from qrnn.build import Model
@@ -19,6 +20,8 @@ from qrnn.devices import Device, DeviceOptions
 from qrnn.devices.hardware import IBMBackend
 from qrnn.devices.ibm import IBMDevice, estimate
 from qrnn.models import SequenceModel
+from qrnn.next_token import NextToken
+from qrnn.running import batches
 
 AGAIN = "run the same command again to go on; no job is submitted twice"
 # Options that change neither the circuits nor their outcomes: a run goes on under other ones.
@@ -135,7 +138,7 @@ def started(
         yield Run(model.on(device.options, **reading))
         return
     assert isinstance(part, Split)  # as `check_runnable` did
-    assert isinstance(model, SequenceModel)
+    assert isinstance(model, SequenceModel | NextToken)
     options = device.options
     work = work_id(model, options, part, feedback, reading, batch_size)
     ledger = None
@@ -146,10 +149,10 @@ def started(
     # Nothing is differentiated here, so the tapes need not be expanded for it.
     options = replace(options, ledger=None if ledger is None else str(ledger), gradient="none")
     target = model.on(options, **reading)
-    plugin: IBMDevice = target.rnn.cell.qnode.device
+    plugin: IBMDevice = target.rnn.cell.plugin
     run = Run(target, plugin, work, ledger)
     try:
-        price = estimate(plugin, rounds(target, len(part), part.x.shape[1], feedback, batch_size))
+        price = estimate(plugin, tapes_of(target, part, feedback, batch_size))
         plugin.check_budget(price.qpu_seconds)
         if not quiet:
             _announce(run, f"{in_words(price.jobs)}, estimated at {price.qpu_seconds:.1f} QPU s")
@@ -158,6 +161,15 @@ def started(
         raise KeyboardInterrupt(f"interrupted: {AGAIN}" if ledger else "interrupted") from None
     finally:
         plugin.close()
+
+
+def tapes_of(
+    model: SequenceModel | NextToken, part: Split, feedback: str, batch_size: int | None
+) -> Iterable[list[QuantumScript]]:
+    """Return the tapes of each execution that an evaluation takes, in order."""
+    if isinstance(model, NextToken):
+        return (model.tapes(batch) for batch in batches(part, batch_size))
+    return rounds(model, len(part), part.x.shape[1], feedback, batch_size)
 
 
 def _announce(run: Run, price: str) -> None:
@@ -172,7 +184,7 @@ def _announce(run: Run, price: str) -> None:
 
 
 def work_id(
-    model: SequenceModel,
+    model: SequenceModel | NextToken,
     options: DeviceOptions,
     part: Split,
     feedback: str,
@@ -188,14 +200,13 @@ def work_id(
         "device": {k: v for k, v in options.given().items() if k not in FREE},
         "name": options.name,
         "reference": cell.device.name,
-        "readouts": cell.circuit.words,
-        "angle": None if cell.circuit.measured is None else cell.circuit.measured.angle,
+        **cell.recipe,
         "reading": dict(reading),
         "feedback": feedback,
         "batch_size": batch_size or len(part),
     }
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
-    for value in (*model.state_dict().values(), part.x):
+    for value in (*model.state_dict().values(), part.x, part.y):
         digest.update(repr(tuple(value.shape)).encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]

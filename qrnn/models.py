@@ -19,11 +19,14 @@ class Answer(NamedTuple):
         logits: (B, C) of sequences, or (B, T, C) of steps.
         z: the network's outputs (B, T, R).
         state: behind each sequence's last step.
+        kept: share of shots that projections kept up to each step (B, T), nan where a sequence has
+            none; None: nothing is projected, or no shots are lost.
     """
 
     logits: torch.Tensor
     z: torch.Tensor
     state: State
+    kept: torch.Tensor | None = None
 
 
 class SequenceModel(OnDevice):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from pennylane.tape import QuantumScript
 
 from qrnn.cell import OnDevice
 from qrnn.data import IGNORED, Batch
@@ -42,7 +43,16 @@ class NextToken(OnDevice):
         """
         targets = next_tokens(batch)
         log_p, state = self.rnn(batch.x, targets, state, batch.lengths)
-        return Answer(log_p, log_p.exp(), state)
+        kept = self.rnn.cell.kept
+        return Answer(log_p, log_p.exp(), state, None if kept is None else kept.T)
+
+    def tapes(self, batch: Batch) -> list[QuantumScript]:
+        """Return the circuits that `answer` runs, on a device that runs circuits."""
+        x, targets = batch.x.T, next_tokens(batch).T
+        active = torch.ones_like(x, dtype=torch.bool)
+        if batch.lengths is not None:
+            active = torch.arange(len(x))[:, None] < batch.lengths
+        return self.rnn.cell.tapes(x, targets, active)
 
     def recurrent_parameters(self) -> int:
         """Return the number of parameters: all are the network's."""

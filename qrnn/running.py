@@ -53,6 +53,7 @@ class Outcome:
         labels: the right ones.
         loss: mean cross entropy, nats.
         z: the network's outputs (B, T, R), a tensor a batch.
+        kept: see `Answer`: the mean over all steps.
         seconds: wall-clock time.
     """
 
@@ -61,6 +62,7 @@ class Outcome:
     loss: float
     z: list[torch.Tensor]
     seconds: float
+    kept: float | None = None
 
     @property
     def accuracy(self) -> float:
@@ -98,10 +100,12 @@ def batches(part: Split | Stream, size: int | None) -> list[Batch]:
     return [part.batch(slice(first, first + size)) for first in range(0, len(part), size)]
 
 
-def collect(answers: Iterable[tuple[Batch, torch.Tensor, torch.Tensor]], start: float) -> Outcome:
-    """Return the outcome of (batch, logits, z) triples that began at a time."""
-    predictions, labels, losses, outputs = [], [], [], []
-    for batch, logits, z in answers:
+def collect(
+    answers: Iterable[tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor | None]], start: float
+) -> Outcome:
+    """Return the outcome of batches with logits, z and kept, which began at a time."""
+    predictions, labels, losses, outputs, shares = [], [], [], [], []
+    for batch, logits, z, kept in answers:
         y = batch.y.flatten()
         asked = y != IGNORED
         logits = logits.flatten(0, -2)[asked]
@@ -109,9 +113,12 @@ def collect(answers: Iterable[tuple[Batch, torch.Tensor, torch.Tensor]], start: 
         labels.append(y[asked])
         losses.append(cross_entropy(logits, y[asked], reduction="none"))
         outputs.append(z)
+        if kept is not None:
+            shares.append(kept[~kept.isnan()])
     seconds = time.perf_counter() - start
     loss = torch.cat(losses).double().mean().item()
-    return Outcome(torch.cat(predictions), torch.cat(labels), loss, outputs, seconds)
+    share = torch.cat(shares).mean().item() if shares else None
+    return Outcome(torch.cat(predictions), torch.cat(labels), loss, outputs, seconds, share)
 
 
 def run(
@@ -135,7 +142,7 @@ def run(
     def announce(*_) -> None:
         note(str(next(now[1])), span(now[0] * size, size, len(part)))
 
-    def answers() -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor]]:
+    def answers() -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor | None]]:
         nonlocal now
         state = None
         for i, batch in enumerate(todo):
@@ -145,7 +152,7 @@ def run(
             answer = model.answer(batch, state)
             if isinstance(part, Stream):
                 state = answer.state
-            yield batch, answer.logits, answer.z
+            yield batch, answer.logits, answer.z, answer.kept
 
     start = time.perf_counter()
     hooks = []
@@ -214,14 +221,14 @@ def run_open(
     size = batch_size or len(part)
     start = time.perf_counter()
 
-    def answers(progress: Progress) -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor]]:
+    def answers(progress: Progress) -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor, None]]:
         todo = batches(part, batch_size)
         for i, batch in enumerate(progress.track(todo, description=title or "")):
             controls = record_controls(reference, batch.x)
             steps = controls.shape[1]
             note(span(0, steps, steps), span(i * size, size, len(part)))
             z = target.rnn.cell.memory.run(controls)
-            yield batch, target.head(z[:, -1] if batch.y.ndim == 1 else z), z
+            yield batch, target.head(z[:, -1] if batch.y.ndim == 1 else z), z, None
 
     with torch.no_grad(), Progress(
         *columns("batches"), console=Console(stderr=True), transient=True, disable=title is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -194,7 +195,8 @@ def runs_of(
             if only and name not in only and f"{name}/{row}" not in only:
                 continue
             for seed in config.seeds:
-                kept = Path(folder) / name / row.replace(" ", "-") / f"seed-{seed}"
+                # Hydra reads a comma in a folder's name as a list.
+                kept = Path(folder) / name / re.sub(r"[^\w.-]+", "-", row) / f"seed-{seed}"
                 train = (*section.set, *config.set, f"trainer.seed={seed}")
                 run = Run(
                     name, row, seed, kept, Path(store), train, where, tuple(section.evaluate),

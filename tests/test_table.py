@@ -22,7 +22,7 @@ sections:
     set: [task=digits, trainer.epochs=2, model.width=4, model.n_qubits=2]
     evaluate: [limit=20]
     rows:
-      hybrid: {set: [], seeds: [0, 1], note: ours}
+      hybrid, ours: {set: [], seeds: [0, 1], note: ours}
       wrong: {set: [trainer.lr=-1], minutes: 7}
   copying:
     title: Copying
@@ -64,21 +64,21 @@ def test_runs_are_made_once_and_fill_the_page(grid, monkeypatch, capsys):
     assert "1 runs failed" in told
     page = (grid.parent / "page.md").read_text()
     store = json.loads((grid.parent / "page.json").read_text())
-    assert sorted(store) == ["digits/hybrid/0", "digits/hybrid/1"]
+    assert sorted(store) == ["digits/hybrid, ours/0", "digits/hybrid, ours/1"]
     assert str(grid.parent) not in json.dumps(store)  # no path of this machine
     results = list(store.values())
     assert [result["sequences"] for result in results] == [20, 20]
     mean = sum(result["value"] for result in results) / 2
-    assert f"| hybrid | {100 * mean:.2f}% ± " in page
+    assert f"| hybrid, ours | {100 * mean:.2f}% ± " in page
     assert "| wrong | not run |" in page
     assert "| later | not run |" in page
-    assert "- hybrid: ours" in page
+    assert "- hybrid, ours: ours" in page
     command = "    qrnn train task=digits trainer.epochs=2 model.width=4 model.n_qubits=2"
     assert f"{command} trainer.seed=0\n" in page
     # A second call runs nothing that is done.
-    log = grid.parent / "runs/table/digits/hybrid/seed-0/log.txt"
+    log = grid.parent / "runs/table/digits/hybrid-ours/seed-0/log.txt"
     before = log.read_text()
-    call(monkeypatch, capsys, "--page", "page.md", "--only", "digits/hybrid")
+    call(monkeypatch, capsys, "--page", "page.md", "--only", "digits/hybrid, ours")
     assert log.read_text() == before
     assert (grid.parent / "page.md").read_text() == page
     told = call(monkeypatch, capsys, "--dry-run", "--page", "page.md")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pennylane as qml
 import torch
+from pennylane.tape import QuantumScript
 from torch import nn
 
 from qrnn.cell import OnDevice
 from qrnn.devices import Device, DeviceOptions, open_device
-from qrnn.errors import ConfigError, NumericsError
+from qrnn.errors import ConfigError, DeviceError, NumericsError
 from qrnn.neurons.circuit import apply_step
 from qrnn.neurons.definition import Definition, Weights
 from qrnn.neurons.recurrence import Recurrence
@@ -91,6 +93,34 @@ class QuantumNeuronCell(OnDevice):
         self.replay = None if fused else Replay(self.definition, device)
         self.outcomes: torch.Tensor | None = None
         self.kept: torch.Tensor | None = None
+
+    @property
+    def plugin(self) -> qml.devices.Device:
+        """The PennyLane device that the circuits run on.
+
+        Raises:
+            DeviceError: device `fused`, which has none.
+        """
+        if self.replay is None:
+            raise DeviceError("device fused runs no circuits: use .on('default.qubit') or another")
+        return self.replay.plugin
+
+    def tapes(
+        self, x: torch.Tensor, targets: torch.Tensor, active: torch.Tensor
+    ) -> list[QuantumScript]:
+        """Return the circuits that a call with targets from the start runs; all (T, B).
+
+        Raises:
+            DeviceError: device `fused`, which runs none.
+        """
+        if self.replay is None:
+            raise DeviceError("device fused runs no circuits: use .on('default.qubit') or another")
+        return self.replay.tapes(self.weights, x, targets, active)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What its circuits are, as plain values: the parameters say the rest."""
+        return asdict(self.definition)
 
     @property
     def weights(self) -> Weights:

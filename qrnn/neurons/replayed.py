@@ -120,6 +120,18 @@ class Replay:
         new = outcomes[:, before.shape[1] :].T.to(weights.theta.device)
         return log_p, (tokens, outcomes), new, None if self.device.exact else kept
 
+    def tapes(
+        self, weights: Weights, x: torch.Tensor, targets: torch.Tensor, active: torch.Tensor
+    ) -> list[QuantumScript]:
+        """Return the circuits of `sequence` with targets from the start, in their order."""
+        numbers: list[Any] = [part.detach().cpu().numpy() for part in weights]
+        values = Weights(*numbers)
+        tokens = x.masked_fill(~active, SKIPPED).T
+        return [
+            self.tape(values, history(tokens[b], targets.T[b], t))
+            for t, b in active.nonzero().tolist()
+        ]
+
     def tape(self, weights: Weights, history: History) -> QuantumScript:
         """Return the circuit of some steps, with the measurement of the last."""
         io_wires = list(self.definition.io_wires)
