@@ -24,6 +24,7 @@ class QuantumNeuronConfig(ModelConfig):
         stages: stages between input and output.
         order: k of the neurons; k ancillas.
         degree: size d of the largest set of control qubits with a parameter of its own.
+        theta_mean: mean of theta at the start, radians; see `QuantumNeuronCell`.
     """
 
     name: str = "quantum_neuron"
@@ -32,6 +33,7 @@ class QuantumNeuronConfig(ModelConfig):
     stages: int = 1
     order: int = 2
     degree: int = 3
+    theta_mean: float = 0.0
 
 
 @network(QuantumNeuronConfig, width="workspace", tokens=True)
@@ -57,5 +59,5 @@ def quantum_neuron(
         )
     return QuantumNeuronRNN(
         config.workspace, in_out, stages=config.stages, order=config.order, degree=config.degree,
-        batch_first=True, device=device,
+        theta_mean=config.theta_mean, batch_first=True, device=device,
     )  # fmt: skip

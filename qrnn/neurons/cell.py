@@ -44,6 +44,9 @@ class QuantumNeuronCell(OnDevice):
         stages: number of stages between input and output.
         order: k of the neurons; k ancillas.
         degree: size d of the largest set of qubits that has a parameter of its own.
+        theta_mean: mean of theta at the start, radians. At 0, as in the paper, every neuron turns
+            its target by a quarter, which a hundred steps do not come back from; towards -pi/2 by
+            little, with little gradient. -1 suits long sequences.
         device: name of a device, or its options.
 
     Attributes:
@@ -74,11 +77,12 @@ class QuantumNeuronCell(OnDevice):
         stages: int = 1,
         order: int = 2,
         degree: int = 3,
+        theta_mean: float = 0.0,
         device: str | DeviceOptions = "fused",
     ):
         super().__init__()
         self.definition = Definition(workspace, in_out, stages, order, degree)
-        start = self.definition.start_weights()
+        start = self.definition.start_weights(theta_mean)
         self.theta = nn.Parameter(start.theta)
         self.phi = nn.Parameter(start.phi)
         self.rotation = nn.Parameter(start.rotation)

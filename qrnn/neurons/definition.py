@@ -158,14 +158,17 @@ class Definition:
         """Return a class as bits, the most significant first."""
         return [value >> self.in_out - 1 - i & 1 for i in range(self.in_out)]
 
-    def start_weights(self) -> Weights:
+    def start_weights(self, theta_mean: float = 0.0) -> Weights:
         """Return random weights.
 
         theta is normal with standard deviation 0.1 and phi with 0.01, as in the paper; the
         rotations, for which it gives none, are as theta.
+
+        Args:
+            theta_mean: of theta, radians; see `QuantumNeuronCell`.
         """
         return Weights(
-            THETA_STD * torch.randn(self.n_neurons),
+            theta_mean + THETA_STD * torch.randn(self.n_neurons),
             PHI_STD * torch.randn(self.n_neurons, len(self.subsets)),
             THETA_STD * torch.randn(self.stages, self.workspace),
         )

@@ -60,6 +60,14 @@ def test_weights_start_as_in_the_paper():
         assert abs(value.mean()) < 0.2 * std
 
 
+def test_theta_mean_moves_theta_alone():
+    there = QuantumNeuronCell(8, 4, stages=40, degree=1, theta_mean=-1.0)
+    assert there.theta.mean().item() == pytest.approx(-1, abs=0.02)
+    assert there.theta.std().item() == pytest.approx(0.1, rel=0.2)
+    assert abs(there.phi.mean().item()) < 0.002
+    assert abs(there.rotation.mean().item()) < 0.02
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("workspace", 0), ("in_out", 0), ("stages", -1), ("order", 0),
                         ("degree", 0)]

@@ -86,6 +86,7 @@ def test_the_config_makes_as_many_in_out_qubits_as_the_tokens_need():
 
     assert [built(tokens).output_size for tokens in (2, 3, 4, 5, 8)] == [2, 4, 4, 8, 8]
     assert built(4, in_out=3).output_size == 8
+    assert (built(4, theta_mean=-1.0).cell.theta < -0.5).all()
     with pytest.raises(ConfigError, match=r"model\.in_out must be at least 3, for 5 tokens, got 2"):
         built(5, in_out=2)
     for wrong in ({"num_layers": 2}, {"bidirectional": True}):
