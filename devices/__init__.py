@@ -18,6 +18,7 @@ __all__ = [
     "Device",
     "DeviceOptions",
     "DeviceSpec",
+    "add_device",
     "device_names",
     "device_spec",
     "open_device",
@@ -52,6 +53,22 @@ def _table() -> dict[str, tuple[DeviceSpec, DeviceClass]]:
 def device_names() -> list[str]:
     """Return the names of all devices that a config may use, but for IBM's backends (ibm_...)."""
     return list(_table())
+
+
+def add_device(spec: DeviceSpec, cls: DeviceClass) -> None:
+    """Enter a device of your own, so that configs and the command line know it by its name.
+
+    Args:
+        spec: what it declares.
+        cls: a subclass of `Device`, or what makes one of `(spec, options)`.
+
+    Raises:
+        ConfigError: the name is taken.
+    """
+    table = _table()
+    if spec.name in table or IBM_NAME.fullmatch(spec.name):
+        raise ConfigError(f"device {spec.name!r} is already there: choose another name")
+    table[spec.name] = (spec, cls)
 
 
 def _entry(name: str) -> tuple[DeviceSpec, DeviceClass]:

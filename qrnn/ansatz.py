@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -113,23 +114,28 @@ def rotations(
     turns = [ROTATIONS[name] for name in rotations]
     entangle = ENTANGLERS[entangler]
     has_angle = entangle.num_params == 1
-
-    def apply(angles, wires):
-        index = 0
-        for _ in range(layers):
-            for turn in turns:
-                for q in range(n_wires):
-                    turn(angles[index], wires=wires[q])
-                    index += 1
-            for a, b in pairs:
-                if has_angle:
-                    entangle(angles[index], wires=[wires[a], wires[b]])
-                    index += 1
-                else:
-                    entangle(wires=[wires[a], wires[b]])
-
+    # No function of its own: of a partial one, a module that holds the ansatz can be pickled.
+    apply = partial(_rotate_and_entangle, layers=layers, turns=turns, entangle=entangle,
+                    pairs=pairs)  # fmt: skip
     per_layer = len(turns) * n_wires + (len(pairs) if has_angle else 0)
     return Ansatz(apply, n_wires, layers * per_layer, pairs)
+
+
+def _rotate_and_entangle(
+    angles: Any, wires: Sequence[int], *, layers: int, turns: Sequence, entangle: Any, pairs: Pairs
+) -> None:
+    index = 0
+    for _ in range(layers):
+        for turn in turns:
+            for wire in wires:
+                turn(angles[index], wires=wire)
+                index += 1
+        for a, b in pairs:
+            if entangle.num_params == 1:
+                entangle(angles[index], wires=[wires[a], wires[b]])
+                index += 1
+            else:
+                entangle(wires=[wires[a], wires[b]])
 
 
 def _template(template: Any) -> Builder:
@@ -139,10 +145,7 @@ def _template(template: Any) -> Builder:
         if layers < 1:
             raise ConfigError(f"layers must be at least 1, got {layers}")
         shape = template.shape(n_layers=layers, n_wires=n_wires)
-
-        def apply(angles, wires):
-            template(qml.math.reshape(angles, shape), wires=wires)
-
+        apply = partial(_apply_template, template=template, shape=shape)
         n_angles = 1
         for size in shape:
             n_angles *= size
@@ -150,6 +153,10 @@ def _template(template: Any) -> Builder:
 
     build.__doc__ = f"Build `layers` layers of `qml.{template.__name__}`."
     return build
+
+
+def _apply_template(angles: Any, wires: Sequence[int], *, template: Any, shape: Any) -> None:
+    template(qml.math.reshape(angles, shape), wires=wires)
 
 
 ANSAETZE.add("strongly_entangling", _template(qml.StronglyEntanglingLayers))

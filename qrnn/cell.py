@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Self, TypeVar
 
 import pennylane as qml
@@ -21,6 +21,24 @@ from qrnn.memory.base import Memory
 from qrnn.readout_noise import ReadoutNoise
 
 M = TypeVar("M", bound=nn.Module)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def in_full_precision(run: F) -> F:
+    """Let a method of (cell, x, ...) run in the parameters' precision under `torch.autocast`.
+
+    With angles rounded to bfloat16's 8 bits the readouts would be off by hundredths.
+    """
+
+    @wraps(run)
+    def with_autocast_off(cell: QRNNCell, x: torch.Tensor, *others: Any, **named: Any) -> Any:
+        kind = x.device.type
+        if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
+            return run(cell, x, *others, **named)
+        with torch.autocast(kind, enabled=False):
+            return run(cell, x.to(cell.quantum.bias.dtype), *others, **named)
+
+    return with_autocast_off  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -163,15 +181,35 @@ class QRNNCell(OnDevice):
             )  # fmt: skip
         self.controller = controller
         self.readout_noise = ReadoutNoise(readout_shots, readout_depolarizing)
-        self._use(open_device(device), lambda bias: nn.init.uniform_(bias, -bias_range, bias_range))
-
-    def _use(self, device: Device, bias: Any) -> None:
-        """Build the quantum layer and the memory for a device; `bias` initialises or is shared."""
-        self.device = device
+        self.device = open_device(device)
         self.quantum = TorchLayer(
-            device.qnode(self.circuit), {"bias": (self.circuit.n_angles,)}, init_method=bias
+            self.device.qnode(self.circuit),
+            {"bias": (self.circuit.n_angles,)},
+            init_method=lambda bias: torch.empty(bias.shape).uniform_(-bias_range, bias_range),
+        )
+        self.memory = self.device.memory(self.circuit, self.quantum)
+
+    def use(self, device: Device) -> None:
+        """Run on a device from now on."""
+        self.device = device
+        # TorchLayer would ask the QNode that is replaced whether it is to have the new one.
+        vars(self.quantum).update(
+            qnode=device.qnode(self.circuit), qnode_weights={"bias": self.quantum.bias}
         )
         self.memory = device.memory(self.circuit, self.quantum)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what to pickle or copy deeply: all but the QNodes; `__setstate__` makes new ones.
+
+        They are local functions, and lightning's devices hold states that cannot be copied.
+        """
+        quantum = shallow(self.quantum)
+        vars(quantum).update(qnode=None, qnode_weights={})
+        return {**vars(self), "memory": None, "_modules": {**self._modules, "quantum": quantum}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.use(self.device)
 
     @property
     def qnode(self) -> qml.QNode:
@@ -206,6 +244,7 @@ class QRNNCell(OnDevice):
         z = self.circuit.start_readout().to(like).expand(batch, -1)
         return QRNNState(z, self.memory.start(batch, like), self.memory)
 
+    @in_full_precision
     def forward(
         self,
         x: torch.Tensor,
@@ -247,6 +286,7 @@ class QRNNCell(OnDevice):
             z = torch.where(active[:, None], z, state.z)
         return z, QRNNState(z, carried, self.memory, state.step + 1)
 
+    @in_full_precision
     def sequence(
         self, x: torch.Tensor, state: QRNNState | None = None, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, QRNNState]:
@@ -330,25 +370,36 @@ def on_device(
     module: M, device: Device, readout_mode: str | None = None, readout_angle: float | None = None
 ) -> M:
     """Return a copy of a module tree whose QRNN cells run on `device`; parameters are shared."""
-    clone = copy.copy(module)
-    clone._parameters = dict(module._parameters)
-    clone._modules = dict(module._modules)
-    # All children are cloned, so that .eval() on the copy leaves the original in training.
-    for name, child in module.named_children():
-        if not isinstance(child, TorchLayer):
-            clone._modules[name] = on_device(child, device, readout_mode, readout_angle)
-    if isinstance(clone, QRNNCell):
-        if readout_mode is not None or readout_angle is not None:
-            clone.circuit = clone.circuit.read_by(readout_mode, readout_angle)
-        shared = clone.quantum.qnode_weights["bias"]
-        clone._use(device, {"bias": shared.detach()})
-        clone.quantum.qnode_weights["bias"] = shared
-        clone.quantum.bias = shared
-    elif hasattr(clone, "use"):  # a cell with circuits of another kind
-        if readout_mode is not None or readout_angle is not None:
-            raise ConfigError(
-                f"readout_mode and readout_angle must be left out: {type(clone).__name__} has no "
-                "choice of readouts"
-            )
-        clone.use(device)  # type: ignore[operator]
+    clones: dict[int, nn.Module] = {}  # a module that has two names is cloned once
+
+    def clone_of(module: nn.Module) -> nn.Module:
+        if id(module) in clones:
+            return clones[id(module)]
+        clone = clones[id(module)] = shallow(module)
+        # All children are cloned, so that .eval() on the copy leaves the original in training.
+        for name, child in module._modules.items():
+            if child is not None:
+                clone._modules[name] = clone_of(child)
+        if isinstance(getattr(clone, "device", None), Device):  # a cell with circuits
+            if readout_mode is not None or readout_angle is not None:
+                if not isinstance(clone, QRNNCell):
+                    raise ConfigError(
+                        f"readout_mode and readout_angle must be left out: "
+                        f"{type(clone).__name__} has no choice of readouts"
+                    )
+                clone.circuit = clone.circuit.read_by(readout_mode, readout_angle)
+            clone.use(device)  # type: ignore[operator]
+        return clone
+
+    return clone_of(module)  # type: ignore[return-value]
+
+
+def shallow(module: M) -> M:
+    """Return a copy that shares parameters, buffers and children.
+
+    Not by copy.copy, which goes by what a module pickles: parametrized ones refuse.
+    """
+    clone = module.__new__(type(module))
+    vars(clone).update(vars(module))
+    vars(clone).update(_parameters=dict(module._parameters), _modules=dict(module._modules))
     return clone

@@ -10,8 +10,8 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from qrnn.build import Model, build_model
 from qrnn.config import TrainConfig, from_plain
-from qrnn.data import Shape
-from qrnn.errors import DataError
+from qrnn.data import TASKS, Shape, TaskData
+from qrnn.errors import ConfigError, DataError
 from qrnn.files import replacing
 
 PREFIX = "model."
@@ -65,3 +65,21 @@ def load_model(path: str | Path) -> tuple[Model, TrainConfig]:
     }
     model.load_state_dict(weights)
     return model.eval(), config
+
+
+def load_data(config: TrainConfig, data_dir: str | None = None) -> TaskData:
+    """Return the data of a checkpoint's task.
+
+    Args:
+        config: the checkpoint's.
+        data_dir: where the data lies now, if not where the training found it.
+
+    Raises:
+        ConfigError: a data folder for a task that reads none.
+        DataError: a data file is missing or damaged.
+    """
+    if data_dir is not None:
+        if not hasattr(config.task, "data_dir"):
+            raise ConfigError(f"data_dir must be left out: task {config.task.name} reads no files")
+        config.task.data_dir = data_dir
+    return TASKS[config.task.name].load(config.task)

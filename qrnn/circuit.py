@@ -82,7 +82,13 @@ class StepCircuit:
         self.n_angles = ansatz.n_angles
         self.wires = range(ansatz.n_wires)
         self.words = pauli_words(readout, ansatz.n_wires, ansatz.pairs)
-        self.measured = self._measured(readout_mode, readout_angle)
+        # Whatever torch.device the user builds a model under: the circuit is traced on the CPU.
+        with torch.device("cpu"):
+            self.measured = self._measured(readout_mode, readout_angle)
+            self._trace_at_points()
+
+    def _trace_at_points(self) -> None:
+        """Find the gates, and how their parameters follow from the angles."""
         generator = torch.Generator().manual_seed(0)
         points = torch.randn(2, self.n_angles, generator=generator, dtype=torch.float64)
         # Small and large, and both signs of each: a function may be linear in one part only.
@@ -193,7 +199,7 @@ class StepCircuit:
         """
         if self._select is not None:
             if self.n_parameters == self.n_angles and torch.equal(
-                self._select, torch.arange(self.n_angles)
+                self._select, torch.arange(self.n_angles, device="cpu")
             ):
                 return theta
             return theta[..., self._select.to(theta.device)]

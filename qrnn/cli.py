@@ -1,4 +1,4 @@
-"""The command line: `qrnn train | evaluate | estimate | devices | draw`, run by Hydra."""
+"""The command line: `qrnn train`, `evaluate`, `inspect`, `report` and others, run by Hydra."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ qrnn: recurrent networks whose hidden state is a quantum state
   qrnn train --help                all that can be configured
   qrnn evaluate checkpoint=FILE device=NAME
                                    evaluate a checkpoint on another device
+  qrnn inspect checkpoint=FILE index=12
+                                   the state along a sequence, in pictures
+  qrnn export checkpoint=FILE format=qasm3
+                                   a circuit that it runs, for other programs
+  qrnn report run=FOLDER           one page of all of it, for a browser
   qrnn estimate checkpoint=FILE device=ibm_torino
                                    what that would cost; nothing is sent
   qrnn devices [NAME]              the devices, and which of them can run here
@@ -106,18 +111,13 @@ def _model_and_part(typed):
         ConfigError: a limit or data folder that does not fit.
         DataError: not a checkpoint.
     """
-    from qrnn.checkpoint import load_model
-    from qrnn.data import TASKS
+    from qrnn.checkpoint import load_data, load_model
     from qrnn.errors import ConfigError
 
     model, trained = load_model(typed.checkpoint)
-    if typed.data_dir is not None:
-        if not hasattr(trained.task, "data_dir"):
-            raise ConfigError(f"data_dir must be left out: task {trained.task.name} reads no files")
-        trained.task.data_dir = typed.data_dir
     if typed.limit is not None and typed.limit < 1:
         raise ConfigError(f"limit must be at least 1, got {typed.limit}")
-    data = TASKS[trained.task.name].load(trained.task)
+    data = load_data(trained, typed.data_dir)
     return model, data, getattr(data, typed.split).head(typed.limit)
 
 
@@ -151,6 +151,57 @@ def evaluate(config) -> None:
         from qrnn.plots import attention
 
         print(f"attention in {os.path.relpath(attention(model, data, part, folder))}")
+
+
+def inspect(config) -> None:
+    """Show what a hybrid cell of a checkpoint does along some sequences: numbers and figures."""
+    from qrnn.config import InspectConfig
+    from qrnn.errors import ConfigError
+    from qrnn.inspection import draw
+    from qrnn.inspection import inspect as run
+    from qrnn.inspection.figures import check_formats, folder_name
+    from qrnn.inspection.words import summary
+
+    typed: InspectConfig = _typed(config, "qrnn inspect checkpoint=FILE index=12")
+    check_formats(typed.formats)  # before anything is loaded
+    if not typed.device.name and (given := typed.device.given()):
+        named = ", ".join(f"device.{name}" for name in given)
+        raise ConfigError(f"device must be named with its options, got {named} alone: device=NAME")
+    found = run(
+        typed.checkpoint, typed.index, split=typed.split, cell=typed.cell,
+        device=typed.device if typed.device.name else None, gradient=typed.gradient,
+        states=typed.states, data_dir=typed.data_dir, progress=True,
+    )  # fmt: skip
+    folder = Path(typed.folder or Path(typed.checkpoint).parent / "inspection" / folder_name(found))
+    found.save(folder / "inspection.npz")
+    draw(found, folder, formats=typed.formats, progress=True)
+    for line in summary(found):
+        print(line)
+    print(f"kept in {os.path.relpath(folder)}: inspection.npz and the figures")
+
+
+def export(config) -> None:
+    """Write the circuit that a checkpoint runs on one sequence, for other programs."""
+    from qrnn.config import ExportConfig
+    from qrnn.export_command import run
+
+    typed: ExportConfig = _typed(config, "qrnn export checkpoint=FILE index=0 step=all")
+    print(run(typed))
+
+
+def report(config) -> None:
+    """Write the page of a run, or of several beside each other."""
+    from omegaconf import OmegaConf
+
+    from qrnn.config import ReportConfig, to_typed
+    from qrnn.errors import ConfigError
+    from qrnn.reporting import report as write
+
+    if OmegaConf.is_missing(config, "run"):
+        raise ConfigError("run must name a run's folder: qrnn report run=runs/digits/<time>")
+    typed: ReportConfig = to_typed(config)
+    page = write(typed.run, typed.output, data_dir=typed.data_dir, progress=True)
+    print(f"written to {os.path.relpath(page)}: open it in a browser")
 
 
 def estimate(config) -> None:
@@ -325,7 +376,10 @@ def _with_hydra(task: Callable, config_name: str) -> None:
 COMMANDS: dict[str, Callable[[], None]] = {
     "train": lambda: _with_hydra(train, "train"),
     "evaluate": lambda: _with_hydra(evaluate, "evaluate"),
+    "inspect": lambda: _with_hydra(inspect, "inspect"),
+    "export": lambda: _with_hydra(export, "export"),
     "estimate": lambda: _with_hydra(estimate, "estimate"),
+    "report": lambda: _with_hydra(report, "report"),
     "draw": lambda: _with_hydra(draw, "draw"),
     "devices": devices,
     "table": table,
@@ -346,6 +400,7 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     with _one_line_errors():
         COMMANDS[command]()
+        sys.stdout.flush()  # here, where it is noticed that nobody reads on
 
 
 @contextmanager
@@ -363,6 +418,9 @@ def _one_line_errors() -> Iterator[None]:
         _fail(one_line(error))
     except KeyboardInterrupt as interrupt:
         _fail(str(interrupt) or "interrupted", status=130)
+    except BrokenPipeError:  # `qrnn export ... | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+        sys.exit(1)
 
 
 def _fail(message: str, status: int = 2) -> None:

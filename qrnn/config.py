@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -114,6 +115,82 @@ class EvaluateConfig(EstimateConfig):
 
 
 @dataclass
+class InspectConfig:
+    """`qrnn inspect`.
+
+    Attributes:
+        checkpoint: a file that `qrnn train` wrote.
+        index: of the sequence, counted from 0, or a list of several.
+        split: `test`, `val` or `train`.
+        cell: number of the cell, in a model of several layers or directions.
+        device: another device to run beside the model's own; without a name, no other.
+        gradient: whether to differentiate the loss.
+        states: whether to keep the states too: 2^n or 4^n numbers a step.
+        formats: of the figures: `svg`, `pdf`, `png`.
+        folder: where numbers and figures go; None: `inspection` beside the checkpoint.
+        data_dir: where the data lies now, if not where the training found it.
+    """
+
+    checkpoint: str = MISSING
+    index: Any = 0
+    split: str = "test"
+    cell: int = 0
+    device: DeviceOptions = field(default_factory=lambda: DeviceOptions(name=""))
+    gradient: bool = True
+    states: bool = False
+    formats: list[str] = field(default_factory=lambda: ["svg", "png"])
+    folder: str | None = None
+    data_dir: str | None = None
+
+
+@dataclass
+class ExportConfig:
+    """`qrnn export`.
+
+    Attributes:
+        checkpoint: a file that `qrnn train` wrote.
+        index: of the sequence whose angles the circuit has, counted from 0.
+        step: `all`, one after the other, or the number of a single one, counted from 0.
+        format: `qasm3`, `qiskit` (a QPY file) or `tape` (Python source of a PennyLane tape).
+        output: the file to write; None: print the circuit.
+        basis: Pauli basis to measure in at the end, one letter a qubit; None: no measurement.
+        cell: number of the cell, in a model of several layers or directions.
+        readout_mode: `expval` or `measure` (mid-circuit); None: as the model was trained.
+        readout_angle: of the ancilla's controlled RY, radians, for measured readouts.
+        split: `test`, `val` or `train`.
+        data_dir: where the data lies now, if not where the training found it.
+    """
+
+    checkpoint: str = MISSING
+    index: int = 0
+    step: str = "all"
+    format: str = "qasm3"
+    output: str | None = None
+    basis: str | None = None
+    cell: int = 0
+    readout_mode: str | None = None
+    readout_angle: float | None = None
+    split: str = "test"
+    data_dir: str | None = None
+
+
+@dataclass
+class ReportConfig:
+    """`qrnn report`.
+
+    Attributes:
+        run: folder of a run, or a list of several.
+        output: the file to write; None: `report.html` in the run's folder, of several runs
+            `comparison.html` here.
+        data_dir: where the data lies now, if not where the training found it; for one run.
+    """
+
+    run: Any = MISSING
+    output: str | None = None
+    data_dir: str | None = None
+
+
+@dataclass
 class DrawConfig:
     """`qrnn draw`.
 
@@ -137,11 +214,17 @@ def register_schemas(overrides: Sequence[str] = ()) -> None:
     store.store("train_schema", TrainConfig(model=MISSING))
     store.store("evaluate_schema", EvaluateConfig)
     store.store("estimate_schema", EstimateConfig)
+    store.store("inspect_schema", InspectConfig)
+    store.store("export_schema", ExportConfig)
+    store.store("report_schema", ReportConfig)
     store.store("draw_schema", DrawConfig)
-    for name in TASKS:
-        store.store(f"{name}_schema", TASKS[name].schema, group="task")
-    for name in NETWORKS:
-        store.store(f"{name}_schema", NETWORKS[name].schema, group="model")
+    for group, table in (("task", TASKS), ("model", NETWORKS)):
+        shipped = resources.files("qrnn.configs") / group
+        for name in table:
+            schema = table[name].schema
+            store.store(f"{name}_schema", schema, group=group)
+            if not (shipped / f"{name}.yaml").is_file():  # registered by a user's own program
+                store.store(name, schema, group=group)
     chosen = (item.partition("=")[2].split(",") for item in overrides if item[:7] == "device=")
     named = (name for names in chosen for name in names if IBM_NAME.fullmatch(name))
     for name in (*device_names(), *named):

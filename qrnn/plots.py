@@ -4,30 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qrnn.circuit import StepCircuit
 from qrnn.data import Split, TaskData
-from qrnn.files import replacing
+from qrnn.figure_style import BLUE, ORANGE, styled, write
 from qrnn.training import history
 from qrnn.translation import Translator
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-# Two colours that differ for colour-blind readers and in grey (Okabe and Ito).
-TRAIN, VAL = "#0072B2", "#E69F00"
 PICTURED = 3  # sentences in a picture of attention
 
 
-def _save(figure: Figure, path: str | Path) -> Path:
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, bbox_inches="tight")
-    return Path(path)
-
-
+@styled()
 def training_curves(run_dir: str | Path, path: str | Path) -> Path:
     """Draw loss and accuracy over the epochs of a run; return the picture's path."""
     from matplotlib.figure import Figure
@@ -35,29 +24,30 @@ def training_curves(run_dir: str | Path, path: str | Path) -> Path:
     series = history(run_dir)
     figure = Figure(figsize=(8, 3))
     for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for part, colour in (("train", TRAIN), ("val", VAL)):
+        for part, colour in (("train", BLUE), ("val", ORANGE)):
             points = series.get(f"{part}/{quantity}", [])
             axes.plot(
                 [epoch + 1 for epoch, _ in points], [value for _, value in points],
                 color=colour, linestyle="-" if part == "train" else "--", label=part,
             )  # fmt: skip
         axes.set(xlabel="epoch", ylabel="cross entropy (nats)" if quantity == "loss" else quantity)
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
+        axes.grid(True)
+        axes.legend()
     figure.tight_layout()
-    return _save(figure, path)
+    return write(figure, path)
 
 
 def circuit(step: StepCircuit, path: str | Path) -> Path:
     """Draw one time step of the circuit; return the picture's path."""
     figure, _ = step.draw_mpl()
-    saved = _save(figure, path)
+    saved = write(figure, path)
     from matplotlib import pyplot
 
     pyplot.close(figure)
     return saved
 
 
+@styled()
 def confusion_matrix(
     labels: Sequence[int],
     predictions: Sequence[int],
@@ -76,9 +66,10 @@ def confusion_matrix(
         cmap="Blues", colorbar=False, ax=axes,
     )  # fmt: skip
     axes.set(xlabel="predicted class", ylabel="true class", title=title)
-    return _save(figure, path)
+    return write(figure, path)
 
 
+@styled()
 def attention(model: Translator, data: TaskData, part: Split, folder: str | Path) -> Path:
     """Draw where the decoder looked while it translated the first sentences of a part.
 
@@ -106,4 +97,4 @@ def attention(model: Translator, data: TaskData, part: Split, folder: str | Path
             shown = axes.imshow(weight.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
             axes.figure.colorbar(shown, ax=axes, label="attention weight")
     row[0].set_ylabel("translation")
-    return _save(figure, Path(folder) / "attention.png")
+    return write(figure, Path(folder) / "attention.png")

@@ -29,7 +29,7 @@ class Registry(Generic[T]):
     Args:
         kind: what the table holds, for error messages ("ansatz", "task").
 
-    Example:
+    Examples:
         >>> SHAPES = Registry[str]("shape")
         >>> SHAPES.add("round", "circle")
         >>> SHAPES["round"]

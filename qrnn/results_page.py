@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from qrnn.environment import PACKAGES, environment
 from qrnn.files import write_text
 from qrnn.metrics import METRICS, shown
 from qrnn.table import Run, TableConfig
 
-PACKAGES = ("qrnn", "torch", "pennylane", "lightning", "numba")
 HEADINGS = (
     "model", "test {metric}", "recurrent parameters", "all", "layers", "dropout", "optimiser",
     "epochs", "seeds", "time per epoch", "peak memory",
@@ -28,7 +26,7 @@ def write_page(grid: TableConfig, runs: Sequence[Run], path: str | Path) -> None
         runs: all runs, done or not.
         path: the Markdown file.
     """
-    parts = ["# Results", grid.text.strip(), environment()]
+    parts = ["# Results", grid.text.strip(), surroundings()]
     for name, section in grid.sections.items():
         mine = [run for run in runs if run.section == name]
         if mine:
@@ -37,19 +35,11 @@ def write_page(grid: TableConfig, runs: Sequence[Run], path: str | Path) -> None
     write_text(path, "\n\n".join(part for part in parts if part) + "\n")
 
 
-def environment() -> str:
+def surroundings() -> str:
     """Return where the runs were made, in a sentence."""
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"Measured on {processor()} with {packages}."
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    told = environment()
+    packages = ", ".join(f"{name} {told[name]}" for name in PACKAGES)
+    return f"Measured on {told['processor']} with {packages}."
 
 
 def by_row(runs: Sequence[Run]) -> dict[str, list[Run]]:

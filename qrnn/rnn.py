@@ -54,7 +54,7 @@ class QRNN(OnDevice):
     Raises:
         ConfigError: fewer than one layer, or as `QRNNCell` does.
 
-    Example:
+    Examples:
         >>> rnn = QRNN(8, n_qubits=4, batch_first=True)
         >>> z, state = rnn(torch.rand(2, 5, 8))
         >>> z.shape

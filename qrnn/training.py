@@ -25,6 +25,7 @@ from qrnn.callbacks import EpochTimes, FirstCheckpoint, Interrupts, Stopper
 from qrnn.checkpoint import AtomicCheckpointIO, read_checkpoint
 from qrnn.config import TrainConfig, TrainerConfig, to_plain
 from qrnn.data import IGNORED, TASKS, Batch, Split, Stream, TaskData, loader
+from qrnn.environment import environment
 from qrnn.files import write_text
 from qrnn.networks import n_parameters
 from qrnn.trainer_checks import OPTIMIZERS, batches_of_epoch, check_trainer
@@ -251,6 +252,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         log_every_n_steps=10,
     )
     write_text(run_dir / "config.yaml", config_yaml(config))
+    write_text(run_dir / "environment.json", json.dumps(environment(), indent=1) + "\n")
     try:
         with interrupts:
             trainer.fit(

@@ -8,8 +8,8 @@ import pytest
 import torch
 from problems import inputs, network
 
-from qrnn import QRNN, ConfigError, DeviceError
-from qrnn.devices import DeviceOptions, device_names, device_spec, open_device
+from qrnn import QRNN, ConfigError, DeviceError, devices
+from qrnn.devices import DeviceOptions, add_device, device_names, device_spec, open_device
 from qrnn.devices.spec import STRATEGIES
 
 SEEDED = ["default.qubit", "default.mixed", "lightning.qubit", "fake_manila"]
@@ -216,3 +216,22 @@ def test_opening_a_device_runs_nothing(device, monkeypatch):
     rnn = network().on(device)
     with pytest.raises(AssertionError, match="executed"):
         rnn(inputs())
+
+
+def test_a_device_of_ones_own_is_known_by_its_name(monkeypatch):
+    table = dict(devices._table())  # which outlives this test
+    monkeypatch.setattr(devices, "_table", lambda: table)
+    spec = replace(device_spec("default.qubit"), name="mine", max_wires=2)
+    add_device(spec, type(open_device("default.qubit")))
+    assert "mine" in device_names()
+    assert device_spec("mine").max_wires == 2
+    with pytest.raises(DeviceError, match="'mine' takes at most 2 qubits, got 3"):
+        QRNN(1, n_qubits=3, device="mine")
+    z, _ = QRNN(1, n_qubits=2, device="mine")(torch.rand(3, 1, 1))
+    assert z.shape == (3, 1, 6)
+
+
+@pytest.mark.parametrize("name", ["fused", "ibm_torino"])
+def test_the_name_of_another_device_is_refused(name):
+    with pytest.raises(ConfigError, match=f"device '{name}' is already there"):
+        add_device(replace(device_spec("fused"), name=name), devices.Device)

@@ -11,7 +11,7 @@ from problems import PROBLEMS, D, gradients, inputs, network
 from torch.func import functional_call
 
 import examples
-from qrnn import QRNN
+from qrnn import QRNN, DeviceError
 from qrnn.devices import DeviceOptions
 from qrnn.gates import GATES
 from qrnn.gradients import gradient_norms
@@ -270,11 +270,15 @@ def test_two_networks_in_one_graph_do_not_disturb_each_other():
     assert_same_gradients(network("default", DOUBLE), "fused", loss, inputs(3, 2, DOUBLE))
 
 
-def test_a_second_derivative_of_the_fused_device_is_refused():
-    rnn, x = network(dtype=DOUBLE), inputs(2, 2, DOUBLE).requires_grad_()
-    (grad,) = torch.autograd.grad(rnn(x)[0].sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        grad.sum().backward()
+@pytest.mark.parametrize("device", ["fused", "lightning.qubit"])
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])  # whole sequences, and single steps
+def test_second_derivatives_are_refused_where_there_are_none(device, dtype):
+    rnn, x = network(dtype=dtype).on(device), inputs(2, 2, dtype).requires_grad_()
+    with pytest.raises(DeviceError, match="second derivatives need device default"):
+        torch.autograd.grad(rnn(x)[0].sum(), x, create_graph=True)
+    z = rnn.on("default.qubit")(x)[0]
+    (grad,) = torch.autograd.grad(z.square().sum(), x, create_graph=True)
+    assert torch.autograd.grad(grad.square().sum(), x)[0].abs().max() > 0
 
 
 @st.composite

@@ -1,19 +1,16 @@
-"""The package as a user installs it: wheel, imports, and the code in the documents."""
+"""The package as a user installs it: wheel and imports."""
 
 import importlib.metadata
 import os
-import re
 import subprocess
 import sys
 import sysconfig
 import venv
 from pathlib import Path
 
-import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 
 
 def python(code, **options):
@@ -90,35 +87,6 @@ def test_a_wheel_trains_in_an_environment_without_extras(tmp_path):
     )  # fmt: skip
     assert missing.returncode == 2
     assert "pip install 'qrnn[ibm]'" in missing.stderr
-
-
-def blocks():
-    for path in DOCUMENTS:
-        found = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
-        for index, code in enumerate(found):
-            yield pytest.param(code, id=f"{path.name}-{index}")
-
-
-@pytest.mark.parametrize("code", blocks())
-def test_python_in_the_documents_runs(code, tmp_path):
-    done = python(code, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-
-
-def test_commands_in_the_documents_exist():
-    from qrnn.cli import COMMANDS
-
-    for path in DOCUMENTS:
-        for command in re.findall(
-            r"^\s*qrnn (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE
-        ):
-            assert command in COMMANDS, f"{path.name}: qrnn {command}"
-
-
-def test_links_between_documents_lead_somewhere():
-    for path in DOCUMENTS:
-        for link in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
-            assert (path.parent / link).exists(), f"{path.name}: {link}"
 
 
 def test_all_public_names_have_docstrings():

@@ -86,7 +86,7 @@ def test_runs_are_made_once_and_fill_the_page(grid, monkeypatch, capsys):
 
 
 def test_a_run_that_another_process_has_begun_is_left_to_it(grid, capsys):
-    run = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid"])[0]
+    run = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid, ours"])[0]
     run.folder.mkdir(parents=True)
     with FileLock(run.folder / "lock"):
         assert execute_all([run]) == 0
@@ -95,7 +95,7 @@ def test_a_run_that_another_process_has_begun_is_left_to_it(grid, capsys):
 
 
 def test_a_training_that_was_stopped_goes_on_and_ends_with_the_same_weights(grid):
-    (run, other, *_) = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid"])
+    (run, other, *_) = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid, ours"])
     begun = run.folder / "train-0"
     stop = (
         "import os\n"
@@ -113,7 +113,7 @@ def test_a_training_that_was_stopped_goes_on_and_ends_with_the_same_weights(grid
     assert run.status == "resume"
     assert execute_all([run]) == 0
     assert len(run.attempts()) == 2
-    whole = runs_of(read_grid(grid), "whole", "whole.json", only=["digits/hybrid"])[0]
+    whole = runs_of(read_grid(grid), "whole", "whole.json", only=["digits/hybrid, ours"])[0]
     assert execute_all([whole]) == 0
     assert run.result["loss"] == whole.result["loss"]
     assert run.status == "done"
@@ -121,15 +121,15 @@ def test_a_training_that_was_stopped_goes_on_and_ends_with_the_same_weights(grid
 
 
 def test_other_arguments_are_another_run(grid, monkeypatch, capsys):
-    run = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid"])[0]
+    run = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid, ours"])[0]
     (run.folder / "train-0").mkdir(parents=True)
     (run.folder / "arguments.json").write_text(json.dumps(run.train))
     run.keep({"train": list(run.train), "value": 1.0})
     assert run.status == "done"
     grid.write_text(GRID.replace("width=4", "width=5"))
-    other = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid"])[0]
+    other = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid, ours"])[0]
     assert other.status == "to do"
-    with pytest.raises(QRNNError, match="digits/hybrid/0 was begun with other arguments: remove"):
+    with pytest.raises(QRNNError, match="digits/hybrid, ours/0 was begun with other arguments: remove"):
         execute(other)
     Path("page.json").write_text("{")
     told = call(monkeypatch, capsys, "--page", "page.md", "--dry-run", status=2)

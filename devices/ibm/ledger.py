@@ -194,6 +194,20 @@ def recorded_backend(folder: Path | str | None) -> str | None:
     return names[-1] if names else None
 
 
+def recorded_circuits(folder: Path | str) -> int | None:
+    """Return how many circuits the finished jobs of a folder ran; None: it records none."""
+    path = Path(folder) / "ledger.jsonl"
+    if not path.is_file():
+        return None
+    circuits: dict[str, int] = {}
+    done = set()
+    for event in filter(None, map(_parse, path.read_bytes().splitlines())):
+        circuits[event["key"]] = event.get("circuits", circuits.get(event["key"], 0))
+        if event["state"] == "done":
+            done.add(event["key"])
+    return sum(circuits[key] for key in done)
+
+
 def _checksum(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()[:8]
 

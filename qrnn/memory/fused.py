@@ -57,8 +57,8 @@ class FusedMemory(Memory):
         self.program: Program = compile_program(circuit)
         columns = self.program.columns
         self._identity = columns == list(range(circuit.n_parameters))
-        self._columns = torch.tensor(columns, dtype=torch.long)
-        self._factors = torch.tensor(self.program.factors, dtype=torch.float64)
+        self._columns = torch.tensor(columns, dtype=torch.long, device="cpu")
+        self._factors = torch.tensor(self.program.factors, dtype=torch.float64, device="cpu")
         self._kernels: dict[str, Kernels] = {}
 
     def kernels(self, device: torch.device) -> Kernels:

@@ -10,9 +10,9 @@ from typing import Any, TypeGuard
 import numpy as np
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 
 from qrnn.controllers import Controller
+from qrnn.memory.base import first_derivative
 from qrnn.memory.controller_kernels import GELU, GLU, LINEAR, RELU
 from qrnn.memory.kernels import Kernels, Packed
 from qrnn.memory.snapshot import Snapshot
@@ -20,16 +20,29 @@ from qrnn.memory.snapshot import Snapshot
 KINDS: dict[type[nn.Module], int] = {
     nn.Identity: LINEAR, nn.ReLU: RELU, nn.GELU: GELU, nn.GLU: GLU,
 }  # fmt: skip
+LAYERS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Dropout, *KINDS)
+FORWARDS = {layer.forward for layer in LAYERS}
+ACTIVATIONS: list[set[str]] = [set(), *({repr(kind())} for kind in KINDS)]
 
 
 def is_packable(controller: nn.Module) -> TypeGuard[Controller]:
-    """Whether the kernels can stand in for a controller: built in, unobserved, no dropout now."""
+    """Whether the kernels can stand in for a controller: as built, unobserved, no dropout now."""
     if type(controller) is not Controller:
         return False
-    if any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks
+    if any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
            for m in controller.modules()):  # fmt: skip
         return False
-    return not any(isinstance(m, nn.Dropout) and m.training and m.p > 0 for m in controller)
+    # A user may have put other layers in (adapters, quantised ones), or a `forward` on a layer.
+    if any(type(m).forward not in FORWARDS or "forward" in vars(m) for m in controller):
+        return False
+    layers = [m for m in controller if not isinstance(m, nn.Dropout)]
+    between = {repr(m) for m in layers[1::2]}  # with its options
+    return (
+        all(isinstance(m, nn.Linear) and m.bias is not None for m in layers[::2])
+        and len(layers) % 2 == 1
+        and between in ACTIVATIONS
+        and not any(isinstance(m, nn.Dropout) and m.training and m.p > 0 for m in controller)
+    )
 
 
 def pack(
@@ -104,7 +117,7 @@ class SequenceNode(torch.autograd.Function):
         return psi_out, z
 
     @staticmethod
-    @once_differentiable
+    @first_derivative
     def backward(ctx: Any, lam, grad_z):
         """See torch."""
         undo: UndoSequence = ctx.undo

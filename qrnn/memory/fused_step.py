@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.autograd.function import once_differentiable
 
+from qrnn.memory.base import first_derivative
 from qrnn.memory.kernels import Kernels
 from qrnn.memory.snapshot import Snapshot
 
@@ -38,7 +38,7 @@ class StepNode(torch.autograd.Function):
         return psi_out, z
 
     @staticmethod
-    @once_differentiable
+    @first_derivative
     def backward(ctx: Any, lam, grad_z):
         """See torch."""
         undo: UndoStep = ctx.undo

@@ -71,6 +71,9 @@ class ReplayedMemory(Memory):
 
     def _read(self, history: torch.Tensor) -> torch.Tensor:
         """Return z (B, R) for controls (B, t, P)."""
+        # TorchLayer keeps the parameter that it was made with, and would miss one that
+        # load_state_dict(assign=True) or torch.func.functional_call puts in its place.
+        self.layer.qnode_weights["bias"] = self.layer.bias
         with precision_of(history):
             return self.circuit.values(self.layer(history.flatten(1)))
 

@@ -34,7 +34,7 @@ class QuantumNeuronRNN(OnDevice):
     Raises:
         ConfigError: as `QuantumNeuronCell` does.
 
-    Example:
+    Examples:
         >>> rnn = QuantumNeuronRNN(4, 2, batch_first=True)
         >>> tokens = torch.randint(4, (8, 11))
         >>> log_p, state = rnn(tokens[:, :-1], tokens[:, 1:])

@@ -1,0 +1,24 @@
+"""What a run was made with: the processor and the versions, and nothing of the shell's."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("qrnn", "torch", "pennylane", "lightning", "numba")
+
+
+def environment() -> dict[str, str]:
+    """Return the processor, Python's version and those of the packages."""
+    python = {"processor": processor(), "python": platform.python_version()}
+    return python | {name: version(name) for name in PACKAGES}
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,235 @@
+"""A cell's circuits for other programs: a PennyLane tape, Python source, Qiskit, OpenQASM 3.
+
+All of them hold the same gates: those that the devices run, traced from the ansatz, at given
+angles, from |0...0>. Wire i of the tape is qubit `q[i]`; with measured readouts, the ancilla is
+the one behind them, number n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pennylane as qml
+import torch
+from pennylane.operation import Operator
+from pennylane.ops import MidMeasure
+from pennylane.tape import QuantumScript
+from torch import nn
+
+from qrnn.cell import QRNNCell
+from qrnn.circuit import StepCircuit, precision_of
+from qrnn.errors import ConfigError, require_extra
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+
+def angles(module: nn.Module, *inputs: Any, cell: QRNNCell | None = None) -> torch.Tensor:
+    """Run a module that holds a cell, and return the angles of all steps that the cell took.
+
+    Args:
+        module: a `QRNN`, or any module of which a cell is a part.
+        *inputs: what the module is called with, B sequences of one length T.
+        cell: which of its cells; None: the only one.
+
+    Returns:
+        theta (B, T, P), radians, bias included, in the order in which the cell took its steps: that
+        of the backward direction began at the sequence's end. Of layers with dropout, call .eval()
+        first.
+
+    Raises:
+        ConfigError: the module holds no cell, or several and none was chosen, or did not call it.
+    """
+    cells = [part for part in module.modules() if isinstance(part, QRNNCell)]
+    if cell is None and len(cells) != 1:
+        raise ConfigError(f"module must hold one hybrid cell, got {len(cells)}: pass cell=...")
+    cell = cells[0] if cell is None else cell
+    controls: list[torch.Tensor] = []
+    hook = cell.controller.register_forward_hook(lambda *call: controls.append(call[2]))
+    try:
+        with torch.no_grad():
+            module(*inputs)
+    finally:
+        hook.remove()
+    if not controls:
+        raise ConfigError("module must call the cell, but did not: pass a cell that is part of it")
+    return torch.stack(controls, 1) + cell.quantum.bias.detach()
+
+
+def circuit_of(cell: QRNNCell | StepCircuit) -> StepCircuit:
+    """Return the step circuit of a cell, or the circuit itself."""
+    return cell.circuit if isinstance(cell, QRNNCell) else cell
+
+
+def tape(cell: QRNNCell | StepCircuit, theta: Any) -> QuantumScript:
+    """Return a cell's circuit at given angles, with its readouts, as a PennyLane tape.
+
+    Args:
+        cell: the cell, or its `circuit`.
+        theta: angles of one step (P,), or of T steps (T, P) one after the other; radians, bias
+            included. The tape is differentiable in a tensor that requires gradients.
+
+    Returns:
+        A tape of wires 0..n-1 that measures the R readouts of the last step: expectation values
+        z, or, where the cell is read mid-circuit through wire n, means m of the outcomes, which
+        `cell.circuit.values` turns into z.
+
+    Raises:
+        ConfigError: theta of another shape, or not finite.
+    """
+    circuit, theta = _checked(cell, theta)
+    with qml.queuing.AnnotatedQueue() as queue, precision_of(theta):
+        circuit.replay(theta)
+    return QuantumScript.from_queue(queue)
+
+
+def source(cell: QRNNCell | StepCircuit, theta: Any) -> str:
+    """Return the Python source of the same tape: plain text that needs PennyLane alone.
+
+    Args:
+        cell: see `tape`.
+        theta: see `tape`.
+
+    Raises:
+        ConfigError: see `tape`.
+    """
+    written, circuit = tape(cell, theta), circuit_of(cell)
+    outcomes: dict[str, str] = {}  # uid of a measurement -> its variable
+    lines = []
+    for op in written.operations:
+        if isinstance(op, MidMeasure):
+            outcomes[op.meas_uid] = variable = f"m{len(outcomes)}"
+            lines.append(f"{variable} = qml.measure({op.wires[0]}, reset={op.reset})")
+        else:
+            lines.append(_call(op))
+    if circuit.measured is None:
+        read = [
+            " @ ".join(f"qml.{p}({wire})" for wire, p in enumerate(word) if p != "I")
+            for word in circuit.words
+        ]
+    else:
+        read = [outcomes[m.mv.measurements[0].meas_uid] for m in written.measurements]
+    body = "\n".join(f"    {line}" for line in lines)
+    returned = "\n".join(f"        qml.expval({one})," for one in read)
+    return (
+        f"import pennylane as qml\n\n\ndef circuit():\n{body}\n    return [\n{returned}\n    ]\n"
+        f"\n\ntape = qml.tape.make_qscript(circuit)()\n"
+    )
+
+
+def _call(op: Operator) -> str:
+    """Return the Python call of a gate of `qrnn.gates.GATES`."""
+    name = op.name.removeprefix("Adjoint(").rstrip(")")
+    values = (repr(float(qml.math.detach(value))) for value in op.data)
+    arguments = [*values, f"wires={op.wires.tolist()}"]
+    call = f"qml.{name}({', '.join(arguments)})"
+    return f"qml.adjoint({call})" if op.name != name else call
+
+
+def bases(cell: QRNNCell | StepCircuit) -> tuple[str, ...]:
+    """Return Pauli bases, one letter a qubit, that together measure all readouts.
+
+    Each is the `basis` of an exported circuit; a qubit with the letter I need not be measured.
+    """
+    found: list[str] = []
+    for word in circuit_of(cell).words:
+        for i, basis in enumerate(found):
+            if all("I" in pair or pair[0] == pair[1] for pair in zip(word, basis, strict=True)):
+                # I comes before the other letters.
+                found[i] = "".join(max(pair) for pair in zip(word, basis, strict=True))
+                break
+        else:
+            found.append(word)
+    return tuple(found)
+
+
+def qiskit_circuit(
+    cell: QRNNCell | StepCircuit, theta: Any, basis: str | None = None
+) -> QuantumCircuit:
+    """Return a cell's circuit at given angles as a Qiskit circuit, up to a global phase.
+
+    Wire i is qubit i, which Qiskit counts from the right of a bit string and of an index of its
+    state vectors: `Statevector(circuit).reverse_qargs()` has PennyLane's order.
+
+    Args:
+        cell: see `tape`.
+        theta: see `tape`.
+        basis: Pauli basis to measure in at the end, one letter out of I, X, Y, Z a qubit, wire 0
+            first; I: that qubit is not measured. None: nothing is measured at the end.
+
+    Returns:
+        A circuit of n qubits, and the ancilla of measured readouts. Register `c` holds what is
+        measured at the end, one bit a measured qubit in the order of the wires; register `m` the
+        mid-circuit outcomes, bit t R + r for word r of step t.
+
+    Raises:
+        ConfigError: see `tape`; or a basis that is not n such letters.
+        MissingExtraError: Qiskit is not installed.
+    """
+    try:
+        import qiskit  # noqa: F401
+    except ImportError as error:
+        raise require_extra("qiskit", "ibm", "an export to Qiskit or OpenQASM 3") from error
+    from qrnn.devices.ibm.circuits import build
+    from qrnn.devices.ibm.translate import Structure, native, read, rows
+
+    written, circuit = tape(cell, theta), circuit_of(cell)
+    n = circuit.n_wires + (circuit.measured is not None)
+    turns, measured = _turns(basis, circuit.n_wires)
+    reading = read(native([*written.operations, *turns]), {wire: wire for wire in range(n)})
+    built = build(Structure(n, tuple(reading.steps), measured))
+    built.name = "qrnn"
+    return built.assign_parameters(rows(reading.angles, None)[0])
+
+
+def qasm3(cell: QRNNCell | StepCircuit, theta: Any, basis: str | None = None) -> str:
+    """Return a cell's circuit at given angles as an OpenQASM 3 program, written by Qiskit.
+
+    Args:
+        cell: see `tape`.
+        theta: see `tape`.
+        basis: see `qiskit_circuit`, also for the order of qubits and bits.
+
+    Raises:
+        ConfigError: see `qiskit_circuit`.
+        MissingExtraError: Qiskit is not installed.
+    """
+    circuit = qiskit_circuit(cell, theta, basis)
+    from qiskit.qasm3 import dumps
+
+    # Else angles near a fraction of pi would be rounded to it.
+    return dumps(circuit, disable_constants=True)
+
+
+def _checked(cell: QRNNCell | StepCircuit, theta: Any) -> tuple[StepCircuit, torch.Tensor]:
+    """Return the circuit, and the angles as (T, P)."""
+    circuit = circuit_of(cell)
+    if not isinstance(theta, torch.Tensor):
+        theta = torch.tensor(theta, dtype=torch.float64)
+    if theta.ndim not in (1, 2) or theta.shape[-1] != circuit.n_angles or not len(theta):
+        raise ConfigError(
+            f"theta must be angles (P,) of a step or (T, P) of T steps, P = {circuit.n_angles}, "
+            f"got shape {tuple(theta.shape)}"
+        )
+    if not torch.isfinite(theta).all():
+        raise ConfigError("theta must be finite angles, got NaN or infinity")
+    return circuit, theta.reshape(-1, circuit.n_angles)
+
+
+def _turns(basis: str | None, n: int) -> tuple[Sequence[Operator], tuple[int, ...]]:
+    """Return the gates that turn a Pauli basis into Z's, and the wires to measure."""
+    if basis is None:
+        return (), ()
+    if len(basis) != n or set(basis) - set("IXYZ") or set(basis) == {"I"}:
+        raise ConfigError(
+            f"basis must be {n} letters out of I, X, Y, Z, not all I, got {basis!r}: qrnn.export."
+            f"bases lists those that measure all readouts"
+        )
+    turns: list[Operator] = []
+    for wire, letter in enumerate(basis):
+        if letter == "Y":
+            turns.append(qml.adjoint(qml.S(wire)))
+        if letter in "XY":
+            turns.append(qml.Hadamard(wire))
+    return turns, tuple(wire for wire, letter in enumerate(basis) if letter != "I")

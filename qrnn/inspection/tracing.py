@@ -1,0 +1,194 @@
+"""What one cell does with one sequence, recorded step by step through the cell's public API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from qrnn.cell import QRNNCell, QRNNState
+from qrnn.errors import ConfigError, DeviceError
+from qrnn.gradients import tensors_of
+from qrnn.inspection import quantities
+
+CHUNK = 1 << 22  # complex numbers of the states that are looked at together
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A cell over time on one device: of one sequence, or of N, then with N in front of T.
+
+    What the device does not show is None. T steps, D inputs, n qubits, P angles, R readouts.
+
+    Attributes:
+        x: what the cell read (T, D).
+        z: its readouts (T, R).
+        theta: the angles of its circuit, bias included (T, P), radians.
+        bloch: Bloch vector of each qubit behind each step (T, n, 3).
+        entropy: von Neumann entropy of each qubit (T, n), bits.
+        half_chain_entropy: of the first n // 2 qubits together (T,), bits.
+        state_entropy: of the whole state (T,), bits: 0 if it is pure.
+        fidelity_previous: of each state with the one before it (T,), the start state at first.
+        fidelity_start: of each state with the start state (T,).
+        gradient_norm: norm of the gradient of the loss with respect to state and readouts that
+            the cell hands to its next step (T,), nats.
+        state: amplitudes (T, 2^n), or density matrices (T, 2^n, 2^n).
+        loss: mean cross entropy of the labels that are asked for (), nats.
+        predictions: the likeliest label (U,), of the sequence (U = 1) or of each step; -1 where
+            none is asked for.
+    """
+
+    x: np.ndarray
+    z: np.ndarray
+    theta: np.ndarray
+    bloch: np.ndarray | None = None
+    entropy: np.ndarray | None = None
+    half_chain_entropy: np.ndarray | None = None
+    state_entropy: np.ndarray | None = None
+    fidelity_previous: np.ndarray | None = None
+    fidelity_start: np.ndarray | None = None
+    gradient_norm: np.ndarray | None = None
+    state: np.ndarray | None = None
+    loss: np.ndarray | None = None
+    predictions: np.ndarray | None = None
+
+
+@dataclass
+class Steps:
+    """What was seen of a cell, a tensor a step, one sequence wide.
+
+    Attributes:
+        x: inputs (1, D).
+        controls: the controller's outputs (1, P), radians.
+        states: the start state, and the one behind each step.
+    """
+
+    x: list[torch.Tensor] = field(default_factory=list)
+    controls: list[torch.Tensor] = field(default_factory=list)
+    states: list[QRNNState] = field(default_factory=list)
+
+
+@contextmanager
+def recording(cell: QRNNCell) -> Iterator[Steps]:
+    """Record what a cell does; the hooks make it go step by step.
+
+    Raises:
+        ConfigError: it sees several sequences at once.
+    """
+    steps = Steps()
+
+    def see(module: QRNNCell, arguments: tuple, output: tuple[torch.Tensor, QRNNState]) -> None:
+        x, state = (*arguments, None)[:2]
+        if len(x) != 1:
+            raise ConfigError(f"run must take one sequence through the cell, got {len(x)} at once")
+        if not steps.states:
+            steps.states.append(cell.start(1, x) if state is None else state)
+        steps.x.append(x)
+        steps.states.append(output[1])
+
+    hooks = [
+        cell.register_forward_hook(see),
+        cell.controller.register_forward_hook(lambda *call: steps.controls.append(call[2])),
+    ]
+    try:
+        yield steps
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def trace(cell: QRNNCell, run: Callable[[], Any]) -> Trace:
+    """Run something that takes one sequence through a cell; return what the cell did.
+
+    Args:
+        cell: the cell.
+        run: runs it. What it returns is the loss to differentiate, if that is a tensor of one
+            number that depends on the cell.
+
+    Raises:
+        ConfigError: `run` did not call the cell, or with several sequences at once.
+
+    Examples:
+        >>> rnn = QRNN(8, n_qubits=4, batch_first=True)
+        >>> trace(rnn.cell, lambda: rnn(torch.rand(1, 5, 8))).entropy.shape
+        (5, 4)
+    """
+    with recording(cell) as steps:
+        loss = run()
+    if not steps.x:
+        raise ConfigError("run must call the cell, but did not: pass the cell that it is to call")
+    found = Trace(
+        x=as_array(torch.cat(steps.x)),
+        z=as_array(torch.cat([state.z for state in steps.states[1:]])),
+        theta=as_array(torch.cat(steps.controls) + cell.quantum.bias),
+    )
+    if not shows_state(cell):
+        return found
+    states = as_array(torch.cat([state.amplitudes() for state in steps.states]))
+    if isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.requires_grad:
+        found = replace(found, gradient_norm=gradient_norms(loss, steps.states[1:]))
+    return with_states(found, states[0], states[1:])
+
+
+def as_array(values: torch.Tensor) -> np.ndarray:
+    """Return a tensor's values."""
+    return values.detach().cpu().numpy()
+
+
+def shows_state(cell: QRNNCell) -> bool:
+    """Return whether a cell's device shows its state."""
+    try:
+        cell.start(1, cell.quantum.bias).amplitudes()
+    except DeviceError:
+        return False
+    return True
+
+
+def gradient_norms(loss: torch.Tensor, states: list[QRNNState]) -> np.ndarray:
+    """Return the norm (T,) of a loss's gradient with respect to each state, its readouts included.
+
+    See `qrnn.gradients.gradient_norms`; here the last state counts too, whose readouts may be read.
+    """
+    kept = [list({id(tensor): tensor for tensor in tensors_of(state)}.values()) for state in states]
+    flat = [tensor for tensors in kept for tensor in tensors]
+    gradients = iter(torch.autograd.grad(loss, flat, allow_unused=True))
+    squares = []
+    for tensors in kept:
+        mine = [next(gradients) for _ in tensors]
+        squares.append(sum(float(g.abs().square().sum()) for g in mine if g is not None))
+    return np.sqrt(squares)
+
+
+def with_states(found: Trace, start: np.ndarray, states: np.ndarray) -> Trace:
+    """Return a trace with all that follows from the states.
+
+    Args:
+        found: without it.
+        start: the state before the first step.
+        states: behind each of the T steps.
+    """
+    before = np.concatenate([start[None], states[:-1]])
+    bloch = by_chunks(quantities.bloch_vectors, states)
+    return replace(
+        found,
+        bloch=bloch,
+        entropy=quantities.qubit_entropies(bloch),
+        half_chain_entropy=by_chunks(quantities.half_chain_entropies, states),
+        state_entropy=by_chunks(quantities.state_entropies, states),
+        fidelity_previous=by_chunks(quantities.fidelities, states, before),
+        fidelity_start=by_chunks(lambda part: quantities.fidelities(part, start[None]), states),
+        state=states,
+    )
+
+
+def by_chunks(function: Callable[..., np.ndarray], *states: np.ndarray) -> np.ndarray:
+    """Return a function of states (T, ...), computed for a few steps at a time."""
+    size = max(1, CHUNK // max(part[0].size for part in states))
+    firsts = range(0, len(states[0]), size)
+    return np.concatenate(
+        [function(*(part[first : first + size] for part in states)) for first in firsts]
+    )

@@ -1,0 +1,117 @@
+"""The commands that repeat a run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hydra.core.override_parser.types import Quote, QuotedString
+
+from qrnn.config import TrainConfig
+from qrnn.data import TASKS
+from qrnn.devices import DeviceOptions
+from qrnn.errors import QRNNError
+from qrnn.evaluation import Evaluation
+from qrnn.networks import NETWORKS
+from qrnn.reporting.folder import HIDDEN, RunFolder
+from qrnn.reporting.words import flat
+
+# Of the trainer: they change nothing that is learned.
+IDLE = ("trainer.progress",)
+_BARE = re.compile(r"[A-Za-z_./][\w./+-]*", re.ASCII)  # a string that Hydra reads as it stands
+_SPECIAL = re.compile(r"null|true|false|on|off|yes|no|nan|inf", re.IGNORECASE)
+
+
+def commands(run: RunFolder, splits: Sequence[str | None]) -> str:
+    """Return the commands: the training, and each evaluation.
+
+    Args:
+        run: what its files say.
+        splits: which part of the data each evaluation took; None: it is not known.
+    """
+    found = zip(run.evaluations, splits, strict=True)
+    return "\n".join([train_command(run), *(evaluate_command(run, *pair) for pair in found)])
+
+
+def train_command(run: RunFolder) -> str:
+    """Return the command that trains as the run was, from its start to its end."""
+    words = [f"task={run.name_of('task')}"]
+    for group, usual in (("model", "hybrid"), ("device", "fused")):
+        if run.name_of(group) != usual:
+            words.append(f"{group}={run.name_of(group)}")
+    given, usual_values = flat(run.config), defaults(run)
+    for key, value in given.items():
+        if key.endswith(".name") or key in ("resume", *IDLE) or value == HIDDEN:
+            continue
+        if key not in usual_values or usual_values[key] != value:
+            words.append(override(key, value))
+    return folded(["qrnn train", *map(shlex.quote, words)])
+
+
+def defaults(run: RunFolder) -> dict[str, Any]:
+    """Return the values that a configuration has when nothing is set; of unknown names, none."""
+    config = TrainConfig()
+    plain = {"device": asdict(DeviceOptions()), "trainer": asdict(config.trainer)}
+    for group, registry in (("task", TASKS), ("model", NETWORKS)):
+        try:
+            plain[group] = asdict(registry[run.name_of(group)].schema())
+        except QRNNError:
+            continue
+    return flat(plain)
+
+
+def evaluate_command(run: RunFolder, one: Evaluation, split: str | None) -> str:
+    """Return the command of an evaluation of a part of the data."""
+    checkpoint = run.checkpoint or run.folder / "best.ckpt"
+    words = [override("checkpoint", os.path.relpath(checkpoint))]
+    if one.device not in ("fused", "torch"):
+        words.append(f"device={one.device}")
+    words += [
+        override(f"device.{name}", value) for name, value in one.options.items()
+        if value != HIDDEN
+    ]  # fmt: skip
+    model = run.config["model"]
+    if one.readout_mode != model.get("readout_mode", "expval"):
+        words.append(override("readout_mode", one.readout_mode))
+    if one.readout_angle not in (None, model.get("readout_angle")):
+        words.append(override("readout_angle", one.readout_angle))
+    if one.feedback != "closed":
+        words.append(override("feedback", one.feedback))
+    if split not in (None, "test"):
+        words.append(f"split={split}")
+    words.append(override("limit", one.sequences))
+    return folded(["qrnn evaluate", *map(shlex.quote, words)])
+
+
+def override(key: str, value: Any) -> str:
+    """Return `key=value` as Hydra reads it."""
+    return f"{key}={_hydra(value)}"
+
+
+def _hydra(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(_hydra(one) for one in value)}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{name}:{_hydra(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, str) and not (_BARE.fullmatch(value) and not _SPECIAL.fullmatch(value)):
+        return QuotedString(value, Quote.single).with_quotes()
+    return str(value)
+
+
+def folded(words: Iterable[str]) -> str:
+    r"""Return a command on lines of at most 88 characters, as far as its words allow, with `\`."""
+    lines: list[str] = []
+    for word in words:
+        if lines and len(lines[-1]) + len(word) < 86:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"    {word}" if lines else word)
+    return " \\\n".join(lines)

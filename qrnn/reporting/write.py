@@ -1,0 +1,78 @@
+"""From the folders of runs to a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from rich.console import Console
+
+from qrnn.errors import ConfigError
+from qrnn.files import write_text
+from qrnn.reporting.comparison import comparison_of
+from qrnn.reporting.folder import read_folder
+from qrnn.reporting.page import load, page_of
+from qrnn.reporting.parts import Page
+
+Folder = str | Path
+
+
+def report(
+    run: Folder | Sequence[Folder],
+    output: Folder | None = None,
+    *,
+    data_dir: str | None = None,
+    progress: bool = False,
+) -> Path:
+    """Write a page of a run, or of several beside each other; return where it is.
+
+    The page is one file of HTML: figures and style are in it, it runs no script and asks no server
+    for anything. What is missing in a folder is told on the page.
+
+    Args:
+        run: folder of a run, as `qrnn train` and `qrnn evaluate` left it, or several folders.
+        output: the file; None: `report.html` in the run's folder, of several runs
+            `comparison.html` in the working directory.
+        data_dir: where the data lies now, if not where the training found it; for one run.
+        progress: whether to say what takes its time.
+
+    Raises:
+        ConfigError: no run, the same one twice, or `data_dir` where it is not read.
+        DataError: a folder is not a run's.
+    """
+    folders = [run] if isinstance(run, str | Path) else run
+    if not isinstance(folders, Sequence) or not all(isinstance(one, str | Path) for one in folders):
+        raise ConfigError(f"run must be a folder or several, got {run!r}: run=[A,B]")
+    if not folders or len({Path(one).resolve() for one in folders}) < len(folders):
+        raise ConfigError(
+            f"run must name one folder or different ones, got {list(map(str, folders))}"
+        )
+    if output is not None and Path(output).is_dir():
+        raise ConfigError(f"output must name a file, got the folder {output}")
+    console = Console(stderr=True, quiet=not progress)
+    runs = [read_folder(one) for one in folders]
+    if len(runs) == 1:
+        target = Path(output) if output is not None else runs[0].folder / "report.html"
+        page = page_of(runs[0], load(runs[0], data_dir, console))
+    else:
+        if data_dir is not None:
+            raise ConfigError(f"data_dir must be left out with {len(runs)} runs: no data is read")
+        target = Path(output) if output is not None else Path("comparison.html")
+        page = comparison_of(runs)
+    write_text(target, render(page))
+    return target
+
+
+def render(page: Page) -> str:
+    """Return a page as HTML; every text in it is escaped."""
+    environment = Environment(
+        loader=PackageLoader("qrnn.reporting", "."), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    style = (files("qrnn.reporting") / "style.css").read_text(encoding="utf-8")
+    html = environment.get_template("page.html").render(page=page, style=Markup(style))
+    # A name in a damaged file may hold half of a character.
+    return html.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,185 @@
+"""The page of a run in headless Chromium: it loads in silence, fits the window, and is seen."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from pages import call, train_digits
+
+import qrnn
+
+selenium = pytest.importorskip("selenium", reason="needs selenium: pip install 'qrnn[dev]'")
+BROWSER, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER), reason="needs Chromium: apt-get install chromium chromium-driver"
+)
+FLAGS = (
+    "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run",
+    "disable-background-networking", "disable-component-update", "disable-sync",
+)  # fmt: skip
+WIDTHS = {"desktop": 1280, "phone": 390, "small phone": 360}
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in FLAGS:
+        options.add_argument(f"--{flag}")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    # A proxy of the machine's is not for this driver, which is on the machine.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", ",".join(filter(None, [os.environ.get("NO_PROXY"), "localhost"])))
+        driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+        yield driver
+        driver.quit()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """The page of a run with evaluations, and the comparison of two runs."""
+    folder = tmp_path_factory.mktemp("browser")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        train_digits(patch, "a")
+        call(patch, "evaluate", "checkpoint=a/best.ckpt", "limit=60")
+        call(patch, "evaluate", "checkpoint=a/best.ckpt", "limit=2", "device=default.mixed",
+             "device.noise=depolarizing", "device.strength=0.05")  # fmt: skip
+        train_digits(patch, "b", "trainer.seed=1")
+        return {
+            "run": qrnn.report("a").resolve(),
+            "comparison": qrnn.report(["a", "b"], "both.html").resolve(),
+        }
+
+
+@pytest.fixture(params=["run", "comparison"])
+def page(request, pages):
+    return pages[request.param]
+
+
+def show(driver, page: Path, width: int, scheme: str = "light"):
+    """Load a page in a window of a width; return what the console said."""
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    driver.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+    )
+    driver.get_log("browser"), driver.get_log("performance")
+    driver.get(page.as_uri())
+    return driver.get_log("browser")
+
+
+# Boxes of the figures, relative to the page, and whether what they draw is seen.
+FIGURES = """
+return [...document.querySelectorAll("figure")].map(figure => {
+  const svg = figure.querySelector("svg"), box = svg.getBoundingClientRect();
+  const marks = [...svg.querySelectorAll("path, image, use, text")];
+  const seen = marks.filter(mark => {
+    const own = mark.getBoundingClientRect();
+    return own.width + own.height > 0 && mark.checkVisibility();
+  });
+  const words = [...svg.querySelectorAll("text")].map(
+    text => parseFloat(getComputedStyle(text).fontSize) * box.width / svg.viewBox.baseVal.width);
+  return {
+    left: box.left, right: box.right, width: box.width, height: box.height, seen: seen.length,
+    visible: svg.checkVisibility({opacityProperty: true, visibilityProperty: true}),
+    // What is black in matplotlib has no colour of its own: it must take the page's.
+    follows: getComputedStyle(svg).fill === getComputedStyle(svg).color,
+    smallest: Math.min(...words), scrolls: !!svg.closest(".scroll"),
+    caption: figure.querySelector("figcaption").getBoundingClientRect().height,
+  };
+});
+"""
+
+
+# Colours of all words; but not of those on the cells of a confusion matrix, which have their own.
+TEXTS = """
+const words = document.querySelectorAll("h1, h2, p, td, th, dt, dd, a, summary, figcaption");
+const drawn = [...document.querySelectorAll("svg text")].filter(
+  one => !one.closest("figure").textContent.includes("taken for which"));
+return [...[...words].map(one => getComputedStyle(one).color),
+        ...drawn.map(one => getComputedStyle(one).fill)];
+"""
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
+def test_it_loads_in_silence_and_every_figure_is_seen(driver, page, width):
+    assert show(driver, page, width) == []
+    found = driver.execute_script(FIGURES)
+    assert len(found) == (8 if page.name == "report.html" else 3)
+    for figure in found:
+        assert figure["visible"]
+        assert figure["follows"]
+        assert figure["width"] > 100
+        assert figure["height"] > 60
+        assert figure["seen"] > 10
+        assert figure["caption"] > 0
+        assert figure["smallest"] >= 8.5  # pixels: what can be read
+        assert figure["left"] >= 0
+        assert figure["right"] <= width or figure["scrolls"]
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
+def test_nothing_is_wider_than_the_window(driver, page, width):
+    show(driver, page, width)
+    for opened in (False, True):
+        if opened:
+            driver.execute_script(
+                "document.querySelectorAll('details').forEach(d => d.open = true)"
+            )
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+        # What is wider scrolls in a box of its own.
+        outside = driver.execute_script(
+            """return [...document.querySelectorAll("body *")].filter(
+                 one => !one.closest(".scroll, pre") || one.matches(".scroll, pre")).filter(
+                 one => one.getBoundingClientRect().right > window.innerWidth + 0.5).map(
+                 one => one.tagName + ": " + one.textContent.slice(0, 40))"""
+        )
+        assert outside == []
+
+
+def test_nothing_but_the_page_is_asked_for(driver, page):
+    show(driver, page, 1280)
+    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    asked = [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
+    assert page.as_uri() in asked
+    assert [url for url in asked if url != page.as_uri() and not url.startswith("data:")] == []
+
+
+def luminance(colour: str) -> float:
+    red, green, blue = (
+        (value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4)
+        for value in (int(part) / 255 for part in colour.split("(")[1].rstrip(")").split(",")[:3])
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_and_lines_stand_out_in_light_and_dark(driver, page, scheme):
+    assert show(driver, page, 1280, scheme) == []
+    paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (luminance(paper) > 0.5) == (scheme == "light")
+    texts = driver.execute_script(TEXTS)
+    lines = driver.execute_script(
+        """return [...document.querySelectorAll("svg path")].map(one => getComputedStyle(one))
+             .filter(style => style.stroke.startsWith("rgb(") && style.strokeOpacity === "1")
+             .map(style => style.stroke)"""
+    )
+    assert lines
+    for least, colours in ((4.5, texts), (3.0, lines)):
+        for colour in set(colours):
+            low, high = sorted((luminance(colour), luminance(paper)))
+            assert (high + 0.05) / (low + 0.05) >= least, (colour, paper)
