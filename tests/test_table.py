@@ -129,7 +129,9 @@ def test_other_arguments_are_another_run(grid, monkeypatch, capsys):
     grid.write_text(GRID.replace("width=4", "width=5"))
     other = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid, ours"])[0]
     assert other.status == "to do"
-    with pytest.raises(QRNNError, match="digits/hybrid, ours/0 was begun with other arguments: remove"):
+    with pytest.raises(
+        QRNNError, match="digits/hybrid, ours/0 was begun with other arguments: remove"
+    ):
         execute(other)
     Path("page.json").write_text("{")
     told = call(monkeypatch, capsys, "--page", "page.md", "--dry-run", status=2)
