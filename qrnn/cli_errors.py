@@ -1,8 +1,10 @@
-"""Hydra's and OmegaConf's errors as one line: the key, what was given, what is allowed."""
+"""What the user reads of errors: one line each, Hydra's and OmegaConf's too."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields, is_dataclass
+from typing import NoReturn
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -38,3 +40,9 @@ def one_line(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return f"{' '.join(str(error).split())[:160]}: write key=value"
     return " ".join(str(error).split())
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """End the process with one line on stderr."""
+    print(f"qrnn: {message}", file=sys.stderr)
+    sys.exit(status)

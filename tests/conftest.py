@@ -1,6 +1,7 @@
 """Settings of the whole suite; problems and the dense reference are in modules beside this one."""
 
 import os
+import sys
 
 # Before torch loads OpenMP. Two OpenMP pools (torch's and Kokkos') that spin on the same few cores
 # slow lightning.kokkos down a thousandfold; and Kokkos warns where OMP_PROC_BIND is not set.
@@ -43,3 +44,23 @@ def seeded():
     default = torch.get_default_dtype()
     yield
     assert torch.get_default_dtype() == default
+
+
+@pytest.fixture
+def qrnn_command(monkeypatch, capsys):
+    """What runs `qrnn ARGUMENTS` in this process: arguments to (status, stdout, stderr)."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    from qrnn.cli import main
+
+    def run(*arguments):
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["qrnn", *arguments])
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code
+        return status, *capsys.readouterr()
+
+    return run

@@ -3,13 +3,13 @@
 import io
 import math
 import sys
+from functools import partial
 
 import numpy as np
 import pennylane as qml
 import pytest
 import reference
 import torch
-from hydra.core.global_hydra import GlobalHydra
 from problems import PROBLEMS, D, inputs, network
 from qiskit import qasm3, qpy
 from qiskit.quantum_info import DensityMatrix, Operator, Statevector
@@ -18,7 +18,6 @@ from examples import GATES
 from qrnn import QRNN, ConfigError, MissingExtraError, export
 from qrnn.build import build_model
 from qrnn.checkpoint import load_model
-from qrnn.cli import main
 from qrnn.config import ExportConfig, TrainConfig, to_plain
 from qrnn.data import DigitsConfig, Shape, Split, digits
 from qrnn.export_command import angles_of, cell_of
@@ -269,22 +268,10 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def command(checkpoint, monkeypatch, capsys, tmp_path):
-    """Return a function that runs `qrnn export` in this process: status, output and errors."""
+def command(checkpoint, qrnn_command, monkeypatch, tmp_path):
+    """What runs `qrnn export`: arguments to (status, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["qrnn", "export", f"checkpoint={checkpoint}", *arguments])
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code
-        shown = capsys.readouterr()
-        return status, shown.out, shown.err
-
-    return call
+    return partial(qrnn_command, "export", f"checkpoint={checkpoint}")
 
 
 def test_the_command_exports_the_circuit_of_a_test_sequence(command, checkpoint, tmp_path):

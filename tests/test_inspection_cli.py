@@ -1,19 +1,17 @@
 """`qrnn inspect` and `qrnn.inspect`: from a checkpoint to numbers and figures."""
 
-import sys
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 import qrnn
 import qrnn.configs
 from qrnn.build import build_model
-from qrnn.cli import main
 from qrnn.config import InspectConfig, TrainConfig, to_plain
 from qrnn.data import TASKS, DigitsConfig, digits
 from qrnn.inspection import figures
@@ -38,22 +36,10 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
-    """Return a function that runs `qrnn inspect` in this process: status, output and errors."""
+def command(qrnn_command, monkeypatch, tmp_path):
+    """What runs `qrnn inspect`: arguments to (status, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["qrnn", "inspect", *arguments])
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code
-        shown = capsys.readouterr()
-        return status, shown.out, shown.err
-
-    return call
+    return partial(qrnn_command, "inspect")
 
 
 def test_the_command_keeps_numbers_and_figures_beside_the_checkpoint(command, checkpoint):

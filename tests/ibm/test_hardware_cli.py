@@ -1,15 +1,12 @@
 """`qrnn evaluate` and `qrnn estimate` on hardware, as a user runs them; a double stands for IBM."""
 
 import json
-import sys
 
 import pytest
 import service_double
 import torch
-from hydra.core.global_hydra import GlobalHydra
 
 from qrnn.build import build_model
-from qrnn.cli import main
 from qrnn.config import TrainConfig, to_plain
 from qrnn.costs import priceable
 from qrnn.data import DigitsConfig, Shape
@@ -43,20 +40,9 @@ def checkpoint(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def qrnn(monkeypatch, capsys):
+def qrnn(qrnn_command):
     """What runs a command: arguments to (status, stdout, stderr)."""
-
-    def run(*arguments):
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["qrnn", *arguments])
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code
-        return status, *capsys.readouterr()
-
-    return run
+    return qrnn_command
 
 
 EVALUATE = (
