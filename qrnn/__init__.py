@@ -3,19 +3,30 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qrnn.ansatz import ANSAETZE, Ansatz
-from qrnn.cell import QRNNCell, QRNNState
-from qrnn.circuit import StepCircuit
-from qrnn.controllers import Controller
-from qrnn.errors import ConfigError, DataError, DeviceError, MissingExtraError, QRNNError
-from qrnn.neurons import QuantumNeuronCell, QuantumNeuronRNN
-from qrnn.rnn import QRNN
-
 if TYPE_CHECKING:
+    from qrnn.ansatz import ANSAETZE, Ansatz
+    from qrnn.cell import QRNNCell, QRNNState
+    from qrnn.circuit import StepCircuit
+    from qrnn.controllers import Controller
+    from qrnn.errors import ConfigError, DataError, DeviceError, MissingExtraError, QRNNError
     from qrnn.inspection import inspect
+    from qrnn.neurons import QuantumNeuronCell, QuantumNeuronRNN
     from qrnn.reporting import report
+    from qrnn.rnn import QRNN
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "qrnn.ansatz": ("ANSAETZE", "Ansatz"),
+    "qrnn.cell": ("QRNNCell", "QRNNState"),
+    "qrnn.circuit": ("StepCircuit",),
+    "qrnn.controllers": ("Controller",),
+    "qrnn.errors": ("ConfigError", "DataError", "DeviceError", "MissingExtraError", "QRNNError"),
+    "qrnn.inspection": ("inspect",),
+    "qrnn.neurons": ("QuantumNeuronCell", "QuantumNeuronRNN"),
+    "qrnn.reporting": ("report",),
+    "qrnn.rnn": ("QRNN",),
+}
 
 __all__ = [
     "ANSAETZE",
@@ -36,11 +47,22 @@ __all__ = [
     "report",
 ]
 
-_WHERE = {"inspect": "qrnn.inspection", "report": "qrnn.reporting"}
-
 
 def __getattr__(name: str) -> Any:
-    """Return `inspect` or `report`, imported when used: they need all that evaluation needs."""
-    if name not in _WHERE:
-        raise AttributeError(f"module 'qrnn' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    """Return a public name or a submodule, imported when used.
+
+    torch and PennyLane take seconds to import: `qrnn --help` need not wait for them.
+    """
+    for module, names in _WHERE.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    try:
+        return import_module(f"qrnn.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"qrnn.{name}":
+            raise
+        raise AttributeError(f"module 'qrnn' has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""What the trainer does beside training: first checkpoint, times, Ctrl-C."""
+"""What the trainer does beside training: first checkpoint, times, progress, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import EarlyStopping
+
+from qrnn.progress import progress_bar
 
 
 class FirstCheckpoint(pl.Callback):
@@ -70,6 +72,45 @@ class EpochTimes(pl.Callback):
     def on_train_epoch_end(self, *_: Any) -> None:
         """See Lightning; the validation of an epoch is done by then."""
         self.seconds.append(time.perf_counter() - self._start)
+
+
+class WholeRun(pl.Callback):
+    """A progress bar over all epochs, with the time that they will still take.
+
+    Lightning's own bars begin anew with each epoch.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """See Lightning."""
+        self._bar = progress_bar("batches", trainer.is_global_zero)
+        self._task = self._bar.add_task(
+            self._epoch(trainer), total=int(trainer.estimated_stepping_batches),
+            completed=trainer.global_step,
+        )  # fmt: skip
+        self._bar.start()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """See Lightning."""
+        self._bar.advance(self._task)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """See Lightning."""
+        loss = trainer.callback_metrics["val/loss"]
+        told = f"{self._epoch(trainer)}, val loss {loss:.3g}"
+        self._bar.update(self._task, description=told)
+
+    def on_train_end(self, *_: Any) -> None:
+        """See Lightning."""
+        self._bar.stop()
+
+    def on_exception(self, *_: Any) -> None:
+        """See Lightning; nothing is shown yet if it came before the first batch."""
+        if hasattr(self, "_bar"):
+            self._bar.stop()
+
+    @staticmethod
+    def _epoch(trainer: pl.Trainer) -> str:
+        return f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
 
 
 class Interrupts(pl.Callback):

@@ -28,7 +28,8 @@ qrnn: recurrent networks whose hidden state is a quantum state
   qrnn table --dry-run             the runs of the results page, and their time
   qrnn draw model.n_qubits=4       the circuit of one time step, and its size
 
-Options are Hydra's key=value pairs. Errors exit with status 2.
+Options are key=value, as in Hydra: `qrnn COMMAND --help` has a command's own.
+`qrnn completion --help` tells how TAB completes them. Errors have status 2.
 """
 
 
@@ -60,6 +61,7 @@ COMMANDS: dict[str, Callable[[], None]] = {
     "report": lambda: _with_hydra(commands.report, "report"),
     "draw": lambda: _with_hydra(commands.draw, "draw"),
     "devices": commands.devices,
+    "completion": lambda: commands.completion(COMMANDS),
     "table": commands.table,
 }
 

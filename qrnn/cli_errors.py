@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import fields, is_dataclass
 from typing import NoReturn
@@ -40,6 +41,14 @@ def one_line(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return f"{' '.join(str(error).split())[:160]}: write key=value"
     return " ".join(str(error).split())
+
+
+class Parser(argparse.ArgumentParser):
+    """Reads the arguments of a command without Hydra; what is wrong is said in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process."""
+        fail(f"{message}: `{self.prog} --help` tells what can be given")
 
 
 def fail(message: str, status: int = 2) -> NoReturn:

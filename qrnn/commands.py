@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -246,14 +247,23 @@ def draw(config) -> None:
 
 def devices() -> None:
     """Print all devices, or all that one device declares."""
+    from qrnn.cli_errors import Parser
+
+    parser = Parser(
+        prog="qrnn devices",
+        description="List the devices, or tell all that one declares, and which options it reads.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a device, e.g. fake_torino")
+    named = parser.parse_args().names
+
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from qrnn.devices import device_names, device_spec
 
-    if sys.argv[1:]:
-        for name in sys.argv[1:]:
+    if named:
+        for name in named:
             _device(name)
         return
     table = Table(title="Devices: device=NAME", title_style="bold")
@@ -293,17 +303,44 @@ def _device(name: str) -> None:
         print(fill(told[option], 79, initial_indent=f"{head:<29}", subsequent_indent=" " * 29))
 
 
+def completion(names: Iterable[str]) -> None:
+    """Print the script with which a shell completes commands, keys and values.
+
+    Args:
+        names: of all commands.
+    """
+    from argparse import RawDescriptionHelpFormatter
+
+    from qrnn.cli_errors import Parser
+
+    parser = Parser(
+        prog="qrnn completion",
+        description="Print a script that lets TAB complete qrnn's commands, keys and values.",
+        epilog="""\
+In every shell from now on, once:
+  bash  qrnn completion bash > ~/.qrnn.bash; echo '. ~/.qrnn.bash' >> ~/.bashrc
+  zsh   qrnn completion zsh > ~/.qrnn.zsh; echo '. ~/.qrnn.zsh' >> ~/.zshrc
+  fish  qrnn completion fish > ~/.config/fish/completions/qrnn.fish
+In this one alone: . <(qrnn completion bash)""",
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("shell", help="bash, fish or zsh")
+    shell = parser.parse_args().shell
+
+    from qrnn.completion import script
+
+    print(script(shell, names), end="")
+
+
 def table() -> None:
     """Run, resume or list what the results page needs, and write the page."""
-    import argparse
-
     from rich.console import Console
 
-    from qrnn.cli_errors import fail
+    from qrnn.cli_errors import Parser, fail
     from qrnn.results_page import write_page
     from qrnn.table import execute_all, listing, read_grid, runs_of
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="qrnn table",
         description="Run all models of the results page, or go on where it stopped, and write it.",
     )

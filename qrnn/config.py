@@ -203,6 +203,17 @@ class DrawConfig:
     device: DeviceOptions = field(default_factory=DeviceOptions)
 
 
+COMMAND_SCHEMAS: dict[str, type] = {
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "estimate": EstimateConfig,
+    "inspect": InspectConfig,
+    "export": ExportConfig,
+    "report": ReportConfig,
+    "draw": DrawConfig,
+}
+
+
 def register_schemas(overrides: Sequence[str] = ()) -> None:
     """Enter the schemas, and every device by its name, into Hydra's config store.
 
@@ -211,13 +222,9 @@ def register_schemas(overrides: Sequence[str] = ()) -> None:
             occur in it are entered.
     """
     store = ConfigStore.instance()
-    store.store("train_schema", TrainConfig(model=MISSING))
-    store.store("evaluate_schema", EvaluateConfig)
-    store.store("estimate_schema", EstimateConfig)
-    store.store("inspect_schema", InspectConfig)
-    store.store("export_schema", ExportConfig)
-    store.store("report_schema", ReportConfig)
-    store.store("draw_schema", DrawConfig)
+    for command, of_command in COMMAND_SCHEMAS.items():
+        node = TrainConfig(model=MISSING) if command == "train" else of_command
+        store.store(f"{command}_schema", node)
     for group, table in (("task", TASKS), ("model", NETWORKS)):
         shipped = resources.files("qrnn.configs") / group
         for name in table:
@@ -228,7 +235,8 @@ def register_schemas(overrides: Sequence[str] = ()) -> None:
     chosen = (item.partition("=")[2].split(",") for item in overrides if item[:7] == "device=")
     named = (name for names in chosen for name in names if IBM_NAME.fullmatch(name))
     for name in (*device_names(), *named):
-        store.store(name, DeviceOptions(name=name), group="device")
+        # Its options have their defaults in the command's schema; Hydra copies the store often.
+        store.store(name, {"name": name}, group="device")
 
 
 def to_plain(config: Any) -> dict[str, Any]:

@@ -8,15 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -26,6 +18,7 @@ from qrnn.data import IGNORED, Batch, Split, Stream
 from qrnn.data.multi30k import detokenise
 from qrnn.devices import Device
 from qrnn.models import SequenceModel
+from qrnn.progress import progress_bar
 from qrnn.translation import Translator
 
 # Called with the step and the sequences that a device is about to run, for its records.
@@ -34,14 +27,6 @@ Note = Callable[[str, str], None]
 
 def _no_note(step: str, sequences: str) -> None:
     pass
-
-
-def columns(unit: str) -> tuple[ProgressColumn, ...]:
-    """Return a progress bar that counts `unit` and says how long it will still take."""
-    return (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-        TimeRemainingColumn(),
-    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -130,12 +115,14 @@ def run(
 ) -> Outcome:
     """Run a model; with a title, show a progress bar.
 
-    The bar counts steps of time: on a device that replays, each is one round of circuits.
+    The bar counts steps of time (on a device that replays, each is one round of circuits), or
+    batches where whole sequences run at once.
     """
     todo = batches(part, batch_size)
     # The fused kernels run a whole sequence at once, unless a hook wants to see each step.
     cells = [cell for cell in cells_of(model) if cell.device.name != "fused"]
-    total = sum(n_cell_steps(model, batch) for batch in todo) if cells else 0
+    unit = "steps" if cells else "batches"
+    total = sum(n_cell_steps(model, batch) for batch in todo) if cells else len(todo)
     size = batch_size or len(part)
     now = (0, itertools.count())  # batch and steps
 
@@ -152,14 +139,14 @@ def run(
             answer = model.answer(batch, state)
             if isinstance(part, Stream):
                 state = answer.state
+            if not cells:
+                progress.advance(bar)
             yield batch, answer.logits, answer.z, answer.kept
 
     start = time.perf_counter()
     hooks = []
-    with torch.no_grad(), Progress(
-        *columns("steps"), console=Console(stderr=True), transient=True, disable=title is None
-    ) as progress:  # fmt: skip
-        bar = progress.add_task(title or "", total=total, visible=bool(cells))
+    with torch.no_grad(), progress_bar(unit, title is not None) as progress:
+        bar = progress.add_task(title or "", total=total)
         for cell in cells:
             hooks.append(cell.register_forward_pre_hook(announce))
             hooks.append(cell.register_forward_hook(lambda *_: progress.advance(bar)))
@@ -181,9 +168,7 @@ def translate(
     if not isinstance(model, Translator):
         return []
     sentences = []
-    with Progress(
-        *columns("batches"), console=Console(stderr=True), transient=True, disable=title is None
-    ) as progress:  # fmt: skip
+    with progress_bar("batches", title is not None) as progress:
         for batch in progress.track(batches(part, batch_size), description=f"{title}: BLEU"):
             found, _ = model.translate(batch.x, batch.lengths)
             sentences += [detokenise(words[token] for token in one) for one in found]
@@ -230,9 +215,7 @@ def run_open(
             z = target.rnn.cell.memory.run(controls)
             yield batch, target.head(z[:, -1] if batch.y.ndim == 1 else z), z, None
 
-    with torch.no_grad(), Progress(
-        *columns("batches"), console=Console(stderr=True), transient=True, disable=title is None
-    ) as progress:  # fmt: skip
+    with torch.no_grad(), progress_bar("batches", title is not None) as progress:
         return collect(answers(progress), start)
 
 

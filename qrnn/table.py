@@ -297,15 +297,18 @@ def execute_all(runs: list[Run], minutes: float | None = None) -> int:
     console = Console()
     end = None if minutes is None else time.monotonic() + 60 * minutes
     failed = 0
-    for run in runs:
-        if run.status == "done":
+    todo = [run for run in runs if run.status != "done"]
+    for i, run in enumerate(todo):
+        if run.status == "done":  # by another process, meanwhile
             continue
         name = f"{run.section}/{run.row}, seed {run.seed}"
         expected = expected_minutes(run, runs)
+        left = sum(expected_minutes(other, runs) for other in todo[i:])
         if end is not None and time.monotonic() + 60 * expected > end:
             console.print(f"{name}: not begun, it would take {expected:.0f} minutes")
             continue
-        console.print(f"{name}: about {expected:.0f} minutes ...")
+        place = f"{i + 1} of {len(todo)}, about {left:.0f} minutes left"
+        console.print(f"{place}: {name}, about {expected:.0f} minutes ...")
         run.folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(run.folder / "lock", blocking=False):

@@ -15,13 +15,13 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from qrnn.build import build_model
-from qrnn.callbacks import EpochTimes, FirstCheckpoint, Interrupts, Stopper
+from qrnn.callbacks import EpochTimes, FirstCheckpoint, Interrupts, Stopper, WholeRun
 from qrnn.checkpoint import AtomicCheckpointIO, read_checkpoint
 from qrnn.config import TrainConfig, TrainerConfig, to_plain
 from qrnn.data import IGNORED, TASKS, Batch, Split, Stream, TaskData, loader
@@ -65,8 +65,8 @@ class Learner(pl.LightningModule):
             "sync_dist": True,
         }
         accuracy = (logits.argmax(1) == y)[asked].float().mean()
-        self.log(f"{part}/loss", loss, prog_bar=part == "val", **options)
-        self.log(f"{part}/accuracy", accuracy, prog_bar=True, **options)
+        self.log(f"{part}/loss", loss, **options)
+        self.log(f"{part}/accuracy", accuracy, **options)
         return loss
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
@@ -233,7 +233,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     if not (config.trainer.stop_below is None and config.trainer.patience is None):
         callbacks.append(stopper)
     if config.trainer.progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=5))
+        callbacks.append(WholeRun())
     trainer = pl.Trainer(
         max_epochs=config.trainer.epochs,
         limit_train_batches=limit,
@@ -244,7 +244,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         logger=[CSVLogger(run_dir, "", ""), TensorBoardLogger(run_dir, "tensorboard", "")],
-        enable_progress_bar=config.trainer.progress,
+        enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,

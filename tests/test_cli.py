@@ -104,7 +104,7 @@ def test_draw_shows_the_circuit_and_its_size(tmp_path):
 
 
 WRONG = [
-    (["fly"], "command 'fly' is not known: Allowed: devices, draw, estimate, evaluate, export, in"),
+    (["fly"], "command 'fly' is not known: Allowed: completion, devices, draw, estimate, eval"),
     (["devices", "fake"], "device 'fake' is not known: did you mean fake_"),
     (["train", "task=digit"], "task 'digit' is not known: did you mean digits"),
     (["train", "device=fused_"], "device 'fused_' is not known: did you mean fused"),

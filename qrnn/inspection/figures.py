@@ -7,9 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import Progress
-
 from qrnn.errors import ConfigError
 from qrnn.figure_style import FORMATS, styled, write_all
 from qrnn.inspection import panels
@@ -17,7 +14,7 @@ from qrnn.inspection.panels import Panel, Strip
 from qrnn.inspection.result import Inspection
 from qrnn.inspection.spheres import spheres
 from qrnn.inspection.words import heading, name_of
-from qrnn.running import columns
+from qrnn.progress import progress_bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,9 +69,7 @@ def draw(
     sequences = [found.sequence(row) for row in range(len(found.index))]
     todo = [(one, name, make) for one in sequences for name, make in figures(one)]
     paths = []
-    with styled(), Progress(
-        *columns("figures"), console=Console(stderr=True), transient=True, disable=not progress
-    ) as bar:  # fmt: skip
+    with styled(), progress_bar("figures", progress) as bar:
         for one, name, make in bar.track(todo, description="draw"):
             paths += write_all(make(one), Path(folder) / f"{name}-{int(one.index)}", formats)
     return paths

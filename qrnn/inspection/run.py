@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from torch.nn.functional import cross_entropy
 
 from qrnn.build import Model
@@ -26,8 +24,8 @@ from qrnn.inspection.places import Place, angle_names, place_of
 from qrnn.inspection.quantities import fidelities
 from qrnn.inspection.result import NONE, Inspection, joined
 from qrnn.inspection.tracing import Trace, as_array, by_chunks, shows_state, trace
+from qrnn.progress import progress_bar
 from qrnn.registry import unknown_name
-from qrnn.running import columns
 
 SPLITS = ("test", "val", "train")
 
@@ -141,9 +139,7 @@ def inspect_model(
         "classes": data.classes,
     }
     found = []
-    with Progress(
-        *columns("steps"), console=Console(stderr=True), transient=True, disable=not progress
-    ) as bar:  # fmt: skip
+    with progress_bar("steps", progress) as bar:
         todo = [bar.add_task(one.name, total=sum(steps))
                 for one in (place.cell.device, other) if one is not None]  # fmt: skip
         for row, one, length in zip(rows, singles, steps, strict=True):

@@ -1,0 +1,25 @@
+"""The progress bar of all long work."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+
+def progress_bar(unit: str, shown: bool = True) -> Progress:
+    """Return a progress bar on stderr that counts `unit` and says how long it will still take.
+
+    Args:
+        unit: what is counted, in the plural.
+        shown: whether it is drawn; it vanishes when the work is done.
+    """
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn(unit),
+        TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=not shown,
+    )  # fmt: skip
