@@ -15,6 +15,7 @@ from qrnn.config import TrainConfig
 from qrnn.data import DigitsConfig, digits
 from qrnn.devices import DeviceOptions
 from qrnn.evaluation import evaluate, save, table
+from qrnn.metrics import judge
 from qrnn.training import train
 
 RUN = Path("runs/demo")
@@ -38,8 +39,10 @@ def main() -> None:
 
     evaluations = []
     for options, limit in DEVICES:
-        evaluations.append(evaluate(model, data.test.head(limit), options))
-        save(evaluations[-1], RUN / f"evaluation-{options.name}.json")
+        evaluations.append(
+            evaluate(model, data.test.head(limit), options, judge=judge(data, "test"))
+        )
+        save(evaluations[-1], RUN)
     console.print(table(evaluations))
     console.print(
         "[dim]agree: same class as on the training device. RMS z: error of the readouts.\n"

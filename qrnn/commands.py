@@ -118,8 +118,7 @@ def evaluate(config) -> None:
         feedback=typed.feedback, readout_mode=typed.readout_mode,
         readout_angle=typed.readout_angle, batch_size=typed.batch_size, folder=folder,
     )  # fmt: skip
-    kept = folder / f"evaluation-{result.device}.json"
-    save(result, kept)
+    kept = save(result, folder)
     Console().print(table([result]))
     if result.cost is not None:
         print(result.cost)

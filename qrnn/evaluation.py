@@ -53,6 +53,7 @@ class Evaluation:
         labels: the right ones.
         kept: share of shots that quantum neurons' projections kept, mean over all steps read (on
             `fused` in theory); None: nothing is projected, or exactly.
+        split: the part of the data, `test`, `val` or `train`; None: it was not said.
         cost: what it took from an IBM backend or its simulated copy; None on other devices.
     """
 
@@ -75,6 +76,7 @@ class Evaluation:
     predictions: list[int]
     labels: list[int]
     kept: float | None = None
+    split: str | None = None
     cost: Cost | None = None
 
 
@@ -189,6 +191,7 @@ def evaluate(
         predictions=found.predictions.tolist(),
         labels=found.labels.tolist(),
         kept=found.kept,
+        split=judge.split,
         cost=cost,
     )
 
@@ -234,6 +237,14 @@ def table(evaluations: Sequence[Evaluation]) -> Table:
     return out
 
 
-def save(evaluation: Evaluation, path: str | Path) -> None:
-    """Write an evaluation as JSON."""
+def save(evaluation: Evaluation, folder: str | Path) -> Path:
+    """Write an evaluation as JSON, in place of an earlier one of its kind; return the path.
+
+    Its kind is the device, and what was asked for beside: `evaluation-fake_torino-open.json`.
+    """
+    words = [evaluation.device]
+    words += [word for word in (evaluation.split, evaluation.feedback, evaluation.readout_mode)
+              if word not in (None, "test", "closed", "expval")]  # fmt: skip
+    path = Path(folder) / f"evaluation-{'-'.join(words)}.json"
     write_text(path, json.dumps(asdict(evaluation), indent=1) + "\n")
+    return path

@@ -27,11 +27,13 @@ class Judge:
         metric: a key of `METRICS`.
         words: target tokens in words; `bleu` only.
         references: the sentences to compare translations with; `bleu` only.
+        split: the part: `test`, `val` or `train`; None: it is not said.
     """
 
     metric: str = "accuracy"
     words: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    split: str | None = None
 
     def value(self, loss: float, accuracy: float, translations: Sequence[str] = ()) -> float:
         """Return the metric's value.
@@ -58,8 +60,8 @@ class Judge:
 def judge(data: TaskData, split: str, limit: int | None = None) -> Judge:
     """Return what the first sequences of a part of a task's data are judged by."""
     if data.references is None:
-        return Judge(data.metric)
-    return Judge(data.metric, data.classes, data.references[split][:limit])
+        return Judge(data.metric, split=split)
+    return Judge(data.metric, data.classes, data.references[split][:limit], split)
 
 
 def bleu(translations: Sequence[str], references: Sequence[str]) -> tuple[float, str]:

@@ -58,9 +58,14 @@ def test_evaluate_prints_a_table_and_keeps_the_numbers(trained):
     assert kept["options"] == {"shots": 200, "seed": 1}
     again = qrnn("evaluate", "checkpoint=runs/a/best.ckpt", "device=default.qubit", "limit=7",
                  "split=val", "batch_size=3", cwd=folder)  # fmt: skip
-    kept = json.loads((folder / "runs/a/evaluation-default.qubit.json").read_text())
-    assert kept["sequences"] == 7, again.stderr
-    assert kept["agreement"] == 1
+    name = "runs/a/evaluation-default.qubit-val.json"
+    assert f"kept in {name}" in again.stdout
+    validated = json.loads((folder / name).read_text())
+    assert validated["sequences"] == 7, again.stderr
+    assert (kept["split"], validated["split"]) == ("test", "val")
+    assert validated["agreement"] == 1
+    # The earlier one is still there.
+    assert json.loads((folder / "runs/a/evaluation-default.qubit.json").read_text()) == kept
 
 
 def test_evaluate_can_read_a_model_in_another_way_than_it_was_trained(trained):
@@ -69,7 +74,7 @@ def test_evaluate_can_read_a_model_in_another_way_than_it_was_trained(trained):
                 "readout_mode=measure", "readout_angle=0.5", cwd=folder)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "at 0.50" in done.stdout  # "measured" is on the line above
-    kept = json.loads((folder / "runs/a/evaluation-default.mixed.json").read_text())
+    kept = json.loads((folder / "runs/a/evaluation-default.mixed-measure.json").read_text())
     assert (kept["readout_mode"], kept["readout_angle"]) == ("measure", 0.5)
     assert kept["rms_z_steps"][0] < kept["rms_z_steps"][-1]  # measuring disturbs, step by step
 

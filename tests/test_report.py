@@ -118,7 +118,8 @@ def test_devices_are_compared_by_what_their_files_say(made, page):
     rows = page.table("device", "agreement", "RMS z")
     assert [row["device"] for row in rows] == ["fused", "default.mixed", "fake_manila"]
     for row in rows:
-        told = kept(made / "runs/a" / f"evaluation-{row['device']}.json")
+        (path,) = (made / "runs/a").glob(f"evaluation-{row['device']}*.json")
+        told = kept(path)
         assert row["sequences"] == str(told["sequences"])
         for name in ("accuracy", "agreement"):
             assert row[name] == f"{100 * told[name]:.1f}%"
@@ -269,7 +270,7 @@ def test_hostile_names_stay_text(run):
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["task"]["name"] = config["model"]["name"] = "<script>alert(1)</script>"
     (run / "config.yaml").write_text(yaml.safe_dump(config))
-    told = kept(run / "evaluation-default.mixed.json")
+    told = kept(run / "evaluation-default.mixed-val.json")
     (run / "evaluation-x.json").write_text(json.dumps(told | {"device": HOSTILE}))
     page = read(qrnn.report(run))
     assert_closed(page)
@@ -321,7 +322,7 @@ BROKEN = [
     ("evaluation-fused.json", harm_json(lambda t: t.update(metric="luck")), "metric must be one"),
     ("evaluation-fused.json", harm_json(lambda t: t.update(labels=["a"])), "labels must be a list"),
     ("evaluation-fused.json", harm_json(lambda t: t.update(options=3)), "evaluation-fused.json is"),
-    ("evaluation-default.mixed.json", harm_json(lambda t: t["options"].pop("strength")), "stren"),
+    ("evaluation-default.mixed-val.json", harm_json(lambda t: t["options"].pop("strength")), "stren"),
     ("evaluation-fake_manila.json", harm_json(lambda t: t["cost"].pop("jobs")), "jobs must be"),
     ("metrics.csv", lambda path: path.write_text("epoch,val/loss\nx,1\n"), "metrics.csv is dam"),
     ("metrics.csv", lambda path: path.write_bytes(b"\xff\xfe\x00"), "metrics.csv"),
@@ -559,6 +560,8 @@ def test_the_evaluated_part_is_known_by_its_labels():
     for name in ("test", "val", "train"):
         labels = getattr(data, name).y[:20].tolist()
         assert dataset.split_of(evaluation(labels=labels), data) == name
+        assert dataset.split_of(evaluation(labels=labels, split=name), data) == name
+    assert dataset.split_of(evaluation(labels=labels, split="test"), data) is None
     labels[3] = (labels[3] + 1) % 10
     assert dataset.split_of(evaluation(labels=labels), data) is None
 

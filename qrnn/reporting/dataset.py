@@ -101,8 +101,8 @@ def picture(x: torch.Tensor, permutation: tuple[int, ...] | None) -> np.ndarray:
 
 
 def split_of(one: Evaluation, data: TaskData) -> str | None:
-    """Return which part of the data was evaluated; None: no part has these labels."""
-    for name in ("test", "val", "train"):
+    """Return which part of the data was evaluated; None: no such part has these labels now."""
+    for name in ("test", "val", "train") if one.split is None else (one.split,):
         part = getattr(data, name)
         if isinstance(part, Stream):
             if leading(one, part) >= min(CERTAIN, len(one.labels)):

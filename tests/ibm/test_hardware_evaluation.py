@@ -100,8 +100,7 @@ def test_the_cost_is_kept_with_the_numbers(run, tmp_path):
     assert (
         str(done.cost) == f"ibm_double: estimate {seconds:.1f} s, metered {seconds:.1f} s, 3 jobs"
     )
-    save(done, tmp_path / "kept.json")
-    kept = json.loads((tmp_path / "kept.json").read_text())
+    kept = json.loads(save(done, tmp_path).read_text())
     assert kept["cost"]["jobs"] == T
     assert kept["cost"]["metered_seconds"] == pytest.approx(seconds)
     assert evaluate(run.model, run.split, "default.qubit", progress=False).cost is None
@@ -286,7 +285,7 @@ def test_no_credential_comes_out(run, tmp_path, monkeypatch, capfd):
             run.evaluate(options, fault)
         texts.append("".join(traceback.format_exception(caught.value)))
     done = run.evaluate(options, progress=True)
-    save(done, run.folder / "kept.json")
+    save(done, run.folder)
     texts += [repr(done), str(done.cost), *capfd.readouterr()]
     texts += [p.read_bytes().decode("latin1") for p in run.folder.rglob("*") if p.is_file()]
     assert len(texts) > T + 6
