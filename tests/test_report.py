@@ -322,7 +322,7 @@ BROKEN = [
     ("evaluation-fused.json", harm_json(lambda t: t.update(metric="luck")), "metric must be one"),
     ("evaluation-fused.json", harm_json(lambda t: t.update(labels=["a"])), "labels must be a list"),
     ("evaluation-fused.json", harm_json(lambda t: t.update(options=3)), "evaluation-fused.json is"),
-    ("evaluation-default.mixed-val.json", harm_json(lambda t: t["options"].pop("strength")), "stren"),
+    ("evaluation-default.mixed-val.json", harm_json(lambda t: t["options"].pop("strength")), "str"),
     ("evaluation-fake_manila.json", harm_json(lambda t: t["cost"].pop("jobs")), "jobs must be"),
     ("metrics.csv", lambda path: path.write_text("epoch,val/loss\nx,1\n"), "metrics.csv is dam"),
     ("metrics.csv", lambda path: path.write_bytes(b"\xff\xfe\x00"), "metrics.csv"),

@@ -78,7 +78,8 @@ class Transpiler:
     Args:
         backend: a Qiskit backend.
         optimization_level: 0..3, Qiskit's.
-        seed: seed of layout and routing, or None.
+        seed: seed of layout and routing; None: 0, so that what is estimated is what runs, and a
+            run that goes on has the circuits that it began with.
         initial_layout: physical qubit of each wire, or None to let Qiskit choose.
     """
 
@@ -139,7 +140,7 @@ class Transpiler:
             optimization_level=self.optimization_level,
             target=self.backend.target,
             initial_layout=None if layout is None else list(layout),
-            seed_transpiler=self.seed,
+            seed_transpiler=0 if self.seed is None else self.seed,
         )
         circuit = passes.run(build(structure))
         if circuit.layout is None:  # a backend without couplings needs none

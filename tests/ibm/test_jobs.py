@@ -197,6 +197,19 @@ def test_a_fake_backend_costs_what_its_circuits_cost():
     assert set(backend.noise_model(frozenset({3, 4})).noise_qubits) == {3, 4}
 
 
+def test_without_a_seed_a_circuit_is_transpiled_alike_each_time(transpiled):
+    """What is estimated is what runs, and a run that goes on has the circuits it began with."""
+    (structure, *_) = _structures(replay(angles(3), ring=True))
+    found = []
+    for _ in range(3):
+        transpiling._CACHE.clear()
+        compiled = IBMDevice(wires=N, backend="fake_torino").transpiler(structure)
+        gates = [(one.operation.name, one.qubits) for one in compiled.circuit.data]
+        found.append((compiled.layout, gates))
+    assert len(transpiled) == 3
+    assert found[0] == found[1] == found[2]
+
+
 def test_a_given_layout_is_kept():
     device = manila(initial_layout=[4, 3, 2, 1])
     (structure, *_) = _structures(replay(angles(1)))

@@ -158,7 +158,7 @@ def test_a_checkpoint_is_priced_and_run_on_a_simulated_backend(tmp_path, monkeyp
     assert all(len(line) <= 80 for line in told.splitlines() if line[0] in "┃│")
 
     arguments = ("checkpoint=run/best.ckpt", "device=fake_manila", "limit=1",
-                 f"device.shots={SHOTS}")  # fmt: skip
+                 f"device.shots={SHOTS}", "device.seed=1")  # fmt: skip
     told = call("evaluate", *arguments)
     # A circuit for each of the two inputs, priced beforehand.
     assert f"1 job, estimated at {2 + 0.00035 * 2 * SHOTS:.1f} QPU s" in told
