@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import pennylane as qml
 import torch
@@ -13,32 +12,14 @@ from pennylane.qnn import TorchLayer
 from torch import nn
 
 from qrnn.ansatz import Ansatz, QuantumFunction, build_ansatz
+from qrnn.autograd import in_full_precision
 from qrnn.circuit import StepCircuit
 from qrnn.controllers import Controller
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError, NumericsError
 from qrnn.memory.base import Memory
+from qrnn.modules import HoldsQuantumLayer, M, shallow
 from qrnn.readout_noise import ReadoutNoise
-
-M = TypeVar("M", bound=nn.Module)
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def in_full_precision(run: F) -> F:
-    """Let a method of (cell, x, ...) run in the parameters' precision under `torch.autocast`.
-
-    With angles rounded to bfloat16's 8 bits the readouts would be off by hundredths.
-    """
-
-    @wraps(run)
-    def with_autocast_off(cell: QRNNCell, x: torch.Tensor, *others: Any, **named: Any) -> Any:
-        kind = x.device.type
-        if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
-            return run(cell, x, *others, **named)
-        with torch.autocast(kind, enabled=False):
-            return run(cell, x.to(cell.quantum.bias.dtype), *others, **named)
-
-    return with_autocast_off  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -97,7 +78,7 @@ class OnDevice(nn.Module):
         return on_device(self, open_device(device, **options), readout_mode, readout_angle)
 
 
-class QRNNCell(OnDevice):
+class QRNNCell(HoldsQuantumLayer, OnDevice):
     """A recurrent cell whose hidden state is a quantum state.
 
         theta_t = bias + controller([x_t ; z_(t-1)])
@@ -188,28 +169,6 @@ class QRNNCell(OnDevice):
             init_method=lambda bias: torch.empty(bias.shape).uniform_(-bias_range, bias_range),
         )
         self.memory = self.device.memory(self.circuit, self.quantum)
-
-    def use(self, device: Device) -> None:
-        """Run on a device from now on."""
-        self.device = device
-        # TorchLayer would ask the QNode that is replaced whether it is to have the new one.
-        vars(self.quantum).update(
-            qnode=device.qnode(self.circuit), qnode_weights={"bias": self.quantum.bias}
-        )
-        self.memory = device.memory(self.circuit, self.quantum)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what to pickle or copy deeply: all but the QNodes; `__setstate__` makes new ones.
-
-        They are local functions, and lightning's devices hold states that cannot be copied.
-        """
-        quantum = shallow(self.quantum)
-        vars(quantum).update(qnode=None, qnode_weights={})
-        return {**vars(self), "memory": None, "_modules": {**self._modules, "quantum": quantum}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self.use(self.device)
 
     @property
     def qnode(self) -> qml.QNode:
@@ -392,14 +351,3 @@ def on_device(
         return clone
 
     return clone_of(module)  # type: ignore[return-value]
-
-
-def shallow(module: M) -> M:
-    """Return a copy that shares parameters, buffers and children.
-
-    Not by copy.copy, which goes by what a module pickles: parametrized ones refuse.
-    """
-    clone = module.__new__(type(module))
-    vars(clone).update(vars(module))
-    vars(clone).update(_parameters=dict(module._parameters), _modules=dict(module._modules))
-    return clone

@@ -1,12 +1,14 @@
 """Every registered network: one protocol, whatever it is made of."""
 
+import copy
+import pickle
 from dataclasses import MISSING, fields, replace
 
 import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from qrnn import ConfigError
+from qrnn import ConfigError, DeviceError
 from qrnn.cell import on_device
 from qrnn.config import register_schemas, to_typed
 from qrnn.devices import DeviceOptions, open_device
@@ -267,6 +269,24 @@ def test_each_key_changes_something(name, key):
 
     (z, facts), (other, others) = told(), told(**{key: value})
     assert facts != others or z.shape != other.shape or (z - other).abs().max() > 1e-6
+
+
+@each_network
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copies_are_equal_and_independent(name, how):
+    net = build(name)
+    other = how(net)
+    assert_close(other(inputs())[0], net(inputs())[0], 0)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1.1).add_(0.1)
+    assert (other(inputs())[0] - net(inputs())[0]).abs().max() > 1e-3
+
+
+def test_second_derivatives_of_a_whole_sequence_are_refused_by_scornn():
+    net, x = build("scornn"), inputs().requires_grad_()
+    with pytest.raises(DeviceError, match="got True: call the cell step by step"):
+        torch.autograd.grad(net(x)[0].sum(), x, create_graph=True)
 
 
 def test_skew_lr_and_learned_change_what_they_say():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import torch
@@ -12,30 +10,10 @@ from pennylane.qnn import TorchLayer
 from torch import nn
 
 from qrnn.circuit import StepCircuit
-from qrnn.errors import DeviceError
 from qrnn.readout_noise import ReadoutNoise
 
 State = Any
 """What a strategy carries: opaque to the cell, made by `start` and `step` alone."""
-
-
-def first_derivative(backward: Callable) -> Callable:
-    """Let the `backward` of an autograd function refuse to be differentiated itself.
-
-    torch's `once_differentiable` leaves that to a node that `torch.autograd.grad` does not visit:
-    it would return wrong second derivatives.
-    """
-
-    @wraps(backward)
-    def checked(ctx: Any, *gradients: torch.Tensor) -> Any:
-        if torch.is_grad_enabled():
-            raise DeviceError(
-                "second derivatives need device default.qubit, got create_graph=True on a device "
-                "that has first ones: use .on('default.qubit')"
-            )
-        return backward(ctx, *gradients)
-
-    return checked
 
 
 class Memory(ABC):

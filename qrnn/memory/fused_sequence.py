@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from qrnn.autograd import first_derivative
 from qrnn.controllers import Controller
-from qrnn.memory.base import first_derivative
 from qrnn.memory.controller_kernels import GELU, GLU, LINEAR, RELU
 from qrnn.memory.kernels import Kernels, Packed
 from qrnn.memory.snapshot import Snapshot
@@ -117,7 +117,7 @@ class SequenceNode(torch.autograd.Function):
         return psi_out, z
 
     @staticmethod
-    @first_derivative
+    @first_derivative()
     def backward(ctx: Any, lam, grad_z):
         """See torch."""
         undo: UndoSequence = ctx.undo

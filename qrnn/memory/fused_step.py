@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from qrnn.memory.base import first_derivative
+from qrnn.autograd import first_derivative
 from qrnn.memory.kernels import Kernels
 from qrnn.memory.snapshot import Snapshot
 
@@ -38,7 +38,7 @@ class StepNode(torch.autograd.Function):
         return psi_out, z
 
     @staticmethod
-    @first_derivative
+    @first_derivative()
     def backward(ctx: Any, lam, grad_z):
         """See torch."""
         undo: UndoStep = ctx.undo

@@ -18,8 +18,9 @@ from pennylane.devices import ExecutionConfig
 from pennylane.qnn import TorchLayer
 from pennylane.tape import QuantumScript
 
+from qrnn.autograd import first_derivative
 from qrnn.circuit import StepCircuit
-from qrnn.memory.base import Memory, first_derivative
+from qrnn.memory.base import Memory
 from qrnn.memory.carried import start_vectors
 from qrnn.readouts import masks
 
@@ -46,7 +47,7 @@ class _Step(torch.autograd.Function):
         return states, z
 
     @staticmethod
-    @first_derivative
+    @first_derivative()
     def backward(ctx: Any, grad_psi, grad_z):
         psi, parameters, psi_out = ctx.saved_tensors
         memory: CarriedLightning = ctx.memory

@@ -7,6 +7,7 @@ authors' later code for the circuit's details.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,8 @@ from torch import nn
 
 from qrnn.ansatz import Ansatz, pairs_of
 from qrnn.circuit import StepCircuit
-from qrnn.devices import Device, DeviceOptions, open_device
+from qrnn.devices import DeviceOptions, open_device
+from qrnn.modules import HoldsQuantumLayer
 from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell, at_least_one
 from qrnn.state import CellState
@@ -54,25 +56,27 @@ def vqc(n: int, depth: int) -> Ansatz:
         n: number of qubits.
         depth: number of layers; each has 3n of the remaining angles.
     """
+    # No function of its own: of a partial one, a module that holds the ansatz can be pickled.
+    return Ansatz(partial(_gate, depth=depth), n, (2 + 3 * depth) * n, pairs_of("ring", n))
 
-    def apply(angles, wires):
+
+def _gate(angles: Any, wires: Any, depth: int) -> None:
+    n = len(wires)
+    for q in range(n):
+        Hadamard(wires[q])
+        RY(angles[q], wires[q])
+        RZ(angles[n + q], wires[q])
+    for layer in range(depth):
+        for stride in (1, 2):
+            if n > stride:  # else a qubit would be its own target
+                for q in range(n):
+                    CNOT([wires[q], wires[(q + stride) % n]])
         for q in range(n):
-            Hadamard(wires[q])
-            RY(angles[q], wires[q])
-            RZ(angles[n + q], wires[q])
-        for layer in range(depth):
-            for stride in (1, 2):
-                if n > stride:  # else a qubit would be its own target
-                    for q in range(n):
-                        CNOT([wires[q], wires[(q + stride) % n]])
-            for q in range(n):
-                first = 2 * n + 3 * (layer * n + q)
-                Rot(angles[first], angles[first + 1], angles[first + 2], wires[q])
-
-    return Ansatz(apply, n, (2 + 3 * depth) * n, pairs_of("ring", n))
+            first = 2 * n + 3 * (layer * n + q)
+            Rot(angles[first], angles[first + 1], angles[first + 2], wires[q])
 
 
-class QLSTMCell(StepCell):
+class QLSTMCell(HoldsQuantumLayer, StepCell):
     """A long short-term memory of six variational circuits.
 
         u_t           = E [x_t ; h_(t-1)]                                     (n,)
@@ -128,19 +132,14 @@ class QLSTMCell(StepCell):
         self.bias = nn.Parameter(torch.empty(n_circuits, 1, hidden_size).uniform_(-bound, bound))
         with torch.no_grad():
             self.bias[0] = 1.0
-        self.use(open_device(device))
-
-    def use(self, device: Device) -> None:
-        """Run the circuits on a device from now on."""
-        self.device = device
         # Each circuit brings its own angles, so the bias that a quantum layer has stays zero.
+        opened = open_device(device)
         self.quantum = TorchLayer(
-            device.qnode(self.circuit),
+            opened.qnode(self.circuit),
             {"bias": (self.circuit.n_angles,)},
             init_method=nn.init.zeros_,
         ).requires_grad_(False)
-        self.quantum.to(self.angles)
-        self.memory = device.memory(self.circuit, self.quantum)
+        self.use(opened)
 
     def start(self, batch: int, like: torch.Tensor) -> CellState:
         """See `StepCell.start`; carried are h and c (B, H)."""

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 
+from qrnn.autograd import first_derivative
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig, network
@@ -167,7 +167,7 @@ class ModReLUSequence(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @first_derivative("call the cell step by step")
     def backward(ctx: Any, grad):
         """See torch."""
         start, out, w, active = ctx.saved_tensors

@@ -10,6 +10,7 @@ import torch
 from pennylane.tape import QuantumScript
 from torch import nn
 
+from qrnn.autograd import in_full_precision
 from qrnn.cell import OnDevice
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError, DeviceError, NumericsError
@@ -170,6 +171,7 @@ class QuantumNeuronCell(OnDevice):
         )
         return log_p[0], state
 
+    @in_full_precision
     def sequence(
         self,
         x: torch.Tensor,

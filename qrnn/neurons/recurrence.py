@@ -10,7 +10,8 @@ from math import isqrt
 from typing import Any, NamedTuple
 
 import torch
-from torch.autograd.function import once_differentiable
+
+from qrnn.autograd import first_derivative
 
 # Workspace states up to this size are kept at every step, beyond it at every sqrt(T)-th.
 KEEP_BYTES = 64 * 2**20
@@ -138,7 +139,7 @@ class Recurrence(torch.autograd.Function):
         return log_p, last, outcomes, log_norm
 
     @staticmethod
-    @once_differentiable
+    @first_derivative()
     def backward(ctx: Any, grad_log_p, grad_psi, *_):
         """See torch."""
         matrices, kept, x, outcomes, active = ctx.saved_tensors

@@ -9,7 +9,7 @@ import pytest
 import torch
 from neuron_reference import assert_close, cell_of, gradients, run, tokens
 
-from qrnn.errors import NumericsError
+from qrnn.errors import DeviceError, NumericsError
 from qrnn.neurons import QuantumNeuronCell, recurrence
 from qrnn.neurons.recurrence import Recurrence
 from qrnn.neurons.transfer import HEADROOM
@@ -56,6 +56,23 @@ def test_the_autograd_function_passes_gradcheck(active, steps, kept):
         return Recurrence.apply(matrices, start, x, targets, None, moving)[:2]
 
     assert torch.autograd.gradcheck(function, (matrices, start))
+
+
+def test_second_derivatives_are_refused():
+    cell = cell_of(2, 1, 1, 1, 2)
+    x, targets = tokens(1, 3, 2)
+    with pytest.raises(DeviceError, match="no second derivatives, got True: use"):
+        torch.autograd.grad(
+            cell.sequence(x, None, None, targets)[0].sum(), cell.theta, create_graph=True
+        )
+
+
+def test_probabilities_keep_their_precision_under_autocast():
+    cell = cell_of(2, 1, 1, 1, 2).float()
+    x, targets = tokens(1, 3, 2)
+    log_p, _ = cell.sequence(x, None, None, targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(cell.sequence(x, None, None, targets)[0], log_p, rtol=0, atol=0)
 
 
 def test_gradients_reach_the_start_state_through_calls(kept):

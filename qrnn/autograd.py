@@ -1,0 +1,58 @@
+"""What our own autograd functions, and the cells that use them, do alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from qrnn.errors import DeviceError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def first_derivative(remedy: str = "use .on('default.qubit')") -> Callable[[Callable], Callable]:
+    """Let the `backward` of an autograd function refuse to be differentiated itself.
+
+    torch's `once_differentiable` leaves that to a node that `torch.autograd.grad` does not visit:
+    it would return wrong second derivatives.
+
+    Args:
+        remedy: what has second derivatives instead.
+    """
+
+    def decorate(backward: Callable) -> Callable:
+        @wraps(backward)
+        def checked(ctx: Any, *gradients: torch.Tensor) -> Any:
+            if torch.is_grad_enabled():
+                raise DeviceError(
+                    "create_graph must be False where there are no second derivatives, got True: "
+                    f"{remedy}"
+                )
+            return backward(ctx, *gradients)
+
+        return checked
+
+    return decorate
+
+
+def in_full_precision(run: F) -> F:
+    """Let a method of (cell, x, ...) run in the parameters' precision under `torch.autocast`.
+
+    With angles rounded to bfloat16's 8 bits the readouts would be off by hundredths.
+    """
+
+    @wraps(run)
+    def with_autocast_off(cell: nn.Module, x: torch.Tensor, *others: Any, **named: Any) -> Any:
+        kind = x.device.type
+        if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
+            return run(cell, x, *others, **named)
+        if x.is_floating_point():
+            x = x.to(next(cell.parameters()).dtype)
+        with torch.autocast(kind, enabled=False):
+            return run(cell, x, *others, **named)
+
+    return with_autocast_off  # type: ignore[return-value]
