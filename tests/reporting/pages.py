@@ -108,3 +108,18 @@ def read(path):
 
 def kept(path):
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def assert_closed(page):
+    """No script, and nothing that is asked for outside of the page."""
+    assert not {tag for tag, _ in page.tags} & {
+        "script",
+        "iframe",
+        "object",
+        "embed",
+        "img",
+        "base",
+    }
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    for address in page.loads:
+        assert address.startswith(("#", "data:")), address

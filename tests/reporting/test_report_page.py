@@ -1,0 +1,246 @@
+"""What is on a run's page is what the run's files say, and nothing else gets in."""
+
+import json
+import math
+import re
+import shlex
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from hydra import compose, initialize_config_module
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from pages import Reader, assert_closed, kept, read
+
+import qrnn
+from qrnn.config import register_schemas, to_plain
+from qrnn.devices.ibm.ledger import Ledger, recorded_circuits
+from qrnn.reporting import commands, figures
+from qrnn.reporting import page as pages_of
+from qrnn.reporting.folder import hide, read_folder
+from qrnn.reporting.parts import Code, Facts, Figures, Page, Section, Span, Table, Text
+from qrnn.reporting.write import render
+
+HOSTILE = "<script>alert(1)</script> & \"quotes' $x^2$ </style> \x01 \ud800"
+
+
+def test_the_sections_are_in_order_and_nothing_is_missing(page):
+    assert page.problems == []
+    assert page.named("h1") == ["digits · hybrid · fused"]
+    assert page.named("h2") == ["Data", "Training", "Results", "Circuit", "Devices",
+                                "Time and memory", "Configuration", "Commands",
+                                "Environment"]  # fmt: skip
+    assert "missing" not in [attributes.get("class") for _, attributes in page.tags]
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links == ["#" + attributes["id"] for tag, attributes in page.tags if tag == "section"]
+
+
+def test_the_main_numbers_are_those_of_the_files(made, page):
+    told = kept(made / "runs/a/evaluation-fused.json")
+    summary = kept(made / "runs/a/summary.json")
+    lead = next(text for name, text in page.texts if name == "p")
+    assert lead.startswith(f"{100 * told['accuracy']:.1f}% accuracy on 100 test sequences")
+    facts = page.facts
+    assert facts["accuracy"] == f"{100 * told['accuracy']:.1f}%"
+    assert float(facts["loss"]) == pytest.approx(told["loss"], abs=6e-4)
+    assert facts["seed"] == "0"
+    assert facts["peak memory"] == f"{summary['peak_memory_mb']:,.0f} MB"
+    assert facts["optimiser steps"] == "8"
+    assert facts["threads of torch"] == str(summary["threads"])
+    tile = next(text for name, text in page.texts if "recurrent;" in text)
+    assert tile == f"recurrent; {summary['all_parameters']:,} in all"
+    # The circuit of 2 qubits: RY RZ on both and a CZ, twice; XYZ readouts.
+    wanted = {"wires": "2", "angles": "8", "readouts": "6", "gates": "10", "two qubit gates": "2"}
+    assert wanted.items() <= facts.items()
+    assert facts["gates by name"] == "4 RY, 4 RZ, 2 CZ"
+
+
+def test_best_epoch_is_the_one_with_the_least_validation_loss(run):
+    (run / "metrics.csv").write_text(
+        "epoch,step,val/loss,val/accuracy,train/loss,train/skipped\n"
+        "0,9,0.9,0.1,1.0,0.0\n1,19,0.4,0.625,0.8,0.5\n2,29,0.5,0.7,0.1,0.0\n"
+    )
+    found = read_folder(run)
+    assert "validation accuracy 62.5% in epoch 2, the best" in pages_of.lead(found, None)
+    assert pages_of.best_epoch(found) == (2, 0.4, 0.625)
+    assert any("adds up to 0.5" in getattr(part, "text", "") for part in pages_of.training(found))
+
+
+def test_devices_are_compared_by_what_their_files_say(made, page):
+    rows = page.table("device", "agreement", "RMS z")
+    assert [row["device"] for row in rows] == ["fused", "default.mixed", "fake_manila"]
+    for row in rows:
+        (path,) = (made / "runs/a").glob(f"evaluation-{row['device']}*.json")
+        told = kept(path)
+        assert row["sequences"] == str(told["sequences"])
+        for name in ("accuracy", "agreement"):
+            assert row[name] == f"{100 * told[name]:.1f}%"
+        assert float(row["loss"]) == pytest.approx(told["loss"], rel=5e-3)
+        assert float(row["RMS z"]) == pytest.approx(told["rms_z"], rel=0.05, abs=6e-4)
+    assert [row["shots"] for row in rows] == ["exact", "exact", "50"]
+    assert rows[1]["read"] == "depolarizing 0.05, exact"
+
+
+def test_what_it_cost_is_what_the_ledger_says(made, page):
+    (row,) = page.table("jobs", "circuits", "QPU s, estimated")
+    cost = kept(made / "runs/a/evaluation-fake_manila.json")["cost"]
+    assert row["jobs"] == str(cost["jobs"]) == "8"
+    # Two sequences, three bases, eight steps.
+    assert row["circuits"] == "48"
+    assert row["executions"] == f"{cost['executions']:,}" == "2,400"
+    assert row["QPU s, estimated"] == f"{cost['estimated_seconds']:.1f}" == "16.8"
+    assert row["QPU s, metered"] == "none"
+
+
+def test_circuits_are_those_of_finished_jobs(tmp_path):
+    assert recorded_circuits(tmp_path) is None
+    ledger = Ledger(tmp_path)
+    for key, circuits, state in (("a", 5, "done"), ("b", 7, "submitted"), ("c", 11, "done")):
+        ledger.record(key, "intent", circuits=circuits)
+        ledger.record(key, state, job_id=key)
+    ledger.close()
+    assert recorded_circuits(tmp_path) == 16
+
+
+def test_the_confusion_matrix_counts_what_was_taken_for_what():
+    counts = np.array([[3, 1], [0, 2]])
+    drawn = str(figures.confusion(counts, ("no", "yes"), "here").svg)
+    # matplotlib writes the cells row by row, each text with its place.
+    numbers = re.findall(r">(\d)<", drawn)
+    assert numbers == ["3", "1", "2"]
+    places = [
+        (float(x), float(y))
+        for x, y in re.findall(r'<text style="[^"]*" x="([\d.]+)" y="([\d.]+)"[^>]*>\d<', drawn)
+    ]
+    (left, top), (right, same), (last, below) = places
+    assert left < right == last
+    assert top == same < below  # the true class downwards, the predicted one to the right
+    assert "83.3% on the diagonal" in drawn
+
+
+def test_what_was_taken_for_what_is_listed(made, page):
+    told = kept(made / "runs/a/evaluation-fused.json")
+    pairs = list(zip(told["labels"], told["predictions"], strict=True))
+    first = page.table("class", "taken for")[0]
+    most = max(pairs.count(pair) for pair in pairs if pair[0] != pair[1])
+    assert int(first["times"]) == most
+    pair = (int(first["class"]), int(first["taken for"]))
+    assert pairs.count(pair) == most
+    share = most / told["labels"].count(pair[0])
+    assert first["of the class"] == f"{100 * share:.1f}%"
+
+
+def test_the_commands_repeat_the_run(made, page):
+    (code,) = [text for text in page.named("code") if "qrnn train" in text]
+    train, *evaluations = code.replace(" \\\n", "").splitlines()
+    register_schemas()
+    with initialize_config_module("qrnn.configs", version_base="1.3"):
+        composed = compose("train", shlex.split(train)[2:])
+    saved = yaml.safe_load((made / "runs/a/config.yaml").read_text())
+    saved["trainer"]["progress"] = True
+    assert to_plain(composed) == saved
+    wanted = [
+        "qrnn evaluate checkpoint=runs/a/best.ckpt limit=100",
+        "device=default.mixed device.noise=depolarizing device.strength=0.05 split=val limit=3",
+        "device=fake_manila device.shots=50 device.seed=1 limit=2",
+    ]
+    shown = [" ".join(line.split()) for line in evaluations]
+    assert all(line.endswith(end) for line, end in zip(shown, wanted, strict=True)), shown
+
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9)
+
+
+@given(PLAIN | st.lists(PLAIN, max_size=3))
+def test_an_override_is_read_by_hydra_as_it_was_meant(value):
+    text = commands.override("a.b", value)
+    (parsed,) = OverridesParser.create().parse_overrides([text])
+    found = parsed.value()
+    if isinstance(value, float) and isinstance(found, int | float):
+        assert math.isclose(found, value) or found == value
+    else:
+        assert found == value
+        assert type(found) is type(value) or isinstance(value, str)
+
+
+def test_the_environment_is_that_of_the_training(run):
+    told = kept(run / "environment.json")
+    assert told["torch"] == torch.__version__
+    (run / "environment.json").write_text(json.dumps(told | {"torch": "1.2.3"}))
+    (part,) = pages_of.surroundings(read_folder(run))
+    assert dict(part.pairs)["torch"] == "1.2.3"
+    assert set(told) == {"processor", "python", "qrnn", "torch", "pennylane", "lightning", "numba"}
+
+
+def test_no_secret_and_no_environment_variable_is_on_the_page(run, monkeypatch):
+    monkeypatch.setenv("QRNN_SECRET_OF_A_TEST", "swordfish-1")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["device"] |= {"instance": "crn:swordfish-2", "options": {"api_token": "swordfish-3"}}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    told = kept(run / "evaluation-fake_manila.json")
+    told["options"]["token"] = "swordfish-4"
+    (run / "evaluation-fake_manila.json").write_text(json.dumps(told))
+    html = qrnn.report(run).read_text()
+    assert "swordfish" not in html
+    assert "(left out)" in html
+    assert "max_tokens" not in hide({"max_tokens": 3}) or hide({"max_tokens": 3}) == {
+        "max_tokens": 3
+    }
+    nested = {"options": [{"password": "a", "keys": 1}], "auth_token": None}
+    assert hide(nested) == {"options": [{"password": "(left out)", "keys": 1}], "auth_token": None}
+
+
+def test_the_page_loads_nothing(made, page):
+    assert_closed(page)
+    html = (made / "runs/a/report.html").read_text()
+    style = html.partition("<style>")[2].partition("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "default-src 'none'" in html
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    used = {address[1:] for address in page.loads if address.startswith("#")}
+    assert used <= set(ids)
+
+
+def test_hostile_names_stay_text(run):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["task"]["name"] = config["model"]["name"] = "<script>alert(1)</script>"
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    told = kept(run / "evaluation-default.mixed-val.json")
+    (run / "evaluation-x.json").write_text(json.dumps(told | {"device": HOSTILE}))
+    page = read(qrnn.report(run))
+    assert_closed(page)
+    assert page.problems == []
+    assert page.named("h1") == ["<script>alert(1)</script> · <script>alert(1)</script> · fused"]
+    rows = page.table("device", "agreement")
+    assert any(row["device"].startswith("<script>alert(1)</script> & \"quotes'") for row in rows)
+
+
+def test_every_part_of_a_page_is_escaped():
+    drawn = [
+        figures.confusion(np.eye(2, dtype=int), (HOSTILE, "b"), HOSTILE),
+        figures.attention(np.eye(2), [HOSTILE, "b"], [HOSTILE, "b"]),
+        figures.examples([np.eye(3), np.ones((5, 1))], [HOSTILE, "b"], HOSTILE),
+        figures.over_epochs({HOSTILE: [(0, 1.0)], "b": [(0, 2.0)]}, "y", HOSTILE, HOSTILE),
+    ]
+    parts = [
+        Table([HOSTILE], [[HOSTILE], [[Span(HOSTILE, wrong=True)]]], caption=HOSTILE),
+        Figures(drawn), Facts([(HOSTILE, HOSTILE)]), Text(HOSTILE), Text(HOSTILE, missing=True),
+        Code(HOSTILE, title=HOSTILE), Code(HOSTILE),
+    ]  # fmt: skip
+    page = Reader(
+        render(
+            Page(HOSTILE, HOSTILE, [(HOSTILE,) * 3], [Section("a", HOSTILE, parts)], HOSTILE,
+                 [HOSTILE])
+        )
+    )  # fmt: skip
+    assert_closed(page)
+    assert page.problems == []
+    assert "mark" in {tag for tag, _ in page.tags}
+    shown = HOSTILE.replace("\ud800", "?").replace("\x01", "\x01")
+    assert page.named("h1") == page.named("h2") == [shown]
+    assert page.named("mark") == [shown]

@@ -1,0 +1,107 @@
+"""Several runs compared, and the command."""
+
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+from pages import assert_closed, call, kept, read
+
+import qrnn
+from qrnn import ConfigError, DataError
+from qrnn.cli import main
+from qrnn.reporting import comparison
+from qrnn.reporting.comparison import differences
+from qrnn.reporting.folder import read_folder
+from qrnn.reporting.parts import Text
+
+
+def test_several_runs_are_compared(made, monkeypatch):
+    monkeypatch.chdir(made)
+    page = read(qrnn.report(["runs/a", "runs/b"]))
+    assert_closed(page)
+    assert page.problems == []
+    assert page.named("h1") == ["2 runs: digits"]
+    told = {name: kept(made / f"runs/{name}/evaluation-fused.json") for name in "ab"}
+    rows = page.table("run", "model", "result")
+    assert [row["run"] for row in rows] == ["a", "b"]
+    for row in rows:
+        assert row["result"] == f"{100 * told[row['run']]['accuracy']:.1f}% accuracy"
+    assert page.table("key", "a", "b") == [{"key": "trainer.seed", "a": "0", "b": "1"}]
+    assert [row["run"] for row in page.table("run", "device")] == ["a"] * 3 + ["b"]
+    assert any(text.startswith("Only the seed differs") for text in page.named("p"))
+    captions = page.named("figcaption")
+    assert captions[0] == "Validation loss, over the epochs"
+
+
+def with_value(run, value, metric="accuracy", **trainer):
+    config = {**run.config, "trainer": {**run.config["trainer"], **trainer}}
+    judged = replace(run.main, value=value, metric=metric)
+    return replace(run, config=config, evaluations=(judged,))
+
+
+def test_seeds_have_a_mean_and_the_best_run_is_named(made):
+    one = read_folder(made / "runs/a")
+    runs = [with_value(one, value, seed=seed) for seed, value in enumerate((0.5, 0.9, 0.7))]
+    names = ["first", "second", "third"]
+    told = list(comparison.metrics(runs, names, differences(runs)))[-1].text
+    assert told.startswith("Only the seed differs: 70.0% ± 20% accuracy, mean and standard")
+    assert told.endswith("of 3 seeds.")
+    assert comparison.lead(runs, names).startswith("Best: second, with 90.0% accuracy")
+    lower = [with_value(one, value, "perplexity") for value in (50.0, 9.0, 70.0)]
+    assert comparison.lead(lower, names).startswith("Best: second, with 9.00 perplexity")
+    others = [with_value(one, 0.5, lr=lr, seed=1) for lr in (0.1, 0.2)]
+    parts = list(comparison.metrics(others, names[:2], differences(others)))
+    assert not any(isinstance(part, Text) for part in parts)
+    mixed = [with_value(one, 0.5), with_value(one, 9.0, "perplexity")]
+    assert "none of them is the best" in comparison.lead(mixed, names[:2])
+
+
+def test_only_keys_that_say_something_differ(made):
+    one = read_folder(made / "runs/a")
+    config = json.loads(json.dumps(one.config))
+    config["model"] |= {"width": 5, "extra": None, "more": [1, 2]}
+    config["trainer"]["progress"] = not config["trainer"]["progress"]
+    other = replace(one, config=config)
+    assert differences([one, other]) == {"model.width": ["4", "5"], "model.more": ["—", "[1, 2]"]}
+
+
+@pytest.mark.parametrize(
+    ("run", "options", "message"),
+    [
+        ("runs/c", {}, "but runs/c is not there"),
+        ("runs/a/best.ckpt", {}, "but runs/a/best.ckpt is a file"),
+        ("runs", {}, r"choose of the 2 in it, e.g. run=\[runs/a,runs/b\]"),
+        (".", {}, "holds no config.yaml$"),
+        ([], {}, r"run must name one folder or different ones, got \[\]"),
+        (["runs/a", "runs/../runs/a"], {}, "run must name one folder or different ones"),
+        (3, {}, "run must be a folder or several, got 3"),
+        (["runs/a", 3], {}, "run must be a folder or several"),
+        ("runs/a", {"data_dir": "x"}, "data_dir must be left out: task digits reads no files"),
+        (["runs/a", "runs/b"], {"data_dir": "x"}, "data_dir must be left out with 2 runs"),
+        ("runs/a", {"output": "runs"}, "output must name a file, got the folder runs"),
+    ],
+)
+def test_wrong_input_is_one_line(made, monkeypatch, run, options, message):
+    monkeypatch.chdir(made)
+    with pytest.raises((ConfigError, DataError), match=message) as error:
+        qrnn.report(run, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_the_command_writes_the_page_and_says_where(made, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(made)
+    call(monkeypatch, "report", "run=[runs/a,runs/b]", f"output={tmp_path}/both.html")
+    assert "both.html: open it in a browser" in capsys.readouterr().out
+    assert read(tmp_path / "both.html").named("h1") == ["2 runs: digits"]
+    for arguments, told in ((["run=nothing"], "nothing is not there"), ([], "run must name")):
+        monkeypatch.setattr(sys, "argv", ["qrnn", "report", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        error = capsys.readouterr().err
+        assert told in error
+        assert error.count("\n") == 1
+
+
+# What each kind of task shows of single sequences.
