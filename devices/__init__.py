@@ -45,7 +45,7 @@ def _table() -> dict[str, tuple[DeviceSpec, DeviceClass]]:
 
         table.update({name: (fake_spec(name), IBMBackend) for name in fake_names()})
     for name, module in installed_plugins().items():
-        if name not in table and name != "qrnn.ibm":  # that one is reached by its backends' names
+        if name not in table:
             table[name] = (plugin_spec(name, module), Plugin)
     return table
 
@@ -82,7 +82,8 @@ def _entry(name: str) -> tuple[DeviceSpec, DeviceClass]:
         if name.startswith("fake_") and not any(n.startswith("fake_") for n in table)
         else ""
     )
-    raise ConfigError(f"{unknown_name('device', name, table)}{missing}")
+    listed = ": `qrnn devices` lists them"
+    raise ConfigError(f"{unknown_name('device', name, table)}{missing or listed}")
 
 
 def device_spec(name: str) -> DeviceSpec:

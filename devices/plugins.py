@@ -36,9 +36,14 @@ def plugin_spec(name: str, module: str) -> DeviceSpec:
     )
 
 
+# Not devices for our circuits: of modes and of qutrits, and one that is reached by its backends.
+LEFT_OUT = ("default.gaussian", "default.qutrit", "default.qutrit.mixed", "qrnn.ibm")
+
+
 def installed_plugins() -> dict[str, str]:
     """Return the names of all installed PennyLane devices and the modules they come from."""
     return {
         point.name: point.value.split(":")[0].split(".")[0]
         for point in entry_points(group="pennylane.plugins")
+        if point.name not in LEFT_OUT
     }

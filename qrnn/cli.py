@@ -38,6 +38,7 @@ def _with_hydra(task: Callable, config_name: str) -> None:
     import hydra
 
     from qrnn.config import register_schemas
+    from qrnn.errors import ConfigError
 
     @functools.wraps(task)
     def job(config) -> None:
@@ -48,6 +49,9 @@ def _with_hydra(task: Callable, config_name: str) -> None:
             task(config)
         sys.argv.pop(1)
 
+    for argument in sys.argv[1:]:
+        if argument.startswith("="):
+            raise ConfigError(f"{argument} must follow its key without a space: write key=value")
     register_schemas(sys.argv[1:])
     hydra.main(version_base="1.3", config_path="pkg://qrnn.configs", config_name=config_name)(job)()
 
@@ -87,18 +91,18 @@ def main() -> None:
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """End the process with one line and status 2 for an error that the user can mend."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from qrnn.cli_errors import fail, one_line
-    from qrnn.errors import QRNNError
-
     try:
         yield
-    except (QRNNError, HydraException, OmegaConfBaseException) as error:
-        fail(one_line(error))
     except KeyboardInterrupt as interrupt:
+        from qrnn.cli_errors import fail
+
         fail(str(interrupt) or "interrupted", status=130)
     except BrokenPipeError:  # `qrnn export ... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
         sys.exit(1)
+    except Exception as error:
+        from qrnn.cli_errors import fail, mendable, one_line
+
+        if not mendable(error):
+            raise
+        fail(one_line(error))

@@ -7,7 +7,7 @@ import sys
 from dataclasses import fields, is_dataclass
 from typing import NoReturn
 
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from qrnn.devices import device_spec
@@ -15,10 +15,18 @@ from qrnn.errors import QRNNError
 from qrnn.registry import unknown_name
 
 
+def mendable(error: Exception) -> bool:
+    """Return whether an error is about what the user gave, or about files; else it is a fault."""
+    ours = (QRNNError, HydraException, OmegaConfBaseException, OSError)
+    return isinstance(error, ours) or type(error).__module__ == "pennylane.exceptions"
+
+
 def one_line(error: Exception) -> str:
     """Return the message for an error that the user can mend."""
     if isinstance(error, QRNNError):
         return " ".join(str(error).split())
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         if group == "device":  # its own message knows which extra brings the fake backends
@@ -27,7 +35,7 @@ def one_line(error: Exception) -> str:
             except QRNNError as unknown:
                 return str(unknown)
         options = [o for o in error.options or [] if not o.endswith("_schema")]
-        return str(unknown_name(group, name, options))
+        return str(unknown_name(group or "--config-name", name, options))
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__

@@ -234,8 +234,12 @@ def draw(config) -> None:
     """Print the circuit of one time step and its resources."""
     from qrnn.cell import QRNNCell
     from qrnn.config import DrawConfig, to_typed
+    from qrnn.errors import ConfigError
+    from qrnn.networks import HybridConfig
 
     typed: DrawConfig = to_typed(config)
+    if not isinstance(typed.model, HybridConfig):
+        raise ConfigError(f"model must be hybrid to be drawn, got {typed.model.name}")
     cell = QRNNCell(1, device=typed.device, **typed.model.cell_options())
     print(cell.draw())
     print()

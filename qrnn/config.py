@@ -7,7 +7,7 @@ used. A checkpoint holds the resolved configuration as a plain dict.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import resources
 from typing import Any
 
@@ -20,6 +20,7 @@ from qrnn.devices import DeviceOptions, device_names
 from qrnn.devices.hardware import IBM_NAME
 from qrnn.errors import ConfigError
 from qrnn.networks import NETWORKS, HybridConfig, ModelConfig
+from qrnn.registry import unknown_name
 
 
 @dataclass
@@ -195,11 +196,11 @@ class DrawConfig:
     """`qrnn draw`.
 
     Attributes:
-        model: the cell.
+        model: of `model=hybrid`, the cell.
         device: where its circuits would run.
     """
 
-    model: HybridConfig = field(default_factory=HybridConfig)
+    model: ModelConfig = field(default_factory=HybridConfig)
     device: DeviceOptions = field(default_factory=DeviceOptions)
 
 
@@ -223,7 +224,7 @@ def register_schemas(overrides: Sequence[str] = ()) -> None:
     """
     store = ConfigStore.instance()
     for command, of_command in COMMAND_SCHEMAS.items():
-        node = TrainConfig(model=MISSING) if command == "train" else of_command
+        node = of_command(model=MISSING) if command in ("train", "draw") else of_command
         store.store(f"{command}_schema", node)
     for group, table in (("task", TASKS), ("model", NETWORKS)):
         shipped = resources.files("qrnn.configs") / group
@@ -247,8 +248,21 @@ def to_plain(config: Any) -> dict[str, Any]:
 
 
 def to_typed(config: Any) -> Any:
-    """Return the schema's own dataclass of a configuration that Hydra composed."""
-    return OmegaConf.to_object(config)
+    """Return the schema's own dataclass of a configuration that Hydra composed.
+
+    Raises:
+        ConfigError: a key that nothing reads, which Hydra lets `+key=value` add.
+    """
+    typed: Any = OmegaConf.to_object(config)
+    todo = [typed]
+    for one in todo:
+        known = [one_field.name for one_field in fields(one)]
+        for name, value in vars(one).items():
+            if name not in known:
+                raise unknown_name("key", name, known)
+            if is_dataclass(value):
+                todo.append(value)
+    return typed
 
 
 def from_plain(plain: dict[str, Any]) -> TrainConfig:

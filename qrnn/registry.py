@@ -16,8 +16,8 @@ def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> ConfigErro
     names = sorted(allowed)
     close = difflib.get_close_matches(str(given), names, n=3)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
-    if close and len(names) > 24:
-        allowed_names = f"(one of {len(names)} names)"
+    if len(names) > 24:
+        allowed_names = f"(one of {len(names)} names{'' if close else f': {names[0]}, ...'})"
     else:
         allowed_names = f"Allowed: {', '.join(names)}"
     return ConfigError(f"{kind} {given!r} is not known: {hint}{allowed_names}")

@@ -26,6 +26,7 @@ from qrnn.checkpoint import AtomicCheckpointIO, read_checkpoint
 from qrnn.config import TrainConfig, TrainerConfig, to_plain
 from qrnn.data import IGNORED, TASKS, Batch, Split, Stream, TaskData, loader
 from qrnn.environment import environment
+from qrnn.errors import ConfigError
 from qrnn.files import write_text
 from qrnn.networks import n_parameters
 from qrnn.trainer_checks import OPTIMIZERS, batches_of_epoch, check_trainer
@@ -215,13 +216,14 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     """
     check_trainer(config.trainer)
     quiet_lightning()
-    if config.resume is not None:
-        read_checkpoint(config.resume)
+    saved = None if config.resume is None else read_checkpoint(config.resume)["state_dict"]
     data = data if data is not None else TASKS[config.task.name].load(config.task)
     limit = batches_of_epoch(data, config.trainer)
     run_dir = Path(run_dir)
     pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
     module = Learner(config, data)
+    if saved is not None:
+        check_shapes(saved, module.state_dict())
     checkpoints = ModelCheckpoint(
         run_dir, "best", monitor="val/loss", save_last=True, enable_version_counter=False,
     )  # fmt: skip
@@ -278,6 +280,21 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         interrupted=trainer.interrupted,
         first_process=trainer.is_global_zero,
     )
+
+
+def check_shapes(saved: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    """Refuse to go on with weights of another model.
+
+    Raises:
+        ConfigError: a weight is missing on one side, or has another shape there.
+    """
+    for key in sorted({*saved, *wanted}):
+        sizes = [tuple(one[key].shape) if key in one else "none" for one in (saved, wanted)]
+        if sizes[0] != sizes[1]:
+            raise ConfigError(
+                f"resume must leave the model its size, but {key} is {sizes[0]} in the checkpoint "
+                f"and {sizes[1]} now: leave out the keys that change it"
+            )
 
 
 def write_summary(

@@ -87,6 +87,11 @@ def test_resume_takes_the_checkpoints_configuration(trained):
     config = (folder / "runs/b/config.yaml").read_text()
     assert "n_qubits: 3" in config
     assert "epochs: 3" in config
+    other = qrnn("train", "resume=runs/a/last.ckpt", "model.width=9", cwd=folder)
+    assert other.returncode == 2
+    assert "resume must leave the model its size, but model." in other.stderr
+    assert "is (8,) in the checkpoint and (9,) now" in other.stderr
+    assert other.stderr.count("\n") == 1
 
 
 def test_devices_are_listed_within_80_columns(tmp_path):
@@ -163,12 +168,20 @@ WRONG = [
     (["estimate", "checkpoint=x", "device=fused", "device.shots=null"],
      "device must be one of IBM's to have a price, got 'fused'"),
     (["evaluate", "checkpoint=x", "split=all"], "split 'all' is not known"),
+    (["evaluate", "checkpoint=x", "+limits=3"], "key 'limits' is not known: did you mean limit"),
+    (["train", "+trainer.lrr=3"], "key 'lrr' is not known: did you mean lr"),
+    (["train", "trainer.lr", "=3"], "=3 must follow its key without a space"),
+    (["train", "--config-name=fly"], "--config-name 'fly' is not known"),
+    (["train", "hydra.run.dir=a_file/x"], "a_file/x: Not a directory"),
+    (["train", "device=default.qutrit"], "names): `qrnn devices` lists them"),
+    (["draw", "model=lstm"], "model must be hybrid to be drawn, got lstm"),
     (["evaluate", "checkpoint=x", "device=default.mixed", "device.noise=pink",
       "device.strength=0.1"], "device.noise 'pink' is not known"),
 ]  # fmt: skip
 
 
 def test_wrong_input_is_one_line_with_status_2(tmp_path):
+    (tmp_path / "a_file").touch()
     # One process for all: each alone would spend seconds on imports.
     script = """
 import contextlib, io, json, sys

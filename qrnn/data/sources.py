@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -126,6 +127,8 @@ def hub_columns(
         from datasets import load_dataset
     except ImportError as error:
         raise require_extra("datasets", "data", f"task {task} without task.data_dir") from error
+    # Its warnings of each retry; what failed in the end is said below.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         data = load_dataset(name)
         return [[list(data[part][column]) for column in columns] for part in parts]
