@@ -76,6 +76,7 @@ TABS = [
     ("qrnn ev", ["evaluate "]),
     ("qrnn train mod", ["model.", "model="]),
     ("qrnn train task=dna model.n_q", ["model.n_qubits="]),
+    ("qrnn draw model.n_q", ["model.n_qubits="]),
     ("qrnn train task=mn", ["mnist ", "mnist_binary "]),
     ("qrnn train model.feedback=", ["true ", "false "]),
     ("qrnn train --mul", ["--multirun "]),

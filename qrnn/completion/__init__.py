@@ -56,8 +56,8 @@ def _leaves(schema: type, prefix: str = "") -> Iterable[tuple[str, Any]]:
         key, kind = f"{prefix}{field.name}", hints[field.name]
         if not is_dataclass(kind):
             yield key, kind
-        elif key in tables and schema is TrainConfig:
-            seen = {}
+        elif key in tables:
+            seen: dict[str, Any] = {}
             for name in tables[key]:
                 seen.update(dict(_leaves(tables[key][name].schema, f"{key}.")))
             yield from seen.items()
