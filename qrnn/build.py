@@ -45,10 +45,11 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
                 f"{shape.kind}: try task=elman_xor, or another model"
             )
         return NextToken(network(model, max(shape.input_size, shape.n_classes)))
+    head = (model.head_dropout, model.head_width, model.head_norm)
     if not shape.tokens:
         rnn = network(model, shape.input_size)
         scale = Scale(model.input_scale)
-        return SequenceClassifier(rnn, shape.n_classes, scale, model.head_dropout, model.head_width)
+        return SequenceClassifier(rnn, shape.n_classes, scale, *head)
     source = embedding(shape.input_size, model, vectors)
     if shape.kind == "translate":
         return Translator(
@@ -60,11 +61,12 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
             attention=model.attention,
             dropout=model.head_dropout,
             width=model.head_width,
+            norm=model.head_norm,
             hands_over=not model.bidirectional,
         )
     kind = {"classify": SequenceClassifier, "label": SequenceLabeller}[shape.kind]
     rnn = network(model, model.embedding)
-    return kind(rnn, shape.n_classes, source, model.head_dropout, model.head_width)
+    return kind(rnn, shape.n_classes, source, *head)
 
 
 class Scale(nn.Module):

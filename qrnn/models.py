@@ -38,6 +38,7 @@ class SequenceModel(OnDevice):
         embed: from what the task gives to inputs (B, T, D); None: the same.
         dropout: probability, in front of the head.
         width: units of the head's hidden layer; None: it is linear.
+        norm: whether the head begins with a LayerNorm.
     """
 
     def __init__(
@@ -47,12 +48,13 @@ class SequenceModel(OnDevice):
         embed: nn.Module | None = None,
         dropout: float = 0.0,
         width: int | None = None,
+        norm: bool = False,
     ):
         super().__init__()
         self.embed = nn.Identity() if embed is None else embed
         self.rnn: Any = rnn
         self.dropout = nn.Dropout(dropout)
-        self.head = build_head(rnn.output_size, n_classes, width)
+        self.head = build_head(rnn.output_size, n_classes, width, norm)
 
     def answer(self, batch: Batch, state: State | None = None) -> Answer:
         """Return the logits, the outputs of all steps and the last state.
@@ -78,7 +80,7 @@ class SequenceModel(OnDevice):
         return self.head(self.dropout(self.read(z, state)))
 
 
-def build_head(size: int, n_classes: int, width: int | None) -> nn.Module:
+def build_head(size: int, n_classes: int, width: int | None, norm: bool) -> nn.Module:
     """Return the layers from `size` outputs to logits.
 
     Readouts are in [-1, 1] and few: a hidden layer gives the logits of many classes more than R
@@ -88,10 +90,13 @@ def build_head(size: int, n_classes: int, width: int | None) -> nn.Module:
         size: number of the network's outputs R.
         n_classes: number of labels C.
         width: units of a hidden layer (GELU); None: none.
+        norm: whether a LayerNorm comes first.
     """
-    if width is None:
-        return nn.Linear(size, n_classes)
-    return nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.Linear(width, n_classes))
+    first = [nn.LayerNorm(size)] if norm else []
+    if width is not None:
+        first += [nn.Linear(size, width), nn.GELU()]
+    last = nn.Linear(width or size, n_classes)
+    return nn.Sequential(*first, last) if first else last
 
 
 class SequenceClassifier(SequenceModel):

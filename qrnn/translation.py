@@ -52,6 +52,7 @@ class Translator(OnDevice):
         attention: `dot` or `additive`.
         dropout: probability, in front of the head.
         width: units of `combine`, in front of the head; None: as many as c_t and q_t have.
+        norm: whether a LayerNorm of c_t and q_t comes in front of `combine`.
         hands_over: whether the decoder begins from the encoder's state.
     """
 
@@ -66,6 +67,7 @@ class Translator(OnDevice):
         attention: str = "additive",
         dropout: float = 0.0,
         width: int | None = None,
+        norm: bool = False,
         hands_over: bool = True,
     ):
         super().__init__()
@@ -74,7 +76,8 @@ class Translator(OnDevice):
         self.source, self.target = source, target
         self.attention = Attention(decoder.output_size, encoder.output_size, attention)
         size = decoder.output_size + encoder.output_size
-        self.combine = nn.Linear(size, width or size)
+        mix = nn.Linear(size, width or size)
+        self.combine = nn.Sequential(nn.LayerNorm(size), mix) if norm else mix
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width or size, n_classes)
         self.hands_over = hands_over

@@ -309,6 +309,21 @@ def test_the_head_has_a_hidden_layer_of_the_width_that_is_asked_for(kind):
         built(0)
 
 
+@pytest.mark.parametrize("width", [None, 7])
+@pytest.mark.parametrize("kind", ["classify", "label", "translate"])
+def test_a_head_with_a_norm_sees_small_readouts_as_large_ones(kind, width):
+    from qrnn.build import build_model
+
+    model_config = replace(SMALL, head_width=width, head_norm=True, embedding=4)
+    shape = Shape(kind, 10, 8, tokens=kind != "classify")
+    model = build_model(replace(config(), model=model_config), shape)
+    head = model.combine if kind == "translate" else model.head
+    (norm,) = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
+    z = torch.randn(3, *norm.normalized_shape)
+    torch.testing.assert_close(head(0.1 * z), head(z), rtol=0.02, atol=0.02)
+    assert (head(z) - head(-z)).abs().max() > 0.1
+
+
 def test_a_head_with_a_hidden_layer_is_not_linear(data):
     from qrnn.build import build_model
 

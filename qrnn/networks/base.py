@@ -33,6 +33,8 @@ class ModelConfig:
         embedding: size of a token's embedding E; tasks of tokens only.
         embedding_dropout: probability, behind the embedding; tasks of tokens only.
         head_width: units of a hidden layer (GELU) of the head; None: the head is linear.
+        head_norm: whether the head begins with a LayerNorm. Readouts of a random state are as small
+            as 2^(-n/2), and the head would learn to see them for thousands of steps.
         head_dropout: probability, in front of the head.
         attention: `additive` or `dot`, over the encoder's outputs; translation only.
     """
@@ -45,6 +47,7 @@ class ModelConfig:
     embedding: int = 64
     embedding_dropout: float = 0.0
     head_width: int | None = None
+    head_norm: bool = False
     head_dropout: float = 0.0
     attention: str = "additive"
 
