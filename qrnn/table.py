@@ -307,8 +307,8 @@ def execute_all(runs: list[Run], minutes: float | None = None) -> int:
         if end is not None and time.monotonic() + 60 * expected > end:
             console.print(f"{name}: not begun, it would take {expected:.0f} minutes")
             continue
-        place = f"{i + 1} of {len(todo)}, about {left:.0f} minutes left"
-        console.print(f"{place}: {name}, about {expected:.0f} minutes ...")
+        place = f"{i + 1} of {len(todo)}, about {expected:.0f} of {left:.0f} minutes"
+        console.print(f"{name}: {place} ...", soft_wrap=True)
         run.folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(run.folder / "lock", blocking=False):

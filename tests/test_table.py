@@ -60,6 +60,7 @@ def test_runs_are_made_once_and_fill_the_page(grid, monkeypatch, capsys):
     arguments = ("--page", "page.md", "--minutes", "60")
     told = call(monkeypatch, capsys, *arguments, status=1)
     assert "trainer.lr must be positive, got -1.0" in " ".join(told.split())
+    assert "digits/hybrid, ours, seed 1: 2 of 4, about 0 of 6" in told
     assert "copying/later, seed 0: not begun, it would take 600 minutes" in told
     assert "1 runs failed" in told
     page = (grid.parent / "page.md").read_text()
