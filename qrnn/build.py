@@ -45,7 +45,13 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
                 f"{shape.kind}: try task=elman_xor, or another model"
             )
         return NextToken(network(model, max(shape.input_size, shape.n_classes)))
-    head = (model.head_dropout, model.head_width, model.head_norm)
+    if model.skip and shape.kind == "classify":
+        raise ConfigError(
+            "model.skip must be false for a task with one label a sequence, whose head reads the "
+            "last outputs alone, got true"
+        )
+    skip = model.embedding if model.skip else 0
+    head = (model.head_dropout, model.head_width, model.head_norm, skip)
     if not shape.tokens:
         rnn = network(model, shape.input_size)
         scale = Scale(model.input_scale)
@@ -62,6 +68,7 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
             dropout=model.head_dropout,
             width=model.head_width,
             norm=model.head_norm,
+            skip=skip,
             hands_over=not model.bidirectional,
         )
     kind = {"classify": SequenceClassifier, "label": SequenceLabeller}[shape.kind]

@@ -47,7 +47,7 @@ def gradient_norms(model: SequenceClassifier, x: torch.Tensor, y: torch.Tensor) 
             tensor.retain_grad()
         kept.append(carried)
     assert state is not None
-    loss = cross_entropy(model.head(model.dropout(state.z)), y, reduction="sum")
+    loss = cross_entropy(model.logits(state.z, embedded), y, reduction="sum")
     loss.backward()
     squares = [
         sum(tensor.grad.abs().square().sum() for tensor in carried if tensor.grad is not None)

@@ -39,6 +39,7 @@ class SequenceModel(OnDevice):
         dropout: probability, in front of the head.
         width: units of the head's hidden layer; None: it is linear.
         norm: whether the head begins with a LayerNorm.
+        skip: number of features of x that the head reads beside each step's outputs: D, or 0.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class SequenceModel(OnDevice):
         dropout: float = 0.0,
         width: int | None = None,
         norm: bool = False,
+        skip: int = 0,
     ):
         super().__init__()
         self.embed = nn.Identity() if embed is None else embed
         self.rnn: Any = rnn
         self.dropout = nn.Dropout(dropout)
-        self.head = build_head(rnn.output_size, n_classes, width, norm)
+        self.skip = skip
+        self.head = build_head(rnn.output_size + skip, n_classes, width, norm)
 
     def answer(self, batch: Batch, state: State | None = None) -> Answer:
         """Return the logits, the outputs of all steps and the last state.
@@ -63,8 +66,9 @@ class SequenceModel(OnDevice):
             batch: its labels are not read.
             state: of the same sequences, from an earlier call.
         """
-        z, state = self.rnn(self.embed(batch.x), state, batch.lengths)
-        return Answer(self.head(self.dropout(self.read(z, state))), z, state)
+        x = self.embed(batch.x)
+        z, state = self.rnn(x, state, batch.lengths)
+        return Answer(self.logits(self.read(z, state), x), z, state)
 
     def recurrent_parameters(self) -> int:
         """Return the number of parameters without embedding and head."""
@@ -76,8 +80,13 @@ class SequenceModel(OnDevice):
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Return the logits alone."""
-        z, state = self.rnn(self.embed(x), None, lengths)
-        return self.head(self.dropout(self.read(z, state)))
+        x = self.embed(x)
+        z, state = self.rnn(x, None, lengths)
+        return self.logits(self.read(z, state), x)
+
+    def logits(self, read: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits of what `read` returned, for the embedded inputs (B, T, D)."""
+        return self.head(self.dropout(torch.cat([read, x], -1) if self.skip else read))
 
 
 def build_head(size: int, n_classes: int, width: int | None, norm: bool) -> nn.Module:
@@ -92,7 +101,7 @@ def build_head(size: int, n_classes: int, width: int | None, norm: bool) -> nn.M
         width: units of a hidden layer (GELU); None: none.
         norm: whether a LayerNorm comes first.
     """
-    first = [nn.LayerNorm(size)] if norm else []
+    first: list[nn.Module] = [nn.LayerNorm(size)] if norm else []
     if width is not None:
         first += [nn.Linear(size, width), nn.GELU()]
     last = nn.Linear(width or size, n_classes)

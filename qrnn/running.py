@@ -213,7 +213,8 @@ def run_open(
             steps = controls.shape[1]
             note(span(0, steps, steps), span(i * size, size, len(part)))
             z = target.rnn.cell.memory.run(controls)
-            yield batch, target.head(z[:, -1] if batch.y.ndim == 1 else z), z, None
+            read = z[:, -1] if batch.y.ndim == 1 else z
+            yield batch, target.logits(read, target.embed(batch.x)), z, None
 
     with torch.no_grad(), progress_bar("batches", title is not None) as progress:
         return collect(answers(progress), start)

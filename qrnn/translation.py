@@ -20,7 +20,8 @@ class Source(NamedTuple):
     """What the encoder says of source sequences.
 
     Attributes:
-        z: its outputs (B, S, K).
+        z: what is attended to (B, S, K): its outputs, and beside them the embeddings if these skip
+            the network.
         state: its last state, if the decoder can begin from it.
         lengths: (B,) number of steps of each sequence, or None.
     """
@@ -53,6 +54,8 @@ class Translator(OnDevice):
         dropout: probability, in front of the head.
         width: units of `combine`, in front of the head; None: as many as c_t and q_t have.
         norm: whether a LayerNorm of c_t and q_t comes in front of `combine`.
+        skip: size E of the embeddings, which then stand beside q_t, and beside the z_s that are
+            summed, as [z_s ; e_s]; 0: they do not.
         hands_over: whether the decoder begins from the encoder's state.
     """
 
@@ -68,14 +71,17 @@ class Translator(OnDevice):
         dropout: float = 0.0,
         width: int | None = None,
         norm: bool = False,
+        skip: int = 0,
         hands_over: bool = True,
     ):
         super().__init__()
         self.encoder: Any = encoder
         self.decoder: Any = decoder
         self.source, self.target = source, target
-        self.attention = Attention(decoder.output_size, encoder.output_size, attention)
-        size = decoder.output_size + encoder.output_size
+        self.skip = skip
+        sizes = decoder.output_size + skip, encoder.output_size + skip
+        self.attention = Attention(*sizes, attention)
+        size = sum(sizes)
         mix = nn.Linear(size, width or size)
         self.combine = nn.Sequential(nn.LayerNorm(size), mix) if norm else mix
         self.dropout = nn.Dropout(dropout)
@@ -88,8 +94,9 @@ class Translator(OnDevice):
 
     def encode(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> Source:
         """Read source tokens (B, S)."""
-        z, state = self.encoder(self.source(x), None, lengths)
-        return Source(z, state if self.hands_over else None, lengths)
+        embedded = self.source(x)
+        z, state = self.encoder(embedded, None, lengths)
+        return Source(self._beside(z, embedded), state if self.hands_over else None, lengths)
 
     def decode(
         self, source: Source, tokens: torch.Tensor
@@ -100,10 +107,15 @@ class Translator(OnDevice):
             source: what the encoder said of the same sequences.
             tokens: target tokens so far (B, U), the first one `BOS`.
         """
-        q, state = self.decoder(self.target(tokens), source.state)
-        context, weights = self.attention(q, source.z, source.lengths)
-        mixed = torch.tanh(self.combine(torch.cat([context, q], 2)))
+        embedded = self.target(tokens)
+        q, state = self.decoder(embedded, source.state)
+        asks = self._beside(q, embedded)
+        context, weights = self.attention(asks, source.z, source.lengths)
+        mixed = torch.tanh(self.combine(torch.cat([context, asks], 2)))
         return self.head(self.dropout(mixed)), weights, q, state
+
+    def _beside(self, outputs: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+        return torch.cat([outputs, embedded], 2) if self.skip else outputs
 
     def answer(self, batch: Batch, state: State | None = None) -> Answer:
         """Return the logits of the next token under teacher forcing; see `SequenceModel.answer`."""

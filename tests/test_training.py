@@ -15,7 +15,7 @@ import torch
 from qrnn import ConfigError, DataError
 from qrnn.checkpoint import AtomicCheckpointIO, load_model, read_checkpoint
 from qrnn.config import TrainConfig, TrainerConfig
-from qrnn.data import CopyingConfig, DigitsConfig, Shape, Stream, TaskData, copying, digits
+from qrnn.data import Batch, CopyingConfig, DigitsConfig, Shape, Stream, TaskData, copying, digits
 from qrnn.devices import DeviceOptions
 from qrnn.evaluation import evaluate
 from qrnn.networks import HybridConfig
@@ -322,6 +322,38 @@ def test_a_head_with_a_norm_sees_small_readouts_as_large_ones(kind, width):
     z = torch.randn(3, *norm.normalized_shape)
     torch.testing.assert_close(head(0.1 * z), head(z), rtol=0.02, atol=0.02)
     assert (head(z) - head(-z)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("kind", ["label", "translate"])
+def test_tokens_reach_the_head_past_the_network_if_they_skip_it(kind, skip):
+    from qrnn.build import build_model
+
+    model_config = replace(SMALL, embedding=4, skip=skip)
+    model = build_model(replace(config(), model=model_config), Shape(kind, 10, 8, tokens=True))
+    networks = [model.rnn] if kind == "label" else [model.encoder, model.decoder]
+    for one in networks:  # that see nothing: all that differs has come past them
+        one.register_forward_hook(lambda module, inputs, output: (output[0] * 0, output[1]))
+    x, y = torch.tensor([[4, 5, 6], [4, 7, 6]]), torch.tensor([[4, 5, 6], [4, 5, 6]])
+    logits = model.answer(Batch(x, y, None)).logits
+    same = torch.isclose(logits[0], logits[1], atol=1e-5).all(-1).tolist()
+    if not skip:
+        assert same == [True] * 3
+    else:  # the token's own step, or, through attention, all steps
+        assert same == ([True, False, True] if kind == "label" else [False] * 3)
+    other = model.answer(Batch(x, y.flip(0, 1), None)).logits  # of targets, those before a step
+    changed = (~torch.isclose(other, logits, atol=1e-5)).any(-1)[0].tolist()
+    assert changed == [False, kind == "translate" and skip, False]
+
+
+def test_a_classifier_reads_no_tokens_past_the_network():
+    from qrnn.build import build_model
+
+    with pytest.raises(ConfigError, match=r"model\.skip must be false for a task with one label"):
+        build_model(
+            replace(config(), model=replace(SMALL, skip=True)),
+            Shape("classify", 10, 8, tokens=True),
+        )
 
 
 def test_a_head_with_a_hidden_layer_is_not_linear(data):

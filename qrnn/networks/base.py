@@ -36,6 +36,8 @@ class ModelConfig:
         head_norm: whether the head begins with a LayerNorm. Readouts of a random state are as small
             as 2^(-n/2), and the head would learn to see them for thousands of steps.
         head_dropout: probability, in front of the head.
+        skip: whether head and attention read a step's embedded token beside the outputs, past the
+            recurrent network; language models and translation only.
         attention: `additive` or `dot`, over the encoder's outputs; translation only.
     """
 
@@ -49,6 +51,7 @@ class ModelConfig:
     head_width: int | None = None
     head_norm: bool = False
     head_dropout: float = 0.0
+    skip: bool = False
     attention: str = "additive"
 
 
