@@ -41,10 +41,11 @@ def main():
     train = DataLoader(list(circles(1000)), batch_size=50, shuffle=True, collate_fn=collate)
     test = DataLoader(list(circles(200)), batch_size=50, collate_fn=collate)
     model = Turner()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for x, y in (batch for _ in range(10) for batch in train):
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # feedback can make it leap
         optimizer.step()
     print(f"trained: {accuracy(model, test):.1f}% of 200 new sequences")
 

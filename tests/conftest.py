@@ -1,5 +1,6 @@
 """Settings of the whole suite; problems and the dense reference are in modules beside this one."""
 
+import logging
 import os
 import sys
 
@@ -39,7 +40,15 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """Make every test start from the same random numbers, and leave torch's settings alone."""
+    """Make every test start from the same random numbers, and leave torch's settings alone.
+
+    Hydra, run in this process, leaves handlers that write to the last test's captured output.
+    """
+    root = logging.getLogger()
+    root.setLevel(logging.WARNING)
+    for handler in list(root.handlers):
+        if type(handler) in (logging.StreamHandler, logging.FileHandler):  # not pytest's own
+            root.removeHandler(handler)
     torch.manual_seed(0)
     default = torch.get_default_dtype()
     yield
