@@ -69,15 +69,15 @@ def _typed(config, example: str):
     from omegaconf import OmegaConf
 
     from qrnn.config import to_typed
+    from qrnn.data import SPLITS
     from qrnn.errors import ConfigError
     from qrnn.registry import unknown_name
 
     if OmegaConf.is_missing(config, "checkpoint"):
         raise ConfigError(f"checkpoint must name a file: {example}")
     typed = to_typed(config)
-    parts = ("test", "val", "train")
-    if typed.split not in parts:
-        raise unknown_name("split", typed.split, parts)
+    if typed.split not in SPLITS:
+        raise unknown_name("split", typed.split, SPLITS)
     return typed
 
 

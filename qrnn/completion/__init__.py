@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 from qrnn.ansatz import ANSAETZE
 from qrnn.config import COMMAND_SCHEMAS, TrainConfig
-from qrnn.data import TASKS
+from qrnn.data import SPLITS, TASKS
 from qrnn.devices import device_names
 from qrnn.devices.spec import STRATEGIES
 from qrnn.evaluation import FEEDBACKS
@@ -37,7 +37,7 @@ def values() -> dict[str, tuple[str, ...]]:
         "model.ansatz": tuple(ANSAETZE),
         "trainer.optimizer": tuple(OPTIMIZERS),
         "feedback": FEEDBACKS,
-        "split": ("test", "val", "train"),
+        "split": SPLITS,
     }
     for key, kind in _leaves(TrainConfig):
         if kind is bool:

@@ -2,6 +2,7 @@
 
 from qrnn.data.base import (
     IGNORED,
+    SPLITS,
     TASKS,
     Batch,
     Shape,
@@ -33,6 +34,7 @@ from qrnn.data.sequences import (
 
 __all__ = [
     "IGNORED",
+    "SPLITS",
     "TASKS",
     "Batch",
     "CopyingConfig",

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from qrnn.registry import Registry
 
+SPLITS = ("test", "val", "train")  # the parts of a task's data, attributes of `TaskData`
 IGNORED = -100  # a label that is not asked for; torch's own default of `ignore_index`
 
 

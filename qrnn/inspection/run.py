@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from qrnn.build import Model
-from qrnn.data import IGNORED, Batch, Split, Stream, TaskData
+from qrnn.data import IGNORED, SPLITS, Batch, Split, Stream, TaskData
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.devices.hardware import IBMBackend
 from qrnn.errors import ConfigError
@@ -26,8 +26,6 @@ from qrnn.inspection.result import NONE, Inspection, joined
 from qrnn.inspection.tracing import Trace, as_array, by_chunks, shows_state, trace
 from qrnn.progress import progress_bar
 from qrnn.registry import unknown_name
-
-SPLITS = ("test", "val", "train")
 
 
 def inspect(

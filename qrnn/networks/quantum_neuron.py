@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
@@ -14,7 +14,7 @@ from qrnn.neurons.rnn import QuantumNeuronRNN
 class QuantumNeuronConfig(ModelConfig):
     """The quantum-neuron cell: it reads tokens as bits and gives the next one's probabilities.
 
-    There is no embedding and no head, so the keys of these are not read.
+    There is no embedding and no head, so the keys of these must be left out.
 
     Attributes:
         name: `quantum_neuron`.
@@ -43,13 +43,21 @@ def quantum_neuron(
     """Return the network of a configuration; `input_size` is the number of tokens.
 
     Raises:
-        ConfigError: several layers or directions, or too few in/out qubits for the tokens.
+        ConfigError: several layers or directions, keys of an embedding or a head, or too few in/out
+            qubits for the tokens.
     """
     if config.num_layers != 1 or config.bidirectional:
         raise ConfigError(
             "model quantum_neuron must have one layer in one direction, got "
             f"num_layers={config.num_layers}, bidirectional={config.bidirectional}: leave them out"
         )
+    own = ("name", "budget", "num_layers", "bidirectional")
+    for key in fields(ModelConfig):
+        if key.name not in own and getattr(config, key.name) != key.default:
+            raise ConfigError(
+                f"model.{key.name} must be left out with model quantum_neuron, which has neither "
+                f"embedding nor head, got {getattr(config, key.name)}"
+            )
     needed = max(1, (input_size - 1).bit_length())
     in_out = needed if config.in_out is None else config.in_out
     if in_out < needed:

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import torch
 
-from qrnn.data import IGNORED, Split, Stream, TaskData
+from qrnn.data import IGNORED, SPLITS, Split, Stream, TaskData
 from qrnn.evaluation import Evaluation
 from qrnn.metrics import METRICS, shown
 from qrnn.reporting import figures
@@ -102,7 +102,7 @@ def picture(x: torch.Tensor, permutation: tuple[int, ...] | None) -> np.ndarray:
 
 def split_of(one: Evaluation, data: TaskData) -> str | None:
     """Return which part of the data was evaluated; None: no such part has these labels now."""
-    for name in ("test", "val", "train") if one.split is None else (one.split,):
+    for name in SPLITS if one.split is None else (one.split,):
         part = getattr(data, name)
         if isinstance(part, Stream):
             if leading(one, part) >= min(CERTAIN, len(one.labels)):

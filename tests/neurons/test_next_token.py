@@ -92,6 +92,9 @@ def test_the_config_makes_as_many_in_out_qubits_as_the_tokens_need():
     for wrong in ({"num_layers": 2}, {"bidirectional": True}):
         with pytest.raises(ConfigError, match="must have one layer in one direction"):
             built(4, **wrong)
+    for wrong in ({"skip": True}, {"head_norm": True}, {"head_width": 3}, {"embedding": 5}):
+        with pytest.raises(ConfigError, match=f"{next(iter(wrong))} must be left out with model q"):
+            built(4, **wrong)
 
 
 def test_a_budget_is_met_by_the_workspace():
