@@ -114,7 +114,7 @@ class WholeRun(pl.Callback):
 
 
 class Interrupts(pl.Callback):
-    """Hears a Ctrl-C that Python could not raise, and raises it at the next batch.
+    """Keeps the first Ctrl-C until the next batch starts; a second one is raised at once.
 
     What is raised while C calls Python is printed and lost; numba's compiler and its cache do so.
     """
@@ -134,10 +134,16 @@ class Interrupts(pl.Callback):
             signal.signal(signal.SIGINT, self._before)
 
     def _hear(self, *_: object) -> None:
+        if self.heard:
+            raise KeyboardInterrupt
         self.heard = True
-        raise KeyboardInterrupt
 
     def on_train_batch_start(self, *_: Any) -> None:
+        """See Lightning."""
+        if self.heard:
+            raise KeyboardInterrupt
+
+    def on_validation_batch_start(self, *_: Any) -> None:
         """See Lightning."""
         if self.heard:
             raise KeyboardInterrupt

@@ -1,6 +1,5 @@
 """Training: what a run leaves, resuming, interrupting, and what a checkpoint carries."""
 
-import contextlib
 import signal
 import subprocess
 import sys
@@ -167,20 +166,36 @@ def test_ctrl_c_leaves_a_checkpoint_that_loads(tmp_path):
     load_model(last)
 
 
-def test_a_ctrl_c_that_was_lost_in_a_callback_stops_at_the_next_batch(tmp_path, monkeypatch, data):
-    def lose(_):
-        with contextlib.suppress(KeyboardInterrupt):
+@pytest.mark.parametrize(
+    ("moment", "presses", "steps"),
+    [
+        ("on_train_start", 1, 0),
+        ("on_before_backward", 1, 1),  # the batch ends, the next one does not start
+        ("on_before_backward", 2, 0),
+        ("on_validation_epoch_start", 1, None),
+    ],
+)
+def test_ctrl_c_waits_for_the_next_batch_and_twice_does_not(
+    tmp_path, monkeypatch, data, moment, presses, steps
+):
+    """What is raised within the compiler is printed and lost, so nothing is raised there."""
+    scored = []
+
+    def press(*_):
+        for _ in range(presses):
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Learner, "on_train_start", lose)
+    monkeypatch.setattr(Learner, moment, press)
+    monkeypatch.setattr(Learner, "on_validation_batch_end", lambda *_: scored.append(1))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        result = train(config(), tmp_path, data=data)
+        result = train(config(epochs=1), tmp_path, data=data)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
     assert result.interrupted
-    assert result.epochs == 0
+    assert not scored
+    assert steps is None or result.steps == steps
 
 
 @pytest.mark.parametrize(
