@@ -1,7 +1,6 @@
 """Loaders: shapes, splits, the fixed permutation, and damaged files."""
 
 import gzip
-import os
 import struct
 from pathlib import Path
 
@@ -10,11 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from real import REAL, needs_data
 
 from qrnn import ConfigError, DataError
 from qrnn.data import IGNORED, DigitsConfig, MnistConfig, Split, Stream, digits, loader, mnist
-
-REAL = os.environ.get("QRNN_DATA")
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:
@@ -89,9 +87,9 @@ def test_mnist_needs_a_folder_and_a_known_sequence(folder):
         mnist(MnistConfig(data_dir=str(folder), sequence="row"))
 
 
-@pytest.mark.skipif(REAL is None, reason="QRNN_DATA does not name the folder of the real data")
+@needs_data
 def test_the_real_mnist_has_its_known_labels():
-    data = mnist(MnistConfig(data_dir=str(Path(REAL) / "mnist")))
+    data = mnist(MnistConfig(data_dir=str(REAL / "mnist")))
     assert (len(data.train), len(data.val), len(data.test)) == (55_000, 5_000, 10_000)
     assert data.train.y[:5].tolist() == [5, 0, 4, 1, 9]
     assert data.train.x[0].sum() == pytest.approx(107.99, abs=0.1)

@@ -1,14 +1,13 @@
 """The tasks of the quantum-neuron network: each against a checker that knows only its rules."""
 
-import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from real import REAL, needs_data
 from test_data import write_idx
 
 from qrnn import ConfigError, DataError
@@ -28,7 +27,6 @@ from qrnn.data import (
 )
 from qrnn.data.generated import predict
 
-REAL = os.environ.get("QRNN_DATA")
 SMALL = {"n_train": 40, "n_val": 3, "n_test": 2}
 SEEDS = st.integers(0, 99)
 
@@ -246,12 +244,12 @@ def test_digits_that_a_part_has_not_are_named(tmp_path):
         mnist_binary(MnistBinaryConfig(data_dir=str(tmp_path)))
 
 
-@pytest.mark.skipif(REAL is None, reason="QRNN_DATA does not name the folder of the real data")
+@needs_data
 @pytest.mark.parametrize(
     ("digits", "n_test", "apart"), [([0, 1], 2115, 0.98), ([3, 6], 1968, 0.95)]
 )
 def test_real_digits_stay_legible(digits, n_test, apart):
-    data = mnist_binary(MnistBinaryConfig(data_dir=str(Path(REAL) / "mnist"), digits=digits))
+    data = mnist_binary(MnistBinaryConfig(data_dir=str(REAL / "mnist"), digits=digits))
     assert len(data.test) == n_test  # all that MNIST has
     images = (data.test.x % 2).double()
     assert images.sum(1).min() >= 4

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_module
 
 from qrnn.cli import main
+from qrnn.config import register_schemas, to_typed
 
 SIZES = ["model.n_qubits=2", "model.width=4", "model.embedding=4", "trainer.epochs=2",
          "trainer.batch_size=8", "trainer.progress=false", "hydra.run.dir=run"]  # fmt: skip
@@ -81,3 +83,18 @@ def test_copying_is_judged_by_cross_entropy(folder, monkeypatch):
     assert told["metric"] == "cross_entropy"
     assert told["value"] == told["loss"]
     assert len(told["labels"]) == 4 * 23
+
+
+@pytest.mark.parametrize(
+    "choice",
+    ["imdb task.max_words=9", "copying task.delay=7", "ptb task.level=characters",
+     "multi30k task.subwords=99"],
+)  # fmt: skip
+def test_each_is_a_choice_of_the_command_line(choice):
+    name, change = choice.split()
+    register_schemas()
+    with initialize_config_module("qrnn.configs", version_base=None):
+        config = to_typed(compose("train", [f"task={name}", change]))
+    key, value = change.removeprefix("task.").split("=")
+    assert config.task.name == name
+    assert str(getattr(config.task, key)) == value
