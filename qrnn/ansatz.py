@@ -37,7 +37,7 @@ class Ansatz:
         apply: the quantum function `(angles, wires)`; angles (P,) in radians.
         n_wires: number of qubits n.
         n_angles: number of angles P.
-        pairs: the coupled qubits; the `ZZ` readout measures these.
+        pairs: the coupled qubits; the readouts `XX`, `YY` and `ZZ` measure these.
     """
 
     apply: QuantumFunction

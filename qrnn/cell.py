@@ -94,7 +94,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         ansatz: U: a registered name (`rotations`, `strongly_entangling`, ...), or a quantum
             function of `(angles, wires)` together with `n_angles`.
         n_angles: number of angles P of a quantum function.
-        readout: `"XYZ"` (R = 3n), `"Z"`, `"ZZ"`, or a list of Pauli words.
+        readout: `"XYZ"` (R = 3n), `"Z"`, `"ZZ"`, `"XYZ+XX+ZZ"`, or a list of Pauli words.
         controller: `"linear"`, `"relu"`, `"gelu"`, `"glu"`, or a module from (B, D + R) to (B, P).
         width: units of a hidden layer of the controller.
         depth: number of its hidden layers.

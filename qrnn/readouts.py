@@ -19,23 +19,32 @@ def pauli_words(readout: str | Sequence[str], n_wires: int, pairs: Pairs) -> tup
 
     Args:
         readout: letters out of X, Y, Z, each measured on every qubit (`"XYZ"`: R = 3n, all X first,
-            then all Y, then all Z); `"ZZ"` for Z Z on each coupled pair; or a list of words.
+            then all Y, then all Z); `"XX"`, `"YY"` or `"ZZ"` on each coupled pair; several of these
+            joined by `+`, such as `"XYZ+ZZ"`; or a list of words.
         n_wires: number of qubits n.
         pairs: the coupled pairs of the ansatz.
 
     Raises:
         ConfigError: not a readout set, a word of the wrong length or letters, or no word at all.
     """
-    if readout == "ZZ":
-        words = ["".join("Z" if q in p else "I" for q in range(n_wires)) for p in pairs]
-    elif isinstance(readout, str):
-        if not readout or set(readout) - set("XYZ") or len(set(readout)) != len(readout):
-            raise ConfigError(
-                f"readout must be letters out of XYZ (each once), ZZ or a list of Pauli words, "
-                f"got {readout!r}"
-            )
-        words = ["I" * q + letter + "I" * (n_wires - q - 1) for letter in readout
-                 for q in range(n_wires)]  # fmt: skip
+    if isinstance(readout, str):
+        words = []
+        for part in readout.split("+"):
+            if part in ("XX", "YY", "ZZ"):
+                places: Sequence[tuple[int, ...]] = pairs
+                letters = part[0]
+            else:
+                places = [(wire,) for wire in range(n_wires)]
+                letters = part
+            if not letters or set(letters) - set("XYZ") or len(set(letters)) != len(letters):
+                raise ConfigError(
+                    f"readout must be letters out of XYZ (each once), XX, YY, ZZ, some of these "
+                    f"joined by +, or a list of Pauli words, got {readout!r}"
+                )
+            if not places:
+                raise ConfigError(f"readout {part} needs coupled qubits, and none are: choose XYZ")
+            words += ["".join(letter if q in place else "I" for q in range(n_wires))
+                      for letter in letters for place in places]  # fmt: skip
     else:
         words = [str(word) for word in readout]
     for word in words:

@@ -52,7 +52,7 @@ PROBLEMS = {
         "rotations": ("RX", "RY"),
         "entangler": "CRX",
         "topology": "ring",
-        "readout": "ZZ",
+        "readout": "ZZ+X",
     },
     "affine function": {
         "n_qubits": 3,

@@ -22,6 +22,8 @@ LINE = pairs_of("line", 3)
         ("Z", "ZII IZI IIZ"),
         ("YX", "YII IYI IIY XII IXI IIX"),
         ("ZZ", "ZZI IZZ"),
+        ("XX", "XXI IXX"),
+        ("Z+YY+X", "ZII IZI IIZ YYI IYY XII IXI IIX"),
         (["XIZ", "YYY"], "XIZ YYY"),
     ],
 )
@@ -56,7 +58,10 @@ def test_masks_and_words_are_one_to_one(word):
 WRONG = [
     ("", "readout must be letters out of XYZ .*got ''"),
     ("XW", "readout must be letters out of XYZ .*got 'XW'"),
-    ("XX", "readout must be letters out of XYZ .each once.*got 'XX'"),
+    ("XYX", "readout must be letters out of XYZ .each once.*got 'XYX'"),
+    ("XX,YY", "readout must be letters out of XYZ .*joined by .*got 'XX,YY'"),
+    ("XYZ+", "readout must be letters out of XYZ .*got 'XYZ.'"),
+    ("ZX+Z", "each Pauli word can be given once"),
     ("xyz", "readout must be letters out of XYZ .*got 'xyz'"),
     ([], "measures nothing on 3 qubit.s.: choose XYZ"),
     (["XI"], "a Pauli word must be 3 letters out of I, X, Y, Z, not all I, got 'XI'"),
@@ -73,7 +78,7 @@ def test_a_readout_that_is_none_is_refused(readout, message):
 
 
 def test_zz_without_pairs_is_refused():
-    with pytest.raises(ConfigError, match=r"readout 'ZZ' measures nothing on 1 qubit"):
+    with pytest.raises(ConfigError, match="ZZ needs coupled qubits, and none are: choose XYZ"):
         pauli_words("ZZ", 1, pairs_of("line", 1))
 
 

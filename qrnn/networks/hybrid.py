@@ -25,7 +25,8 @@ class HybridConfig(ModelConfig):
         rotations: rotations of a block, in order; ansatz `rotations` only.
         entangler: two-qubit gate of a block; ansatz `rotations` only.
         topology: `line`, `ring`, `all` or a list of pairs; ansatz `rotations` only.
-        readout: letters out of XYZ on every qubit, `ZZ`, or a list of Pauli words.
+        readout: letters out of XYZ on every qubit, `XX`, `YY` or `ZZ` on coupled ones, several of
+            these joined by `+`, or a list of Pauli words.
         readout_mode: `expval`, or `measure`: mid-circuit, through an ancilla.
         readout_angle: of the ancilla's controlled RY, radians; `measure` only.
         controller: `linear`, `relu`, `gelu` or `glu`.

@@ -97,8 +97,6 @@ class OrthogonalCell(StepCell):
         **controller,
     ):
         n_planes = 2 ** at_least_one("n_qubits", n_qubits)
-        if readout == "ZZ":
-            raise ConfigError("readout must be letters out of XYZ, got 'ZZ'")
         super().__init__(input_size, len(pauli_words(readout, n_qubits, ())))
         n_angles = min(4 * n_qubits, n_planes) if n_angles is None else n_angles
         if not 1 <= n_angles <= n_planes:
