@@ -20,6 +20,7 @@ from qrnn.errors import ConfigError, NumericsError
 from qrnn.memory.base import Memory
 from qrnn.modules import HoldsQuantumLayer, M, shallow
 from qrnn.readout_noise import ReadoutNoise
+from qrnn.readouts import pauli_words
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         depth: number of its hidden layers.
         dropout: probability, behind each hidden layer.
         feedback: whether the controller reads the last readouts; without, it maps (B, D).
+        feedback_readout: the readout set that it reads, R' of the R readouts, which begin with it;
+            it maps (B, D + R') then. None: all.
         bias_range: the bias starts uniform in [-bias_range, bias_range], radians. Near 0, blank
             inputs do almost nothing; at pi, the step that they repeat is a random unitary, whose
             many frequencies tell an input of one step from the same input at another.
@@ -135,6 +138,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         depth: int = 1,
         dropout: float = 0.0,
         feedback: bool = True,
+        feedback_readout: str | Sequence[str] | None = None,
         bias_range: float = 0.1,
         readout_shots: int | None = None,
         readout_depolarizing: float = 0.0,
@@ -154,11 +158,11 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             readout_angle,
         )
         self.n_readouts = len(self.circuit.words)
-        self.feedback = feedback
+        self.n_fed_back = n_fed_back(self.circuit, feedback, feedback_readout)
         if isinstance(controller, str):
             controller = Controller(
-                input_size, self.n_readouts if feedback else 0, self.circuit.n_angles, controller,
-                width, depth, dropout,
+                input_size, self.n_fed_back, self.circuit.n_angles, controller, width, depth,
+                dropout,
             )  # fmt: skip
         self.controller = controller
         self.readout_noise = ReadoutNoise(readout_shots, readout_depolarizing)
@@ -228,13 +232,12 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         if x.ndim != 2 or x.shape[1] != self.input_size:
             raise ConfigError(f"x must have shape (B, {self.input_size}), got {tuple(x.shape)}")
         state = self._checked(state, x)
-        controls = self.controller(torch.cat([x, state.z], 1) if self.feedback else x)
+        controls = self.controller(torch.cat([x, state.z[:, : self.n_fed_back]], 1))
         if controls.shape != (len(x), self.circuit.n_angles):
             raise ConfigError(
                 f"controller must return angles of shape {(len(x), self.circuit.n_angles)}, got "
-                f"{tuple(controls.shape)}: it maps {'D + R' if self.feedback else 'D'} = "
-                f"{self.input_size + self.feedback * self.n_readouts} numbers to P = "
-                f"{self.circuit.n_angles}"
+                f"{tuple(controls.shape)}: it maps D = {self.input_size} inputs and "
+                f"{self.n_fed_back} readouts to P = {self.circuit.n_angles}"
             )
         if not torch.isfinite(controls).all():
             raise not_finite(state.step)
@@ -315,6 +318,25 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             f"n_angles={self.circuit.n_angles}, "
             f"n_readouts={self.n_readouts}, device={self.device.name!r}"
         )
+
+
+def n_fed_back(circuit: StepCircuit, feedback: bool, readout: str | Sequence[str] | None) -> int:
+    """Return how many readouts the controller reads; the arguments are the cell's.
+
+    Raises:
+        ConfigError: not the first of the readouts, or none are to be fed back.
+    """
+    if readout is None:
+        return len(circuit.words) if feedback else 0
+    if not feedback:
+        raise ConfigError(f"feedback_readout needs feedback, got {readout!r} without: leave it out")
+    words = pauli_words(readout, circuit.n_wires, circuit.ansatz.pairs)
+    if words != circuit.words[: len(words)]:
+        raise ConfigError(
+            f"feedback_readout must be what readout begins with ({' '.join(circuit.words[:3])} ..."
+            f"), got {readout!r}: name its readouts first in readout"
+        )
+    return len(words)
 
 
 def not_finite(step: int) -> NumericsError:

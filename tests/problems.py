@@ -54,6 +54,8 @@ PROBLEMS = {
         "topology": "ring",
         "readout": "ZZ+X",
     },
+    "a part fed back": {"n_qubits": 3, "readout": "Y+ZZ+X", "feedback_readout": "Y+ZZ"},
+    "nothing fed back": {"n_qubits": 2, "feedback": False},
     "affine function": {
         "n_qubits": 3,
         "ansatz": affine,

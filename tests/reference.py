@@ -53,7 +53,7 @@ def run(cell, x, lengths=None, feedback=None):
     psi[:, 0] = 1
     last = np.array([[o[0, 0].real for o in observables]] * batch)
     for t in range(steps):
-        seen = torch.cat([x[t].detach().double(), torch.as_tensor(last)], 1)
+        seen = torch.cat([x[t].detach().double(), torch.as_tensor(last[:, : cell.n_fed_back])], 1)
         with torch.no_grad():
             angles = bias + controller(seen).numpy()
         for b in range(batch):
@@ -97,7 +97,7 @@ def run_measured(cell, x, lengths=None, feedback=None):
     rho[:, 0, 0] = 1
     last = np.array([[word_matrix(word)[0, 0].real for word in measured.words]] * batch)
     for t in range(steps):
-        seen = torch.cat([x[t].detach().double(), torch.as_tensor(last)], 1)
+        seen = torch.cat([x[t].detach().double(), torch.as_tensor(last[:, : cell.n_fed_back])], 1)
         with torch.no_grad():
             angles = bias + controller(seen).numpy()
         for b in range(batch):

@@ -273,6 +273,31 @@ def test_a_custom_controller_is_trained_saved_and_moved_like_a_built_in_one():
     torch.testing.assert_close(other(inputs())[0], rnn(inputs())[0], rtol=0, atol=1e-5)
 
 
+def test_a_part_of_the_readouts_is_fed_back():
+    cell = QRNNCell(D, 3, readout="Y+ZZ+X", feedback_readout="Y+ZZ", width=4)
+    assert cell.controller[0].in_features == D + 5
+    assert QRNNCell(D, 3, readout=["XII", "IZI"], feedback_readout=["XII"]).n_fed_back == 1
+    assert (QRNNCell(D, 3).n_fed_back, QRNNCell(D, 3, feedback=False).n_fed_back) == (9, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"feedback_readout": "Z"}, r"feedback_readout must be what readout begins with \(XII IXI"),
+        (
+            {"readout": "Z", "feedback_readout": "ZX"},
+            "feedback_readout must be what readout begins",
+        ),
+        ({"feedback_readout": "X", "feedback": False}, "feedback_readout needs feedback, got 'X'"),
+        ({"feedback_readout": "XW"}, "readout must be letters out of XYZ"),
+    ],
+)
+def test_readouts_that_cannot_be_fed_back_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        QRNNCell(D, 3, **options)
+    assert "\n" not in str(caught.value)
+
+
 WRONG = {
     "another width": (lambda r, x: r(x[..., :1]), r"must have shape \(T, B, 2\), got \(3, 3, 1\)"),
     "inputs of one dimension": (lambda r, x: r(x[0, 0]), r"x must have 2 or 3 dimensions, got"),
@@ -310,7 +335,7 @@ WRONG = {
     ),
     "a controller that returns one angle": (
         lambda r, x: network(controller=Twin(D + 9, 1))(x),
-        r"controller must return angles of shape \(3, 12\), got \(3, 1\): it maps D \+ R = 11",
+        r"controller must return angles of shape \(3, 12\), got \(3, 1\): it maps D = 2 inputs",
     ),
 }  # fmt: skip
 

@@ -34,6 +34,7 @@ class HybridConfig(ModelConfig):
         depth: number of its hidden layers.
         dropout: probability, behind each hidden layer.
         feedback: whether the controller reads the last readouts.
+        feedback_readout: the readout set that it reads, with which `readout` begins; None: all.
         bias_range: the bias starts uniform in [-bias_range, bias_range], radians; see `QRNNCell`.
         output_lr: learning rate of bias and controller's last layer, as a share of the others': a
             small change of them turns the state anew at each of T steps.
@@ -56,6 +57,7 @@ class HybridConfig(ModelConfig):
     depth: int = 1
     dropout: float = 0.0
     feedback: bool = True
+    feedback_readout: Any = None
     bias_range: float = 0.1
     output_lr: float = 1.0
     readout_shots: int | None = None
@@ -65,7 +67,7 @@ class HybridConfig(ModelConfig):
         """Return the keyword arguments of `QRNNCell`, without the input size."""
         shared = {field.name for field in fields(ModelConfig)} | {"output_lr"}
         options = {k: v for k, v in vars(self).items() if v is not None and k not in shared}
-        for name in ("topology", "readout", "rotations"):
+        for name in ("topology", "readout", "rotations", "feedback_readout"):
             if OmegaConf.is_config(options.get(name)):
                 options[name] = OmegaConf.to_container(options[name])
         return options
