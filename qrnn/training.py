@@ -188,7 +188,8 @@ class TrainResult:
 
 def quiet_lightning() -> None:
     """Silence notices that a reader of our progress bar cannot use."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     for text in (
         ".*does not have many workers.*",
         ".*in the `DataLoader`.*",

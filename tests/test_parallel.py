@@ -48,6 +48,7 @@ def test_the_command_trains_in_two_processes_and_speaks_once(tmp_path):
         "model.width=4", "trainer.progress=false", "hydra.run.dir=run", cwd=tmp_path,
     )  # fmt: skip
     assert out.count("checkpoint  run/best.ckpt") == 1
+    assert "INFO" not in out
     rows = len(digits(DigitsConfig()).train)
     steps = torch.load(tmp_path / "run/last.ckpt", weights_only=True)["global_step"]
     assert steps == -(-rows // 32)  # a batch is shared, not one for each process
