@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from real import REAL, needs_data
+from task_files import REAL, needs_data
 
 from qrnn import ConfigError, DataError
 from qrnn.data import IGNORED, DigitsConfig, MnistConfig, Split, Stream, digits, loader, mnist

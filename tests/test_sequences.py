@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from real import REAL, needs_data
+from task_files import REAL, needs_data
 from test_data import write_idx
 
 from qrnn import ConfigError, DataError

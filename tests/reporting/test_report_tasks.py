@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pages import call, kept, read
-from test_text_runs import write_multi30k
+from task_files import write_multi30k
 
 import qrnn
 from qrnn.reporting.spelling import Spelling

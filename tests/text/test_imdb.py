@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real import REAL, needs_data
+from task_files import REAL, needs_data
 from texts import fails, same
 
 from qrnn import ConfigError, DataError

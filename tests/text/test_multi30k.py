@@ -8,7 +8,7 @@ import pytest
 import sacrebleu
 from hypothesis import given
 from hypothesis import strategies as st
-from real import REAL, needs_data
+from task_files import REAL, needs_data
 from texts import fails, same
 
 from qrnn import ConfigError, MissingExtraError

@@ -1,7 +1,7 @@
 """Penn Treebank: what it holds, whom it leaks to, and damaged files."""
 
 import pytest
-from real import REAL, needs_data
+from task_files import REAL, needs_data
 from texts import fails
 
 from qrnn import ConfigError

@@ -1,12 +1,12 @@
 """Tasks of text through the command line: train, evaluate with the task's own metric."""
 
-import gzip
 import json
 import sys
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
+from task_files import write_multi30k
 
 from qrnn.cli import main
 from qrnn.config import register_schemas, to_typed
@@ -30,14 +30,6 @@ def evaluated(monkeypatch, *arguments):
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def write_multi30k(folder):
-    german, english = ("ein hund rennt .", "zwei katzen ."), ("a dog runs .", "two cats .")
-    for part, n in (("train", 12), ("val", 2), ("test_2016_flickr", 4)):
-        for side, lines in (("de", german), ("en", english)):
-            text = "\n".join(lines * (n // 2)) + "\n"
-            (folder / f"{part}.{side}.gz").write_bytes(gzip.compress(text.encode()))
 
 
 @pytest.mark.parametrize("model", ["hybrid", "lstm"])
