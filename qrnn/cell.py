@@ -330,7 +330,7 @@ def n_fed_back(circuit: StepCircuit, feedback: bool, readout: str | Sequence[str
         return len(circuit.words) if feedback else 0
     if not feedback:
         raise ConfigError(f"feedback_readout needs feedback, got {readout!r} without: leave it out")
-    words = pauli_words(readout, circuit.n_wires, circuit.ansatz.pairs)
+    words = pauli_words(readout, circuit.n_wires, circuit.ansatz.pairs, "feedback_readout")
     if words != circuit.words[: len(words)]:
         raise ConfigError(
             f"feedback_readout must be what readout begins with ({' '.join(circuit.words[:3])} ..."

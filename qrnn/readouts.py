@@ -14,7 +14,9 @@ from qrnn.ansatz import Pairs
 from qrnn.errors import ConfigError
 
 
-def pauli_words(readout: str | Sequence[str], n_wires: int, pairs: Pairs) -> tuple[str, ...]:
+def pauli_words(
+    readout: str | Sequence[str], n_wires: int, pairs: Pairs, option: str = "readout"
+) -> tuple[str, ...]:
     """Return the R Pauli words of a readout set.
 
     Args:
@@ -23,10 +25,15 @@ def pauli_words(readout: str | Sequence[str], n_wires: int, pairs: Pairs) -> tup
             joined by `+`, such as `"XYZ+ZZ"`; or a list of words.
         n_wires: number of qubits n.
         pairs: the coupled pairs of the ansatz.
+        option: what errors call the readout set.
 
     Raises:
         ConfigError: not a readout set, a word of the wrong length or letters, or no word at all.
     """
+    not_a_set = (
+        f"{option} must be letters out of XYZ (each once), XX, YY, ZZ, some of these joined by +, "
+        f"or a list of Pauli words, got {readout!r}"
+    )
     if isinstance(readout, str):
         words = []
         for part in readout.split("+"):
@@ -37,26 +44,25 @@ def pauli_words(readout: str | Sequence[str], n_wires: int, pairs: Pairs) -> tup
                 places = [(wire,) for wire in range(n_wires)]
                 letters = part
             if not letters or set(letters) - set("XYZ") or len(set(letters)) != len(letters):
-                raise ConfigError(
-                    f"readout must be letters out of XYZ (each once), XX, YY, ZZ, some of these "
-                    f"joined by +, or a list of Pauli words, got {readout!r}"
-                )
+                raise ConfigError(not_a_set)
             if not places:
-                raise ConfigError(f"readout {part} needs coupled qubits, and none are: choose XYZ")
+                raise ConfigError(f"{option} {part} needs coupled qubits, and none are: choose XYZ")
             words += ["".join(letter if q in place else "I" for q in range(n_wires))
                       for letter in letters for place in places]  # fmt: skip
-    else:
+    elif isinstance(readout, Sequence):
         words = [str(word) for word in readout]
+    else:
+        raise ConfigError(not_a_set)
     for word in words:
         if len(word) != n_wires or set(word) - set("IXYZ") or set(word) == {"I"}:
             raise ConfigError(
-                f"readout: a Pauli word must be {n_wires} letters out of I, X, Y, Z, not all I, "
+                f"{option}: a Pauli word must be {n_wires} letters out of I, X, Y, Z, not all I, "
                 f"got {word!r}"
             )
     if not words:
-        raise ConfigError(f"readout {readout!r} measures nothing on {n_wires} qubit(s): choose XYZ")
+        raise ConfigError(f"{option} {readout!r} measures nothing, give a Pauli word or choose XYZ")
     if len(set(words)) != len(words):
-        raise ConfigError(f"readout: each Pauli word can be given once, got {words}")
+        raise ConfigError(f"{option}: each Pauli word can be given once, got {words}")
     return tuple(words)
 
 
