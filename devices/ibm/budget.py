@@ -13,9 +13,9 @@ class Usage:
     """What a run has used so far.
 
     Attributes:
-        jobs: jobs submitted.
-        executions: circuits x shots.
-        estimated_seconds: QPU seconds by IBM's formula.
+        jobs: jobs submitted, with those that failed.
+        executions: circuits x shots of these jobs.
+        estimated_seconds: QPU seconds of these jobs by IBM's formula.
         metered_seconds: QPU seconds that the service reported; 0 on local backends.
     """
 
@@ -29,7 +29,8 @@ class Budget:
     """The QPU seconds that a run may use, over all its attempts.
 
     A finished job counts with its metered use, and with its estimate if the service reports none;
-    a job that is still under way counts with its estimate. On a local backend, which meters
+    a job that is still under way counts with its estimate, and one that failed with its metered
+    use, also once its work is submitted again. On a local backend, which meters
     nothing, every job counts with its estimate: a rehearsal stops where the real run would.
 
     Args:
@@ -49,8 +50,7 @@ class Budget:
         """
         redone = None if again is None else self.ledger.entry(again)
         return sum(
-            entry.usage
-            or (0.0 if entry.state in ("intent", "failed") or entry is redone else entry.estimate)
+            entry.usage + (0.0 if entry is redone else entry.unmetered)
             for entry in self.ledger.entries()
         )
 
@@ -88,10 +88,10 @@ class Budget:
     @property
     def usage(self) -> Usage:
         """What the run has used so far."""
-        entries = [e for e in self.ledger.entries() if e.state != "intent"]
+        entries = self.ledger.entries()
         return Usage(
-            len(entries),
-            sum(e.executions for e in entries),
-            sum(e.estimate for e in entries),
+            sum(len(e.jobs) for e in entries),
+            sum(len(e.jobs) * e.executions for e in entries),
+            sum(len(e.jobs) * e.estimate for e in entries),
             sum(e.usage for e in entries),
         )

@@ -190,7 +190,10 @@ class IBMDevice(Device):
         self._runner.note = what
 
     def close(self) -> None:
-        """Close the batch or session, and release the ledger's folder."""
+        """Close the batch or session, and release the ledger's folder.
+
+        An execution after that takes both again.
+        """
         self._runner.close()
 
     @property
@@ -258,7 +261,8 @@ class IBMDevice(Device):
             One result for each tape, of the shape that default.qubit gives.
 
         Raises:
-            DeviceError: IBM's limits forbid it, or the backend failed.
+            DeviceError: IBM's limits forbid it, the backend failed, or after `close` another
+                device has the ledger's folder.
         """
         batch = Batch(circuits, self.wires)
         blocks, corrections = batch.blocks, None

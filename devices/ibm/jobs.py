@@ -154,6 +154,24 @@ class Runner:
         Raises:
             DeviceError: a limit or the budget forbids it, or a job did not succeed.
         """
+        self.ledger.open()
+        seen = self._seen.copy()
+        try:
+            return self._run(blocks)
+        except BaseException:  # Ctrl-C as well
+            # Nobody has the results, so the same blocks run again are the same work, whose jobs
+            # are found under the same names.
+            self._seen = seen
+            raise
+
+    def close(self) -> None:
+        """Close the batch or session, and the ledger; the next run opens them again."""
+        if self._close is not None:
+            self._close()
+        self._opened = self._close = None
+        self.ledger.close()
+
+    def _run(self, blocks: Sequence[Block]) -> list[np.ndarray]:
         works = [self._prepare(job) for job in split(blocks, limits.MAX_EXECUTIONS_PER_JOB)]
         parts: list[list[np.ndarray]] = [[] for _ in blocks]
         # The service queues all of a batch's jobs at once; a local simulator takes them in turn.
@@ -164,13 +182,6 @@ class Runner:
             for (index, _), bits in zip(work.blocks, self._finish(work), strict=True):
                 parts[index].append(bits)
         return [np.concatenate(p) if len(p) > 1 else p[0] for p in parts]
-
-    def close(self) -> None:
-        """Close the batch or session, and the ledger."""
-        if self._close is not None:
-            self._close()
-        self._opened = self._close = None
-        self.ledger.close()
 
     def _prepare(self, blocks: list[tuple[int, Block]]) -> Work:
         # Transpiled even if the result is known, so that a resumed run chooses the same layouts.

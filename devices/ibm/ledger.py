@@ -6,7 +6,7 @@ One folder for each run:
     results/KEY.npz   the bits of a finished job, written aside and renamed
 
 A line that is cut short or damaged is left out on reading; what it said is asked of the service,
-where every job carries the run's tag.
+where every job carries the run's tag. The next line begins apart from it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import os
 import uuid
 import weakref
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,9 +54,20 @@ class Entry:
         """QPU seconds metered, over all its jobs."""
         return sum(self.metered.values())
 
+    @property
+    def unmetered(self) -> float:
+        """The estimate of its last job if that counts: it did not fail, and nothing is metered."""
+        counts = self.state in ("submitted", "done") and not self.metered.get(self.job_id or "")
+        return self.estimate if counts else 0.0
+
+    @property
+    def jobs(self) -> set[str]:
+        """Ids of the jobs submitted for it: those that failed and the last one."""
+        return self.failed if self.job_id is None else self.failed | {self.job_id}
+
 
 class Ledger:
-    """Record of a run's jobs, in a folder or, without one, in memory.
+    """Record of a run's jobs, in a folder or, without one, in memory; open once it is made.
 
     Args:
         folder: the run's folder, made if it is not there; None keeps nothing on disk.
@@ -69,11 +81,18 @@ class Ledger:
     """
 
     def __init__(self, folder: Path | str | None):
-        self.run = uuid.uuid4().hex[:12]
-        self.damaged = 0
-        self._entries: dict[str, Entry] = {}
+        self._forget()
         self._folder = None if folder is None else Path(folder)
-        if self._folder is None:
+        self._close: weakref.finalize | None = None
+        self.open()
+
+    def open(self) -> None:
+        """Take the folder and read what is in it, unless the ledger is open.
+
+        Raises:
+            DeviceError: another process is using the folder.
+        """
+        if self._folder is None or self._is_open:
             return
         (self._folder / "results").mkdir(parents=True, exist_ok=True)
         self._path = self._folder / "ledger.jsonl"
@@ -83,9 +102,21 @@ class Ledger:
         self._read()
 
     def close(self) -> None:
-        """Let other processes have the folder."""
-        if self._folder is not None:
+        """Let other processes have the folder; what is known of the run stays readable."""
+        if self._close is not None:
             self._close()
+
+    @property
+    def _is_open(self) -> bool:
+        return self._close is not None and self._close.alive
+
+    def _require_open(self) -> None:
+        # The system gives the number of a closed file to the next one that is opened.
+        if not self._is_open:
+            raise DeviceError(
+                f"Ledger {self._folder} must be open while jobs run, but was closed: call "
+                "device.close() after the last result"
+            )
 
     def _lock(self) -> None:
         import fcntl
@@ -93,23 +124,26 @@ class Ledger:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            self._close()
+            self.close()
             raise DeviceError(
                 f"Ledger {self._folder} must be used by one device at a time, but another one has "
                 "it open: wait for it, close it with device.close(), or take another folder"
             ) from None
 
+    def _forget(self) -> None:
+        self.run = uuid.uuid4().hex[:12]
+        self.damaged = 0
+        self._entries: dict[str, Entry] = {}
+
     def _read(self) -> None:
-        text = self._path.read_bytes()
-        for line in text.splitlines():
+        self._forget()
+        for line in self._path.read_bytes().splitlines():
             event = _parse(line)
             if event is None:
                 self.damaged += 1
             else:
                 self.run = event["run"]
                 self._apply(event)
-        if text and not text.endswith(b"\n"):  # keep the next line apart from a half one
-            os.write(self._file, b"\n")
 
     def _apply(self, event: dict[str, Any]) -> None:
         entry = self._entries.setdefault(event["key"], Entry("intent"))
@@ -130,14 +164,36 @@ class Ledger:
             state: "intent", "submitted", "done" or "failed".
             **what: job_id, executions, estimate and usage in QPU seconds, and anything that JSON
                 can hold.
+
+        Raises:
+            DeviceError: the disk does not take it, or the ledger is closed.
         """
         event = {"run": self.run, "key": key, "state": state, **what}
         if self._folder is not None:
             event["time"] = datetime.now(UTC).isoformat(timespec="seconds")
             body = json.dumps(event, sort_keys=True)
-            os.write(self._file, f'{{"sum": "{_checksum(body)}", "event": {body}}}\n'.encode())
-            os.fsync(self._file)
+            self._append(f'{{"sum": "{_checksum(body)}", "event": {body}}}\n'.encode())
         self._apply(event)
+
+    def _append(self, line: bytes) -> None:
+        with self._writing():
+            size = os.fstat(self._file).st_size
+            if size and os.pread(self._file, 1, size - 1) != b"\n":
+                line = b"\n" + line  # keep it apart from a half one
+            while line:  # a disk that is nearly full takes a part of it
+                line = line[os.write(self._file, line) :]
+            os.fsync(self._file)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._require_open()
+        try:
+            yield
+        except OSError as error:
+            raise DeviceError(
+                f"Ledger {self._folder} must take what a run records, but writing to it failed: "
+                f"{error.strerror}. Make room on the disk and run the same command again to go on"
+            ) from error
 
     def entry(self, key: str) -> Entry | None:
         """Return what is known of a piece of work."""
@@ -148,26 +204,29 @@ class Ledger:
         return list(self._entries.values())
 
     def store(self, key: str, arrays: Sequence[np.ndarray]) -> None:
-        """Keep the bits of a finished job; complete or not there at all, even if killed here."""
+        """Keep the bits of a finished job; complete or not there at all, even if killed here.
+
+        Raises:
+            DeviceError: the disk does not take them, or the ledger is closed.
+        """
         if self._folder is None:
             return
         packed: dict[str, Any] = {f"a{i}": np.packbits(a, axis=-1) for i, a in enumerate(arrays)}
         packed["widths"] = np.array([a.shape[-1] for a in arrays])
-        path = self._result(key)
-        aside = path.with_suffix(".tmp")
-        with open(aside, "wb") as file:
-            np.savez(file, **packed)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        with self._writing():
+            _replace(self._result(key), packed)
 
     def load(self, key: str) -> list[np.ndarray] | None:
-        """Return the bits of a finished job, or None if they are not there or not readable."""
+        """Return the bits of a finished job, or None if they are not there or not readable.
+
+        Raises:
+            DeviceError: the ledger is closed.
+        """
+        if self._folder is None:
+            return None
+        self._require_open()
         entry = self.entry(key)
-        if self._folder is None or entry is None or entry.state != "done":
+        if entry is None or entry.state != "done":
             return None
         try:
             with np.load(self._result(key)) as file:
@@ -206,6 +265,19 @@ def recorded_circuits(folder: Path | str) -> int | None:
         if event["state"] == "done":
             done.add(event["key"])
     return sum(circuits[key] for key in done)
+
+
+def _replace(path: Path, arrays: dict[str, Any]) -> None:
+    """Write a file of arrays aside and rename it, and return when both are on disk."""
+    aside = path.with_suffix(".tmp")
+    with open(aside, "wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
 
 
 def _checksum(body: str) -> str:

@@ -22,6 +22,8 @@ T = TypeVar("T")
 POLL_FIRST, POLL_LAST = 0.5, 15.0
 # Waits after a lost connection: 1, 2, 4, ... 64 s, five minutes in all.
 ATTEMPTS, WAIT_LAST = 10, 64.0
+# Characters of what a lost connection says: a gateway may answer with a whole page.
+MOST_SAID = 300
 
 AGAIN = "run the same command again to go on; no job is submitted twice"
 
@@ -164,7 +166,8 @@ def _raise_unless_transient(error: Exception, what: str) -> None:
 
 
 def _unreachable(what: str, error: Exception) -> DeviceError:
+    said = runtime.scrub(str(error), most=MOST_SAID)
     return DeviceError(
         f"IBM Quantum must be reachable, but {what} failed {ATTEMPTS} times, at last with "
-        f"{type(error).__name__}: {AGAIN}"
+        f"{type(error).__name__}{said and f' ({said})'}: {AGAIN}"
     )

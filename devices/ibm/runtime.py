@@ -119,11 +119,13 @@ def is_transient(error: Exception) -> bool:
     from qiskit_ibm_runtime.exceptions import IBMApiError, IBMRuntimeError
     from requests.exceptions import RequestException
 
-    if isinstance(error, RequestsApiError):
-        return error.status_code in (-1, 429) or error.status_code >= 500
     if isinstance(error, (RequestException, ConnectionError, TimeoutError)):
         return True
-    # The client wraps what the server said in these two, and in them alone.
+    # The client wraps what the server answered `from None`, which keeps it as the context.
+    answer = error if isinstance(error, RequestsApiError) else error.__context__
+    if isinstance(answer, RequestsApiError):  # -1: there was no answer
+        return answer.status_code in (-1, 429) or answer.status_code >= 500
+    # Without an answer nothing is known to be refused.
     return type(error) in (IBMRuntimeError, IBMApiError)
 
 
@@ -135,8 +137,13 @@ def is_foreign(error: Exception) -> bool:
     return isinstance(error, (QiskitError, RequestException, OSError))
 
 
-def scrub(text: str) -> str:
-    """Return a text on one line without the account's secrets."""
+def scrub(text: str, most: int | None = None) -> str:
+    """Return a text on one line without the account's secrets.
+
+    Args:
+        text: what an error or a job says.
+        most: characters after which it is cut; None keeps all.
+    """
     for name in ("QISKIT_IBM_TOKEN", "QISKIT_IBM_INSTANCE"):
         if secret := os.environ.get(name):
             text = text.replace(secret, "***")
@@ -146,7 +153,9 @@ def scrub(text: str) -> str:
     text = re.sub(
         r"(?i)\b(bearer|apikey|token)([\"']?\s*[:= ]\s*[\"']?)[\w.\-]{12,}", r"\1\2***", text
     )
-    return " ".join(text.split())
+    text = " ".join(text.split())
+    # Cut last: half a secret would not be known as one.
+    return text if most is None or len(text) <= most else f"{text[:most].rstrip()}…"
 
 
 def _saved_secrets() -> list[str]:
