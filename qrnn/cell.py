@@ -13,11 +13,12 @@ from torch import nn
 
 from qrnn.ansatz import Ansatz, QuantumFunction, build_ansatz
 from qrnn.autograd import in_full_precision
+from qrnn.cell_checks import check_controller, checked_inputs
 from qrnn.circuit import StepCircuit
 from qrnn.controllers import Controller
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError, NumericsError
-from qrnn.memory.base import Memory
+from qrnn.memory.base import Memory, has_hooks
 from qrnn.modules import HoldsQuantumLayer, M, shallow
 from qrnn.readout_noise import ReadoutNoise
 from qrnn.readouts import pauli_words
@@ -164,6 +165,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
                 input_size, self.n_fed_back, self.circuit.n_angles, controller, width, depth,
                 dropout,
             )  # fmt: skip
+        check_controller(controller, input_size, self.n_fed_back, self.circuit.n_angles)
         self.controller = controller
         self.readout_noise = ReadoutNoise(readout_shots, readout_depolarizing)
         self.device = open_device(device)
@@ -225,12 +227,12 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             z (B, R), and the new state.
 
         Raises:
-            ConfigError: x is not (B, D), the state belongs to another batch or device, or the
-                controller does not return (B, P).
+            ConfigError: x is not (B, D) in the dtype of the parameters, active is not (B,) bool,
+                the state belongs to another batch, device or dtype, or the controller does not
+                return (B, P).
             NumericsError: angles that are not finite; the step is named.
         """
-        if x.ndim != 2 or x.shape[1] != self.input_size:
-            raise ConfigError(f"x must have shape (B, {self.input_size}), got {tuple(x.shape)}")
+        active = checked_inputs(x, active, ("B", self.input_size), self.quantum.bias.dtype)
         state = self._checked(state, x)
         controls = self.controller(torch.cat([x, state.z[:, : self.n_fed_back]], 1))
         if controls.shape != (len(x), self.circuit.n_angles):
@@ -266,13 +268,13 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             ConfigError: as `forward` does.
             NumericsError: angles that are not finite; the step is named.
         """
-        if x.ndim != 3 or x.shape[2] != self.input_size:
-            raise ConfigError(f"x must have shape (T, B, {self.input_size}), got {tuple(x.shape)}")
-        if not (self._forward_hooks or self._forward_pre_hooks):  # those want to see each step
+        active = checked_inputs(x, active, ("T", "B", self.input_size), self.quantum.bias.dtype)
+        if not has_hooks(self, self.readout_noise):
             state = self._checked(state, x[0])
             done = self.memory.sequence(
-                self.controller, x, state.carried, state.z, active, self.readout_noise
-            )
+                self.controller, x, state.carried, state.z, active, self.readout_noise,
+                self.n_fed_back,
+            )  # fmt: skip
             if done is not None:
                 z, carried = done
                 if not torch.isfinite(z[-1]).all():  # what is no number stays none
@@ -291,15 +293,20 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         """Return the state to start from, for inputs (B, D)."""
         if state is None:
             return self.start(len(x), x)
+        if state.z.dtype != x.dtype:
+            raise ConfigError(
+                f"state must be {x.dtype}, as x, got {state.z.dtype}: start from None, or use the "
+                f"cell in one precision"
+            )
         if (
             state.z.shape != (len(x), self.n_readouts)
-            or state.memory.circuit.n_wires != self.circuit.n_wires
+            or state.memory.n_wires != self.circuit.n_wires
             or type(state.memory) is not type(self.memory)
         ):
             raise ConfigError(
                 f"state must be of this cell's last call: {len(x)} sequences of "
                 f"{self.circuit.n_wires} qubits on {self.device.name}, got {len(state.z)} of "
-                f"{state.memory.circuit.n_wires}, carried by {type(state.memory).__name__}"
+                f"{state.memory.n_wires}, carried by {type(state.memory).__name__}"
             )
         return state
 

@@ -110,9 +110,11 @@ class StepCircuit:
         return MeasuredReadout(self.words, angle) if mode == "measure" else None
 
     def read_by(self, mode: str | None, angle: float | None = None) -> StepCircuit:
-        """Return the same circuit, read in another mode (None: its own) or at another angle."""
+        """Return the same circuit, read in another mode or at another angle (None: its own)."""
         other = copy.copy(self)
         mode = mode or ("expval" if self.measured is None else "measure")
+        if angle is None and mode == "measure" and self.measured is not None:
+            angle = self.measured.angle
         other.measured = self._measured(mode, angle)
         return other
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, TypeVar
 
 from pennylane.qnn import TorchLayer
@@ -12,16 +13,20 @@ from qrnn.devices import Device
 from qrnn.memory.base import Memory
 
 M = TypeVar("M", bound=nn.Module)
+# Where torch registers a module's parameters, buffers, children and hooks.
+REGISTRIES = [name for name, value in vars(nn.Module()).items() if isinstance(value, (dict, set))]
 
 
 def shallow(module: M) -> M:
-    """Return a copy that shares parameters, buffers and children.
+    """Return a copy that shares parameters, buffers, children and the hooks so far.
 
-    Not by copy.copy, which goes by what a module pickles: parametrized ones refuse.
+    What is registered on the one from now on is not on the other. Not by copy.copy, which goes by
+    what a module pickles: parametrized ones refuse.
     """
     clone = module.__new__(type(module))
     vars(clone).update(vars(module))
-    vars(clone).update(_parameters=dict(module._parameters), _modules=dict(module._modules))
+    # Not dict(...): torch's handles need an OrderedDict, which can be referred to weakly.
+    vars(clone).update({name: copy.copy(vars(module)[name]) for name in REGISTRIES})
     return clone
 
 

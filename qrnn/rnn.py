@@ -174,12 +174,7 @@ def over_time(
             raise ConfigError("lengths must be left out with a PackedSequence, which has its own")
         padded, lengths = pad_packed_sequence(x)
         z, state = padded_steps(steps, padded, state, lengths)
-        packed = pack_padded_sequence(z, lengths, enforce_sorted=False)
-        # pack_padded_sequence would sort again; the order of x is kept.
-        return (
-            PackedSequence(packed.data, x.batch_sizes, x.sorted_indices, x.unsorted_indices),
-            state,
-        )
+        return packed_as(x, z, lengths), state
     if x.ndim == 2:
         z, state = padded_steps(steps, x[:, None], state, lengths)
         return z[:, 0], state
@@ -187,6 +182,15 @@ def over_time(
         raise ConfigError(f"x must have 2 or 3 dimensions, got shape {tuple(x.shape)}")
     z, state = padded_steps(steps, x.transpose(0, 1) if batch_first else x, state, lengths)
     return (z.transpose(0, 1) if batch_first else z), state
+
+
+def packed_as(x: PackedSequence, z: torch.Tensor, lengths: torch.Tensor) -> PackedSequence:
+    """Return z (T, B, R) packed in the order of x; lengths (B,) are those of x, on the CPU."""
+    # Not by a sort of our own: among sequences of one length it may choose another order than x's.
+    if x.sorted_indices is not None:
+        z, lengths = z.index_select(1, x.sorted_indices), lengths[x.sorted_indices.cpu()]
+    data = pack_padded_sequence(z, lengths).data
+    return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
 
 
 def padded_steps(

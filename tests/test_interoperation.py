@@ -169,6 +169,59 @@ def test_moving_clones_a_module_of_two_names_once_and_calls_no_method_of_a_user(
     assert moved.alias.cell.device.name == "default.qubit"
 
 
+HOOKS = ["forward", "forward_pre", "full_backward", "full_backward_pre", "state_dict_pre"]
+
+
+@pytest.mark.parametrize("kind", HOOKS)
+def test_a_hook_on_a_copy_is_on_the_copy_alone_and_one_from_before_on_both(kind):
+    rnn, x, before, after = network(), inputs().requires_grad_(), [], []
+    getattr(rnn.cell, f"register_{kind}_hook")(lambda *_: before.append(1))
+    copied = rnn.on("default.qubit")
+    handle = getattr(copied.cell, f"register_{kind}_hook")(lambda *_: after.append(1))
+
+    def calls(module):
+        before.clear(), after.clear()
+        module.state_dict()
+        module(x)[0].sum().backward()
+        return len(before), len(after)
+
+    n = 1 if kind == "state_dict_pre" else len(x)
+    assert calls(rnn) == (n, 0)
+    assert calls(copied) == (n, n)
+    handle.remove()
+    assert calls(copied) == (n, 0)
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_a_buffer_of_a_copy_is_not_the_originals(persistent):
+    rnn = network()
+    rnn.register_buffer("seen", torch.zeros(1))
+    copied = rnn.on("default.qubit")
+    copied.register_buffer("seen", torch.ones(1), persistent=persistent)
+    copied.register_buffer("mine", torch.ones(1))
+    assert [name for name, _ in rnn.named_buffers()] == ["seen"]
+    assert rnn.state_dict()["seen"] == 0
+    assert ("seen" in copied.state_dict()) == persistent
+
+
+@pytest.mark.parametrize("label", [*DEVICES, "default.mixed"])
+def test_the_state_of_a_stream_can_be_saved_and_gone_on_from(label, tmp_path):
+    rnn, x = on(network(num_layers=2), label), inputs()
+    _, state = rnn(x[:2])
+    torch.save(state.detach(), tmp_path / "state.pt")
+    expected = rnn(x[2:], state)[0]
+    for saved in (
+        torch.load(tmp_path / "state.pt", weights_only=False),
+        copy.deepcopy(state.detach()),
+        pickle.loads(pickle.dumps(state)),
+    ):
+        torch.testing.assert_close(rnn(x[2:], saved)[0], expected, **SAME)
+        torch.testing.assert_close(rnn(x[2:], saved.detach())[0], expected, **SAME)
+        if "replayed" not in label:
+            for one, other in zip(saved.cells, state.cells, strict=True):
+                torch.testing.assert_close(one.amplitudes(), other.amplitudes(), **SAME)
+
+
 def test_averages_follow_the_weights_and_clipping_sees_all_of_them():
     model, x = Model(), inputs()
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.75))

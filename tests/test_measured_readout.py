@@ -235,7 +235,16 @@ def test_a_readout_can_be_changed_and_changed_back_without_touching_the_original
     assert rnn.cell.circuit.measured is None
     back = measured.on("default.qubit", readout_mode="expval")
     torch.testing.assert_close(back(inputs())[0], rnn(inputs())[0], rtol=0, atol=1e-5)
-    assert measured.on("default.mixed", readout_angle=0.5).cell.circuit.measured.angle == 0.5
+    turned = measured.on("default.mixed", readout_angle=0.5)
+    assert turned.cell.circuit.measured.angle == 0.5
+
+
+@pytest.mark.parametrize("mode", [None, "measure"])
+def test_a_measured_cell_keeps_its_angle_unless_another_is_named(mode):
+    cell = small(readout_mode="measure", readout_angle=PHI, device="default.mixed").cell
+    assert cell.on("default.mixed", readout_mode=mode).circuit.measured.angle == PHI
+    assert cell.circuit.read_by(mode).measured.angle == PHI
+    assert cell.circuit.read_by(mode, 0.5).measured.angle == 0.5
 
 
 def test_the_drawing_and_the_resources_show_the_ancilla():

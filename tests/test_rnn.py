@@ -6,11 +6,13 @@ import numpy as np
 import pennylane as qml
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from problems import D, Twin, inputs, network
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from qrnn import QRNN, ConfigError, QRNNCell
+from qrnn import QRNN, ConfigError, Controller, QRNNCell
 from qrnn.cell import on_device
 from qrnn.devices import open_device
 
@@ -61,20 +63,36 @@ def test_the_networks_steps_are_the_cells():
     torch.testing.assert_close(last.z, z[-1], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("enforce_sorted", [True, False])
-def test_a_packed_sequence_keeps_its_order_and_lengths(enforce_sorted):
-    rnn, x = network(), inputs(4, 3)
-    lengths = torch.tensor([4, 3, 1] if enforce_sorted else [1, 4, 3])
-    packed = pack_padded_sequence(x, lengths, enforce_sorted=enforce_sorted)
-    out, state = rnn(packed)
+def packed_by(who, x, lengths, seed):
+    """Return x packed by torch, sorted or not, or in any order that is one of falling lengths."""
+    if who == "torch":
+        return pack_padded_sequence(x, lengths, enforce_sorted=len(lengths.unique()) == 1)
+    ties = torch.rand(len(lengths), generator=torch.Generator().manual_seed(seed))
+    order = (ties - lengths).argsort()
+    packed = pack_padded_sequence(x[:, order], lengths[order])
+    return PackedSequence(packed.data, packed.batch_sizes, order)
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=40), st.integers(0, 99))
+@example([3] * 32, 0)  # above 16 equal lengths torch's sort is not stable
+@example([2] * 20 + [3] * 20, 0)
+@pytest.mark.parametrize("who", ["torch", "user"])
+@settings(max_examples=10)
+def test_a_packed_sequence_keeps_its_order_and_lengths(who, lengths, seed):
+    lengths = torch.tensor(lengths)
+    rnn, x = network(), inputs(int(lengths.max()), len(lengths))
+    packed = packed_by(who, x, lengths, seed)
+    with torch.no_grad():
+        out, state = rnn(packed)
+        z, expected = rnn(x, lengths=lengths)
     assert isinstance(out, PackedSequence)
     for name in ("batch_sizes", "sorted_indices", "unsorted_indices"):
         ours, theirs = getattr(out, name), getattr(packed, name)
         assert (ours is None) == (theirs is None)
         assert ours is None or torch.equal(ours, theirs)
-    z, expected = rnn(x, lengths=lengths)
     torch.testing.assert_close(pad_packed_sequence(out)[0], z)
     torch.testing.assert_close(state.z, expected.z)
+    torch.testing.assert_close(state.amplitudes(), expected.amplitudes())
 
 
 def test_readouts_stay_in_their_range_and_the_state_stays_normalised():
@@ -334,6 +352,40 @@ WRONG = {
     "a state of other qubits and as many readouts": (
         lambda r, x: network(n_qubits=1, readout=["Z"])(x, network(readout=["ZII"])(x)[1]),
         r"state must be of this cell's last call: 3 sequences of 1 qubits on fused, got 3 of 3",
+    ),
+    "inputs of another precision than the cell": (
+        lambda r, x: r.double()(x),
+        "x must be float32 or float64.*which are torch.float64, got torch.float32: use .to",
+    ),
+    "weights in half precision": (
+        lambda r, x: r.bfloat16().cell(x[0]),
+        "x must be float32 or float64.*which are torch.bfloat16, got torch.float32: use .to",
+    ),
+    "a controller of another precision": (
+        lambda r, x: r.cell.controller.double() and r(x),
+        "controller must be torch.float32, as x, got torch.float64: use .to",
+    ),
+    "a state of another precision": (
+        lambda r, x: r(x, network(dtype=DOUBLE)(x.double())[1]),
+        "state must be torch.float32, as x, got torch.float64: start from None",
+    ),
+    "a mask of the wrong shape": (
+        lambda r, x: r.cell.sequence(x, None, torch.ones(1, 3) > 0),
+        r"active must be torch.bool of shape \(3, 3\), got torch.bool of shape \(1, 3\)",
+    ),
+    "a mask of numbers": (
+        lambda r, x: r.cell(x[0], None, torch.ones(3)),
+        r"active must be torch.bool of shape \(3,\), got torch.float32 of shape \(3,\)",
+    ),
+    "a cell without steps": (lambda r, x: r.cell.sequence(x[:0]), "at least one step and one"),
+    "a cell without sequences": (lambda r, x: r.cell(x[0, :0]), "at least one step and one"),
+    "a controller without feedback": (
+        lambda r, x: network(controller=Controller(D, 0, 12)),
+        "must map D = 2 inputs and 9 readouts to P = 12 angles, got one from 2 to 12 values: use",
+    ),
+    "a controller of one angle more": (
+        lambda r, x: network(controller=Controller(D, 9, 13)),
+        "must map D = 2 inputs and 9 readouts to P = 12 angles, got one from 11 to 13 values: use",
     ),
     "a controller that returns one angle": (
         lambda r, x: network(controller=Twin(D + 9, 1))(x),

@@ -7,10 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import gradients, inputs, network
+from problems import D, gradients, inputs, network
+from torch import nn
 
 from qrnn import QRNN, Controller
-from qrnn.errors import NumericsError
+from qrnn.errors import DeviceError, NumericsError
 from qrnn.memory import controller_kernels
 from qrnn.memory.fused_sequence import SequenceNode
 from qrnn.memory.gate_kernels import jit
@@ -77,7 +78,9 @@ def test_every_controller_has_the_values_and_gradients_of_torch(name, ragged, co
     assert len(counted) == 2
 
 
-@pytest.mark.parametrize("problem", ["strongly entangling", "CRX on a ring", "affine function"])
+@pytest.mark.parametrize("problem", [
+    "strongly entangling", "CRX on a ring", "affine function", "a part fed back",
+])  # fmt: skip
 def test_every_ansatz_has_the_gradients_of_the_steps(problem, counted):
     quick, exact = pair(problem)
     agree(quick, exact, everything, inputs(5, B))
@@ -153,6 +156,72 @@ def test_readouts_changed_in_place_before_the_backward_pass_are_an_error():
         z[0] = 0
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+@pytest.mark.parametrize("read", [[0], [0, 1, 2]])
+def test_a_loop_may_fill_its_input_buffer_anew_before_the_backward_pass(read):
+    quick, _ = pair()
+    x, buffer = inputs(6, 3), torch.empty(2, 3, D)
+
+    def loss(rnn, reuse):
+        z, state = [], None
+        for part in x.split(2):
+            z_part, state = rnn(buffer.copy_(part) if reuse else part, state)
+            z.append(z_part)
+        buffer.zero_()
+        return sum(z[i].square().sum() for i in read)
+
+    wanted = gradients(quick, lambda rnn: loss(rnn, reuse=False))
+    for name, value in gradients(quick, lambda rnn: loss(rnn, reuse=True)).items():
+        torch.testing.assert_close(value, wanted[name], rtol=0, atol=0, msg=name)
+
+
+def test_later_readouts_changed_in_place_before_an_early_backward_pass_are_an_error():
+    quick, _ = pair()
+    x = inputs(4, 3)
+    z, state = quick(x[:2])
+    later, _ = quick(x[2:], state)
+    del state  # so that its amplitudes have to be recomputed
+    later.detach().zero_()
+    with pytest.raises(DeviceError, match="by an inplace operation: change z") as e:
+        z.sum().backward()
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+def test_a_mask_may_be_written_over_before_the_backward_pass(stepwise):
+    rnn, x = network(), inputs(4, LANES)
+    if stepwise:
+        rnn.cell.register_forward_hook(lambda *_: None)
+
+    def loss(rnn, spoil):
+        active = torch.arange(4 * LANES).reshape(4, LANES) % 3 > 0
+        z, _ = rnn.cell.sequence(x, None, active)
+        if spoil:
+            active.logical_not_()
+        return z.square().sum()
+
+    wanted = gradients(rnn, lambda rnn: loss(rnn, spoil=False))
+    for name, value in gradients(rnn, lambda rnn: loss(rnn, spoil=True)).items():
+        torch.testing.assert_close(value, wanted[name], rtol=0, atol=0, msg=name)
+
+
+@pytest.mark.parametrize("of", ["cell", "readout_noise"])
+@pytest.mark.parametrize("kind", ["forward", "forward_pre", "full_backward", "full_backward_pre"])
+def test_a_hook_sees_every_step(kind, of, counted):
+    rnn, x, calls = network(), inputs(3, 2).requires_grad_(), []
+    module = rnn.cell if of == "cell" else rnn.cell.readout_noise
+    getattr(module, f"register_{kind}_hook")(lambda *_: calls.append(1))
+    rnn(x)[0].sum().backward()
+    assert (len(calls), counted) == (3, [])
+
+
+@pytest.mark.parametrize(("at", "sizes"), [(0, (D, 6)), (0, (D + 30, 6)), (2, (4, 12))])
+def test_a_layer_that_does_not_fit_is_the_error_that_torch_has_for_it(at, sizes):
+    rnn = network()
+    rnn.cell.controller[at] = nn.Linear(*sizes)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        rnn(inputs(3, 2))
 
 
 def test_readout_noise_has_its_mean_and_variance_and_feeds_back():

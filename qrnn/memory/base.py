@@ -30,6 +30,14 @@ class Memory(ABC):
     def __init__(self, circuit: StepCircuit, layer: TorchLayer):
         self.circuit = circuit
         self.layer = layer
+        self.n_wires = circuit.n_wires
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a state that is saved or copied needs of its strategy: not what runs steps.
+
+        Devices and a user's ansatz need not be picklable, and the cell that goes on has its own.
+        """
+        return {"n_wires": self.n_wires}
 
     @abstractmethod
     def start(self, batch: int, like: torch.Tensor) -> State:
@@ -59,6 +67,7 @@ class Memory(ABC):
         z_start: torch.Tensor,
         active: torch.Tensor | None,
         noise: ReadoutNoise,
+        n_fed_back: int | None = None,
     ) -> tuple[torch.Tensor, State] | None:
         """Run controller and steps over whole sequences at once, where a strategy can.
 
@@ -69,10 +78,14 @@ class Memory(ABC):
             z_start: the readouts before the first step (B, R).
             active: (T, B) bool; None: all are active.
             noise: the cell's readout noise.
+            n_fed_back: how many of the readouts the controller reads, the first; None: all.
 
         Returns:
             z (T, B, R), of sequences that are not active their last, and the new state; or None:
             go step by step.
+
+        Raises:
+            ConfigError: the controller's weights or the state have another dtype than x.
         """
         return None
 
@@ -95,3 +108,11 @@ class Memory(ABC):
         Raises:
             DeviceError: the strategy has no access to amplitudes.
         """
+
+
+def has_hooks(*modules: nn.Module) -> bool:
+    """Whether any of the modules, children aside, has a hook, which wants to see each step."""
+    return any(
+        m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
+        for m in modules
+    )

@@ -9,6 +9,7 @@ qrnn run inside the kernels, a whole sequence in one node; any other module is c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from pennylane.qnn import TorchLayer
@@ -16,7 +17,13 @@ from torch import nn
 
 from qrnn.circuit import StepCircuit
 from qrnn.memory.base import Memory
-from qrnn.memory.fused_sequence import SequenceNode, UndoSequence, is_packable, pack
+from qrnn.memory.fused_sequence import (
+    SequenceNode,
+    UndoSequence,
+    check_dtypes,
+    is_packable,
+    pack,
+)
 from qrnn.memory.fused_step import StepNode, UndoStep
 from qrnn.memory.kernels import Kernels, kernels_for
 from qrnn.memory.program import Program, compile_program
@@ -40,6 +47,15 @@ class FusedState:
     snapshot: Snapshot
     batch: int
 
+    @classmethod
+    def of(cls, psi: torch.Tensor, batch: int) -> FusedState:
+        """Return the state of amplitudes that are no part of a graph."""
+        return cls(psi, psi, Snapshot(psi), batch)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy the amplitudes alone, as torch does: a graph cannot be."""
+        return FusedState.of, (self.raw, self.batch)
+
 
 class FusedMemory(Memory):
     """The state as amplitudes, moved by the kernels of the torch device that it is on.
@@ -61,6 +77,10 @@ class FusedMemory(Memory):
         self._factors = torch.tensor(self.program.factors, dtype=torch.float64, device="cpu")
         self._kernels: dict[str, Kernels] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """See `Memory.__getstate__`; the program finds the kernels that show the amplitudes."""
+        return {**super().__getstate__(), "program": self.program, "_kernels": {}}
+
     def kernels(self, device: torch.device) -> Kernels:
         """Return the kernels for a torch device."""
         if device.type not in self._kernels:
@@ -76,8 +96,7 @@ class FusedMemory(Memory):
 
     def start(self, batch: int, like: torch.Tensor) -> FusedState:
         """See `Memory.start`."""
-        psi = self.kernels(like.device).start(batch, like)
-        return FusedState(psi, psi, Snapshot(psi), batch)
+        return FusedState.of(self.kernels(like.device).start(batch, like), batch)
 
     def step(
         self, state: FusedState, controls: torch.Tensor, active: torch.Tensor | None = None
@@ -98,15 +117,18 @@ class FusedMemory(Memory):
         z_start: torch.Tensor,
         active: torch.Tensor | None,
         noise: ReadoutNoise,
+        n_fed_back: int | None = None,
     ) -> tuple[torch.Tensor, FusedState] | None:
         """See `Memory.sequence`."""
         slot_map, kernels = self.slot_map, self.kernels(x.device)
+        n_seen = x.shape[2] + (z_start.shape[1] if n_fed_back is None else n_fed_back)
         if (
             x.dtype not in kernels.sequence_dtypes
             or slot_map is None
-            or not is_packable(controller)
+            or not is_packable(controller, n_seen, self.circuit.n_angles)
         ):
             return None
+        check_dtypes(x, controller, state.psi)
         packed = pack(controller, self.layer.bias, slot_map, x.shape[2] + z_start.shape[1])
         undo = UndoSequence(kernels)
         psi, z = SequenceNode.apply(
@@ -114,6 +136,7 @@ class FusedMemory(Memory):
             state.snapshot, undo,
         )  # fmt: skip
         if psi.requires_grad:
+            undo.watch(z)
             state.snapshot.follow(undo)
         return z, FusedState(psi, undo.after.psi(), undo.after, state.batch)
 
@@ -129,8 +152,7 @@ class FusedMemory(Memory):
 
     def detach(self, state: FusedState) -> FusedState:
         """See `Memory.detach`."""
-        psi = state.raw
-        return FusedState(psi, psi, Snapshot(psi), state.batch)
+        return FusedState.of(state.raw, state.batch)
 
     def amplitudes(self, state: FusedState) -> torch.Tensor:
         """See `Memory.amplitudes`."""

@@ -13,6 +13,8 @@ from torch import nn
 
 from qrnn.autograd import first_derivative
 from qrnn.controllers import Controller
+from qrnn.errors import ConfigError, DeviceError
+from qrnn.memory.base import has_hooks
 from qrnn.memory.controller_kernels import GELU, GLU, LINEAR, RELU
 from qrnn.memory.kernels import Kernels, Packed
 from qrnn.memory.snapshot import Snapshot
@@ -25,12 +27,9 @@ FORWARDS = {layer.forward for layer in LAYERS}
 ACTIVATIONS: list[set[str]] = [set(), *({repr(kind())} for kind in KINDS)]
 
 
-def is_packable(controller: nn.Module) -> TypeGuard[Controller]:
+def is_packable(controller: nn.Module, n_inputs: int, n_angles: int) -> TypeGuard[Controller]:
     """Whether the kernels can stand in for a controller: as built, unobserved, no dropout now."""
-    if type(controller) is not Controller:
-        return False
-    if any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
-           for m in controller.modules()):  # fmt: skip
+    if type(controller) is not Controller or has_hooks(*controller.modules()):
         return False
     # A user may have put other layers in (adapters, quantised ones), or a `forward` on a layer.
     if any(type(m).forward not in FORWARDS or "forward" in vars(m) for m in controller):
@@ -41,8 +40,36 @@ def is_packable(controller: nn.Module) -> TypeGuard[Controller]:
         all(isinstance(m, nn.Linear) and m.bias is not None for m in layers[::2])
         and len(layers) % 2 == 1
         and between in ACTIVATIONS
+        and fits(controller, n_inputs, n_angles)
         and not any(isinstance(m, nn.Dropout) and m.training and m.p > 0 for m in controller)
     )
+
+
+def fits(controller: nn.Sequential, n_inputs: int, n_angles: int) -> bool:
+    """Whether each layer reads as many values as there are, and the last gives n_angles."""
+    size: float = n_inputs
+    for module in controller:
+        if isinstance(module, nn.Linear):
+            if module.weight.shape[1] != size:
+                return False
+            size = module.weight.shape[0]
+        elif isinstance(module, nn.GLU):
+            size = size / 2  # an odd size, which torch refuses, fits no layer
+    return size == n_angles
+
+
+def check_dtypes(x: torch.Tensor, controller: Controller, psi: torch.Tensor) -> None:
+    """Raise the error for weights or a state of another dtype than x.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    found = {"the state": {psi.dtype}, "controller": {p.dtype for p in controller.parameters()}}
+    for name, dtypes in found.items():
+        if other := dtypes - {x.dtype}:
+            raise ConfigError(
+                f"{name} must be {x.dtype}, as x, got {min(map(str, other))}: use .to({x.dtype})"
+            )
 
 
 def pack(
@@ -84,7 +111,12 @@ def pack(
 
 
 class UndoSequence:
-    """What it takes to go back over a sequence; `kept` and `after` are filled by the node."""
+    """What it takes to go back over a sequence; `kept` and `after` are filled by the node.
+
+    `kept` shares the memory of z, which the user has: nobody may change it before the backward
+    pass. torch checks that for the sequence's own backward pass, `state` for that of an earlier
+    sequence.
+    """
 
     kept: Any
     after: Snapshot
@@ -92,8 +124,22 @@ class UndoSequence:
     def __init__(self, kernels: Kernels):
         self.kernels = kernels
 
+    def watch(self, z: torch.Tensor) -> None:
+        """Remember which values z (T, B, R) has, as torch counts them."""
+        self._z = z.detach()  # it counts with z, but is no part of the graph: no cycle
+        self._version = z._version
+
     def state(self, psi: torch.Tensor) -> torch.Tensor:
-        """Return psi before the sequence alone."""
+        """Return psi before the sequence alone.
+
+        Raises:
+            DeviceError: z is not what it was.
+        """
+        if self._z._version != self._version:
+            raise DeviceError(
+                "z must stay as it is until the backward pass of the sequences before it, got one "
+                "that was modified by an inplace operation: change z.clone()"
+            )
         lam = torch.zeros_like(psi)
         return self.kernels.backward_sequence(psi, lam, None, self.kept, want_x=False)[0]
 
@@ -107,13 +153,15 @@ class SequenceNode(torch.autograd.Function):
         before: Snapshot, undo: UndoSequence,
     ):  # fmt: skip
         """See torch, and `Kernels.forward_sequence`; weights and biases are those of `packed`."""
+        # Copies: a loop may fill its input buffer anew before the backward pass reads it.
+        x, z_start = (v.clone(memory_format=torch.contiguous_format) for v in (x, z_start))
         psi_out, z, undo.kept = undo.kernels.forward_sequence(
             psi, z_start, x, active, packed, noise
         )
         # A second tensor on the same storage: psi_out itself will point at ctx, a cycle.
         undo.after = Snapshot(psi_out.detach())
         ctx.undo, ctx.before = undo, before
-        ctx.save_for_backward(z_start, x, z)
+        ctx.save_for_backward(z)
         return psi_out, z
 
     @staticmethod
@@ -121,7 +169,7 @@ class SequenceNode(torch.autograd.Function):
     def backward(ctx: Any, lam, grad_z):
         """See torch."""
         undo: UndoSequence = ctx.undo
-        _ = ctx.saved_tensors  # `kept` shares their memory: torch's error if one was changed
+        _ = ctx.saved_tensors  # `kept` shares the memory of z: torch's error if it was changed
         want_x = ctx.needs_input_grad[2]
         psi_in, lam_in, grad_x, grad_z_start, grad_weights, grad_biases = (
             undo.kernels.backward_sequence(
