@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -31,8 +32,7 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
         ConfigError: a value out of range, or a budget that no width meets.
     """
     model = config.model
-    if model.head_width is not None and model.head_width < 1:
-        raise ConfigError(f"model.head_width must be null or at least 1, got {model.head_width}")
+    check_model(model)
 
     def network(options: ModelConfig, input_size: int) -> Any:
         solved = solve_width(options, input_size, config.device)
@@ -74,6 +74,30 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
     kind = {"classify": SequenceClassifier, "label": SequenceLabeller}[shape.kind]
     rnn = network(model, model.embedding)
     return kind(rnn, shape.n_classes, source, *head)
+
+
+def check_model(config: ModelConfig) -> None:
+    """Raise the error for a value out of range of a key that all models share.
+
+    What a network adds, it checks where it is built; that its numbers are finite, is checked here.
+
+    Raises:
+        ConfigError: such a value, with its key and what is allowed.
+    """
+    for key, value in vars(config).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"model.{key} must be a finite number, got {value}")
+    limits: dict[str, tuple[bool, str]] = {
+        "num_layers": (config.num_layers >= 1, "at least 1"),
+        "budget": (config.budget is None or config.budget >= 1, "null or at least 1"),
+        "embedding": (config.embedding >= 1, "at least 1"),
+        "embedding_dropout": (0 <= config.embedding_dropout < 1, "in [0, 1)"),
+        "head_width": (config.head_width is None or config.head_width >= 1, "null or at least 1"),
+        "head_dropout": (0 <= config.head_dropout < 1, "in [0, 1)"),
+    }
+    for key, (holds, allowed) in limits.items():
+        if not holds:
+            raise ConfigError(f"model.{key} must be {allowed}, got {getattr(config, key)}")
 
 
 class Scale(nn.Module):

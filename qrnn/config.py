@@ -89,7 +89,7 @@ class EstimateConfig:
         readout_angle: of the ancilla's controlled RY, radians, for measured readouts.
         split: `test`, `val` or `train`.
         limit: number of sequences, the first ones; None: all.
-        batch_size: sequences that run at once; None: all.
+        batch_size: sequences that run at once, or rows of a text at most; None: all (of a text 32).
         data_dir: where the data lies now, if not where the training found it.
     """
 

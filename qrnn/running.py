@@ -78,11 +78,24 @@ def n_cell_steps(model: Model, batch: Batch) -> int:
 
 
 def batches(part: Split | Stream, size: int | None) -> list[Batch]:
-    """Return a part of the data in batches of `size` sequences; None: in one."""
+    """Return a part of the data in batches of `size` sequences; None: in one.
+
+    Of a text, `size` is the number of parallel rows, None: 32; every token of it is predicted.
+    """
     if isinstance(part, Stream):
-        return part.batches(size or ROWS)
+        return part.all_batches(size or ROWS)
     size = size or len(part)
     return [part.batch(slice(first, first + size)) for first in range(0, len(part), size)]
+
+
+def goes_on(part: Split | Stream, todo: Sequence[Batch], index: int) -> bool:
+    """Return whether a batch begins with the state that the one before it left.
+
+    The remainder of a text does not: it is a row of its own, behind those that came before.
+    """
+    if not isinstance(part, Stream) or part.begins_anew(index):
+        return False
+    return len(todo[index].x) == len(todo[index - 1].x)
 
 
 def collect(
@@ -134,11 +147,8 @@ def run(
         state = None
         for i, batch in enumerate(todo):
             now = (i, itertools.count())
-            if isinstance(part, Stream) and part.begins_anew(i):
-                state = None
-            answer = model.answer(batch, state)
-            if isinstance(part, Stream):
-                state = answer.state
+            answer = model.answer(batch, state if goes_on(part, todo, i) else None)
+            state = answer.state
             if not cells:
                 progress.advance(bar)
             yield batch, answer.logits, answer.z, answer.kept

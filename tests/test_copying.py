@@ -99,3 +99,13 @@ def test_sizes_that_make_no_sense(key):
 def test_more_than_the_memory_holds_is_refused(sizes, most):
     with pytest.raises(ConfigError, match=f"must be at most {most} sequences of task.delay="):
         copying(CopyingConfig(**sizes))
+
+
+@pytest.mark.parametrize(
+    ("curriculum", "most"), [([10**12], 0), ([10**6, 3, 10**6], 2147), ([10**6, 10**6 + 1], 1073)]
+)
+def test_a_curriculum_that_the_memory_does_not_hold_is_refused(curriculum, most):
+    message = f"task.n_train must be at most {most} sequences of each delay of task.curriculum, got"
+    with pytest.raises(ConfigError, match=message) as error:
+        copying(CopyingConfig(curriculum=curriculum))
+    assert "\n" not in str(error.value)

@@ -2,17 +2,31 @@
 
 import gzip
 import struct
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from task_files import REAL, needs_data
 
-from qrnn import ConfigError, DataError
-from qrnn.data import IGNORED, DigitsConfig, MnistConfig, Split, Stream, digits, loader, mnist
+from qrnn import ConfigError, DataError, MissingExtraError
+from qrnn.data import (
+    IGNORED,
+    DigitsConfig,
+    MnistConfig,
+    SimpleConfig,
+    Split,
+    Stream,
+    digits,
+    loader,
+    mnist,
+    simple,
+)
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:
@@ -62,7 +76,7 @@ def test_a_missing_or_damaged_file_is_named_with_where_to_get_it(folder):
     path = folder / "t10k-labels-idx1-ubyte.gz"
     whole = path.read_bytes()
     cases = {
-        "is damaged": whole[:-10],
+        "cannot be read": whole[:-10],
         "must begin with the IDX number": gzip.compress(b"\0\0\x08\x03" + bytes(60)),
         "must hold 20 values, got 15": gzip.compress(gzip.decompress(whole)[:-5]),
     }
@@ -75,16 +89,112 @@ def test_a_missing_or_damaged_file_is_named_with_where_to_get_it(folder):
     path.unlink()
     with pytest.raises(DataError, match=r"must hold t10k-labels-idx1-ubyte\.gz"):
         mnist(MnistConfig(data_dir=str(folder)))
-    write_idx(path, np.zeros(7))
-    with pytest.raises(DataError, match="as many 28x28 images as labels"):
+    for labels in (np.zeros(7), np.full(20, 10)):
+        write_idx(path, labels)
+        with pytest.raises(DataError, match="as many 28x28 images as labels"):
+            mnist(MnistConfig(data_dir=str(folder)))
+
+
+def test_files_of_no_images_and_sizes_that_no_file_has_are_one_line(folder):
+    images, labels = (folder / f"t10k-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
+    write_idx(images, np.zeros((0, 28, 28)))
+    write_idx(labels, np.zeros(0))
+    with pytest.raises(
+        DataError, match=r"for test, and one at least, got \(0, 28, 28\) and \(0,\)"
+    ):
         mnist(MnistConfig(data_dir=str(folder)))
+    # Their product is 2^64, which is 0 in 64 bits.
+    images.write_bytes(gzip.compress(struct.pack(">4I", 0x803, 2**31, 2**31, 4)))
+    with pytest.raises(DataError, match=f"must hold {2**64} values, got 0") as error:
+        mnist(MnistConfig(data_dir=str(folder)))
+    assert "\n" not in str(error.value)
 
 
-def test_mnist_needs_a_folder_and_a_known_sequence(folder):
-    with pytest.raises(ConfigError, match=r"task\.data_dir must name the folder"):
+def test_mnist_is_read_unpacked_too_and_the_packed_file_comes_first(folder):
+    packed = mnist(MnistConfig(data_dir=str(folder)))
+    names = ("train-images-idx3-ubyte", "train-labels.idx1-ubyte", "t10k-images.idx3-ubyte")
+    for name in names:
+        path = folder / f"{name.replace('.', '-')}.gz"
+        (folder / name).write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(b"not read")
+    unpacked = mnist(MnistConfig(data_dir=str(folder)))
+    for part in ("train", "val", "test"):
+        assert torch.equal(getattr(unpacked, part).x, getattr(packed, part).x)
+        assert torch.equal(getattr(unpacked, part).y, getattr(packed, part).y)
+    (folder / names[0]).unlink()
+    with pytest.raises(DataError, match="has none of them: get the four") as error:
+        mnist(MnistConfig(data_dir=str(folder)))
+    for name in ("train-images-idx3-ubyte", "train-images.idx3-ubyte"):
+        assert f"{name}.gz or" in str(error.value)
+        assert f"{name} " in str(error.value).replace(",", " ")
+
+
+def hub(monkeypatch, columns):
+    """Put a data set in the place of the hub's MNIST."""
+    load = {"ylecun/mnist": columns}.__getitem__
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load))
+
+
+def test_mnist_from_the_hub_is_the_same(folder, monkeypatch):
+    rng, columns = np.random.default_rng(0), {}
+    for part, count in (("train", 5010), ("test", 20)):  # as `folder` draws them
+        images = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
+        columns[part] = {
+            "image": [Image.fromarray(image) for image in images],
+            "label": rng.integers(0, 10, count).tolist(),
+        }
+    hub(monkeypatch, columns)
+    local = mnist(MnistConfig(data_dir=str(folder), sequence="permuted"))
+    remote = mnist(MnistConfig(sequence="permuted"))
+    for part in ("train", "val", "test"):
+        assert torch.equal(getattr(local, part).x, getattr(remote, part).x)
+        assert torch.equal(getattr(local, part).y, getattr(remote, part).y)
+    grey = Image.new("L", (28, 28))
+    for images, labels, message in (
+        ([Image.new("RGB", (28, 28))], [0], "ylecun/mnist must hold grey images of 28x28 pixels"),
+        ([grey, Image.new("L", (28, 27))], [0, 0], "must hold grey images of 28x28 pixels"),
+        ([grey], [-1], "ylecun/mnist must have as many 28x28 images as labels 0..9 for train"),
+        ([grey], [None], "as labels 0..9 for train"),
+        ([], [], "and one at least, got"),
+        ([grey], [3], "ylecun/mnist must have more than 5000 images for train, got 1"),
+    ):
+        hub(monkeypatch, {key: {"image": images, "label": labels} for key in ("train", "test")})
+        with pytest.raises(DataError, match=message) as error:
+            mnist(MnistConfig())
+        assert "\n" not in str(error.value)
+
+
+def test_mnist_without_a_folder_or_the_hub_is_one_clear_line(monkeypatch):
+    def unreachable(name):
+        raise ConnectionError(f"Couldn't reach {name!r}\non the Hub")
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=unreachable))
+    with pytest.raises(DataError, match="must get ylecun/mnist from the Hugging Face") as error:
         mnist(MnistConfig())
-    with pytest.raises(ConfigError, match=r"task.sequence 'row' is not known: did you mean rows"):
-        mnist(MnistConfig(data_dir=str(folder), sequence="row"))
+    assert str(error.value).startswith("task mnist without task.data_dir must get")
+    assert "Couldn't reach 'ylecun/mnist' on the Hub): task.data_dir must name" in str(error.value)
+    assert "\n" not in str(error.value)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtraError, match=r"task mnist .*`datasets`.*'qrnn\[data\]'"):
+        mnist(MnistConfig())
+
+
+@pytest.mark.parametrize(
+    ("load", "config", "message"),
+    [
+        (mnist, MnistConfig(sequence="row"), "task.sequence 'row' is not known: did you mean rows"),
+        (mnist, MnistConfig(permutation_seed=-1), "task.permutation_seed must be at least 0, got"),
+        (digits, DigitsConfig(seed=-1), r"task.seed must be in 0\.\.2\^32-1, got -1"),
+        (digits, DigitsConfig(seed=2**32), r"task.seed must be in 0\.\.2\^32-1, got 4294967296"),
+        (simple, SimpleConfig(length=10**12), "2 task.repeats .* task.length=1000000000000, got"),
+        (simple, SimpleConfig(repeats=10**12), "must be at most 107374182 sequences of task.leng"),
+    ],
+)
+def test_options_that_make_no_sense_are_one_line(load, config, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        load(config)
+    assert "\n" not in str(error.value)
 
 
 @needs_data
@@ -135,17 +245,47 @@ def test_batches_of_several_lengths_hold_little_padding_and_every_row_once():
 
 @given(st.integers(2, 200), st.integers(1, 9), st.integers(1, 5))
 def test_a_text_is_predicted_token_by_token_in_rows_that_go_on(n, steps, rows):
-    rows = min(rows, n - 1)
+    rows, most = max(1, min(rows, (n - 1) // steps)), rows
     stream = Stream(torch.arange(n), steps)
-    batches = stream.batches(rows)
+    batches = stream.batches(most)
     x, y = (torch.cat([getattr(b, name) for b in batches], 1) for name in "xy")
     length = (n - 1) // rows
+    assert length >= min(steps, n - 1)
     assert x.flatten().tolist() == list(range(rows * length))
     assert (y == x + 1).all()
     assert all(batch.x.shape[1] <= steps for batch in batches)
-    shares = [stream.batches(rows, rank=rank, world=2) for rank in (0, 1)] if rows > 1 else []
+    shares = [stream.batches(most, rank=rank, world=2) for rank in (0, 1)] if rows > 1 else []
     seen = [batch.x.flatten() for share in shares for batch in share]
     assert not shares or sorted(torch.cat(seen).tolist()) == list(range(rows * length))
+
+
+@given(st.integers(2, 200), st.integers(1, 9), st.integers(1, 40))
+def test_no_token_of_a_text_is_left_out_where_all_are_asked_for(n, steps, rows):
+    stream = Stream(torch.arange(n), steps)
+    whole, batches = stream.batches(rows), stream.all_batches(rows)
+    assert sorted(torch.cat([b.y.flatten() for b in batches]).tolist()) == list(range(1, n))
+    for batch in batches:
+        assert (batch.y == batch.x + 1).all()
+    for batch, same in zip(batches, whole, strict=False):
+        assert torch.equal(batch.x, same.x)
+    behind = batches[len(whole) :]
+    assert all(len(batch.x) == 1 for batch in behind)
+    assert sum(batch.x.numel() for batch in behind) < rows
+
+
+def test_a_short_text_has_fewer_rows_and_one_in_each_process():
+    stream = Stream(torch.arange(12), 5)
+    assert [batch.x.shape for batch in stream.batches(32)] == [(2, 5)]
+    assert [batch.x.shape for batch in stream.head(4).batches(32)] == [(1, 4)]
+    shares = [stream.head(4).batches(32, rank=rank, world=3) for rank in range(3)]
+    assert [share[0].x.tolist() for share in shares] == [[[0]], [[1]], [[2]]]
+    for text, world, message in (
+        (stream.head(0), 1, "must have at least 2 tokens, .* got 1: give a longer one"),
+        (stream.head(2), 3, "must have at least 4 tokens, .* got 3: give a longer one"),
+    ):
+        with pytest.raises(DataError, match=message) as error:
+            text.batches(32, world=world)
+        assert "\n" not in str(error.value)
 
 
 def test_target_sequences_lose_their_padding_too():

@@ -1,6 +1,7 @@
 """Every registered network: one protocol, whatever it is made of."""
 
 import copy
+import math
 import pickle
 from dataclasses import MISSING, fields, replace
 
@@ -9,8 +10,10 @@ import torch
 from hydra import compose, initialize_config_module
 
 from qrnn import ConfigError, DeviceError
+from qrnn.build import build_model
 from qrnn.cell import on_device
-from qrnn.config import register_schemas, to_typed
+from qrnn.config import TrainConfig, register_schemas, to_typed
+from qrnn.data import Shape
 from qrnn.devices import DeviceOptions, open_device
 from qrnn.networks import (
     NETWORKS,
@@ -366,6 +369,7 @@ def test_the_config_file_is_the_schemas_own_defaults(name):
 
 ERRORS = [
     ("rnn", {"hidden_size": 0}, "hidden_size must be at least 1, got 0"),
+    ("lstm", {"hidden_size": -3}, "hidden_size must be at least 1, got -3"),
     ("gru", {"num_layers": 0}, "num_layers must be at least 1, got 0"),
     ("lstm", {"num_layers": 2, "dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
     ("lstm", {"dropout": 0.1}, "dropout acts between layers, got dropout=0.1 with num_layers=1"),
@@ -394,6 +398,45 @@ def test_wrong_values_are_refused_in_one_line(name, changes, message):
     with pytest.raises(ConfigError, match=message) as error:
         build(name, **changes)
     assert "\n" not in str(error.value)
+
+
+SHARED = [
+    ("head_dropout", -1.0, r"must be in \[0, 1\), got -1.0"),
+    ("head_dropout", 1.0, r"must be in \[0, 1\), got 1.0"),
+    ("embedding_dropout", 1.5, r"must be in \[0, 1\), got 1.5"),
+    ("embedding_dropout", math.nan, "must be a finite number, got nan"),
+    ("input_scale", math.nan, "must be a finite number, got nan"),
+    ("input_scale", math.inf, "must be a finite number, got inf"),
+    ("embedding", -1, "must be at least 1, got -1"),
+    ("head_width", 0, "must be null or at least 1, got 0"),
+    ("num_layers", 0, "must be at least 1, got 0"),
+    ("budget", -5, "must be null or at least 1, got -5"),
+]
+FINITE = [
+    ("hybrid", "dropout"), ("hybrid", "bias_range"), ("hybrid", "output_lr"), ("lstm", "dropout"),
+    ("scornn", "skew_lr"), ("quantum_neuron", "theta_mean"),
+]  # fmt: skip
+SHAPES_OF_TASKS = [
+    Shape("classify", 3, D), Shape("label", 4, 4, tokens=True), Shape("translate", 9, 9, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*SMALL, "quantum_neuron"])
+@pytest.mark.parametrize(("key", "value", "message"), SHARED)
+def test_options_of_every_model_are_refused_in_one_line(name, key, value, message):
+    model = replace(NETWORKS[name].schema(), **{key: value})
+    for shape in SHAPES_OF_TASKS:
+        with pytest.raises(ConfigError, match=f"model.{key} {message}") as error:
+            build_model(TrainConfig(model=model), shape)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("name", "key"), FINITE)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_of_a_network_are_finite(name, key, value):
+    model = replace(NETWORKS[name].schema(), **{key: value})
+    with pytest.raises(ConfigError, match=f"model.{key} must be a finite number, got {value}"):
+        build_model(TrainConfig(model=model), SHAPES_OF_TASKS[1])
 
 
 @pytest.mark.parametrize("name", [*CLASSICAL, *STEPPED])

@@ -10,6 +10,7 @@ import torch
 from omegaconf import MISSING
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from qrnn.errors import DataError
 from qrnn.registry import Registry
 
 SPLITS = ("test", "val", "train")  # the parts of a task's data, attributes of `TaskData`
@@ -68,7 +69,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Stream:
-    """One long text, cut into `rows` parallel ones whose state is carried from batch to batch.
+    """One long text, cut into parallel rows whose state is carried from batch to batch.
 
     Attributes:
         tokens: the text (N,), int64; each token is the label of the one before it.
@@ -95,11 +96,23 @@ class Stream:
     def batches(self, rows: int, *, rank: int = 0, world: int = 1) -> list[Batch]:
         """Return consecutive batches (rows, steps); the last is shorter, a remainder is left out.
 
+        A text too short to fill the rows is cut into fewer ones of at least `steps` tokens, or into
+        one: a row of few tokens would hardly be read before it ends.
+
         Args:
-            rows: number of parallel parts of the text, over all processes.
+            rows: number of parallel parts of the text at most, over all processes.
             rank: which of the processes' shares of the rows.
-            world: number of processes.
+            world: number of processes; each has a row at least.
+
+        Raises:
+            DataError: there are fewer tokens to predict than processes.
         """
+        if len(self) < world:
+            raise DataError(
+                f"a text must have at least {world + 1} tokens, to predict one in each process, "
+                f"got {len(self.tokens)}: give a longer one"
+            )
+        rows = max(world, min(rows, len(self) // self.steps))
         length = len(self) // rows
         x, y = (
             part[: rows * length].view(rows, length)[rank::world]
@@ -109,6 +122,13 @@ class Stream:
             Batch(x[:, t : t + self.steps], y[:, t : t + self.steps])
             for t in range(0, length, self.steps)
         ]
+
+    def all_batches(self, rows: int) -> list[Batch]:
+        """Return `batches`, and behind them their remainder as one row, which begins anew."""
+        batches = self.batches(rows)
+        read = sum(batch.y.numel() for batch in batches)
+        rest = replace(self, tokens=self.tokens[read:])
+        return batches + (rest.batches(1) if len(rest) else [])
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from qrnn.data.base import Split, TaskData, task
-from qrnn.data.generated import GeneratedConfig, part_sizes
+from qrnn.data.generated import GeneratedConfig, check_held, part_sizes
 from qrnn.data.sources import at_least
 
 N_DATA, LENGTH = 8, 10  # symbols to remember, and how many of them a sequence begins with
@@ -66,13 +66,17 @@ def copying(config: CopyingConfig) -> TaskData:
     10 ln 8 / (T + 20) nats, which is the baseline.
 
     Raises:
-        ConfigError: a delay is less than 1, or see `part_sizes`.
+        ConfigError: a delay is less than 1 or too long, or see `part_sizes`.
     """
     for delay in config.curriculum:
         at_least("each of task.curriculum", delay, 1)
     at_least("task.delay", config.delay, 1)
     steps = config.delay + 2 * LENGTH
     sizes = part_sizes(config, "delay", steps, MAX_SEQUENCES)
+    easier_steps = sum(delay + 2 * LENGTH for delay in set(config.curriculum))
+    if easier_steps:
+        length = "each delay of task.curriculum"
+        check_held("task.n_train", config.n_train, length, easier_steps)
     drawn = np.random.default_rng(config.seed).choice(
         N_DATA**LENGTH, sum(sizes), replace=False
     )  # numbers of ten digits in base eight

@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from qrnn.data.base import Split, TaskConfig, TaskData, task
+from qrnn.data.sources import check_seed
 
 
 @dataclass
@@ -32,7 +33,11 @@ def digits(config: DigitsConfig) -> TaskData:
     """Return the images as 8 steps of one row (8 grey values in [0, 1]) each.
 
     1,257 train, 180 validation and 360 test images, stratified, drawn by `config.seed`.
+
+    Raises:
+        ConfigError: a seed out of range.
     """
+    check_seed("task.seed", config.seed)
     bunch = load_digits()
     images, labels = bunch.images / 16.0, bunch.target
     rest, test = train_test_split(

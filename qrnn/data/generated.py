@@ -32,6 +32,28 @@ class GeneratedConfig(TaskConfig):
     seed: int = 0
 
 
+def check_held(what: str, given: int, length: str, steps: int, most: int | None = None) -> None:
+    """Refuse more sequences than can be drawn, or than the memory holds.
+
+    Args:
+        what: their number's key, for the message.
+        given: number of sequences.
+        length: which key says how long one is, for the message.
+        steps: of a sequence; input and label are a byte each.
+        most: sequences that can be drawn; None: as many as the memory holds.
+
+    Raises:
+        ConfigError: there are too many.
+    """
+    held = MAX_BYTES // (2 * steps)
+    most = held if most is None else min(held, most)
+    if given > most:
+        raise ConfigError(
+            f"{what} must be at most {most} sequences of {length}, got {given}: choose fewer or "
+            f"shorter ones"
+        )
+
+
 def part_sizes(
     config: GeneratedConfig, key: str, steps: int, most: int | None = None
 ) -> tuple[int, int, int]:
@@ -50,13 +72,8 @@ def part_sizes(
         at_least(f"task.{name}", getattr(config, name), 1)
     at_least("task.seed", config.seed, 0)
     sizes = (config.n_train, config.n_val, config.n_test)
-    held = MAX_BYTES // (2 * steps)
-    most = held if most is None else min(held, most)
-    if sum(sizes) > most:
-        raise ConfigError(
-            f"task.n_train + n_val + n_test must be at most {most} sequences of "
-            f"task.{key}={getattr(config, key)}, got {sum(sizes)}: choose fewer"
-        )
+    length = f"task.{key}={getattr(config, key)}"
+    check_held("task.n_train + n_val + n_test", sum(sizes), length, steps, most)
     return sizes
 
 

@@ -17,7 +17,7 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from qrnn.data.base import Split, TaskConfig, TaskData, task
-from qrnn.data.sources import MAX_BYTES, at_least, decoded, hub_columns, reading
+from qrnn.data.sources import MAX_BYTES, at_least, check_seed, decoded, hub_columns, reading
 from qrnn.data.text import PAD, UNK, Vocabulary, pad, read_vectors, tokenise
 from qrnn.errors import ConfigError, DataError
 
@@ -138,11 +138,12 @@ class ImdbConfig(TaskConfig):
 
 
 def _check(config: ImdbConfig) -> None:
-    """Refuse sizes that make no sense.
+    """Refuse numbers that make no sense.
 
     Raises:
-        ConfigError: a size is too small.
+        ConfigError: a size is too small, or the seed out of range.
     """
+    check_seed("task.seed", config.seed)
     least = {"max_tokens": 1, "max_words": 3, "min_count": 1, "n_val": len(CLASSES)}
     for key, value in least.items():
         if getattr(config, key) is not None:
@@ -158,7 +159,8 @@ def imdb(config: ImdbConfig) -> TaskData:
     it is the same from all sources, and the first ones are of both classes.
 
     Raises:
-        ConfigError: a size is too small, or leaves nothing to train on.
+        ConfigError: a size is too small, or leaves nothing to train on, or the seed is out of
+            range.
         DataError: files are missing or damaged, or the hub is not reachable.
         MissingExtraError: without `config.data_dir`, `datasets` is not installed.
     """

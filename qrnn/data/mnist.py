@@ -5,28 +5,52 @@ Source: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten 
 
 from __future__ import annotations
 
-import gzip
+import math
 import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from qrnn.data.base import Split, TaskConfig, TaskData, task
+from qrnn.data.sources import at_least, hub_columns, reading
 from qrnn.errors import ConfigError, DataError
 from qrnn.registry import unknown_name
 
 SEQUENCES = ("rows", "pixels", "permuted")
+SIDE = 28  # pixels
+DIGITS = range(10)
 N_VAL = 5_000
-WHERE = "get the four gzipped IDX files (t10k-*, train-*) of MNIST, e.g. from the OSSCI mirror"
+HUB = "ylecun/mnist"
+WHERE = "get the four IDX files (t10k-*, train-*) of MNIST, e.g. from the OSSCI mirror"
+NO_FOLDER = f"task.data_dir must name the folder with MNIST's files: {WHERE}"
 # Of the header: two zero bytes, the type (8: unsigned byte), the number of dimensions.
 IMAGES, LABELS = 0x803, 0x801
 
+Part = tuple[np.ndarray, np.ndarray]  # images (N, 28, 28) uint8 and labels (N,) of any integer type
+
+
+def idx_path(folder: Path, name: str) -> Path:
+    """Return the file of a name such as `train-images-idx3-ubyte`, gzipped or not.
+
+    The mirrors' names have a hyphen in front of `idx`, copies that others unpacked a point.
+
+    Raises:
+        DataError: it is not there under any of its names.
+    """
+    names = [one + end for end in (".gz", "") for one in (name, name.replace("-idx", ".idx"))]
+    for one in names:
+        if (folder / one).is_file():
+            return folder / one
+    raise DataError(
+        f"task.data_dir must hold {' or '.join(names)}, but {folder} has none of them: {WHERE}"
+    )
+
 
 def read_idx(path: Path, magic: int) -> np.ndarray:
-    """Return the array in a gzipped IDX file.
+    """Return the array in an IDX file, which is gzipped where its name ends in `.gz`.
 
     Args:
         path: the file.
@@ -35,66 +59,108 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
     Raises:
         DataError: the file is missing, not gzip, not IDX of that kind, or truncated.
     """
-    if not path.is_file():
-        raise DataError(f"task.data_dir must hold {path.name}, but {path} is not there: {WHERE}")
-    try:
-        with gzip.open(path) as file:
-            content = file.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is damaged ({error}): {WHERE}") from error
+    with reading(path, WHERE) as file:
+        content = file.read()
     n_axes = magic & 0xFF
     if len(content) < 4 + 4 * n_axes or struct.unpack(">I", content[:4])[0] != magic:
         raise DataError(f"{path} must begin with the IDX number {magic:#x}, but does not: {WHERE}")
     shape = struct.unpack(f">{n_axes}I", content[4 : 4 + 4 * n_axes])
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * n_axes)
-    if values.size != np.prod(shape):
+    if values.size != math.prod(shape):
         raise DataError(
-            f"{path} must hold {int(np.prod(shape))} values, got {values.size} (truncated?): "
-            f"{WHERE}"
+            f"{path} must hold {math.prod(shape)} values, got {values.size} (truncated?): {WHERE}"
         )
     return values.reshape(shape)
 
 
-def read_parts(data_dir: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return images (N, 28, 28) and labels (N,), uint8: training, validation and test part.
+def read_files(folder: Path) -> list[Part]:
+    """Return MNIST's training and test images from IDX files.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    return [
+        (
+            read_idx(idx_path(folder, f"{part}-images-idx3-ubyte"), IMAGES),
+            read_idx(idx_path(folder, f"{part}-labels-idx1-ubyte"), LABELS),
+        )
+        for part in ("train", "t10k")
+    ]
+
+
+def read_hub() -> list[Part]:
+    """Return MNIST's training and test images from the Hugging Face hub.
+
+    Raises:
+        DataError: the hub is not reachable, or has something else under that name.
+        MissingExtraError: `datasets` is not installed.
+    """
+    columns = hub_columns(HUB, "mnist", ("train", "test"), ("image", "label"), NO_FOLDER)
+    return [(stacked(images), np.array(labels)) for images, labels in columns]
+
+
+def stacked(images: list[Any]) -> np.ndarray:
+    """Return grey images of the hub as (N, 28, 28) uint8.
+
+    Raises:
+        DataError: one is not grey, or of another size.
+    """
+    arrays = [np.asarray(image) for image in images]
+    if any(array.shape != (SIDE, SIDE) or array.dtype != np.uint8 for array in arrays):
+        raise DataError(f"{HUB} must hold grey images of 28x28 pixels, but does not: {WHERE}")
+    return np.array(arrays, np.uint8)
+
+
+def parts_of(found: list[Part], source: object) -> list[Part]:
+    """Return training, validation and test part of MNIST's training and test images.
 
     The last 5,000 training images are the validation part.
 
     Args:
-        data_dir: folder of the four gzipped files.
+        found: training and test images with their labels.
+        source: where they are from, for the message.
+
+    Raises:
+        DataError: there are too few images, or labels that do not fit them.
+    """
+    for name, (images, labels) in zip(("train", "test"), found, strict=True):
+        fit = len(images) == len(labels) > 0 and images.shape[1:] == (SIDE, SIDE)
+        if not fit or not set(labels.tolist()) <= set(DIGITS):
+            raise DataError(
+                f"{source} must have as many 28x28 images as labels 0..9 for {name}, and one at "
+                f"least, got {images.shape} and {labels.shape}: {WHERE}"
+            )
+    (x, y), test = found
+    if len(y) <= N_VAL:
+        raise DataError(
+            f"{source} must have more than {N_VAL} images for train, got {len(y)}: {WHERE}"
+        )
+    return [(x[:-N_VAL], y[:-N_VAL]), (x[-N_VAL:], y[-N_VAL:]), test]
+
+
+def read_parts(data_dir: str | None) -> list[Part]:
+    """Return images (N, 28, 28) and labels (N,), uint8: training, validation and test part.
+
+    Args:
+        data_dir: folder of the four files.
 
     Raises:
         ConfigError: no folder is named.
         DataError: a file is missing or damaged, or there are too few images.
     """
     if data_dir is None:
-        raise ConfigError(f"task.data_dir must name the folder with MNIST's files: {WHERE}")
+        raise ConfigError(NO_FOLDER)
     folder = Path(data_dir).expanduser()
-    parts = []
-    for part in ("train", "t10k"):
-        images = read_idx(folder / f"{part}-images-idx3-ubyte.gz", IMAGES)
-        labels = read_idx(folder / f"{part}-labels-idx1-ubyte.gz", LABELS)
-        if len(images) != len(labels) or images.shape[1:] != (28, 28) or labels.max() > 9:
-            raise DataError(
-                f"{folder}: the {part} files must be as many 28x28 images as labels 0..9, got "
-                f"{images.shape} and {labels.shape}: {WHERE}"
-            )
-        parts.append((images, labels))
-    (x, y), test = parts
-    if len(y) <= N_VAL:
-        raise DataError(
-            f"{folder}: the train files must hold more than {N_VAL} images, got {len(y)}: {WHERE}"
-        )
-    return [(x[:-N_VAL], y[:-N_VAL]), (x[-N_VAL:], y[-N_VAL:]), test]
+    return parts_of(read_files(folder), folder)
 
 
 @dataclass
 class MnistConfig(TaskConfig):
-    """MNIST from local IDX files.
+    """MNIST from local IDX files, or from the Hugging Face hub.
 
     Attributes:
         name: `mnist`.
-        data_dir: folder of the four gzipped files.
+        data_dir: folder of the four files, gzipped or not; None: from the hub.
         sequence: `rows` (28 steps), `pixels` (784) or `permuted` (784, in a fixed random order).
         permutation_seed: of that order; read by `permuted` alone.
     """
@@ -114,11 +180,13 @@ def mnist(config: MnistConfig) -> TaskData:
     images are the validation part.
 
     Raises:
-        ConfigError: an unknown `config.sequence`, or no `config.data_dir`.
-        DataError: a file is missing or damaged.
+        ConfigError: an unknown `config.sequence`, or a negative `config.permutation_seed`.
+        DataError: a file is missing or damaged, or the hub is not reachable.
+        MissingExtraError: without `config.data_dir`, `datasets` is not installed.
     """
     if config.sequence not in SEQUENCES:
         raise unknown_name("task.sequence", config.sequence, SEQUENCES)
+    at_least("task.permutation_seed", config.permutation_seed, 0)
     order = None
     if config.sequence == "permuted":
         order = np.random.default_rng(config.permutation_seed).permutation(784)
@@ -130,7 +198,9 @@ def mnist(config: MnistConfig) -> TaskData:
         pixels = x.flatten(1)[:, :, None]
         return Split(pixels if order is None else pixels[:, order], y)
 
-    train, val, test = (split(*part) for part in read_parts(config.data_dir))
+    local = config.data_dir is not None
+    parts = read_parts(config.data_dir) if local else parts_of(read_hub(), HUB)
+    train, val, test = (split(*part) for part in parts)
     return TaskData(
         train, val, test, tuple("0123456789"),
         permutation=None if order is None else tuple(order.tolist()),

@@ -44,7 +44,7 @@ class MnistBinaryConfig(TaskConfig):
 
     Attributes:
         name: `mnist_binary`.
-        data_dir: folder of the four gzipped files.
+        data_dir: folder of the four files, gzipped or not.
         digits: the two that are to be told apart.
     """
 

@@ -42,7 +42,8 @@ class PtbConfig(TaskConfig):
         data_dir: folder of the three files.
         level: `words` or `characters`.
         steps: tokens after which backpropagation through time is cut; 35 is the field's habit for
-            words, 150 for characters.
+            words, 150 for characters. A text that is too short for as many parallel rows of so many
+            tokens as `trainer.batch_size` says is read in fewer.
         carry: how often `steps` tokens are read, in training and evaluation, before the state is
             begun anew; None: it is carried through the whole text. A unitary network forgets
             nothing by itself: over thousands of steps, what it once read becomes noise.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from qrnn.data.base import Split, Stream, TaskConfig, TaskData, task
-from qrnn.data.generated import GeneratedConfig, generated, labelled, padded, predict
+from qrnn.data.generated import GeneratedConfig, check_held, generated, labelled, padded, predict
 from qrnn.data.sources import at_least
 from qrnn.errors import ConfigError
 from qrnn.registry import unknown_name
@@ -51,10 +51,12 @@ def simple(config: SimpleConfig) -> TaskData:
     test are the same two sequences. Eight tokens, of which 5..7 never occur.
 
     Raises:
-        ConfigError: a size is too small.
+        ConfigError: a size is too small, or both are too large for the memory.
     """
     at_least("task.length", config.length, 2)
     at_least("task.repeats", config.repeats, 1)
+    n_sequences, length = 2 * config.repeats + 4, f"task.length={config.length}"
+    check_held("2 task.repeats + 4", n_sequences, length, config.length)
     steps = np.arange(config.length)
     both = np.stack([steps % 4, np.full_like(steps, 4)]).astype(np.uint8)
     scored = steps > 0

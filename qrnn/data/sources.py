@@ -1,4 +1,4 @@
-"""Where the texts of the tasks come from: files, plain or gzipped, and the Hugging Face hub."""
+"""Where the tasks' data comes from: files, plain or gzipped, and the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from qrnn.errors import ConfigError, DataError, require_extra
 
-MAX_BYTES = 1 << 30  # of one file, unpacked: no text of these tasks comes near
+MAX_BYTES = 1 << 30  # of one file, unpacked: nothing of these tasks comes near
 
 
 def at_least(key: str, given: int, least: int) -> None:
@@ -24,6 +24,26 @@ def at_least(key: str, given: int, least: int) -> None:
     """
     if given < least:
         raise ConfigError(f"{key} must be at least {least}, got {given}")
+
+
+def at_most(key: str, given: int, most: int) -> None:
+    """Refuse a key of the config that is too large.
+
+    Raises:
+        ConfigError: it is more than `most`.
+    """
+    if given > most:
+        raise ConfigError(f"{key} must be at most {most}, got {given}")
+
+
+def check_seed(key: str, given: int) -> None:
+    """Refuse a seed that scikit-learn would not take.
+
+    Raises:
+        ConfigError: it is not in 0..2^32-1.
+    """
+    if not 0 <= given < 2**32:
+        raise ConfigError(f"{key} must be in 0..2^32-1, got {given}")
 
 
 class Bounded:

@@ -7,12 +7,14 @@ Units (arXiv 1508.07909).
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 
-from qrnn.data.sources import at_least
+from qrnn.data.sources import at_least, at_most
 from qrnn.data.text import UNK
 from qrnn.errors import ConfigError, require_extra
 
+MOST = 1 << 20  # subwords: `tokenizers` makes room for all of them at once
 BEGIN = "▁"  # begins a subword with which a word begins
 
 
@@ -32,10 +34,11 @@ def learn_subwords(
         min_count: how often a pair of subwords must occur to be joined.
 
     Raises:
-        ConfigError: `size` is too small for the characters alone.
+        ConfigError: `size` is too small for the characters alone, or too large.
         MissingExtraError: `tokenizers` is not installed.
     """
     at_least("task.subwords", size, len(specials) + 1)
+    at_most("task.subwords", size, MOST)
     # Else it warns when the process forks; and sentences are so few that threads gain little.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
@@ -50,8 +53,8 @@ def learn_subwords(
         ]
     )
     trainer = trainers.BpeTrainer(
-        vocab_size=size, min_frequency=min_count, special_tokens=list(specials),
-        show_progress=False,
+        vocab_size=size, min_frequency=min(min_count, sys.maxsize),
+        special_tokens=list(specials), show_progress=False,
     )  # fmt: skip
     tokenizer.train_from_iterator(sentences, trainer)
     tokenizer.encode_special_tokens = True  # as text

@@ -236,6 +236,8 @@ def test_imdb_that_is_not_there_or_makes_no_sense(tmp_path, monkeypatch):
         ({"max_words": 2}, "task.max_words must be at least 3, got 2"),
         ({"min_count": 0}, "task.min_count must be at least 1, got 0"),
         ({"n_val": 1}, "task.n_val must be at least 2, got 1"),
+        ({"seed": -1}, "task.seed must be in 0..2^32-1, got -1"),
+        ({"seed": 2**32}, "task.seed must be in 0..2^32-1, got 4294967296"),
         ({"n_val": 23}, "task.n_val must leave training reviews of both classes, got 23 of 24"),
     ):
         fails(imdb, small_imdb(tmp_path, **options), message, error=ConfigError)

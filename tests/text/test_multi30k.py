@@ -112,6 +112,13 @@ def test_multi30k_by_subwords(images):
     for subwords, message in ((4, "at least 5, got 4"), (8, "the number of special tokens")):
         config = Multi30kConfig(data_dir=str(images), subwords=subwords)
         fails(multi30k, config, "task.subwords must be at least", message, error=ConfigError)
+    config = Multi30kConfig(data_dir=str(images), subwords=10**18)
+    fails(multi30k, config, "task.subwords must be at most 1048576, got 10", error=ConfigError)
+
+
+def test_no_pair_of_subwords_is_joined_that_is_too_rare(images):
+    config = Multi30kConfig(data_dir=str(images), subwords=99, min_count=10**20)
+    assert {len(piece) for piece in multi30k(config).vocabulary[4:]} == {1}
 
 
 def test_subwords_need_their_extra(images, monkeypatch):

@@ -1,15 +1,23 @@
 """Tasks of text through the command line: train, evaluate with the task's own metric."""
 
 import json
+import math
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_module
 from task_files import write_multi30k
+from torch.nn.functional import cross_entropy
 
+from qrnn.build import build_model
 from qrnn.cli import main
-from qrnn.config import register_schemas, to_typed
+from qrnn.config import TrainConfig, register_schemas, to_typed
+from qrnn.data import Shape, Stream
+from qrnn.history import history
+from qrnn.networks import LSTMConfig
+from qrnn.running import run
 
 SIZES = ["model.n_qubits=2", "model.width=4", "model.embedding=4", "trainer.epochs=2",
          "trainer.batch_size=8", "trainer.progress=false", "hydra.run.dir=run"]  # fmt: skip
@@ -66,6 +74,40 @@ def test_a_language_model_carries_its_state_and_is_judged_by_perplexity(folder, 
     assert told["rms_z"] < 1e-4
     summary = json.loads((folder / "run" / "summary.json").read_text())
     assert summary["parameters"] < summary["all_parameters"]
+
+
+@pytest.mark.parametrize("model", ["hybrid", "lstm"])
+def test_a_text_shorter_than_its_rows_is_learned_and_all_of_it_is_predicted(
+    folder, monkeypatch, model
+):
+    for part, n in (("train", 3), ("valid", 1), ("test", 15)):
+        (folder / f"ptb.{part}.txt").write_text(" the cat sat \n" * n)
+    call(monkeypatch, "train", "task=ptb", "task.data_dir=.", "task.steps=5", f"model={model}",
+         *(SIZES if model == "hybrid" else SIZES[2:]), "trainer.batch_size=32")  # fmt: skip
+    log = history(Path("run"))
+    for name in ("train/loss", "val/loss", "val/accuracy"):
+        assert len(log[name]) == 2
+        assert all(math.isfinite(value) for _, value in log[name])
+    for limit, read in ((1, 1), (3, 3), (40, 40), (58, 58), (99, 59)):
+        told = evaluated(monkeypatch, f"limit={limit}")
+        assert told["sequences"] == len(told["predictions"]) == len(told["labels"]) == read
+        assert math.isfinite(told["loss"])
+
+
+def test_the_remainder_of_a_text_is_read_from_the_start_and_other_rows_go_on():
+    torch.manual_seed(0)
+    text = Stream(torch.randint(4, (24,)), 5)  # 3 rows of 7, and 2 tokens behind them
+    rnn = LSTMConfig(hidden_size=4, embedding=4)
+    model = build_model(TrainConfig(model=rnn), Shape("label", 4, 4, tokens=True))
+    found = run(model, text, 3)
+    rows, labels = text.tokens[:21].view(3, 7), text.tokens[1:22].view(3, 7)
+    whole = model(rows).detach()
+    rest = model(text.tokens[None, 21:23]).detach()
+    logits = torch.cat([whole.flatten(0, 1), rest[0]])
+    wanted = torch.cat([labels.flatten(), text.tokens[22:]])
+    assert found.loss == pytest.approx(cross_entropy(logits, wanted).item(), abs=1e-6)
+    order = torch.cat([labels[:, :5].flatten(), labels[:, 5:].flatten(), text.tokens[22:]])
+    assert found.labels.tolist() == order.tolist()
 
 
 def test_copying_is_judged_by_cross_entropy(folder, monkeypatch):
