@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
+from qrnn.files import replacing
 from qrnn.progress import progress_bar
 
 
@@ -27,6 +30,48 @@ class FirstCheckpoint(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """See Lightning."""
         trainer.save_checkpoint(self.path)
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the checkpoint of the lowest validation loss, and the last one.
+
+    Lightning's forgets the best one and its loss where a run goes on in another folder: the best of
+    the epochs from there on would pass for the run's. Here it comes along.
+
+    Args:
+        run_dir: folder of the run.
+        resume: the checkpoint that it goes on from, beside which its best one lies; None: none.
+    """
+
+    def __init__(self, run_dir: Path, resume: str | None):
+        super().__init__(
+            run_dir, "best", monitor="val/loss", save_last=True, enable_version_counter=False,
+        )  # fmt: skip
+        self.resume = resume
+
+    @property
+    def state_key(self) -> str:
+        """Lightning's name of its own class, as in older checkpoints."""
+        return super().state_key.replace(type(self).__name__, ModelCheckpoint.__name__)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint; without a best one beside it, that of the epochs to come."""
+        assert self.resume is not None  # as there is a state
+        assert self.dirpath is not None
+        kept, here = Path(self.resume).parent / "best.ckpt", Path(self.dirpath) / "best.ckpt"
+        if not (kept.is_file() and state_dict["best_model_path"]):
+            return
+        if kept.resolve() != here.resolve():
+            with replacing(here) as temporary:
+                shutil.copyfile(kept, temporary)
+        best = {
+            "dirpath": self.dirpath,
+            "best_model_path": str(here),
+            "best_k_models": {str(here): state_dict["best_model_score"]},
+            "kth_best_model_path": str(here),
+            "last_model_path": "",
+        }
+        super().load_state_dict({**state_dict, **best})
 
 
 class Stopper(EarlyStopping):
@@ -60,7 +105,7 @@ class Stopper(EarlyStopping):
 
 
 class EpochTimes(pl.Callback):
-    """Seconds of each epoch, validation included."""
+    """Seconds of each epoch, validation included; those before a resume too."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -69,9 +114,17 @@ class EpochTimes(pl.Callback):
         """See Lightning."""
         self._start = time.perf_counter()
 
-    def on_train_epoch_end(self, *_: Any) -> None:
-        """See Lightning; the validation of an epoch is done by then."""
+    def on_validation_end(self, *_: Any) -> None:
+        """See Lightning; the epoch's checkpoints are written next."""
         self.seconds.append(time.perf_counter() - self._start)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See Lightning."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """See Lightning."""
+        self.seconds = list(state_dict["seconds"])
 
 
 class WholeRun(pl.Callback):
@@ -124,13 +177,17 @@ class Interrupts(pl.Callback):
 
     def __enter__(self) -> Interrupts:
         self._before = signal.getsignal(signal.SIGINT)
-        if self._before is signal.default_int_handler:  # so in the main thread, and not ignored
+        self._hears = (
+            self._before is signal.default_int_handler  # so not ignored
+            and threading.current_thread() is threading.main_thread()  # the only one that can
+        )
+        if self._hears:
             signal.signal(signal.SIGINT, self._hear)
         return self
 
     def __exit__(self, *_: object) -> None:
         # Lightning leaves the process deaf to Ctrl-C after the first.
-        if self._before is signal.default_int_handler:
+        if self._hears:
             signal.signal(signal.SIGINT, self._before)
 
     def _hear(self, *_: object) -> None:

@@ -122,6 +122,8 @@ def evaluate(config) -> None:
     Console().print(table([result]))
     if result.cost is not None:
         print(result.cost)
+    if result.signature is not None:
+        print(result.signature)
     print(f"kept in {os.path.relpath(kept)}")
     if isinstance(model, Translator):
         from qrnn.plots import attention
@@ -340,6 +342,7 @@ def table() -> None:
     from rich.console import Console
 
     from qrnn.cli_errors import Parser, fail
+    from qrnn.errors import ConfigError
     from qrnn.results_page import write_page
     from qrnn.table import execute_all, listing, read_grid, runs_of
 
@@ -359,6 +362,8 @@ def table() -> None:
     asked = parser.parse_args()
     grid = read_grid(asked.grid)
     page = Path(asked.page)
+    if page.suffix != ".md":  # its numbers are kept beside it, as .json
+        raise ConfigError(f"--page must name a Markdown file, such as page.md, got {asked.page!r}")
     store = page.with_suffix(".json")
     runs = runs_of(grid, asked.runs, store, asked.data, asked.only)
     if asked.dry_run:

@@ -54,6 +54,7 @@ class Evaluation:
         kept: share of shots that quantum neurons' projections kept, mean over all steps read (on
             `fused` in theory); None: nothing is projected, or exactly.
         split: the part of the data, `test`, `val` or `train`; None: it was not said.
+        signature: how the metric was computed, in sacreBLEU's words; None: it needs none.
         cost: what it took from an IBM backend or its simulated copy; None on other devices.
     """
 
@@ -77,6 +78,7 @@ class Evaluation:
     labels: list[int]
     kept: float | None = None
     split: str | None = None
+    signature: str | None = None
     cost: Cost | None = None
 
 
@@ -171,6 +173,7 @@ def evaluate(
     cells = cells_of(on.model)
     measured = cells[0].circuit.measured if cells else None
     rms_z, rms_z_steps = errors_of(found.z, expected.z)
+    score = judge.score(found.loss, found.accuracy, translations)
     return Evaluation(
         device=opened.name if own else "torch",
         options={k: v for k, v in opened.options.given().items() if k not in UNTOLD},
@@ -180,7 +183,7 @@ def evaluate(
         readout_angle=None if measured is None else measured.angle,
         sequences=len(part),
         metric=judge.metric,
-        value=judge.value(found.loss, found.accuracy, translations),
+        value=score.value,
         loss=found.loss,
         accuracy=found.accuracy,
         agreement=(found.predictions == expected.predictions).double().mean().item(),
@@ -192,6 +195,7 @@ def evaluate(
         labels=found.labels.tolist(),
         kept=found.kept,
         split=judge.split,
+        signature=score.signature,
         cost=cost,
     )
 

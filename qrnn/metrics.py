@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from qrnn.data import TaskData
 from qrnn.errors import MissingExtraError
@@ -17,6 +18,18 @@ METRICS: dict[str, tuple[str, str]] = {
     "bleu": ("BLEU", "higher"),
 }
 """In words, and which way is better."""
+
+
+class Score(NamedTuple):
+    """A metric's value.
+
+    Attributes:
+        value: the number.
+        signature: how it was computed, as sacreBLEU says it; None: its definition says all.
+    """
+
+    value: float
+    signature: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,8 +48,8 @@ class Judge:
     references: tuple[str, ...] = ()
     split: str | None = None
 
-    def value(self, loss: float, accuracy: float, translations: Sequence[str] = ()) -> float:
-        """Return the metric's value.
+    def score(self, loss: float, accuracy: float, translations: Sequence[str] = ()) -> Score:
+        """Return the metric's value, and how it was computed.
 
         Args:
             loss: mean cross entropy of a label, nats.
@@ -47,14 +60,14 @@ class Judge:
             MissingExtraError: sacreBLEU is not installed; `bleu` only.
         """
         if self.metric == "bleu":
-            return bleu(translations, self.references)[0]
+            return bleu(translations, self.references)
         values = {
             "accuracy": accuracy,
             "cross_entropy": loss,
             "perplexity": math.exp(min(loss, 700.0)),  # a float's largest exponent
             "bits_per_character": loss / math.log(2),
         }
-        return values[self.metric]
+        return Score(values[self.metric])
 
 
 def judge(data: TaskData, split: str, limit: int | None = None) -> Judge:
@@ -64,8 +77,8 @@ def judge(data: TaskData, split: str, limit: int | None = None) -> Judge:
     return Judge(data.metric, data.classes, data.references[split][:limit], split)
 
 
-def bleu(translations: Sequence[str], references: Sequence[str]) -> tuple[float, str]:
-    """Return sacreBLEU's corpus BLEU in per cent, and its version string.
+def bleu(translations: Sequence[str], references: Sequence[str]) -> Score:
+    """Return sacreBLEU's corpus BLEU in per cent, of lower-case text, and its version string.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -74,9 +87,9 @@ def bleu(translations: Sequence[str], references: Sequence[str]) -> tuple[float,
         from sacrebleu.metrics import BLEU
     except ImportError as error:
         raise MissingExtraError("sacrebleu", "data") from error
-    metric = BLEU()
-    score = metric.corpus_score(list(translations), [list(references)]).score
-    return score, str(metric.get_signature())
+    metric = BLEU(lowercase=True)
+    value = metric.corpus_score(list(translations), [list(references)]).score
+    return Score(value, f"sacreBLEU {metric.get_signature()}")
 
 
 def shown(metric: str, value: float) -> str:

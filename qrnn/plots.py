@@ -10,7 +10,7 @@ import numpy as np
 from qrnn.circuit import StepCircuit
 from qrnn.data import Split, TaskData
 from qrnn.figure_style import BLUE, ORANGE, styled, write
-from qrnn.training import history
+from qrnn.history import history
 from qrnn.translation import Translator
 
 PICTURED = 3  # sentences in a picture of attention

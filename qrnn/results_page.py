@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qrnn.environment import PACKAGES, environment
+from qrnn.environment import PACKAGES
 from qrnn.files import write_text
 from qrnn.metrics import METRICS, shown
 from qrnn.table import Run, TableConfig
@@ -26,20 +27,24 @@ def write_page(grid: TableConfig, runs: Sequence[Run], path: str | Path) -> None
         runs: all runs, done or not.
         path: the Markdown file.
     """
-    parts = ["# Results", grid.text.strip(), surroundings()]
+    parts = ["# Results", grid.text.strip(), surroundings(runs)]
     for name, section in grid.sections.items():
         mine = [run for run in runs if run.section == name]
         if mine:
             parts += [f"## {section.title}", section.text.strip(), _table(mine)]
-            parts += [_notes(section.rows), _commands(mine)]
+            parts += [_notes(section.rows), _signatures(mine), _commands(mine)]
     write_text(path, "\n\n".join(part for part in parts if part) + "\n")
 
 
-def surroundings() -> str:
-    """Return where the runs were made, in a sentence."""
-    told = environment()
-    packages = ", ".join(f"{name} {told[name]}" for name in PACKAGES)
-    return f"Measured on {told['processor']} with {packages}."
+def surroundings(runs: Sequence[Run]) -> str:
+    """Return where the runs were made, a sentence each."""
+    places: dict[str, None] = {}  # in order
+    for run in runs:
+        result = run.result
+        if result is not None and (told := result["environment"]) is not None:
+            packages = ", ".join(f"{name} {told[name]}" for name in PACKAGES if name in told)
+            places[f"Measured on {told['processor']} with {packages}."] = None
+    return "\n".join(places)
 
 
 def by_row(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -52,8 +57,8 @@ def by_row(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 def _table(runs: Sequence[Run]) -> str:
     results = [run.result for run in runs]
-    metric = next((result["metric"] for result in results if result), "accuracy")
-    headings = [heading.format(metric=METRICS[metric][0]) for heading in HEADINGS]
+    metric = next((METRICS[result["metric"]][0] for result in results if result), "metric")
+    headings = [heading.format(metric=metric) for heading in HEADINGS]
     if limit := next((at for result in results if result and (at := stops_below(result))), None):
         headings += ["test loss", f"seeds below {limit:g}", "steps to it, median"]
     lines = [headings, ["---"] + ["---:"] * (len(headings) - 1)]
@@ -104,11 +109,11 @@ def _threshold(done: list[dict[str, Any]]) -> list[str]:
 
     A seed that did not counts as one that takes longer than any.
     """
-    reached = sorted(result["steps"] for result in done if result["reached"])
-    middle = (len(done) - 1) // 2
-    steps = f"{reached[middle]:,}" if middle < len(reached) else "not reached"
+    ends = [result["steps"] if result["reached"] else math.inf for result in done]
+    middle = statistics.median(ends)
+    steps = f"{middle:,g}" if middle < math.inf else "not reached"
     loss = statistics.median(result["loss"] for result in done)
-    return [f"{loss:.1e}", f"{len(reached)} of {len(done)}", steps]
+    return [f"{loss:.1e}", f"{sum(map(math.isfinite, ends))} of {len(ends)}", steps]
 
 
 def precise(metric: str, value: float) -> str:
@@ -120,9 +125,18 @@ def _notes(rows: dict[str, Any]) -> str:
     return "\n".join(f"- {name}: {row.note}" for name, row in rows.items() if row.note)
 
 
+def _signatures(runs: Sequence[Run]) -> str:
+    """Return how the metric was computed, where its package says so."""
+    told = {result["signature"]: None for run in runs if (result := run.result) is not None}
+    return "\n".join(f"`{signature}`" for signature in told if signature)
+
+
 def _commands(runs: Sequence[Run]) -> str:
     first = [mine[0] for mine in by_row(runs).values()]
-    train = ["    qrnn train " + " ".join([*run.train, *run.data]) for run in first]
+    train = []
+    for run in first:
+        data = [] if run.data is None else [f"task.data_dir={run.data}"]
+        train.append("    qrnn train " + " ".join([*run.train, *data]))
     evaluate = " ".join(["    qrnn evaluate checkpoint=.../best.ckpt", *runs[0].evaluate])
     head, tail = "<details><summary>Commands</summary>\n", "\n</details>"
     return "\n".join([head, *train, evaluate, tail])

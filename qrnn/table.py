@@ -94,18 +94,45 @@ def read_grid(path: str | Path | None = None) -> TableConfig:
         raise ConfigError(f"grid must be a YAML file of sections and rows: {reason}") from error
 
 
+SUMMARY = {
+    "steps", "reached", "seconds_per_epoch", "minutes", "threads", "peak_memory_mb", "parameters",
+    "all_parameters",
+}  # fmt: skip
+EVALUATION = {"metric", "value", "loss", "accuracy", "sequences", "signature"}
+RESULT = SUMMARY | EVALUATION | {"train", "model", "trainer", "environment"}
+
+
+def read_json(path: Path, keys: set[str] = frozenset()) -> Any:  # type: ignore[assignment]
+    """Return the content of a file that a command wrote.
+
+    Args:
+        path: the file.
+        keys: what must be there at least; if any, it is a mapping.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path} must be JSON, but is missing or damaged: {reason}") from error
+    if keys and not (isinstance(content, dict) and keys <= content.keys()):
+        raise DataError(f"{path} must have the keys {' '.join(sorted(keys))}: remove it")
+    return content
+
+
 def read_store(path: Path) -> dict[str, Any]:
     """Return all results by the runs' names; of a file that is not there, none.
 
     Raises:
         DataError: the file is damaged.
     """
-    if not path.is_file():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} must be JSON, but is damaged: {error}") from error
+    store = read_json(path) if path.is_file() else {}
+    for result in store.values() if isinstance(store, dict) else [None]:
+        if not (isinstance(result, dict) and result.keys() >= RESULT):
+            raise DataError(f"{path} must hold results of qrnn table, but is damaged: remove it")
+    return store
 
 
 @dataclass(frozen=True)
@@ -119,7 +146,7 @@ class Run:
         folder: where its checkpoints are kept.
         store: file of all results.
         train: arguments of `qrnn train` but for folders.
-        data: argument that names the data's folder, or none.
+        data: folder of the task's files; None: it has none.
         evaluate: arguments of `qrnn evaluate` but for the checkpoint.
         minutes: what it is expected to take.
     """
@@ -130,7 +157,7 @@ class Run:
     folder: Path
     store: Path
     train: tuple[str, ...]
-    data: tuple[str, ...]
+    data: str | None
     evaluate: tuple[str, ...]
     minutes: float
 
@@ -147,22 +174,41 @@ class Run:
 
     def keep(self, result: dict[str, Any]) -> None:
         """Enter its result into the store."""
-        with FileLock(self.folder.parents[1] / "store.lock"):
+        with FileLock(self.store.with_name(f".{self.store.name}.lock")):
             everything = read_store(self.store) | {self.key: result}
             write_text(self.store, json.dumps(everything, indent=1, sort_keys=True) + "\n")
 
     def attempts(self) -> list[Path]:
         """Return the folders of the trainings so far, in order."""
-        return sorted(self.folder.glob("train-*"))
+        return sorted(self.folder.glob("train-*"), key=lambda one: int(one.name[6:]))
+
+    def last(self) -> Path | None:
+        """Return the checkpoint to go on from."""
+        kept = [one / "last.ckpt" for one in self.attempts() if (one / "last.ckpt").is_file()]
+        return kept[-1] if kept else None
+
+    def check_begun(self) -> None:
+        """Refuse to go on with what was begun as something else.
+
+        Raises:
+            QRNNError: it was begun with other arguments.
+            DataError: what tells them is missing or damaged.
+        """
+        if self.attempts() and read_json(self.folder / "arguments.json") != list(self.train):
+            raise QRNNError(
+                f"{self.key} was begun with other arguments: remove {os.path.relpath(self.folder)}"
+            )
 
     @property
     def status(self) -> str:
-        """`done`, `resume` or `to do`."""
+        """`done`, `resume`, `to do`, or `remove`: begun with other arguments."""
         if self.result is not None:
             return "done"
-        return (
-            "resume" if any((one / "last.ckpt").is_file() for one in self.attempts()) else "to do"
-        )
+        try:
+            self.check_begun()
+        except QRNNError:
+            return "remove"
+        return "to do" if self.last() is None else "resume"
 
 
 def runs_of(
@@ -182,7 +228,7 @@ def runs_of(
         only: short names of sections, or `section/row`; None: all.
 
     Raises:
-        ConfigError: a name in `only` that there is not.
+        ConfigError: a name in `only` that there is not, or two rows with one folder.
     """
     names = {*grid.sections, *(f"{s}/{r}" for s in grid.sections for r in grid.sections[s].rows)}
     for name in only or ():
@@ -190,13 +236,15 @@ def runs_of(
             raise unknown_name("only", name, names)
     runs = []
     for name, section in grid.sections.items():
-        where = () if section.data is None else (f"task.data_dir={data}/{section.data}",)
+        where = None if section.data is None else f"{data}/{section.data}"
+        folders = {row: folder_name(row) for row in section.rows}
+        if len(set(folders.values())) < len(folders):
+            raise ConfigError(f"rows of {name} must differ in letters, digits, dots or dashes")
         for row, config in section.rows.items():
             if only and name not in only and f"{name}/{row}" not in only:
                 continue
             for seed in config.seeds:
-                # Hydra reads a comma in a folder's name as a list.
-                kept = Path(folder) / name / re.sub(r"[^\w.-]+", "-", row) / f"seed-{seed}"
+                kept = Path(folder) / name / folders[row] / f"seed-{seed}"
                 train = (*section.set, *config.set, f"trainer.seed={seed}")
                 run = Run(
                     name, row, seed, kept, Path(store), train, where, tuple(section.evaluate),
@@ -206,38 +254,64 @@ def runs_of(
     return runs
 
 
+def folder_name(row: str) -> str:
+    """Return a row's name as one of a folder, without what a shell or Hydra would read."""
+    return re.sub(r"[^\w.-]+", "-", row)
+
+
 def execute(run: Run) -> None:
     """Train and evaluate; a training that was stopped before goes on.
 
     Raises:
         QRNNError: a command failed; its last line, and the log that has the rest.
+        DataError: what an earlier command left is damaged.
     """
+    run.check_begun()
     attempts = run.attempts()
     finished = [one for one in attempts if (one / "summary.json").is_file()]
-    arguments = run.folder / "arguments.json"
-    if attempts and json.loads(arguments.read_text()) != list(run.train):
-        raise QRNNError(
-            f"{run.key} was begun with other arguments: remove {os.path.relpath(run.folder)}"
-        )
-    write_text(arguments, json.dumps(list(run.train)))
+    write_text(run.folder / "arguments.json", json.dumps(list(run.train)))
     if not finished:
-        last = [one / "last.ckpt" for one in attempts if (one / "last.ckpt").is_file()]
-        into = run.folder / f"train-{len(attempts)}"
+        number = 1 + int(attempts[-1].name[6:]) if attempts else 0
+        into = run.folder / f"train-{number}"
         # A resumed run takes its configuration from the checkpoint.
-        what = [f"resume={last[-1]}"] if last else [*run.train, *run.data]
-        _command(run, ["train", *what, "trainer.progress=false", f"hydra.run.dir={into}"])
+        last = run.last()
+        what = list(run.train) if last is None else [_path("resume", last)]
+        where = [] if run.data is None else [_path("task.data_dir", run.data)]
+        into_it = _path("hydra.run.dir", into)
+        _command(run, ["train", *what, *where, "trainer.progress=false", into_it])
         finished = [into]
-    summary = json.loads((finished[-1] / "summary.json").read_text())
-    best = summary["best"]
-    _command(run, ["evaluate", f"checkpoint={best}", *run.evaluate])
-    evaluation = next(Path(best).parent.glob("evaluation-*.json"))
-    told = json.loads(evaluation.read_text())
-    config = summary.pop("config")
-    del summary["best"]  # a path of this machine
-    for key in ("metric", "value", "loss", "accuracy", "sequences"):
-        summary[key] = told[key]
-    configs = {"model": config["model"], "trainer": config["trainer"]}
-    run.keep({"train": list(run.train), **summary, **configs})
+    summary = read_json(finished[-1] / "summary.json", SUMMARY | {"best", "config"})
+    place = finished[-1] / "environment.json"
+    result = {
+        "train": list(run.train),
+        **_shortened(summary),
+        **_evaluation(run, summary["best"]),
+        "environment": read_json(place) if place.is_file() else None,
+    }
+    run.keep(result)
+
+
+def _shortened(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return what the page needs of a summary; a path of this machine is not kept."""
+    config = summary["config"]
+    told = {name: value for name, value in summary.items() if name not in ("best", "config")}
+    return {**told, "model": config["model"], "trainer": config["trainer"]}
+
+
+def _evaluation(run: Run, best: str) -> dict[str, Any]:
+    """Evaluate a run's best checkpoint; return what the page needs of it."""
+    where = [] if run.data is None else [_path("data_dir", run.data)]
+    _command(run, ["evaluate", _path("checkpoint", best), *where, *run.evaluate])
+    # Others may lie there, of other devices or parts: this one is the last that was written.
+    files = Path(best).parent.glob("evaluation-*.json")
+    told = read_json(max(files, key=lambda path: path.stat().st_mtime_ns), EVALUATION)
+    return {name: told[name] for name in EVALUATION}
+
+
+def _path(key: str, path: str | Path) -> str:
+    """Return an argument as Hydra reads it whatever signs the path has."""
+    escaped = str(path).replace("'", "\\'")
+    return f"{key}='{escaped}'"
 
 
 def _command(run: Run, arguments: list[str]) -> None:

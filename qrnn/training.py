@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import math
@@ -15,20 +14,27 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from qrnn.build import build_model
-from qrnn.callbacks import EpochTimes, FirstCheckpoint, Interrupts, Stopper, WholeRun
+from qrnn.callbacks import (
+    BestCheckpoint,
+    EpochTimes,
+    FirstCheckpoint,
+    Interrupts,
+    Stopper,
+    WholeRun,
+)
 from qrnn.checkpoint import AtomicCheckpointIO, read_checkpoint
 from qrnn.config import TrainConfig, TrainerConfig, to_plain
 from qrnn.data import IGNORED, TASKS, Batch, Split, Stream, TaskData, loader
 from qrnn.environment import environment
-from qrnn.errors import ConfigError
 from qrnn.files import write_text
+from qrnn.history import best_accuracy, metrics_logger
 from qrnn.networks import n_parameters
+from qrnn.resuming import check_same, check_shapes, set_rates
 from qrnn.trainer_checks import OPTIMIZERS, batches_of_epoch, check_trainer
 
 WARM_UP = 0.1  # share of the steps; without it, 1e-2 sometimes ends at chance
@@ -100,11 +106,8 @@ class Learner(pl.LightningModule):
         A parameter's attribute `lr_scale` multiplies its learning rate.
         """
         trainer = self.config.trainer
-        groups: dict[float, list[torch.nn.Parameter]] = {}
-        for parameter in self.parameters():
-            groups.setdefault(getattr(parameter, "lr_scale", 1.0), []).append(parameter)
         optimizer = OPTIMIZERS[trainer.optimizer](
-            [{"params": group, "lr": scale * trainer.lr} for scale, group in groups.items()],
+            [{"params": group, "lr": rate} for rate, group in self._groups().items()],
             lr=trainer.lr, weight_decay=trainer.weight_decay,
         )  # fmt: skip
         if trainer.schedule == "constant":
@@ -123,6 +126,14 @@ class Learner(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
+    def _groups(self) -> dict[float, list[torch.nn.Parameter]]:
+        """Return the parameters by their learning rates."""
+        groups: dict[float, list[torch.nn.Parameter]] = {}
+        for parameter in self.parameters():
+            rate = getattr(parameter, "lr_scale", 1.0) * self.config.trainer.lr
+            groups.setdefault(rate, []).append(parameter)
+        return groups
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what rebuilds the model, and the random state (dropout) for an exact resume."""
         checkpoint["qrnn"] = {"config": to_plain(self.config), "shape": asdict(self.shape)}
@@ -131,7 +142,8 @@ class Learner(pl.LightningModule):
             checkpoint["cuda_rng"] = torch.cuda.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the random state."""
+        """Restore the random state; rates and weight decay are this run's."""
+        set_rates(checkpoint, list(self._groups()), self.config.trainer.weight_decay)
         torch.set_rng_state(checkpoint["rng"])
         if "cuda_rng" in checkpoint and torch.cuda.is_available():
             torch.cuda.set_rng_state(checkpoint["cuda_rng"])
@@ -206,7 +218,8 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
 
     Args:
         config: the whole configuration. `config.resume` names a checkpoint to go on from, with
-            the same losses as if the run had not been interrupted.
+            the same losses as if the run had not been interrupted. The best checkpoint and the
+            metrics of the epochs before are taken from its folder.
         run_dir: folder of the run; made.
         data: the task's data, if it is loaded already.
 
@@ -217,17 +230,17 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     """
     check_trainer(config.trainer)
     quiet_lightning()
-    saved = None if config.resume is None else read_checkpoint(config.resume)["state_dict"]
+    saved = {} if config.resume is None else read_checkpoint(config.resume)
     data = data if data is not None else TASKS[config.task.name].load(config.task)
     limit = batches_of_epoch(data, config.trainer)
     run_dir = Path(run_dir)
     pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
     module = Learner(config, data)
-    if saved is not None:
-        check_shapes(saved, module.state_dict())
-    checkpoints = ModelCheckpoint(
-        run_dir, "best", monitor="val/loss", save_last=True, enable_version_counter=False,
-    )  # fmt: skip
+    if saved:
+        check_same(saved["qrnn"]["config"]["trainer"], config.trainer)
+        check_shapes(saved["state_dict"], module.state_dict())
+    checkpoints = BestCheckpoint(run_dir, config.resume)
+    metrics = metrics_logger(run_dir, config.resume, saved.get("global_step", 0))
     interrupts, times = Interrupts(), EpochTimes()
     callbacks: list[pl.Callback] = [
         FirstCheckpoint(run_dir / "last.ckpt"), checkpoints, interrupts, times,
@@ -246,7 +259,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         gradient_clip_val=config.trainer.clip,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
-        logger=[CSVLogger(run_dir, "", ""), TensorBoardLogger(run_dir, "tensorboard", "")],
+        logger=[metrics, TensorBoardLogger(run_dir, "tensorboard", "")],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -281,21 +294,6 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         interrupted=trainer.interrupted,
         first_process=trainer.is_global_zero,
     )
-
-
-def check_shapes(saved: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
-    """Refuse to go on with weights of another model.
-
-    Raises:
-        ConfigError: a weight is missing on one side, or has another shape there.
-    """
-    for key in sorted({*saved, *wanted}):
-        sizes = [tuple(one[key].shape) if key in one else "none" for one in (saved, wanted)]
-        if sizes[0] != sizes[1]:
-            raise ConfigError(
-                f"resume must leave the model its size, but {key} is {sizes[0]} in the checkpoint "
-                f"and {sizes[1]} now: leave out the keys that change it"
-            )
 
 
 def write_summary(
@@ -349,25 +347,3 @@ def config_yaml(config: TrainConfig) -> str:
     from omegaconf import OmegaConf
 
     return OmegaConf.to_yaml(OmegaConf.structured(config))
-
-
-def history(run_dir: str | Path) -> dict[str, list[tuple[int, float]]]:
-    """Return each metric of a run as (epoch, value) pairs, read from its CSV log."""
-    series: dict[str, list[tuple[int, float]]] = {}
-    if not (Path(run_dir) / "metrics.csv").is_file():  # stopped before its first epoch ended
-        return series
-    with open(Path(run_dir) / "metrics.csv", newline="") as file:
-        for row in csv.DictReader(file):
-            for name, value in row.items():
-                if value and name not in ("epoch", "step"):
-                    series.setdefault(name, []).append((int(row["epoch"]), float(value)))
-    return series
-
-
-def best_accuracy(run_dir: Path) -> float:
-    """Return the validation accuracy of the epoch with the lowest validation loss."""
-    series = history(run_dir)
-    if "val/loss" not in series:
-        return math.nan
-    epoch = min(series["val/loss"], key=lambda point: point[1])[0]
-    return dict(series["val/accuracy"])[epoch]

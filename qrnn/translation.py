@@ -144,7 +144,8 @@ class Translator(OnDevice):
             lengths: (B,) number of steps of each sequence; None: all S.
             beam: number of candidates that are followed for each sequence; 1 is greedy.
             max_steps: largest number of target tokens.
-            length_penalty: candidates are compared by log probability / length^this.
+            length_penalty: candidates are compared by log probability / length^this; those that
+                have not ended after `max_steps` only where none has.
 
         Returns:
             Tokens of each target without `EOS`, and attention weights (U, S) of each.
@@ -173,7 +174,9 @@ class Translator(OnDevice):
             if ended.all():
                 break
         n_steps = (tokens[:, 1:] != PAD).sum(1).view(rows, beam)
-        chosen = (scores / n_steps**length_penalty).argmax(1)
+        # A loop that never ends has a high mean: it is no answer where there is one.
+        out = ended.any(1, keepdim=True) & ~ended
+        chosen = (scores / n_steps**length_penalty).masked_fill(out, -torch.inf).argmax(1)
         kept = torch.arange(rows, device=x.device) * beam + chosen
         weights = self.decode(source, tokens)[1][kept]
         targets, maps = [], []

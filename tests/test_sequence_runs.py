@@ -17,9 +17,10 @@ from qrnn.checkpoint import read_checkpoint
 from qrnn.cli import main
 from qrnn.config import TrainConfig, TrainerConfig
 from qrnn.data import DnaConfig, SimpleConfig, Split, Stream, TaskData, dna, simple
+from qrnn.history import history
 from qrnn.networks import NETWORKS, LSTMConfig
 from qrnn.trainer_checks import OPTIMIZERS
-from qrnn.training import Learner, history, train
+from qrnn.training import Learner, train
 
 SIZES = ["task.n_train=64", "task.n_val=16", "task.n_test=16"]
 TASKS = [
@@ -164,7 +165,7 @@ def test_an_epoch_of_few_steps_takes_others_each_time_and_resumes(data, tmp_path
     assert (whole.steps, len(losses(tmp_path / "whole", "val"))) == (6, 6)
     assert seen[6:9] + seen[9:] == seen[:6]
     assert len({tuple(batch) for batch in seen[:6]}) > 1
-    assert losses(tmp_path / "rest") == losses(tmp_path / "whole")[3:]
+    assert losses(tmp_path / "rest") == losses(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
 
 from qrnn import ConfigError, QRNNError
 from qrnn.cli import main
 from qrnn.results_page import write_page
-from qrnn.table import execute, execute_all, expected_minutes, read_grid, runs_of
+from qrnn.table import RESULT, execute, execute_all, expected_minutes, read_grid, runs_of
 
 GRID = """
 text: A small grid.
@@ -125,18 +126,87 @@ def test_other_arguments_are_another_run(grid, monkeypatch, capsys):
     run = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid, ours"])[0]
     (run.folder / "train-0").mkdir(parents=True)
     (run.folder / "arguments.json").write_text(json.dumps(run.train))
-    run.keep({"train": list(run.train), "value": 1.0})
+    run.keep(dict.fromkeys(RESULT) | {"train": list(run.train)})
     assert run.status == "done"
     grid.write_text(GRID.replace("width=4", "width=5"))
     other = runs_of(read_grid(grid), "runs", "store.json", only=["digits/hybrid, ours"])[0]
-    assert other.status == "to do"
+    assert other.status == "remove"
     with pytest.raises(
         QRNNError, match="digits/hybrid, ours/0 was begun with other arguments: remove"
     ):
         execute(other)
-    Path("page.json").write_text("{")
+
+
+@pytest.mark.parametrize("store", ["{", "[]", "null", "3", '{"a": 1}', '{"a": {"train": []}}'])
+def test_a_damaged_store_is_one_line(store, grid, monkeypatch, capsys):
+    Path("page.json").write_text(store)
     told = call(monkeypatch, capsys, "--page", "page.md", "--dry-run", status=2)
-    assert "page.json must be JSON, but is damaged" in told
+    assert "page.json must " in told
+    assert "damaged" in told
+    assert Path("page.json").read_text() == store
+
+
+@pytest.mark.parametrize("page", ["page.json", "page", ".", ""])
+def test_a_page_that_is_no_markdown_is_refused_before_anything_is_lost(
+    page, grid, monkeypatch, capsys
+):
+    Path("page.json").write_text("{}")
+    told = call(monkeypatch, capsys, "--page", page, "--minutes", "0", status=2)
+    assert f"--page must name a Markdown file, such as page.md, got {page!r}" in told
+    assert Path("page.json").read_text() == "{}"
+
+
+def test_rows_that_would_share_a_folder_are_refused(grid):
+    grid.write_text(GRID.replace("wrong: {", "hybrid ours: {"))
+    with pytest.raises(ConfigError, match="rows of digits must differ in letters"):
+        runs_of(read_grid(grid), "runs", "store.json")
+
+
+def one_run(folder="runs", only="digits/hybrid, ours", data="DATA"):
+    return runs_of(read_grid("grid.yaml"), folder, "store.json", data, [only])[0]
+
+
+@pytest.mark.parametrize("name", ["arguments.json", "train-0/summary.json"])
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_what_a_damaged_run_left_is_one_line_and_other_runs_are_made(name, content, grid, capsys):
+    run = one_run()
+    (run.folder / "train-0").mkdir(parents=True)
+    kept = {"arguments.json": json.dumps(run.train), "train-0/summary.json": "{}"}
+    for file, text in kept.items():
+        text = content if file == name else text
+        if text is not None:
+            (run.folder / file).write_text(text)
+    missing = name != "arguments.json" and content is None  # not finished: trained anew
+    assert execute_all([run]) == (not missing)
+    said = " ".join(capsys.readouterr().out.split())
+    assert missing or "failed: " in said
+
+
+def test_trainings_are_counted_and_resumed_by_number(grid):
+    run = one_run()
+    for number in (2, 10, 9):
+        (run.folder / f"train-{number}").mkdir(parents=True)
+    for number in (2, 9):
+        (run.folder / f"train-{number}" / "last.ckpt").touch()
+    assert [one.name for one in run.attempts()] == ["train-2", "train-9", "train-10"]
+    assert run.last() == run.folder / "train-9" / "last.ckpt"
+
+
+@pytest.mark.parametrize("folder", ["a=b", "it's, (here)", "[x] {y}", "\u00fc#"])
+def test_folders_may_have_any_sign_and_other_evaluations_beside_them(folder, grid):
+    run = one_run(folder)
+    run.folder.mkdir(parents=True)
+    execute(run)
+    first = run.result
+    # What lies beside it is of another device and part, and comes first by name.
+    best = next(run.folder.glob("train-0/best.ckpt"))
+    others = {"metric": "accuracy", "value": 99.0}
+    (best.parent / "evaluation-a.json").write_text(json.dumps(others))
+    (best.parent / "evaluation-zz.json").write_text(json.dumps(others))
+    run.store.unlink()
+    execute(run)
+    assert run.result["value"] == first["value"] <= 1
+    assert run.result["environment"]["torch"] == torch.__version__
 
 
 @pytest.mark.parametrize(
@@ -176,6 +246,9 @@ def test_every_row_of_the_results_page_composes():
             compose("evaluate", ["checkpoint=x", *run.evaluate])
 
 
+PLACE = {"processor": "an abacus", "qrnn": "0.1", "torch": "2"}
+
+
 def test_runs_that_stop_below_a_loss_say_how_many_did_and_in_how_many_steps(tmp_path):
     (tmp_path / "grid.yaml").write_text("sections: {xor: {rows: {a: {seeds: [0, 1, 2, 3]}}}}")
     grid = read_grid(tmp_path / "grid.yaml")
@@ -187,22 +260,25 @@ def test_runs_that_stop_below_a_loss_say_how_many_did_and_in_how_many_steps(tmp_
             store[run.key] = {
                 "train": list(run.train), "metric": "accuracy", "value": 1.0, "loss": loss,
                 "steps": steps, "reached": reached, "parameters": 9, "all_parameters": 9,
-                "threads": 1, "seconds_per_epoch": 1.0, "peak_memory_mb": None,
+                "threads": 1, "seconds_per_epoch": 1.0, "peak_memory_mb": None, "minutes": 1.0,
+                "accuracy": 1.0, "sequences": 4, "signature": None, "environment": PLACE,
                 "model": {"num_layers": 1, "bidirectional": False, "embedding_dropout": 0.0,
                           "head_dropout": 0.0},
                 "trainer": {"optimizer": "adam", "lr": 0.1, "batch_size": 8, "epochs": 5,
                             "stop_below": 1e-3},
             }  # fmt: skip
         (tmp_path / "store.json").write_text(json.dumps(store))
-        write_page(grid, runs, tmp_path / "page.md")
-        table = [
-            line for line in (tmp_path / "page.md").read_text().splitlines() if line[:1] == "|"
-        ]
+        page = tmp_path / "page.md"
+        write_page(grid, runs, page)
+        table = [line for line in page.read_text().splitlines() if line[:1] == "|"]
         assert table[0].count("|") == table[1].count("|") == table[2].count("|")
         assert "| test loss | seeds below 0.001 | steps to it, median |" in table[0]
+        assert "Measured on an abacus with qrnn 0.1, torch 2.\n" in page.read_text()
         return table[2].split(" | ")[-3:]
 
     ends = [(500, True, 4e-4), (900, False, 0.2), (300, True, 2e-4), (400, True, 6e-4)]
-    assert last_cells(ends) == ["5.0e-04", "3 of 4", "400 |"]
+    assert last_cells(ends) == ["5.0e-04", "3 of 4", "450 |"]
     ends[0] = ends[3] = (900, False, 0.2)
     assert last_cells(ends) == ["2.0e-01", "1 of 4", "not reached |"]
+    ends[3] = (350, True, 6e-4)  # the median is between 350 and a seed that did not
+    assert last_cells(ends)[1:] == ["2 of 4", "not reached |"]

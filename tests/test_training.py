@@ -1,9 +1,11 @@
 """Training: what a run leaves, resuming, interrupting, and what a checkpoint carries."""
 
+import json
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import lightning.pytorch as pl
@@ -17,10 +19,11 @@ from qrnn.config import TrainConfig, TrainerConfig
 from qrnn.data import Batch, CopyingConfig, DigitsConfig, Shape, Stream, TaskData, copying, digits
 from qrnn.devices import DeviceOptions
 from qrnn.evaluation import evaluate
+from qrnn.history import history
 from qrnn.networks import HybridConfig
 from qrnn.running import record_controls
 from qrnn.running import run as run_model
-from qrnn.training import Learner, TaskDataModule, accelerator, history, train
+from qrnn.training import Learner, TaskDataModule, accelerator, train
 
 SMALL = HybridConfig(n_qubits=3, width=8, dropout=0.1)
 
@@ -87,7 +90,96 @@ def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(data, tmp_path, sc
             train(config(schedule=schedule), tmp_path / "half", data=data)
     rest = replace(config(schedule=schedule), resume=str(tmp_path / "half" / "last.ckpt"))
     train(rest, tmp_path / "rest", data=data)
-    assert losses(tmp_path / "rest") == losses(whole.run_dir)[2:]
+    assert losses(tmp_path / "half") == losses(whole.run_dir)[:2]
+    assert history(tmp_path / "rest") == history(whole.run_dir)
+
+
+VALIDATION = [
+    (0.5, 0.5),
+    (0.125, 0.875),
+    (0.375, 0.625),
+    (0.25, 0.75),
+]  # loss and accuracy of each epoch
+
+
+@pytest.mark.parametrize("into", ["first", "second"])
+def test_a_resumed_run_keeps_the_best_checkpoint_of_the_epochs_before(
+    into, data, tmp_path, monkeypatch
+):
+    def rated(learner, batch, batch_index):
+        loss, accuracy = VALIDATION[learner.current_epoch]
+        learner.log("val/loss", loss, batch_size=1)
+        learner.log("val/accuracy", accuracy, batch_size=1)
+
+    monkeypatch.setattr(Learner, "validation_step", rated)
+    first = train(config(epochs=3), tmp_path / "first", data=data)
+    # Folders may be moved between; the second break comes before a better epoch, too.
+    (tmp_path / "first").rename(tmp_path / "moved")
+    into = tmp_path / into.replace("first", "moved")
+    rest = replace(config(epochs=3), resume=str(tmp_path / "moved" / first.last.name))
+    train(rest, into, data=data)
+    rest = replace(config(epochs=4), resume=str(into / "last.ckpt"))
+    done = train(rest, into, data=data)
+    assert (done.best, done.val_accuracy) == (into / "best.ckpt", 0.875)
+    best = torch.load(done.best, weights_only=True)
+    assert best["epoch"] == 1
+    assert [value for _, value in history(into)["val/loss"]] == [loss for loss, _ in VALIDATION]
+    # A run that had ended leaves the same summary when it is resumed without an epoch to go.
+    summary = json.loads((into / "summary.json").read_text())
+    ended = tmp_path / "ended"
+    train(replace(config(epochs=4), resume=str(done.last)), ended, data=data)
+    again = json.loads((ended / "summary.json").read_text())
+    for key in ("seconds_per_epoch", "minutes", "steps"):
+        assert again[key] == summary[key] > 0
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_resumed_run_has_the_rates_that_it_was_given(schedule, data, tmp_path):
+    model = replace(SMALL, output_lr=0.5)
+    start = replace(config(schedule=schedule, epochs=2), model=model)
+    first = train(start, tmp_path / "first", data=data)
+    before = torch.load(first.last, weights_only=True)["state_dict"]
+    options = {"schedule": schedule, "epochs": 4, "lr": 1e-9, "weight_decay": 0.5}
+    rest = replace(start, trainer=config(**options).trainer, resume=str(first.last))
+    done = train(rest, tmp_path / "second", data=data)
+    content = torch.load(done.last, weights_only=True)
+    for key, weight in content["state_dict"].items():
+        torch.testing.assert_close(weight, before[key], rtol=0, atol=1e-7)
+    groups = content["optimizer_states"][0]["param_groups"]
+    assert [group.get("initial_lr", group["lr"]) for group in groups] == [1e-9, 0.5e-9]
+    assert {group["weight_decay"] for group in groups} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("trainer", "model", "message"),
+    [
+        ({"optimizer": "sgd"}, {}, "trainer.optimizer must stay adamw with resume, got sgd"),
+        ({"schedule": "cosine"}, {}, "trainer.schedule must stay constant with resume, got cos"),
+        ({}, {"output_lr": 0.5}, "model.output_lr must not become or leave 1 with resume"),
+    ],
+)
+def test_a_resumed_run_cannot_change_its_optimiser(run, data, tmp_path, trainer, model, message):
+    other = config(epochs=5, **trainer)
+    other = replace(other, model=replace(SMALL, **model), resume=str(run.last))
+    with pytest.raises(ConfigError, match=message) as caught:
+        train(other, tmp_path / "other", data=data)
+    assert "\n" not in str(caught.value)
+
+
+def test_training_runs_in_a_thread_too(data, tmp_path):
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(train, config(epochs=1), tmp_path / "thread", data=data).result()
+    assert done.epochs == 1
+
+
+def test_without_the_best_checkpoint_beside_it_a_resumed_run_has_the_best_from_there_on(
+    data, tmp_path
+):
+    first = train(config(epochs=2), tmp_path / "first", data=data)
+    first.best.unlink()
+    done = train(replace(config(), resume=str(first.last)), tmp_path / "second", data=data)
+    assert done.best == tmp_path / "second" / "best.ckpt"
+    assert done.best.is_file()
 
 
 def test_a_checkpoint_is_plain_data_and_rebuilds_the_model(run):
@@ -278,7 +370,7 @@ def test_a_checkpoint_on_a_gpu_keeps_the_gpus_random_state_too(monkeypatch, data
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: "state")
     monkeypatch.setattr(torch.cuda, "set_rng_state", restored.append)
-    module, kept = Learner(config(), data), {}
+    module, kept = Learner(config(), data), {"optimizer_states": [], "lr_schedulers": []}
     module.on_save_checkpoint(kept)
     module.on_load_checkpoint(kept)
     assert restored == ["state"]

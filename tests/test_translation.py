@@ -111,11 +111,11 @@ def test_a_wide_beam_finds_the_likeliest_of_all_targets(options, penalty):
     found, maps = model.translate(x, lengths, beam=200, max_steps=most, length_penalty=penalty)
     words = [1, 4, 5]
     ended = [(*w, EOS) for n in range(most) for w in itertools.product(words, repeat=n)]
-    every = [*ended, *itertools.product(words, repeat=most)]
+    # What has not ended after the last step may be likelier, but is no answer.
     for row in range(3):
         one, length = x[row : row + 1, : lengths[row]], lengths[row : row + 1]
-        scores = [score(model, one, length, tokens, penalty) for tokens in every]
-        best = every[int(torch.stack(scores).argmax())]
+        scores = [score(model, one, length, tokens, penalty) for tokens in ended]
+        best = ended[int(torch.stack(scores).argmax())]
         assert found[row] == [token for token in best if token != EOS]
         assert maps[row].shape == (len(found[row]), lengths[row])
         assert torch.allclose(maps[row].sum(1), torch.ones(len(found[row])))

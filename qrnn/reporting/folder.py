@@ -15,8 +15,8 @@ from qrnn.checkpoint import read_checkpoint
 from qrnn.errors import DataError, QRNNError
 from qrnn.evaluation import Evaluation, describe
 from qrnn.hardware_run import Cost
+from qrnn.history import history
 from qrnn.metrics import METRICS
-from qrnn.training import history
 
 T = TypeVar("T")
 GROUPS = ("task", "model", "device", "trainer")
