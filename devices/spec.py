@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import re
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -132,6 +133,10 @@ class DeviceSpec:
                 f"device {self.name!r} would ignore {', '.join(f'device.{k}' for k in ignored)}: "
                 f"it reads {', '.join(self.options) or 'no options'}"
             )
+        for name in ("seed", "max_qpu_seconds", "queue_timeout"):
+            value = getattr(options, name)
+            if value is not None and not 0 <= value < math.inf:  # a limit of NaN would never bind
+                raise ConfigError(f"device.{name} must be finite and at least 0, got {value}")
         if options.shots is not None and options.shots < 1:
             raise ConfigError(f"device.shots must be at least 1, got {options.shots}")
         if self.shots == "required" and options.shots is None:

@@ -53,7 +53,15 @@ def _with_hydra(task: Callable, config_name: str) -> None:
         if argument.startswith("="):
             raise ConfigError(f"{argument} must follow its key without a space: write key=value")
     register_schemas(sys.argv[1:])
-    hydra.main(version_base="1.3", config_path="pkg://qrnn.configs", config_name=config_name)(job)()
+    run = hydra.main(version_base="1.3", config_path="pkg://qrnn.configs", config_name=config_name)
+    try:
+        run(job)()
+    except ValueError as error:
+        if not str(error).startswith("Config group override"):  # Hydra's, of task=null or model=3
+            raise
+        raise ConfigError(
+            "a group must be given by name, such as model=lstm: no number, no null"
+        ) from error
 
 
 COMMANDS: dict[str, Callable[[], None]] = {

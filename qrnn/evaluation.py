@@ -138,7 +138,8 @@ def evaluate(
         progress: whether to show a progress bar, and an IBM device's price.
 
     Raises:
-        ConfigError: no sequences, or options that the device would ignore.
+        ConfigError: no sequences, or options that the device would ignore, or of a model that
+            runs in torch alone.
         DeviceError: the device cannot run the model, or its budget does not suffice.
     """
     if len(part) < 1 or (batch_size is not None and batch_size < 1):
@@ -151,6 +152,10 @@ def evaluate(
     check_runnable(model, part, feedback, isinstance(opened, IBMBackend))
     title = opened.name if progress else None
     own = device_of(model)
+    if own is None and (ignored := opened.options.given()):
+        raise ConfigError(
+            f"device.{next(iter(ignored))} must be left out: the model runs in torch alone"
+        )
     same = own is None or own.options == opened.options
     same = same and not (feedback == "open" or readout_mode or readout_angle)
     reading = {"readout_mode": readout_mode, "readout_angle": readout_angle}

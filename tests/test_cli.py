@@ -138,6 +138,8 @@ WRONG = [
     (["train", "task=ptb"], "task.data_dir must name the folder"),
     (["train", "task=mnist", "task.data_dir=nowhere"], "train-images-idx3-ubyte.gz"),
     (["train", "word"], "write key=value"),
+    (["train", "task=null"], "a group must be given by name, such as model=lstm"),
+    (["draw", "model=3"], "a group must be given by name, such as model=lstm"),
     (["train", "resume=none.ckpt"], "must be a file that `qrnn train` wrote"),
     (["train", "resume=none.ckpt", "task=mnist"], "task must be left out with resume"),
     (["evaluate"], "checkpoint must name a file"),

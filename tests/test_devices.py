@@ -1,5 +1,6 @@
 """Devices by name: what each declares, what it refuses, seeds and rounds."""
 
+import math
 import re
 from dataclasses import fields, replace
 
@@ -84,6 +85,10 @@ WRONG = [
     ("default.qubit", {"options": {"x": 1}}, ConfigError, "would ignore device.options"),
     ("lightning.kokkos", {"seed": 1}, ConfigError, "would ignore device.seed"),
     ("default.qubit", {"shots": 0}, ConfigError, "device.shots must be at least 1, got 0"),
+    ("default.qubit", {"shots": 9, "seed": -1}, ConfigError, "device.seed must be finite and at"),
+    ("fake_manila", {"shots": 9, "max_qpu_seconds": math.nan}, ConfigError, "device.max_qpu_s"),
+    ("fake_manila", {"shots": 9, "max_qpu_seconds": -1.0}, ConfigError, "at least 0, got -1.0"),
+    ("fake_manila", {"shots": 9, "max_qpu_seconds": math.inf}, ConfigError, "finite and at lea"),
     ("default.qubit", {"shots": -5}, ConfigError, "device.shots must be at least 1, got -5"),
     ("default.qubit", {"strategy": "fused"}, ConfigError,
      "device.strategy must be carried or replayed on 'default.qubit', got 'fused'"),

@@ -17,6 +17,8 @@ from qrnn.checkpoint import read_checkpoint
 from qrnn.cli import main
 from qrnn.config import TrainConfig, TrainerConfig
 from qrnn.data import DnaConfig, SimpleConfig, Split, Stream, TaskData, dna, simple
+from qrnn.devices import DeviceOptions
+from qrnn.evaluation import evaluate
 from qrnn.history import history
 from qrnn.networks import NETWORKS, LSTMConfig
 from qrnn.trainer_checks import OPTIMIZERS
@@ -75,6 +77,15 @@ def test_every_network_reads_the_tokens(name):
     assert logits.shape == (4, 4, 8)
     torch.nn.functional.cross_entropy(logits[:, -1], batch.y[:, -1]).backward()
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("name", ["lstm", "scornn"])
+def test_a_model_that_runs_in_torch_alone_takes_no_options_of_a_device(name):
+    data = dna(DnaConfig(length=5, n_train=4, n_val=1, n_test=2))
+    model = build_model(TrainConfig(task=DnaConfig(), model=NETWORKS[name].schema()), data.shape)
+    with pytest.raises(ConfigError, match="shots must be left out: the model runs in torch"):
+        evaluate(model, data.test, DeviceOptions("default.qubit", shots=100), progress=False)
+    assert evaluate(model, data.test, "default.qubit", progress=False).options == {}
 
 
 def config(**trainer) -> TrainConfig:

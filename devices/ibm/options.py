@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,22 @@ class Options:
                 "Argument `readout_mitigation` must be a number of calibration shots, but got "
                 f"{self.readout_mitigation}: try 8192, or leave it out"
             )
+        self._check_seconds()
         self._check_zne()
         self._check_wires(backend, n)
         if backend.local:
             self._check_local(backend)
         else:
             self._check_hardware(backend)
+
+    def _check_seconds(self) -> None:
+        for name in ("max_qpu_seconds", "queue_timeout"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:  # a limit of NaN would never bind
+                raise DeviceError(
+                    f"Argument `{name}` must be a number of seconds, at least 0, but got {value}: "
+                    "leave it out for no limit"
+                )
 
     def _check_zne(self) -> None:
         if self.zne is None:
@@ -81,10 +92,18 @@ class Options:
             raise DeviceError(
                 f"Argument `wires` must be at most {available} on {backend.name}, but got {n}"
             )
-        if self.initial_layout is not None and len(self.initial_layout) != n:
+        layout = self.initial_layout
+        if layout is not None and len(layout) != n:
             raise DeviceError(
                 f"Argument `initial_layout` must name one qubit for each of the {n} wires, but got "
-                f"{list(self.initial_layout)}"
+                f"{list(layout)}"
+            )
+        if layout is not None and available is not None and (
+            len(set(layout)) < len(layout) or not set(layout) <= set(range(available))
+        ):  # fmt: skip
+            raise DeviceError(
+                f"Argument `initial_layout` must name different qubits out of 0..{available - 1}, "
+                f"but got {list(layout)}"
             )
 
     def _check_local(self, backend: Backend) -> None:

@@ -1,6 +1,7 @@
 """How tapes become jobs, PUBs and transpilations; seeds; refusals."""
 
 import copy
+import math
 import sys
 import time
 
@@ -289,6 +290,9 @@ def test_every_fake_backend_is_found_by_name():
         ({"backend": "fake_manila", "wires": 6}, DeviceError, "at most 5"),
         ({"backend": "fake_manila", "optimization_level": 4}, DeviceError, "0, 1, 2 or 3"),
         ({"backend": "fake_manila", "initial_layout": [0]}, DeviceError, "one qubit for each"),
+        ({"backend": "fake_manila", "initial_layout": [0, 0]}, DeviceError, "different qubits"),
+        ({"backend": "fake_manila", "initial_layout": [0, 9]}, DeviceError, "out of 0..4"),
+        ({"backend": "fake_manila", "max_qpu_seconds": math.nan}, DeviceError, "at least 0, but"),
         ({"backend": "fake_manila", "instance": "crn:x"}, DeviceError, "no account"),
     ],
 )
