@@ -31,7 +31,7 @@ def _table() -> dict[str, tuple[DeviceSpec, DeviceClass]]:
     lightning = [
         lightning_spec("lightning.qubit", "pennylane_lightning", None, seed=True),
         lightning_spec("lightning.kokkos", "pennylane_lightning.lightning_kokkos_ops",
-                       None, seed=False),
+                       "kokkos", seed=False),
         lightning_spec("lightning.gpu", "pennylane_lightning.lightning_gpu_ops",
                        "gpu", seed=False),
     ]  # fmt: skip

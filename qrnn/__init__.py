@@ -8,7 +8,14 @@ if TYPE_CHECKING:
     from qrnn.cell import QRNNCell, QRNNState
     from qrnn.circuit import StepCircuit
     from qrnn.controllers import Controller
-    from qrnn.errors import ConfigError, DataError, DeviceError, MissingExtraError, QRNNError
+    from qrnn.errors import (
+        ConfigError,
+        DataError,
+        DeviceError,
+        MissingExtraError,
+        NumericsError,
+        QRNNError,
+    )
     from qrnn.inspection import inspect
     from qrnn.neurons import QuantumNeuronCell, QuantumNeuronRNN
     from qrnn.reporting import report
@@ -21,7 +28,14 @@ _WHERE = {
     "qrnn.cell": ("QRNNCell", "QRNNState"),
     "qrnn.circuit": ("StepCircuit",),
     "qrnn.controllers": ("Controller",),
-    "qrnn.errors": ("ConfigError", "DataError", "DeviceError", "MissingExtraError", "QRNNError"),
+    "qrnn.errors": (
+        "ConfigError",
+        "DataError",
+        "DeviceError",
+        "MissingExtraError",
+        "NumericsError",
+        "QRNNError",
+    ),
     "qrnn.inspection": ("inspect",),
     "qrnn.neurons": ("QuantumNeuronCell", "QuantumNeuronRNN"),
     "qrnn.reporting": ("report",),
@@ -37,6 +51,7 @@ __all__ = [
     "DataError",
     "DeviceError",
     "MissingExtraError",
+    "NumericsError",
     "QRNNCell",
     "QRNNError",
     "QRNNState",

@@ -29,7 +29,8 @@ qrnn: recurrent networks whose hidden state is a quantum state
   qrnn draw model.n_qubits=4       the circuit of one time step, and its size
 
 Options are key=value, as in Hydra: `qrnn COMMAND --help` has a command's own.
-`qrnn completion --help` tells how TAB completes them. Errors have status 2.
+`qrnn completion --help` tells how TAB completes them, `qrnn --version` which
+this is. Errors have status 2.
 """
 
 
@@ -82,6 +83,11 @@ def main() -> None:
     """Entry point of the `qrnn` command."""
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
         print(USAGE, end="")
+        return
+    if sys.argv[1] in ("-V", "--version"):
+        from qrnn import __version__
+
+        print(f"qrnn {__version__}")
         return
     command = sys.argv.pop(1)
     if command not in COMMANDS:

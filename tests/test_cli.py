@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -38,6 +39,7 @@ def test_alone_and_with_help_it_says_what_to_do_next(tmp_path):
     assert "task=mnist" in shown.stdout
     assert "n_qubits: 6" in shown.stdout
     assert max(map(len, alone.stdout.splitlines())) <= 80
+    assert qrnn("--version", cwd=tmp_path).stdout == f"qrnn {version('qrnn')}\n"
 
 
 def test_train_says_where_the_checkpoint_is_and_how_to_go_on(trained):
