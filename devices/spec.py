@@ -136,7 +136,9 @@ class DeviceSpec:
         for name in ("seed", "max_qpu_seconds", "queue_timeout"):
             value = getattr(options, name)
             if value is not None and not 0 <= value < math.inf:  # a limit of NaN would never bind
-                raise ConfigError(f"device.{name} must be finite and at least 0, got {value}")
+                raise ConfigError(
+                    f"device.{name} must be finite and at least 0, got {value}: set null for none"
+                )
         if options.shots is not None and options.shots < 1:
             raise ConfigError(f"device.shots must be at least 1, got {options.shots}")
         if self.shots == "required" and options.shots is None:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 
 def _rows(run_dir: Path) -> list[dict[str, str]]:
@@ -44,12 +45,32 @@ def metrics_logger(run_dir: Path, resume: str | None, steps: int) -> CSVLogger:
         steps: number of optimiser steps before.
     """
     # Read first: the logger removes the file, if the run goes on in the same folder.
-    rows = [] if resume is None else _rows(Path(resume).parent)
+    before = [] if resume is None else _before(Path(resume).parent, steps)
     logger = CSVLogger(run_dir, "", "")
-    for row in rows:
-        if int(row["step"]) < steps:
-            told = {name: float(value) for name, value in row.items() if value}
-            counts = {name: int(row[name]) for name in ("epoch", "step")}
-            logger.experiment.metrics.append(told | counts)
-    logger.experiment.save()
+    _continue(logger, before)
     return logger
+
+
+@rank_zero_only  # the loggers of other processes write nothing
+def _continue(logger: CSVLogger, rows: list[dict[str, float]]) -> None:
+    """Let a logger begin with these rows."""
+    logger.experiment.metrics.extend(rows)
+    logger.experiment.save()
+
+
+def _before(run_dir: Path, steps: int) -> list[dict[str, float]]:
+    """Return a run's rows of the first steps; a damaged one is no reason not to go on."""
+    try:
+        rows = _rows(run_dir)
+    except (ValueError, csv.Error):  # not text, or no CSV
+        return []
+    found = []
+    for row in rows:
+        try:
+            numbers: dict[str, float] = {name: float(row[name]) for name in row if row[name]}
+            numbers |= {name: int(row[name]) for name in ("epoch", "step")}
+        except (KeyError, TypeError, ValueError):  # a line that a crash cut off
+            continue
+        if numbers["step"] < steps:
+            found.append(numbers)
+    return found

@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -102,7 +103,7 @@ EVALUATION = {"metric", "value", "loss", "accuracy", "sequences", "signature"}
 RESULT = SUMMARY | EVALUATION | {"train", "model", "trainer", "environment"}
 
 
-def read_json(path: Path, keys: set[str] = frozenset()) -> Any:  # type: ignore[assignment]
+def read_json(path: Path, keys: Collection[str] = ()) -> Any:
     """Return the content of a file that a command wrote.
 
     Args:
@@ -117,7 +118,7 @@ def read_json(path: Path, keys: set[str] = frozenset()) -> Any:  # type: ignore[
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path} must be JSON, but is missing or damaged: {reason}") from error
-    if keys and not (isinstance(content, dict) and keys <= content.keys()):
+    if keys and not (isinstance(content, dict) and content.keys() >= set(keys)):
         raise DataError(f"{path} must have the keys {' '.join(sorted(keys))}: remove it")
     return content
 
@@ -180,7 +181,8 @@ class Run:
 
     def attempts(self) -> list[Path]:
         """Return the folders of the trainings so far, in order."""
-        return sorted(self.folder.glob("train-*"), key=lambda one: int(one.name[6:]))
+        found = [one for one in self.folder.glob("train-*") if one.name[6:].isdecimal()]
+        return sorted(found, key=lambda one: int(one.name[6:]))
 
     def last(self) -> Path | None:
         """Return the checkpoint to go on from."""

@@ -137,7 +137,7 @@ WRONG = [
     (["train", "trainer.epochs=0"], "trainer.epochs must be at least 1, got 0"),
     (["train", "device.shots=100"], "device 'fused' would ignore device.shots"),
     (["train", "device=lightning.gpu"], "pip install 'qrnn[gpu]'"),
-    (["train", "task=ptb"], "task.data_dir must name the folder"),
+    (["train", "task=ptb", "task.data_dir=."], "task.data_dir must hold ptb.train.txt"),
     (["train", "task=mnist", "task.data_dir=nowhere"], "train-images-idx3-ubyte.gz"),
     (["train", "word"], "write key=value"),
     (["train", "task=null"], "a group must be given by name, such as model=lstm"),

@@ -4,7 +4,6 @@ import gzip
 import struct
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,12 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from task_files import REAL, needs_data
+from task_files import REAL, needs_data, put_on_hub
 
 from qrnn import ConfigError, DataError, MissingExtraError
 from qrnn.data import (
     IGNORED,
     DigitsConfig,
+    MnistBinaryConfig,
     MnistConfig,
     SimpleConfig,
     Split,
@@ -25,6 +25,7 @@ from qrnn.data import (
     digits,
     loader,
     mnist,
+    mnist_binary,
     simple,
 )
 
@@ -130,12 +131,6 @@ def test_mnist_is_read_unpacked_too_and_the_packed_file_comes_first(folder):
         assert f"{name} " in str(error.value).replace(",", " ")
 
 
-def hub(monkeypatch, columns):
-    """Put a data set in the place of the hub's MNIST."""
-    load = {"ylecun/mnist": columns}.__getitem__
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load))
-
-
 def test_mnist_from_the_hub_is_the_same(folder, monkeypatch):
     rng, columns = np.random.default_rng(0), {}
     for part, count in (("train", 5010), ("test", 20)):  # as `folder` draws them
@@ -144,9 +139,15 @@ def test_mnist_from_the_hub_is_the_same(folder, monkeypatch):
             "image": [Image.fromarray(image) for image in images],
             "label": rng.integers(0, 10, count).tolist(),
         }
-    hub(monkeypatch, columns)
+    put_on_hub(monkeypatch, {"ylecun/mnist": columns})
     local = mnist(MnistConfig(data_dir=str(folder), sequence="permuted"))
     remote = mnist(MnistConfig(sequence="permuted"))
+    for part in ("train", "val", "test"):
+        assert torch.equal(getattr(local, part).x, getattr(remote, part).x)
+        assert torch.equal(getattr(local, part).y, getattr(remote, part).y)
+    pair = [2, 9]  # which the ten training images have
+    local = mnist_binary(MnistBinaryConfig(data_dir=str(folder), digits=pair))
+    remote = mnist_binary(MnistBinaryConfig(digits=pair))
     for part in ("train", "val", "test"):
         assert torch.equal(getattr(local, part).x, getattr(remote, part).x)
         assert torch.equal(getattr(local, part).y, getattr(remote, part).y)
@@ -159,7 +160,8 @@ def test_mnist_from_the_hub_is_the_same(folder, monkeypatch):
         ([], [], "and one at least, got"),
         ([grey], [3], "ylecun/mnist must have more than 5000 images for train, got 1"),
     ):
-        hub(monkeypatch, {key: {"image": images, "label": labels} for key in ("train", "test")})
+        columns = {key: {"image": images, "label": labels} for key in ("train", "test")}
+        put_on_hub(monkeypatch, {"ylecun/mnist": columns})
         with pytest.raises(DataError, match=message) as error:
             mnist(MnistConfig())
         assert "\n" not in str(error.value)
@@ -169,7 +171,7 @@ def test_mnist_without_a_folder_or_the_hub_is_one_clear_line(monkeypatch):
     def unreachable(name):
         raise ConnectionError(f"Couldn't reach {name!r}\non the Hub")
 
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=unreachable))
+    put_on_hub(monkeypatch, unreachable)
     with pytest.raises(DataError, match="must get ylecun/mnist from the Hugging Face") as error:
         mnist(MnistConfig())
     assert str(error.value).startswith("task mnist without task.data_dir must get")

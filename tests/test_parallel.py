@@ -11,6 +11,7 @@ import torch
 from qrnn import ConfigError
 from qrnn.config import TrainerConfig
 from qrnn.data import DigitsConfig, digits
+from qrnn.history import history
 from qrnn.training import check_trainer
 
 SCRIPT = Path(__file__).with_name("ddp_run.py")
@@ -42,16 +43,23 @@ def test_two_processes_have_the_gradient_of_one_with_the_joint_batch(tmp_path):
     assert max(g.abs().max() for g in alone) > 1e-3
 
 
-def test_the_command_trains_in_two_processes_and_speaks_once(tmp_path):
-    out = run(
-        "-m", "qrnn", "train", "trainer.processes=2", "trainer.epochs=1", "model.n_qubits=2",
-        "model.width=4", "trainer.progress=false", "hydra.run.dir=run", cwd=tmp_path,
+def test_the_command_trains_in_two_processes_speaks_once_and_resumes(tmp_path):
+    command = (
+        "-m", "qrnn", "train", "trainer.processes=2", "model.n_qubits=2", "model.width=4",
+        "trainer.progress=false",
     )  # fmt: skip
+    out = run(*command, "trainer.epochs=1", "hydra.run.dir=run", cwd=tmp_path)
     assert out.count("checkpoint  run/best.ckpt") == 1
     assert "INFO" not in out
     rows = len(digits(DigitsConfig()).train)
     steps = torch.load(tmp_path / "run/last.ckpt", weights_only=True)["global_step"]
     assert steps == -(-rows // 32)  # a batch is shared, not one for each process
+
+    more = ("trainer.epochs=2", "resume=run/last.ckpt", "hydra.run.dir=more")
+    run(*command, *more, cwd=tmp_path)
+    first, both = (history(tmp_path / name)["train/loss"] for name in ("run", "more"))
+    assert len(both) == 2
+    assert both[:1] == first
 
 
 def test_a_sweep_over_seeds_is_one_run_a_seed(tmp_path):

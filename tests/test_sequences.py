@@ -188,7 +188,6 @@ WRONG = [
       for load, schema in RANDOM),
     *((load, schema(seed=-1), r"task\.seed must be at least 0, got -1") for load, schema in RANDOM),
     (dna, DnaConfig(length=10**6), r"must be at most 2147 sequences of task\.length=1000000, got"),
-    (mnist_binary, MnistBinaryConfig(), r"task\.data_dir must name the folder"),
     *((mnist_binary, MnistBinaryConfig(data_dir="x", digits=digits), "must be two different ones")
       for digits in ([0], [0, 0], [0, 10], [0, 1, 2])),
 ]  # fmt: skip

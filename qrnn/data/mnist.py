@@ -16,7 +16,7 @@ import torch
 
 from qrnn.data.base import Split, TaskConfig, TaskData, task
 from qrnn.data.sources import at_least, hub_columns, reading
-from qrnn.errors import ConfigError, DataError
+from qrnn.errors import DataError
 from qrnn.registry import unknown_name
 
 SEQUENCES = ("rows", "pixels", "permuted")
@@ -142,14 +142,15 @@ def read_parts(data_dir: str | None) -> list[Part]:
     """Return images (N, 28, 28) and labels (N,), uint8: training, validation and test part.
 
     Args:
-        data_dir: folder of the four files.
+        data_dir: folder of the four files; None: from the hub.
 
     Raises:
-        ConfigError: no folder is named.
-        DataError: a file is missing or damaged, or there are too few images.
+        DataError: a file is missing or damaged, the hub is not reachable, or there are too few
+            images.
+        MissingExtraError: without `data_dir`, `datasets` is not installed.
     """
     if data_dir is None:
-        raise ConfigError(NO_FOLDER)
+        return parts_of(read_hub(), HUB)
     folder = Path(data_dir).expanduser()
     return parts_of(read_files(folder), folder)
 
@@ -198,9 +199,7 @@ def mnist(config: MnistConfig) -> TaskData:
         pixels = x.flatten(1)[:, :, None]
         return Split(pixels if order is None else pixels[:, order], y)
 
-    local = config.data_dir is not None
-    parts = read_parts(config.data_dir) if local else parts_of(read_hub(), HUB)
-    train, val, test = (split(*part) for part in parts)
+    train, val, test = (split(*part) for part in read_parts(config.data_dir))
     return TaskData(
         train, val, test, tuple("0123456789"),
         permutation=None if order is None else tuple(order.tolist()),

@@ -11,7 +11,7 @@ import numpy as np
 
 from qrnn.data.base import Split, TaskConfig, TaskData, task
 from qrnn.data.generated import labelled, padded, predict
-from qrnn.data.mnist import read_parts
+from qrnn.data.mnist import HUB, read_parts
 from qrnn.errors import ConfigError, DataError
 
 SIDE = 10  # pixels of a small image
@@ -40,11 +40,11 @@ def scan(images: np.ndarray) -> np.ndarray:
 
 @dataclass
 class MnistBinaryConfig(TaskConfig):
-    """Two digits of MNIST from local IDX files.
+    """Two digits of MNIST from local IDX files, or from the Hugging Face hub.
 
     Attributes:
         name: `mnist_binary`.
-        data_dir: folder of the four files, gzipped or not.
+        data_dir: folder of the four files, gzipped or not; None: from the hub.
         digits: the two that are to be told apart.
     """
 
@@ -63,8 +63,10 @@ def mnist_binary(config: MnistBinaryConfig) -> TaskData:
     follow `generated.predict`.
 
     Raises:
-        ConfigError: no `config.data_dir`, or `config.digits` are not two.
-        DataError: a file is missing or damaged, or has none of the digits.
+        ConfigError: `config.digits` are not two.
+        DataError: a file is missing or damaged, has none of the digits, or the hub is not
+            reachable.
+        MissingExtraError: without `config.data_dir`, `datasets` is not installed.
     """
     digits = config.digits
     if len(digits) != 2 or len({*digits} & {*range(10)}) != 2:
@@ -76,8 +78,8 @@ def mnist_binary(config: MnistBinaryConfig) -> TaskData:
         mine = np.isin(labels, digits)
         if not mine.any():
             raise DataError(
-                f"{config.data_dir} must hold images of {digits[0]} and {digits[1]} in each part, "
-                f"got none in one of {len(labels)} images: choose other task.digits"
+                f"{config.data_dir or HUB} must hold images of {digits[0]} and {digits[1]} in each "
+                f"part, got none in one of {len(labels)} images: choose other task.digits"
             )
         answers = (labels[mine] == digits[1]).astype(np.uint8)
         tokens = np.concatenate([scan(images[mine]), answers[:, None]], 1)

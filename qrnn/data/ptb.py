@@ -13,14 +13,41 @@ from pathlib import Path
 import torch
 
 from qrnn.data.base import Stream, TaskConfig, TaskData, task
-from qrnn.data.sources import at_least, read_lines
+from qrnn.data.sources import at_least, hub_columns, read_lines
 from qrnn.data.text import EOS, UNK, Vocabulary
-from qrnn.errors import ConfigError, DataError
+from qrnn.errors import DataError
 from qrnn.registry import unknown_name
 
 LEVELS = ("words", "characters")
 PARTS = ("train", "valid", "test")
-WHERE = "get ptb.train.txt, ptb.valid.txt and ptb.test.txt of Mikolov's preprocessing"
+HUB, HUB_PARTS = "ptb-text-only/ptb_text_only", ("train", "validation", "test")
+# Its main branch is a script, which `datasets` no longer runs; the hub has its tables beside it.
+HUB_REVISION = "refs/convert/parquet"
+WHERE = (
+    "task.data_dir must name the folder of ptb.train.txt, ptb.valid.txt and ptb.test.txt of "
+    "Mikolov's preprocessing"
+)
+
+
+def read_texts(data_dir: str | None) -> dict[str, list[str]]:
+    """Return the lines of training, validation and test part, each under where it is from.
+
+    Args:
+        data_dir: folder of the three files; None: from the hub.
+
+    Raises:
+        DataError: a file is missing or damaged, or the hub is not reachable, or has no lines.
+        MissingExtraError: without `data_dir`, `datasets` is not installed.
+    """
+    if data_dir is not None:
+        paths = [Path(data_dir).expanduser() / f"ptb.{part}.txt" for part in PARTS]
+        return {str(path): read_lines(path, WHERE) for path in paths}
+    columns = hub_columns(HUB, "ptb", HUB_PARTS, ("sentence",), WHERE, HUB_REVISION)
+    texts = {f"{HUB}, {part}": lines for part, (lines,) in zip(HUB_PARTS, columns, strict=True)}
+    for place, lines in texts.items():
+        if not lines or not all(isinstance(line, str) for line in lines):
+            raise DataError(f"{place} must hold lines of text, but does not: {WHERE}")
+    return texts
 
 
 def encoded(vocabulary: Vocabulary, lines: list[list[str]]) -> torch.Tensor:
@@ -35,11 +62,11 @@ def encoded(vocabulary: Vocabulary, lines: list[list[str]]) -> torch.Tensor:
 
 @dataclass
 class PtbConfig(TaskConfig):
-    """Penn Treebank from local files.
+    """Penn Treebank from local files, or from the Hugging Face hub.
 
     Attributes:
         name: `ptb`.
-        data_dir: folder of the three files.
+        data_dir: folder of the three files; None: from the hub.
         level: `words` or `characters`.
         steps: tokens after which backpropagation through time is cut; 35 is the field's habit for
             words, 150 for characters. A text that is too short for as many parallel rows of so many
@@ -69,29 +96,27 @@ def ptb(config: PtbConfig) -> TaskData:
     a vocabulary of 50, judged by bits per character.
 
     Raises:
-        ConfigError: no `config.data_dir`, an unknown `config.level`, `config.steps` below 1 or
-            `config.carry` below 1.
-        DataError: a file is missing or damaged, or has characters that the training text has not.
+        ConfigError: an unknown `config.level`, `config.steps` below 1 or `config.carry` below 1.
+        DataError: a file is missing or damaged, or has characters that the training text has not;
+            the hub is not reachable.
+        MissingExtraError: without `config.data_dir`, `datasets` is not installed.
     """
     if config.level not in LEVELS:
         raise unknown_name("task.level", config.level, LEVELS)
     at_least("task.steps", config.steps, 1)
     if config.carry is not None:
         at_least("task.carry", config.carry, 1)
-    if config.data_dir is None:
-        raise ConfigError(f"task.data_dir must name the folder of Penn Treebank: {WHERE}")
-    folder = Path(config.data_dir).expanduser()
-    paths = [folder / f"ptb.{part}.txt" for part in PARTS]
     split = str.split if config.level == "words" else list
-    texts = [[split(line) for line in read_lines(path, WHERE)] for path in paths]
+    found = read_texts(config.data_dir)
+    texts = [[split(line.strip()) for line in lines] for lines in found.values()]
     # By characters nothing is unknown: 50 of them, not 51.
     vocabulary = Vocabulary.learn(texts[0], (UNK, EOS) if config.level == "words" else (EOS,))
     streams: list[Stream] = []
-    for path, text in zip(paths, texts, strict=True):
+    for place, text in zip(found, texts, strict=True):
         try:
             streams.append(Stream(encoded(vocabulary, text), config.steps, config.carry))
         except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+            raise DataError(f"{place}: {error}") from error
     train, val, test = streams
     return TaskData(
         train, val, test, vocabulary.words, kind="label", vocabulary=vocabulary.words,

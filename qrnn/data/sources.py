@@ -128,7 +128,12 @@ def read_lines(path: Path, where: str) -> list[str]:
 
 
 def hub_columns(
-    name: str, task: str, parts: Sequence[str], columns: Sequence[str], where: str
+    name: str,
+    task: str,
+    parts: Sequence[str],
+    columns: Sequence[str],
+    where: str,
+    revision: str | None = None,
 ) -> list[list[list[Any]]]:
     """Return columns of a data set of the Hugging Face hub: of each part, of each column.
 
@@ -138,6 +143,7 @@ def hub_columns(
         parts: names of its splits.
         columns: names of its columns.
         where: what to do if it cannot be had, for the message.
+        revision: branch there; None: its main one.
 
     Raises:
         DataError: the hub is not reachable, or the data set has no such part or column.
@@ -150,7 +156,7 @@ def hub_columns(
     # Its warnings of each retry; what failed in the end is said below.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
-        data = load_dataset(name)
+        data = load_dataset(name, revision=revision)
         return [[list(data[part][column]) for column in columns] for part in parts]
     except Exception as error:  # of any of the many packages below it
         reason = " ".join(str(error).split())[:200]

@@ -4,15 +4,13 @@ import contextlib
 import gzip
 import io
 import re
-import sys
 import tarfile
-from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from task_files import REAL, needs_data
+from task_files import REAL, needs_data, put_on_hub
 from texts import fails, same
 
 from qrnn import ConfigError, DataError
@@ -86,8 +84,7 @@ def test_imdb_from_the_archive_the_folder_and_the_hub_is_the_same(tmp_path, monk
         }
         for part in ("train", "test")
     }
-    hub = SimpleNamespace(load_dataset={"stanfordnlp/imdb": columns}.__getitem__)
-    monkeypatch.setitem(sys.modules, "datasets", hub)
+    put_on_hub(monkeypatch, {"stanfordnlp/imdb": columns})
     data = imdb(small_imdb(packed))
     for other in (imdb(small_imdb(folder)), imdb(ImdbConfig(n_val=6))):
         assert same(data, other)
@@ -247,8 +244,7 @@ def test_imdb_that_is_not_there_or_makes_no_sense(tmp_path, monkeypatch):
         path.write_bytes(b"\xff")
     fails(imdb, small_imdb(tmp_path / "folder"), str(path.with_name("0_1.txt")), "must be UTF-8")
     columns = {part: {"text": ["a"], "label": [-1]} for part in ("train", "test")}
-    hub = SimpleNamespace(load_dataset=lambda name: columns)
-    monkeypatch.setitem(sys.modules, "datasets", hub)
+    put_on_hub(monkeypatch, {"stanfordnlp/imdb": columns})
     fails(imdb, ImdbConfig(), "stanfordnlp/imdb must hold texts with labels 0 and 1")
 
 

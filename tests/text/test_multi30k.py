@@ -2,13 +2,12 @@
 
 import gzip
 import sys
-from types import SimpleNamespace
 
 import pytest
 import sacrebleu
 from hypothesis import given
 from hypothesis import strategies as st
-from task_files import REAL, needs_data
+from task_files import REAL, needs_data, put_on_hub
 from texts import fails, same
 
 from qrnn import ConfigError, MissingExtraError
@@ -75,8 +74,7 @@ def test_multi30k_from_the_hub_is_the_same(images, monkeypatch):
         names[part]: {"de": [a for a, _ in pairs], "en": [b for _, b in pairs]}
         for part, pairs in PAIRS.items()
     }
-    hub = SimpleNamespace(load_dataset={"bentrevett/multi30k": columns}.__getitem__)
-    monkeypatch.setitem(sys.modules, "datasets", hub)
+    put_on_hub(monkeypatch, {"bentrevett/multi30k": columns})
     local, remote = (multi30k(Multi30kConfig(data_dir=folder)) for folder in (str(images), None))
     assert same(local, remote)
     assert local.references == remote.references

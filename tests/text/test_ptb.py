@@ -1,7 +1,7 @@
 """Penn Treebank: what it holds, whom it leaks to, and damaged files."""
 
 import pytest
-from task_files import REAL, needs_data
+from task_files import REAL, needs_data, put_on_hub
 from texts import fails
 
 from qrnn import ConfigError
@@ -61,12 +61,29 @@ def test_ptb_that_is_not_there_or_makes_no_sense(treebank):
         path.unlink() if content is None else path.write_bytes(content)
         fails(ptb, config, str(path), message)
     for options, message in (
-        ({"data_dir": None}, "task.data_dir must name the folder of Penn Treebank"),
         ({"level": "word"}, "task.level 'word' is not known: did you mean words?"),
         ({"steps": 0}, "task.steps must be at least 1, got 0"),
         ({"carry": 0}, "task.carry must be at least 1, got 0"),
     ):
         fails(ptb, PtbConfig(**{"data_dir": str(treebank), **options}), message, error=ConfigError)
+
+
+def test_ptb_from_the_hub_is_the_same(treebank, monkeypatch):
+    names = {"train": "train", "valid": "validation", "test": "test"}
+    columns = {
+        names[part]: {"sentence": [line.strip() for line in text[:-1].split("\n")]}
+        for part, text in LINES.items()
+    }
+    place = "ptb-text-only/ptb_text_only"
+    put_on_hub(monkeypatch, {place: columns}, "refs/convert/parquet")
+    local, remote = (ptb(PtbConfig(data_dir=folder)) for folder in (str(treebank), None))
+    assert local.vocabulary == remote.vocabulary
+    for part in ("train", "val", "test"):
+        assert getattr(local, part).tokens.tolist() == getattr(remote, part).tokens.tolist()
+    for lines in ([], [None]):
+        columns["validation"]["sentence"] = lines
+        message = f"{place}, validation must hold lines of text, but does not: task.data_dir must"
+        fails(ptb, PtbConfig(), message)
 
 
 @needs_data

@@ -3,13 +3,13 @@
 import gzip
 import re
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from task_files import put_on_hub
 
 from qrnn import ConfigError, DataError, MissingExtraError
 from qrnn.data import sources
@@ -166,27 +166,27 @@ def test_sizes_have_a_least_value():
         sources.at_least("task.steps", 0, 1)
 
 
-def columns(load_dataset, monkeypatch, parts=("train",), names=("text",)):
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+def columns(found, monkeypatch, parts=("train",), names=("text",)):
+    put_on_hub(monkeypatch, found)
     return sources.hub_columns("them/it", "made", parts, names, "get it")
 
 
 def test_the_hub_gives_columns(monkeypatch):
     data = {"train": {"text": ["a", "b"], "label": [0, 1]}}
-    assert columns({"them/it": data}.__getitem__, monkeypatch) == [[["a", "b"]]]
+    assert columns({"them/it": data}, monkeypatch) == [[["a", "b"]]]
 
 
 def test_a_hub_that_does_not_answer_is_one_clear_line(monkeypatch):
     def unreachable(name):
         raise ConnectionError(f"Couldn't reach {name!r}\non the Hub")
 
-    for load, reason in (
+    for found, reason in (
         (unreachable, "ConnectionError: Couldn't reach 'them/it' on the Hub"),
-        (lambda name: {"train": {}}, "KeyError: 'text'"),
-        (lambda name: {}, "KeyError: 'train'"),
+        ({"them/it": {"train": {}}}, "KeyError: 'text'"),
+        ({"them/it": {}}, "KeyError: 'train'"),
     ):
         with pytest.raises(DataError, match=re.escape(reason)) as error:
-            columns(load, monkeypatch)
+            columns(found, monkeypatch)
         assert str(error.value).startswith("task made without task.data_dir must get them/it")
         assert str(error.value).endswith(": get it")
         assert "\n" not in str(error.value)
