@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -63,13 +62,6 @@ class DeviceOptions:
         """Return the options that were set, without the name."""
         pairs = ((f.name, getattr(self, f.name)) for f in fields(self) if f.name != "name")
         return {name: value for name, value in pairs if value not in (None, {})}
-
-
-def option_help() -> dict[str, str]:
-    """Return what each option is, from the docstring of `DeviceOptions`, on one line each."""
-    text = (DeviceOptions.__doc__ or "").partition("Attributes:")[2]
-    told = re.findall(r"^        (\w+): (.*(?:\n {12}.*)*)", text, re.MULTILINE)
-    return {name: " ".join(what.split()) for name, what in told}
 
 
 @dataclass(frozen=True)

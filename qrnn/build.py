@@ -13,7 +13,7 @@ from qrnn.config import TrainConfig
 from qrnn.data import Shape
 from qrnn.errors import ConfigError
 from qrnn.models import SequenceClassifier, SequenceLabeller, SequenceModel
-from qrnn.networks import NETWORKS, ModelConfig, solve_width
+from qrnn.networks import NETWORKS, ModelConfig, refuse_unread, solve_width
 from qrnn.next_token import NextToken
 from qrnn.translation import Translator
 
@@ -29,7 +29,8 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
         vectors: pretrained embedding (V, E) to begin with; None: a random one.
 
     Raises:
-        ConfigError: a value out of range, or a budget that no width meets.
+        ConfigError: a value out of range, a key that the task does not need, or a budget that no
+            width meets.
     """
     model = config.model
     check_model(model)
@@ -45,6 +46,12 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
                 f"{shape.kind}: try task=elman_xor, or another model"
             )
         return NextToken(network(model, max(shape.input_size, shape.n_classes)))
+    if not shape.tokens:
+        refuse_unread(model, ("embedding", "embedding_dropout"), "for inputs that are no tokens")
+    else:
+        refuse_unread(model, ("input_scale",), "for tokens, which have an embedding")
+    if shape.kind != "translate":
+        refuse_unread(model, ("attention",), "where nothing is translated")
     if model.skip and shape.kind == "classify":
         raise ConfigError(
             "model.skip must be false for a task with one label a sequence, whose head reads the "

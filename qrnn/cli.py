@@ -6,7 +6,8 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 
 from qrnn import commands
 
@@ -38,6 +39,7 @@ def _with_hydra(task: Callable, config_name: str) -> None:
     """Run a command under Hydra, so that multirun, sweepers and launchers work."""
     import hydra
 
+    from qrnn.cli_errors import check_arguments
     from qrnn.config import register_schemas
     from qrnn.errors import ConfigError
 
@@ -50,19 +52,33 @@ def _with_hydra(task: Callable, config_name: str) -> None:
             task(config)
         sys.argv.pop(1)
 
-    for argument in sys.argv[1:]:
-        if argument.startswith("="):
-            raise ConfigError(f"{argument} must follow its key without a space: write key=value")
+    check_arguments(sys.argv[1:])
     register_schemas(sys.argv[1:])
     run = hydra.main(version_base="1.3", config_path="pkg://qrnn.configs", config_name=config_name)
     try:
-        run(job)()
+        if {"-h", "--help"} & {*sys.argv}:
+            _help(run(job), config_name)
+        else:
+            run(job)()
     except ValueError as error:
         if not str(error).startswith("Config group override"):  # Hydra's, of task=null or model=3
             raise
         raise ConfigError(
             "a group must be given by name, such as model=lstm: no number, no null"
         ) from error
+
+
+def _help(run: Callable[[], None], command: str) -> None:
+    """Print Hydra's help of a command, with what its keys mean."""
+    from qrnn.key_help import explained
+
+    with redirect_stdout(StringIO()) as told:
+        try:
+            run()
+        except SystemExit as end:  # so Hydra ends its help
+            if end.code:
+                raise
+    print(explained(told.getvalue(), command))
 
 
 COMMANDS: dict[str, Callable[[], None]] = {

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import NoReturn
 
@@ -11,7 +14,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from qrnn.devices import device_spec
-from qrnn.errors import QRNNError
+from qrnn.errors import ConfigError, QRNNError
 from qrnn.registry import unknown_name
 
 
@@ -36,6 +39,8 @@ def one_line(error: Exception) -> str:
                 return str(unknown)
         options = [o for o in error.options or [] if not o.endswith("_schema")]
         return str(unknown_name(group or "--config-name", name, options))
+    if (none := re.match(r"Could not override '(\w+)'\. No match", str(error))) is not None:
+        return f"{none[1]} must be left out: this command takes the checkpoint's, or has none"
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__
@@ -49,6 +54,30 @@ def one_line(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return f"{' '.join(str(error).split())[:160]}: write key=value"
     return " ".join(str(error).split())
+
+
+# Hydra's own, of the commands that run under it.
+FLAGS = (
+    "--help", "-h", "--multirun", "-m", "--cfg", "-c", "--resolve", "--package", "-p", "--run",
+    "-r", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc",
+    "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--experimental-rerun",
+)  # fmt: skip
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Refuse what Hydra would answer with several lines of its flags.
+
+    Raises:
+        ConfigError: a flag that there is not, or a value behind a space.
+    """
+    for argument in arguments:
+        if argument.startswith("="):
+            raise ConfigError(f"{argument} must follow its key without a space: write key=value")
+        if argument.startswith("-") and argument.partition("=")[0] not in FLAGS:
+            key = argument.lstrip("-").partition("=")[0] or "key"
+            near = difflib.get_close_matches(argument, FLAGS, 1, 0.7)
+            advice = f"did you mean {near[0]}?" if near else f"write {key}=value"
+            raise ConfigError(f"option {argument!r} is not known: {advice}")
 
 
 class Parser(argparse.ArgumentParser):

@@ -25,7 +25,8 @@ def train(config) -> None:
         print(f"interrupted in epoch {result.epochs + 1}; to go on:")
         print(f"  qrnn train resume={os.path.relpath(result.last)}")
         sys.exit(130)
-    print(f"{result.epochs} epochs, best validation accuracy {100 * result.val_accuracy:.1f}%")
+    epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
+    print(f"{epochs}, validation accuracy {100 * result.val_accuracy:.1f}% at the lowest loss")
     print(f"  checkpoint  {shown}")
     print(f"  next        qrnn evaluate checkpoint={shown} device=default.qubit")
 
@@ -92,8 +93,9 @@ def _model_and_part(typed):
     from qrnn.errors import ConfigError
 
     model, trained = load_model(typed.checkpoint)
-    if typed.limit is not None and typed.limit < 1:
-        raise ConfigError(f"limit must be at least 1, got {typed.limit}")
+    for key in ("limit", "batch_size"):
+        if (given := getattr(typed, key)) is not None and given < 1:
+            raise ConfigError(f"{key} must be at least 1, got {given}")
     data = load_data(trained, typed.data_dir)
     return model, data, getattr(data, typed.split).head(typed.limit)
 
@@ -291,8 +293,8 @@ def _device(name: str) -> None:
     from dataclasses import fields
     from textwrap import fill
 
-    from qrnn.devices import device_spec
-    from qrnn.devices.spec import option_help
+    from qrnn.devices import DeviceOptions, device_spec
+    from qrnn.key_help import meanings
 
     spec = device_spec(name)
     for field in fields(spec):
@@ -302,7 +304,7 @@ def _device(name: str) -> None:
             print(f"{field.name.replace('_', ' '):<12} {shown}")
     print(f"{'runs here':<12} {spec.runs_here}")
     print("options")
-    told = option_help()
+    told = meanings(DeviceOptions)
     for option in spec.options:
         head = f"  device.{option}  "
         print(fill(told[option], 79, initial_indent=f"{head:<29}", subsequent_indent=" " * 29))

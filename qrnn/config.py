@@ -107,6 +107,7 @@ class EvaluateConfig(EstimateConfig):
     """`qrnn evaluate`: what has a price, and how it is run.
 
     Attributes:
+        device: where to evaluate.
         feedback: `closed`, or `open` (the angles come from the device that trained).
         readout_mode: `expval` or `measure`; None: as the model was trained.
     """
@@ -123,7 +124,8 @@ class InspectConfig:
         checkpoint: a file that `qrnn train` wrote.
         index: of the sequence, counted from 0, or a list of several.
         split: `test`, `val` or `train`.
-        cell: number of the cell, in a model of several layers or directions.
+        cell: of a model of several layers or directions: layer by layer, forward before
+            backward.
         device: another device to run beside the model's own; without a name, no other.
         gradient: whether to differentiate the loss.
         states: whether to keep the states too: 2^n or 4^n numbers a step.

@@ -20,7 +20,15 @@ from qrnn.metrics import METRICS, Judge, shown
 from qrnn.models import SequenceModel
 from qrnn.next_token import NextToken
 from qrnn.registry import unknown_name
-from qrnn.running import cells_of, device_of, errors_of, run, run_open, translate
+from qrnn.running import (
+    cells_of,
+    device_of,
+    errors_of,
+    refuse_options,
+    run,
+    run_open,
+    translate,
+)
 
 FEEDBACKS = ("closed", "open")
 # Options that are left out of the kept numbers: whose account it was, and a path in `cost`.
@@ -54,6 +62,7 @@ class Evaluation:
         kept: share of shots that quantum neurons' projections kept, mean over all steps read (on
             `fused` in theory); None: nothing is projected, or exactly.
         split: the part of the data, `test`, `val` or `train`; None: it was not said.
+        limit: number of its first sequences; None: all.
         signature: how the metric was computed, in sacreBLEU's words; None: it needs none.
         cost: what it took from an IBM backend or its simulated copy; None on other devices.
     """
@@ -78,6 +87,7 @@ class Evaluation:
     labels: list[int]
     kept: float | None = None
     split: str | None = None
+    limit: int | None = None
     signature: str | None = None
     cost: Cost | None = None
 
@@ -152,10 +162,7 @@ def evaluate(
     check_runnable(model, part, feedback, isinstance(opened, IBMBackend))
     title = opened.name if progress else None
     own = device_of(model)
-    if own is None and (ignored := opened.options.given()):
-        raise ConfigError(
-            f"device.{next(iter(ignored))} must be left out: the model runs in torch alone"
-        )
+    refuse_options(model, opened.options)
     same = own is None or own.options == opened.options
     same = same and not (feedback == "open" or readout_mode or readout_angle)
     reading = {"readout_mode": readout_mode, "readout_angle": readout_angle}
@@ -200,6 +207,7 @@ def evaluate(
         labels=found.labels.tolist(),
         kept=found.kept,
         split=judge.split,
+        limit=judge.limit,
         signature=score.signature,
         cost=cost,
     )
@@ -250,10 +258,13 @@ def save(evaluation: Evaluation, folder: str | Path) -> Path:
     """Write an evaluation as JSON, in place of an earlier one of its kind; return the path.
 
     Its kind is the device, and what was asked for beside: `evaluation-fake_torino-open.json`.
+    One of the first sequences alone is of another kind than one of all.
     """
     words = [evaluation.device]
     words += [word for word in (evaluation.split, evaluation.feedback, evaluation.readout_mode)
               if word not in (None, "test", "closed", "expval")]  # fmt: skip
+    if evaluation.limit is not None:
+        words.append(f"limit{evaluation.limit}")
     path = Path(folder) / f"evaluation-{'-'.join(words)}.json"
     write_text(path, json.dumps(asdict(evaluation), indent=1) + "\n")
     return path

@@ -41,12 +41,14 @@ class Judge:
         words: target tokens in words; `bleu` only.
         references: the sentences to compare translations with; `bleu` only.
         split: the part: `test`, `val` or `train`; None: it is not said.
+        limit: number of its first sequences; None: all.
     """
 
     metric: str = "accuracy"
     words: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     split: str | None = None
+    limit: int | None = None
 
     def score(self, loss: float, accuracy: float, translations: Sequence[str] = ()) -> Score:
         """Return the metric's value, and how it was computed.
@@ -73,8 +75,8 @@ class Judge:
 def judge(data: TaskData, split: str, limit: int | None = None) -> Judge:
     """Return what the first sequences of a part of a task's data are judged by."""
     if data.references is None:
-        return Judge(data.metric, split=split)
-    return Judge(data.metric, data.classes, data.references[split][:limit], split)
+        return Judge(data.metric, split=split, limit=limit)
+    return Judge(data.metric, data.classes, data.references[split][:limit], split, limit)
 
 
 def bleu(translations: Sequence[str], references: Sequence[str]) -> Score:

@@ -16,7 +16,8 @@ from qrnn.build import Model
 from qrnn.cell import QRNNCell
 from qrnn.data import IGNORED, Batch, Split, Stream
 from qrnn.data.multi30k import detokenise
-from qrnn.devices import Device
+from qrnn.devices import Device, DeviceOptions
+from qrnn.errors import ConfigError
 from qrnn.models import SequenceModel
 from qrnn.progress import progress_bar
 from qrnn.translation import Translator
@@ -67,6 +68,18 @@ def device_of(model: nn.Module) -> Device | None:
     """Return the device that a model's circuits run on, or None if it has none."""
     devices = (getattr(module, "device", None) for module in model.modules())
     return next((device for device in devices if isinstance(device, Device)), None)
+
+
+def refuse_options(model: nn.Module, options: DeviceOptions) -> None:
+    """Raise the error for options of a device that a model has no circuits for.
+
+    Raises:
+        ConfigError: the model runs in torch alone.
+    """
+    if device_of(model) is None and (given := options.given()):
+        raise ConfigError(
+            f"device.{next(iter(given))} must be left out: the model runs in torch alone"
+        )
 
 
 def n_cell_steps(model: Model, batch: Batch) -> int:

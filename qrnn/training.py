@@ -35,6 +35,7 @@ from qrnn.files import write_text
 from qrnn.history import best_accuracy, metrics_logger
 from qrnn.networks import n_parameters
 from qrnn.resuming import check_same, check_shapes, set_rates
+from qrnn.running import refuse_options
 from qrnn.trainer_checks import OPTIMIZERS, batches_of_epoch, check_trainer
 
 WARM_UP = 0.1  # share of the steps; without it, 1e-2 sometimes ends at chance
@@ -236,6 +237,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     run_dir = Path(run_dir)
     pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
     module = Learner(config, data)
+    refuse_options(module.model, config.device)
     if saved:
         check_same(saved["qrnn"]["config"]["trainer"], config.trainer)
         check_shapes(saved["state_dict"], module.state_dict())

@@ -55,19 +55,20 @@ def test_evaluate_prints_a_table_and_keeps_the_numbers(trained):
     assert done.returncode == 0, done.stderr
     assert "200 shots" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
-    kept = json.loads((folder / "runs/a/evaluation-default.qubit.json").read_text())
+    kept = json.loads((folder / "runs/a/evaluation-default.qubit-limit5.json").read_text())
     assert kept["sequences"] == 5
     assert kept["options"] == {"shots": 200, "seed": 1}
     again = qrnn("evaluate", "checkpoint=runs/a/best.ckpt", "device=default.qubit", "limit=7",
                  "split=val", "batch_size=3", cwd=folder)  # fmt: skip
-    name = "runs/a/evaluation-default.qubit-val.json"
+    name = "runs/a/evaluation-default.qubit-val-limit7.json"
     assert f"kept in {name}" in again.stdout
     validated = json.loads((folder / name).read_text())
     assert validated["sequences"] == 7, again.stderr
     assert (kept["split"], validated["split"]) == ("test", "val")
     assert validated["agreement"] == 1
-    # The earlier one is still there.
-    assert json.loads((folder / "runs/a/evaluation-default.qubit.json").read_text()) == kept
+    # The earlier one is still there, also when fewer sequences are tried on the same device.
+    qrnn("evaluate", "checkpoint=runs/a/best.ckpt", "device=default.qubit", "limit=1", cwd=folder)
+    assert json.loads((folder / "runs/a/evaluation-default.qubit-limit5.json").read_text()) == kept
 
 
 def test_evaluate_can_read_a_model_in_another_way_than_it_was_trained(trained):
@@ -76,7 +77,7 @@ def test_evaluate_can_read_a_model_in_another_way_than_it_was_trained(trained):
                 "readout_mode=measure", "readout_angle=0.5", cwd=folder)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "at 0.50" in done.stdout  # "measured" is on the line above
-    kept = json.loads((folder / "runs/a/evaluation-default.mixed-measure.json").read_text())
+    kept = json.loads((folder / "runs/a/evaluation-default.mixed-measure-limit2.json").read_text())
     assert (kept["readout_mode"], kept["readout_angle"]) == ("measure", 0.5)
     assert kept["rms_z_steps"][0] < kept["rms_z_steps"][-1]  # measuring disturbs, step by step
 
@@ -140,6 +141,13 @@ WRONG = [
     (["train", "task=ptb", "task.data_dir=."], "task.data_dir must hold ptb.train.txt"),
     (["train", "task=mnist", "task.data_dir=nowhere"], "train-images-idx3-ubyte.gz"),
     (["train", "word"], "write key=value"),
+    (["train", "--hlep"], "option '--hlep' is not known: did you mean --help?"),
+    (["train", "--checkpoint", "x"], "option '--checkpoint' is not known: write checkpoint=value"),
+    (["evaluate", "checkpoint=x", "model=lstm"], "model must be left out: this command takes the"),
+    (["train", "model=lstm", "device.seed=1", "device=lightning.qubit"], "runs in torch alone"),
+    (["train", "model.embedding=3"], "model.embedding must be left out for inputs that are no"),
+    (["train", "task=copying", "model.input_scale=3"], "model.input_scale must be left out for"),
+    (["train", "task=copying", "model.attention=dot"], "model.attention must be left out where"),
     (["train", "task=null"], "a group must be given by name, such as model=lstm"),
     (["draw", "model=3"], "a group must be given by name, such as model=lstm"),
     (["train", "resume=none.ckpt"], "must be a file that `qrnn train` wrote"),

@@ -29,6 +29,7 @@ NOT_RUN_HERE = {
     "interoperation.md": 2,
     "performance.md": 2,
     "scaling.md": 2,
+    "tasks.md": 1,
 }
 LANGUAGES = {*RUNNABLE, "text", "yaml"}
 ASKED = rf"qrnn (?:{'|'.join(COMMANDS)})\b|python3? (?:-m|\S+\.py)\b|pip install|make \w+$"

@@ -5,11 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
 from qrnn.cli import COMMANDS
+from qrnn.config import COMMAND_SCHEMAS, TrainerConfig
 from qrnn.data import TASKS
+from qrnn.devices import DeviceOptions
+from qrnn.key_help import meanings
 from qrnn.networks import NETWORKS
 
 HELPFUL = {
@@ -31,9 +35,25 @@ def test_every_command_has_help_within_80_columns(qrnn_command):
     for command, told in HELPFUL.items():
         status, out, err = qrnn_command(command, "--help")
         assert (status, err) == (0, ""), command
-        assert max(map(len, out.splitlines())) <= 80, command
+        assert max(map(len, out.splitlines())) < 80, command
         for words in told:
             assert words in out, command
+
+
+def test_every_key_of_a_command_has_its_meaning_in_the_help(qrnn_command):
+    schemas = [*COMMAND_SCHEMAS.values(), DeviceOptions, TrainerConfig]
+    schemas += [table[name].schema for table in (TASKS, NETWORKS) for name in table]
+    for schema in schemas:
+        assert {field.name for field in fields(schema)} <= {*meanings(schema)}, schema
+    out = qrnn_command("train", "task=copying", "model=qlstm", "--help")[1]
+    for words in (
+        r"  delay: 100 +T, steps from the last symbol shown to the first\n {30}one asked for",
+        r"  name: fused +a name .*\n {30}backend, e\.g\. ibm_torino",
+        r"  n_qubits: \d+ +\w",
+        r"resume: null +checkpoint to go on from",
+    ):
+        assert re.search(rf"^{words}", out, re.MULTILINE), words
+    assert "None" not in out
 
 
 def test_the_help_of_train_names_all_tasks_and_models(qrnn_command):

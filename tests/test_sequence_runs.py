@@ -53,7 +53,7 @@ def test_a_task_is_trained_and_judged_by_the_steps_that_are_asked_for(
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert (summary["epochs"], summary["steps"], summary["reached"]) == (3, 6, None)
     call(monkeypatch, "evaluate", "checkpoint=run/best.ckpt", "limit=2")
-    told = json.loads((tmp_path / "run/evaluation-torch.json").read_text())
+    told = json.loads((tmp_path / "run/evaluation-torch-limit2.json").read_text())
     assert told["metric"] == "accuracy"
     assert told["value"] == told["accuracy"]
     assert 0 < told["loss"] < math.inf

@@ -261,7 +261,7 @@ def test_runs_that_stop_below_a_loss_say_how_many_did_and_in_how_many_steps(tmp_
                 "train": list(run.train), "metric": "accuracy", "value": 1.0, "loss": loss,
                 "steps": steps, "reached": reached, "parameters": 9, "all_parameters": 9,
                 "threads": 1, "seconds_per_epoch": 1.0, "peak_memory_mb": None, "minutes": 1.0,
-                "accuracy": 1.0, "sequences": 4, "signature": None, "environment": PLACE,
+                "accuracy": 1.0, "sequences": 4, "signature": "so it was", "environment": PLACE,
                 "model": {"num_layers": 1, "bidirectional": False, "embedding_dropout": 0.0,
                           "head_dropout": 0.0},
                 "trainer": {"optimizer": "adam", "lr": 0.1, "batch_size": 8, "epochs": 5,
@@ -274,6 +274,7 @@ def test_runs_that_stop_below_a_loss_say_how_many_did_and_in_how_many_steps(tmp_
         assert table[0].count("|") == table[1].count("|") == table[2].count("|")
         assert "| test loss | seeds below 0.001 | steps to it, median |" in table[0]
         assert "Measured on an abacus with qrnn 0.1, torch 2.\n" in page.read_text()
+        assert page.read_text().count("\n`so it was`\n") == 1
         return table[2].split(" | ")[-3:]
 
     ends = [(500, True, 4e-4), (900, False, 0.2), (300, True, 2e-4), (400, True, 6e-4)]

@@ -12,6 +12,7 @@ from qrnn.build import build_model
 from qrnn.config import TrainConfig
 from qrnn.data import IGNORED, Batch, DigitsConfig, Shape
 from qrnn.devices import DeviceOptions
+from qrnn.metrics import bleu
 from qrnn.networks import HybridConfig
 from qrnn.translation import BOS, EOS, PAD, Translator
 
@@ -150,3 +151,9 @@ def test_another_device_translates_the_same():
         other.translate(x, lengths, beam=2, max_steps=4)[0]
         == (model.translate(x, lengths, beam=2, max_steps=4)[0])
     )
+
+
+def test_bleu_does_not_tell_capitals_from_small_letters_and_says_so():
+    score = bleu(["A DOG runs here"], ["a dog RUNS here"])
+    assert score.value == pytest.approx(100)
+    assert score.signature.startswith("sacreBLEU nrefs:1|case:lc|")

@@ -8,11 +8,11 @@ tests/test_docs.py fails where the page is older than the declarations.
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from qrnn.devices import DeviceSpec, device_spec
+from qrnn.devices import DeviceOptions, DeviceSpec, device_spec
 from qrnn.devices.hardware import aer_spec, fake_spec, ibm_spec
 from qrnn.devices.plugins import plugin_spec
-from qrnn.devices.spec import option_help
 from qrnn.files import write_text
+from qrnn.key_help import meanings
 
 PAGE = Path(__file__).parents[1] / "devices.md"
 BEGIN, END = "<!-- made by docs/hooks/device_tables.py -->", "<!-- end -->"
@@ -101,7 +101,7 @@ def method(name: str, spec: DeviceSpec) -> list[str]:
 
 def tables() -> str:
     """Return the generated part of the page."""
-    told = option_help()
+    told = meanings(DeviceOptions)
     of_option: dict[str, str] = {
         option: names(lambda spec, option=option: option in spec.options)  # type: ignore[misc]
         for option in told

@@ -7,6 +7,7 @@ from qrnn.networks.base import (
     State,
     n_parameters,
     network,
+    refuse_unread,
     solve_width,
 )
 from qrnn.networks.classical import GRUConfig, LSTMConfig, RNNConfig, gru, lstm, rnn
@@ -40,6 +41,7 @@ __all__ = [
     "orthogonal",
     "qlstm",
     "quantum_neuron",
+    "refuse_unread",
     "rnn",
     "scornn",
     "solve_width",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -114,6 +114,23 @@ def network(
         return build
 
     return decorate
+
+
+def refuse_unread(config: ModelConfig, keys: Iterable[str], why: str) -> None:
+    """Raise the error for a key that was set but that nothing would read.
+
+    Args:
+        config: of a registered network.
+        keys: the shared ones that are not read.
+        why: words behind "must be left out".
+
+    Raises:
+        ConfigError: one of them is not as it is by default.
+    """
+    defaults = ModelConfig()
+    for key in keys:
+        if (given := getattr(config, key)) != getattr(defaults, key):
+            raise ConfigError(f"model.{key} must be left out {why}, got {given}")
 
 
 def n_parameters(module: nn.Module) -> int:

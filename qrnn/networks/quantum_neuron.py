@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
-from qrnn.networks.base import ModelConfig, network
+from qrnn.networks.base import ModelConfig, network, refuse_unread
 from qrnn.neurons.rnn import QuantumNeuronRNN
 
 
@@ -52,12 +52,8 @@ def quantum_neuron(
             f"num_layers={config.num_layers}, bidirectional={config.bidirectional}: leave them out"
         )
     own = ("name", "budget", "num_layers", "bidirectional")
-    for key in fields(ModelConfig):
-        if key.name not in own and getattr(config, key.name) != key.default:
-            raise ConfigError(
-                f"model.{key.name} must be left out with model quantum_neuron, which has neither "
-                f"embedding nor head, got {getattr(config, key.name)}"
-            )
+    others = [key.name for key in fields(ModelConfig) if key.name not in own]
+    refuse_unread(config, others, "with model quantum_neuron, which has neither embedding nor head")
     needed = max(1, (input_size - 1).bit_length())
     in_out = needed if config.in_out is None else config.in_out
     if in_out < needed:

@@ -83,7 +83,8 @@ def evaluate_command(run: RunFolder, one: Evaluation, split: str | None) -> str:
         words.append(override("feedback", one.feedback))
     if split not in (None, "test"):
         words.append(f"split={split}")
-    words.append(override("limit", one.sequences))
+    if one.limit is not None:
+        words.append(override("limit", one.limit))
     return folded(["qrnn evaluate", *map(shlex.quote, words)])
 
 

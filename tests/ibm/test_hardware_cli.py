@@ -76,7 +76,7 @@ def test_the_same_command_goes_on_after_a_budget_and_an_interruption(
     assert "ibm_double: 8 jobs, estimated at 16.5 QPU s, 1 of them submitted before" in err
     assert "ibm_double: estimate 16.5 s, metered 16.5 s, 8 jobs (1 found in the ledger)" in out
     assert max(map(len, out.splitlines())) <= 80
-    kept = json.loads((checkpoint / "evaluation-ibm_double.json").read_text())
+    kept = json.loads((checkpoint / "evaluation-ibm_double-limit3.json").read_text())
     assert kept["cost"]["jobs"] == T
 
 
@@ -95,7 +95,7 @@ def test_the_least_busy_backend_says_which_it_is(checkpoint, qrnn, tmp_path, mon
     status, out, err = qrnn(*EVALUATE, "device=ibm")
     assert status == 0, err
     assert "ibm_double: estimate" in out
-    kept = json.loads((checkpoint / "evaluation-ibm.json").read_text())
+    kept = json.loads((checkpoint / "evaluation-ibm-limit3.json").read_text())
     assert (kept["device"], kept["cost"]["backend"]) == ("ibm", "ibm_double")
 
 

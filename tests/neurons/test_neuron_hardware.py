@@ -162,7 +162,7 @@ def test_a_checkpoint_is_priced_and_run_on_a_simulated_backend(tmp_path, monkeyp
     told = call("evaluate", *arguments)
     # A circuit for each of the two inputs, priced beforehand.
     assert f"1 job, estimated at {2 + 0.00035 * 2 * SHOTS:.1f} QPU s" in told
-    path = Path("run/evaluation-fake_manila.json")
+    path = Path("run/evaluation-fake_manila-limit1.json")
     first = json.loads(path.read_text())
     assert 0 < first["kept"] < 1
     assert first["cost"]["executions"] == 2 * SHOTS

@@ -22,15 +22,18 @@ def harm_json(change):
     return harm
 
 
+FUSED = "evaluation-fused-limit100.json"
+MIXED = "evaluation-default.mixed-val-limit3.json"
+COPY = "evaluation-fake_manila-limit2.json"
 BROKEN = [
-    ("evaluation-fused.json", lambda path: path.write_text("{"), "evaluation-fused.json is damag"),
-    ("evaluation-fused.json", lambda path: path.write_text("[1]"), "must hold names and values"),
-    ("evaluation-fused.json", harm_json(lambda t: t.pop("value")), "value must be a number"),
-    ("evaluation-fused.json", harm_json(lambda t: t.update(metric="luck")), "metric must be one"),
-    ("evaluation-fused.json", harm_json(lambda t: t.update(labels=["a"])), "labels must be a list"),
-    ("evaluation-fused.json", harm_json(lambda t: t.update(options=3)), "evaluation-fused.json is"),
-    ("evaluation-default.mixed-val.json", harm_json(lambda t: t["options"].pop("strength")), "str"),
-    ("evaluation-fake_manila.json", harm_json(lambda t: t["cost"].pop("jobs")), "jobs must be"),
+    (FUSED, lambda path: path.write_text("{"), "fused-limit100.json is dam"),
+    (FUSED, lambda path: path.write_text("[1]"), "must hold names and values"),
+    (FUSED, harm_json(lambda t: t.pop("value")), "value must be a number"),
+    (FUSED, harm_json(lambda t: t.update(metric="luck")), "metric must be one"),
+    (FUSED, harm_json(lambda t: t.update(labels=["a"])), "labels must be a list"),
+    (FUSED, harm_json(lambda t: t.update(options=3)), "fused-limit100.json is"),
+    (MIXED, harm_json(lambda t: t["options"].pop("strength")), "str"),
+    (COPY, harm_json(lambda t: t["cost"].pop("jobs")), "jobs must be"),
     ("metrics.csv", lambda path: path.write_text("epoch,val/loss\nx,1\n"), "metrics.csv is dam"),
     ("metrics.csv", lambda path: path.write_bytes(b"\xff\xfe\x00"), "metrics.csv"),
     ("summary.json", lambda path: path.write_text("null"), "summary.json is damaged"),

@@ -39,7 +39,7 @@ def test_the_sections_are_in_order_and_nothing_is_missing(page):
 
 
 def test_the_main_numbers_are_those_of_the_files(made, page):
-    told = kept(made / "runs/a/evaluation-fused.json")
+    told = kept(made / "runs/a/evaluation-fused-limit100.json")
     summary = kept(made / "runs/a/summary.json")
     lead = next(text for name, text in page.texts if name == "p")
     assert lead.startswith(f"{100 * told['accuracy']:.1f}% accuracy on 100 test sequences")
@@ -86,7 +86,7 @@ def test_devices_are_compared_by_what_their_files_say(made, page):
 
 def test_what_it_cost_is_what_the_ledger_says(made, page):
     (row,) = page.table("jobs", "circuits", "QPU s, estimated")
-    cost = kept(made / "runs/a/evaluation-fake_manila.json")["cost"]
+    cost = kept(made / "runs/a/evaluation-fake_manila-limit2.json")["cost"]
     assert row["jobs"] == str(cost["jobs"]) == "8"
     # Two sequences, three bases, eight steps.
     assert row["circuits"] == "48"
@@ -122,7 +122,7 @@ def test_the_confusion_matrix_counts_what_was_taken_for_what():
 
 
 def test_what_was_taken_for_what_is_listed(made, page):
-    told = kept(made / "runs/a/evaluation-fused.json")
+    told = kept(made / "runs/a/evaluation-fused-limit100.json")
     pairs = list(zip(told["labels"], told["predictions"], strict=True))
     first = page.table("class", "taken for")[0]
     most = max(pairs.count(pair) for pair in pairs if pair[0] != pair[1])
@@ -180,9 +180,9 @@ def test_no_secret_and_no_environment_variable_is_on_the_page(run, monkeypatch):
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["device"] |= {"instance": "crn:swordfish-2", "options": {"api_token": "swordfish-3"}}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
-    told = kept(run / "evaluation-fake_manila.json")
+    told = kept(run / "evaluation-fake_manila-limit2.json")
     told["options"]["token"] = "swordfish-4"
-    (run / "evaluation-fake_manila.json").write_text(json.dumps(told))
+    (run / "evaluation-fake_manila-limit2.json").write_text(json.dumps(told))
     html = qrnn.report(run).read_text()
     assert "swordfish" not in html
     assert "(left out)" in html
@@ -210,7 +210,7 @@ def test_hostile_names_stay_text(run):
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["task"]["name"] = config["model"]["name"] = "<script>alert(1)</script>"
     (run / "config.yaml").write_text(yaml.safe_dump(config))
-    told = kept(run / "evaluation-default.mixed-val.json")
+    told = kept(run / "evaluation-default.mixed-val-limit3.json")
     (run / "evaluation-x.json").write_text(json.dumps(told | {"device": HOSTILE}))
     page = read(qrnn.report(run))
     assert_closed(page)

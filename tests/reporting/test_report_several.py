@@ -22,7 +22,7 @@ def test_several_runs_are_compared(made, monkeypatch):
     assert_closed(page)
     assert page.problems == []
     assert page.named("h1") == ["2 runs: digits"]
-    told = {name: kept(made / f"runs/{name}/evaluation-fused.json") for name in "ab"}
+    told = {name: kept(made / f"runs/{name}/evaluation-fused-limit100.json") for name in "ab"}
     rows = page.table("run", "model", "result")
     assert [row["run"] for row in rows] == ["a", "b"]
     for row in rows:

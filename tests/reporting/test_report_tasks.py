@@ -18,7 +18,7 @@ def test_a_translator_shows_its_sentences_and_where_it_looked(tmp_path, monkeypa
     call(monkeypatch, "train", "task=multi30k", "task.data_dir=.", *SMALL, "trainer.epochs=2")
     call(monkeypatch, "evaluate", "checkpoint=run/best.ckpt", "limit=2")
     page = read(qrnn.report("run"))
-    told = kept(Path("run/evaluation-fused.json"))
+    told = kept(Path("run/evaluation-fused-limit2.json"))
     rows = page.table("source", "reference")
     assert [row["source"] for row in rows] == ["ein hund rennt .", "zwei katzen ."]
     assert [row["reference"] for row in rows] == ["a dog runs .", "two cats ."]
@@ -55,7 +55,7 @@ def test_labels_of_steps_are_shown_beside_what_was_said(tmp_path, monkeypatch):
     call(monkeypatch, "evaluate", "checkpoint=run/best.ckpt", "limit=5")
     page = read(qrnn.report("run"))
     assert page.named("h1") == ["copying · lstm · torch"]
-    told = kept(Path("run/evaluation-torch.json"))
+    told = kept(Path("run/evaluation-torch-limit5.json"))
     rows = page.table("sequence", "labels", "said on torch")
     names = Spelling([*(f"a{k}" for k in range(8)), "blank", "marker"])
     for row, cells in enumerate(rows):

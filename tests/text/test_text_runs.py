@@ -31,7 +31,9 @@ def call(monkeypatch, *arguments):
 def evaluated(monkeypatch, *arguments):
     call(monkeypatch, "evaluate", "checkpoint=run/best.ckpt", *arguments)
     (kept,) = Path("run").glob("evaluation-*.json")
-    return json.loads(kept.read_text())
+    told = json.loads(kept.read_text())
+    kept.unlink()
+    return told
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +53,8 @@ def test_a_translator_is_judged_by_bleu_and_shows_its_attention(folder, monkeypa
     assert told["value"] > 50
     assert len(told["translations"]) == 4
     assert (folder / "run" / "attention.png").stat().st_size > 1000
-    assert "BLEU" in capsys.readouterr().out
+    assert told["signature"].startswith("sacreBLEU nrefs:1|case:lc|eff:no|tok:13a|")
+    assert f"\n{told['signature']}\n" in capsys.readouterr().out
 
 
 def test_a_translator_runs_on_another_device(folder, monkeypatch):
