@@ -131,6 +131,11 @@ def test_a_price_without_an_account_is_the_twins(checkpoint, qrnn, no_account):
     assert "Priced on fake_torino, its simulated copy" in out
     assert "https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time" in out
     assert not list(checkpoint.glob("jobs"))
+    for key in ("batch_size", "limit"):
+        status, out, err = qrnn(
+            "estimate", "checkpoint=run/best.ckpt", "device=ibm_torino", f"{key}=0"
+        )
+        assert (status, out, err) == (2, "", f"qrnn: {key} must be at least 1, got 0\n")
 
 
 def test_a_price_with_an_account_is_the_backends(checkpoint, qrnn, tmp_path, monkeypatch):
