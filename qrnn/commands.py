@@ -345,8 +345,9 @@ def table() -> None:
 
     from qrnn.cli_errors import Parser, fail
     from qrnn.errors import ConfigError
+    from qrnn.grid import read_grid
     from qrnn.results_page import write_page
-    from qrnn.table import execute_all, listing, read_grid, runs_of
+    from qrnn.table import execute_all, listing, runs_of
 
     parser = Parser(
         prog="qrnn table",
@@ -375,4 +376,4 @@ def table() -> None:
     write_page(grid, runs_of(grid, asked.runs, store), page)
     print(f"written to {os.path.relpath(page)}, from {os.path.relpath(store)}")
     if failed:
-        fail(f"{failed} runs failed; their errors are above", status=1)
+        fail(f"runs that failed: {failed}; their errors are above", status=1)

@@ -10,8 +10,9 @@ from typing import Any
 
 from qrnn.environment import PACKAGES
 from qrnn.files import write_text
+from qrnn.grid import TableConfig
 from qrnn.metrics import METRICS, shown
-from qrnn.table import Run, TableConfig
+from qrnn.table import Run
 
 HEADINGS = (
     "model", "test {metric}", "recurrent parameters", "all", "layers", "dropout", "optimiser",

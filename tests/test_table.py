@@ -11,8 +11,9 @@ from filelock import FileLock
 
 from qrnn import ConfigError, QRNNError
 from qrnn.cli import main
+from qrnn.grid import read_grid
 from qrnn.results_page import write_page
-from qrnn.table import RESULT, execute, execute_all, expected_minutes, read_grid, runs_of
+from qrnn.table import RESULT, execute, execute_all, expected_minutes, runs_of
 
 GRID = """
 text: A small grid.
@@ -63,7 +64,7 @@ def test_runs_are_made_once_and_fill_the_page(grid, monkeypatch, capsys):
     assert "trainer.lr must be positive, got -1.0" in " ".join(told.split())
     assert "digits/hybrid, ours, seed 1: 2 of 4, about 0 of 6" in told
     assert "copying/later, seed 0: not begun, it would take 600 minutes" in told
-    assert "1 runs failed" in told
+    assert "runs that failed: 1" in told
     page = (grid.parent / "page.md").read_text()
     store = json.loads((grid.parent / "page.json").read_text())
     assert sorted(store) == ["digits/hybrid, ours/0", "digits/hybrid, ours/1"]
