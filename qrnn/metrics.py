@@ -98,4 +98,6 @@ def shown(metric: str, value: float) -> str:
     """Return a metric's value for a table."""
     if metric == "accuracy":
         return f"{100 * value:.1f}%"
-    return f"{value:.2f}" if value >= 1 else f"{value:.4f}"
+    if value >= 1:
+        return f"{value:.2f}"
+    return f"{value:.4f}" if value >= 1e-3 or value == 0 else f"{value:.1e}"

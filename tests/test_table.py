@@ -12,6 +12,7 @@ from filelock import FileLock
 from qrnn import ConfigError, QRNNError
 from qrnn.cli import main
 from qrnn.grid import read_grid
+from qrnn.metrics import shown
 from qrnn.results_page import write_page
 from qrnn.table import RESULT, execute, execute_all, expected_minutes, runs_of
 
@@ -284,3 +285,17 @@ def test_runs_that_stop_below_a_loss_say_how_many_did_and_in_how_many_steps(tmp_
     assert last_cells(ends) == ["2.0e-01", "1 of 4", "not reached |"]
     ends[3] = (350, True, 6e-4)  # the median is between 350 and a seed that did not
     assert last_cells(ends)[1:] == ["2 of 4", "not reached |"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "text"),
+    [
+        ("accuracy", 0.98765, "98.8%"),
+        ("perplexity", 174.168, "174.17"),
+        ("cross_entropy", 0.0054412, "0.0054"),
+        ("cross_entropy", 8.866e-9, "8.9e-09"),  # not 0.0000
+        ("cross_entropy", 0.0, "0.0000"),
+    ],
+)
+def test_a_metric_is_shown_with_the_digits_that_count(metric, value, text):
+    assert shown(metric, value) == text
