@@ -1,18 +1,15 @@
 """`qrnn inspect` and `qrnn.inspect`: from a checkpoint to numbers and figures."""
 
-from dataclasses import fields
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 import qrnn
 import qrnn.configs
 from qrnn.build import build_model
-from qrnn.config import InspectConfig, TrainConfig, to_plain
+from qrnn.config import TrainConfig, to_plain
 from qrnn.data import TASKS, DigitsConfig, digits
 from qrnn.inspection import figures
 from qrnn.networks import NETWORKS
@@ -133,11 +130,3 @@ def test_wrong_input_is_one_line_with_status_2(command, checkpoint, tmp_path):
         assert err.startswith("qrnn: "), words
         assert message in err, words
         assert err.count("\n") == 1, words
-
-
-def test_help_says_what_each_key_is():
-    config = OmegaConf.load(Path(qrnn.configs.__path__[0]) / "inspect.yaml")
-    text = config.hydra.help.template.splitlines()
-    for field in fields(InspectConfig):
-        assert any(line.split()[:1] == [field.name] for line in text) or field.name == "checkpoint"
-    assert max(map(len, text)) <= 80

@@ -280,8 +280,10 @@ def test_the_head_has_a_hidden_layer_of_the_width_that_is_asked_for(kind):
     from qrnn.build import build_model
 
     def built(width):
-        model_config = replace(SMALL, head_width=width, embedding=4)
         shape = Shape(kind, 10, 8, tokens=kind != "classify")
+        model_config = replace(
+            SMALL, head_width=width, **({"embedding": 4} if shape.tokens else {})
+        )
         return build_model(replace(config(), model=model_config), shape)
 
     linear, wide = built(None), built(7)
@@ -297,8 +299,9 @@ def test_the_head_has_a_hidden_layer_of_the_width_that_is_asked_for(kind):
 def test_a_head_with_a_norm_sees_small_readouts_as_large_ones(kind, width):
     from qrnn.build import build_model
 
-    model_config = replace(SMALL, head_width=width, head_norm=True, embedding=4)
     shape = Shape(kind, 10, 8, tokens=kind != "classify")
+    tokens = {"embedding": 4} if shape.tokens else {}
+    model_config = replace(SMALL, head_width=width, head_norm=True, **tokens)
     model = build_model(replace(config(), model=model_config), shape)
     head = model.combine if kind == "translate" else model.head
     (norm,) = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
