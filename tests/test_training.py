@@ -281,9 +281,8 @@ def test_the_head_has_a_hidden_layer_of_the_width_that_is_asked_for(kind):
 
     def built(width):
         shape = Shape(kind, 10, 8, tokens=kind != "classify")
-        model_config = replace(
-            SMALL, head_width=width, **({"embedding": 4} if shape.tokens else {})
-        )
+        tokens = {"embedding": 4} if shape.tokens else {}
+        model_config = replace(SMALL, head_width=width, **tokens)
         return build_model(replace(config(), model=model_config), shape)
 
     linear, wide = built(None), built(7)
