@@ -43,10 +43,10 @@ def explained(text: str, command: str) -> str:
     told, lines = meanings(COMMAND_SCHEMAS[command]), []
     inner: dict[str, str] = {}
     for line in config.splitlines():
-        indent, name = re.match(r"( *)([\w-]*)", line).groups()  # type: ignore[union-attr]
-        if not indent:
+        name = line.strip().partition(":")[0]
+        if outer := not line.startswith(" "):
             inner = _of_group(name, values.get(name))
-        lines += _beside(line, _sentence((told if not indent else inner).get(name, "")))
+        lines += _beside(line, _sentence((told if outer else inner).get(name, "")))
     return "\n".join([head + mark, *lines])
 
 
