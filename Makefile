@@ -7,7 +7,7 @@ TORCH  ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
 BENCH  := .venv-bench
-.PHONY: help install demo docs test test-gpu lint format typecheck bench bench-gpu clean
+.PHONY: help install demo docs test test-all fuzz test-gpu lint format typecheck bench bench-gpu clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -30,8 +30,15 @@ docs: install ## build the documentation into build/site, with warnings as error
 	$(BIN)/python docs/hooks/device_tables.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-test: install lint typecheck ## lint, type check and run the whole test suite
+test: install lint typecheck ## lint, type check and run the tests but for the slow ones
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
+
+test-all: install lint typecheck ## all tests, the slow ones and the random ones too; before a release
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(MAKE) fuzz
+
+fuzz: install ## random command lines, checkpoints, circuits and kills; prints any failing seed
+	cd tests && ../$(BIN)/python -m fuzz
 
 SEES_GPU := -c "import sys, torch; sys.exit(not torch.cuda.is_available())"
 

@@ -1,0 +1,41 @@
+"""Run the random tests: `make fuzz`, or here `python -m fuzz [NAME ...] [--seed N] [--count N]`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import pkgutil
+import sys
+
+os.environ.setdefault("OMP_PROC_BIND", "false")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("KOKKOS_NUM_THREADS", "1")
+
+import fuzz
+from fuzz.harness import run
+
+
+def main() -> int:
+    """Print the counts and any failing seed; return 1 if there is one."""
+    sorts = [m.name for m in pkgutil.iter_modules(fuzz.__path__) if m.name not in NOT_SORTS]
+    parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(sorts)}")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--count", type=int, help="number of cases of each, for its own")
+    parser.add_argument("--minutes", type=float, default=15, help="limit for each")
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(sorts):
+        parser.error(f"names must be of {', '.join(sorts)}, got {', '.join(sorted(unknown))}")
+    outcomes = []
+    for name in given.names or sorts:
+        sort = importlib.import_module(f"fuzz.{name}").FUZZ
+        outcomes.append(run(sort, given.count or sort.count, given.seed, 60 * given.minutes))
+        print(outcomes[-1], flush=True)
+    return int(any(outcome.problems for outcome in outcomes))
+
+
+NOT_SORTS = ("__main__", "harness")
+
+if __name__ == "__main__":
+    sys.exit(main())
