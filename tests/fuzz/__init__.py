@@ -1,1 +1,1 @@
-"""Random tests, `make fuzz`: many cases from a seed each, where the tests hold a few chosen ones."""
+"""Random tests, `make fuzz`: many cases, each from its seed."""
