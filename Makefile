@@ -7,7 +7,7 @@ TORCH  ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
 BENCH  := .venv-bench
-.PHONY: help install demo docs test test-all fuzz test-gpu lint format typecheck bench bench-gpu clean
+.PHONY: help install demo docs test test-all fuzz test-gpu lint format typecheck bench bench-gpu results clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -60,6 +60,9 @@ bench: $(BENCH)/.installed ## time the fused device against its peers (half an h
 
 bench-gpu: $(BENCH)/.installed ## time the fused device on a GPU (docs/benchmarks/gpu.json)
 	$(BENCH)/bin/python benchmarks/gpu.py
+
+results: install ## make the missing runs of docs/results.md (ARGS="--dry-run" lists them, --data DIR)
+	$(BIN)/python -m benchmarks.results $(ARGS)
 
 lint: install ## ruff: formatting and lint
 	$(BIN)/ruff format --check .

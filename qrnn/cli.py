@@ -26,7 +26,6 @@ qrnn: recurrent networks whose hidden state is a quantum state
   qrnn estimate checkpoint=FILE device=ibm_torino
                                    what that would cost; nothing is sent
   qrnn devices [NAME]              the devices, and which of them can run here
-  qrnn table --dry-run             the runs of the results page, and their time
   qrnn draw model.n_qubits=4       the circuit of one time step, and its size
 
 Options are key=value, as in Hydra: `qrnn COMMAND --help` has a command's own.
@@ -91,7 +90,6 @@ COMMANDS: dict[str, Callable[[], None]] = {
     "draw": lambda: _with_hydra(commands.draw, "draw"),
     "devices": commands.devices,
     "completion": lambda: commands.completion(COMMANDS),
-    "table": commands.table,
 }
 
 

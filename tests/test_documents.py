@@ -17,7 +17,7 @@ DOCUMENTS = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("**/*.md")),
 ]
-# Written by `qrnn table`; its commands take hours, and tests/test_table.py has their grid.
+# Written by `make results`; its commands take hours, and tests/test_results.py checks their grid.
 GENERATED = {"results.md"}
 # How many blocks of a page cannot run here; each says why in its first line.
 NOT_RUN_HERE = {

@@ -26,7 +26,6 @@ HELPFUL = {
     "draw": ["model.entangler=CRX"],
     "devices": ["e.g. fake_torino"],
     "completion": ["qrnn completion zsh"],
-    "table": ["--dry-run"],
 }
 
 
@@ -75,10 +74,6 @@ def test_python_and_its_heavy_packages_start_only_when_needed():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["table", "--minutes", "many"],
-            "argument --minutes: invalid float value: 'many': `qrnn",
-        ),
         (["devices", "--all"], "unrecognized arguments: --all: `qrnn devices --help` tells"),
         (["completion"], "arguments are required: shell: `qrnn completion --help` tells what can"),
         (["completion", "csh"], "shell 'csh' is not known: did you mean"),

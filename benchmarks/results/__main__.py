@@ -1,0 +1,56 @@
+"""`make results`: make the runs of the results page, or continue them, and write the page."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from qrnn.errors import QRNNError
+
+from .grid import GRID, read_grid
+from .page import write_page
+from .records import read_records
+from .runs import execute_all, listing, runs_of
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command with these arguments; None: the process's."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.results",
+        description="Make the runs of the results page, or continue them, and write the page.",
+    )
+    parser.add_argument("--data", default="DATA", help="folder with mnist, imdb, ptb and multi30k")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="sections, or section/row")
+    parser.add_argument("--dry-run", action="store_true", help="list the runs and their time")
+    parser.add_argument("--minutes", type=float, help="start no run that would end later than this")
+    parser.add_argument("--runs", default="runs/results", help="folder of the runs (%(default)s)")
+    parser.add_argument("--grid", default=GRID, help="YAML file of the runs (the one beside this)")
+    parser.add_argument(
+        "--docs", default="docs", help="folder of results.md and results.json (%(default)s)"
+    )
+    asked = parser.parse_args(arguments)
+    page, path = Path(asked.docs) / "results.md", Path(asked.docs) / "results.json"
+    try:
+        grid = read_grid(asked.grid)
+        runs = runs_of(grid, asked.runs, asked.data, asked.only)
+        if asked.dry_run:
+            Console().print(listing(runs, read_records(path)))
+            return
+        failed = execute_all(runs, path, asked.minutes)
+        write_page(grid, runs_of(grid, asked.runs), read_records(path), page)
+    except QRNNError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "interrupted: the same command continues\n")
+    print(f"written to {os.path.relpath(page)}, from {os.path.relpath(path)}")
+    if failed:
+        sys.exit(f"runs that failed: {failed}; their errors are above")
+
+
+if __name__ == "__main__":
+    main()

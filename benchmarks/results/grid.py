@@ -1,0 +1,75 @@
+"""The runs of the results page: tasks, the models compared on each, and their seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from qrnn.errors import ConfigError
+
+GRID = Path(__file__).with_name("grid.yaml")
+
+
+@dataclass
+class Row:
+    """A model on a task.
+
+    Attributes:
+        set: overrides of `qrnn train`, `model=NAME` first.
+        seeds: one run each.
+        minutes: expected length of a run, until one has been timed.
+        note: a remark for the page.
+    """
+
+    set: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=lambda: [0])
+    minutes: float = 1.0
+    note: str = ""
+
+
+@dataclass
+class Section:
+    """A task and the models compared on it.
+
+    Attributes:
+        title: its heading on the page.
+        text: the paragraph below the heading.
+        data: subfolder of the data folder with the task's files; None: the task needs none.
+        set: overrides of `qrnn train` shared by all rows, `task=NAME` first.
+        evaluate: overrides of `qrnn evaluate`.
+        rows: models by the names shown on the page.
+    """
+
+    title: str = ""
+    text: str = ""
+    data: str | None = None
+    set: list[str] = field(default_factory=list)
+    evaluate: list[str] = field(default_factory=list)
+    rows: dict[str, Row] = field(default_factory=dict)
+
+
+@dataclass
+class Grid:
+    """All sections of the page, by short names, and the text above them."""
+
+    text: str = ""
+    sections: dict[str, Section] = field(default_factory=dict)
+
+
+def read_grid(path: str | Path = GRID) -> Grid:
+    """Read a grid file.
+
+    Raises:
+        ConfigError: the file is missing, is no YAML, or has an unknown key.
+    """
+    try:
+        plain = OmegaConf.create(Path(path).read_text(encoding="utf-8"))
+        typed = OmegaConf.merge(OmegaConf.structured(Grid), plain)
+        return OmegaConf.to_object(typed)  # type: ignore[return-value]
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"grid must be a YAML file of sections and rows: {reason}") from error

@@ -1,0 +1,136 @@
+"""The results page as Markdown."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from qrnn.environment import PACKAGES
+from qrnn.files import write_text
+from qrnn.metrics import METRICS, shown
+
+from .grid import Grid, Row
+from .records import Record
+from .runs import Run
+
+HEADINGS = ("model", "test {metric}", "recurrent parameters", "all", "layers", "dropout")
+HEADINGS += ("optimiser", "epochs", "seeds", "time per epoch", "peak memory")
+
+
+def write_page(grid: Grid, runs: Sequence[Run], records: Mapping[str, Record], path: Path) -> None:
+    """Write the page.
+
+    Args:
+        grid: the sections and their texts.
+        runs: all runs, done or not.
+        records: what was measured, by the runs' names.
+        path: the Markdown file.
+    """
+    found = {run: record for run in runs if (record := run.record(records)) is not None}
+    parts = ["# Results", grid.text.strip(), _environments(list(found.values()))]
+    for name, section in grid.sections.items():
+        rows: dict[str, list[Run]] = {}
+        for run in runs:
+            if run.section == name:
+                rows.setdefault(run.row, []).append(run)
+        done = {row: [found[run] for run in mine if run in found] for row, mine in rows.items()}
+        seeds = {row: len(mine) for row, mine in rows.items()}
+        parts += [f"## {section.title}", section.text.strip(), _table(done, seeds)]
+        parts += [_notes(section.rows), _signatures(done)]
+        parts += [_commands([mine[0] for mine in rows.values()])]
+    write_text(path, "\n\n".join(part for part in parts if part) + "\n")
+
+
+def _environments(records: Sequence[Record]) -> str:
+    """Return where the runs were made, one sentence for each environment."""
+    sentences: dict[str, None] = {}  # in order
+    for record in records:
+        if (place := record.get("environment")) is not None:
+            packages = ", ".join(f"{name} {place[name]}" for name in PACKAGES if name in place)
+            sentences[f"Measured on {place['processor']} with {packages}."] = None
+    return "\n".join(sentences)
+
+
+def _table(done: dict[str, list[Record]], seeds: dict[str, int]) -> str:
+    """Return the table of a section.
+
+    Args:
+        done: records of the finished runs, by rows.
+        seeds: number of runs, finished or not, by rows.
+    """
+    records = [record for row in done.values() for record in row]
+    metric = METRICS[records[0]["metric"]][0] if records else "metric"
+    headings = [heading.format(metric=metric) for heading in HEADINGS]
+    if limits := [record["stop_below"] for record in records if "stop_below" in record]:
+        headings += ["test loss", f"seeds below {limits[0]:g}", "steps to it, median"]
+    lines = [headings, ["---"] + ["---:"] * (len(headings) - 1)]
+    for row, finished in done.items():
+        lines.append([row, *(_cells(finished, seeds[row]) if finished else ["not run"])])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cells(done: list[Record], seeds: int) -> list[str]:
+    """Return the cells of a row with finished runs."""
+    first = done[0]
+    peaks = [record["peak_memory_mb"] for record in done if "peak_memory_mb" in record]
+    seconds = statistics.median(record["seconds_per_epoch"] for record in done)
+    cells = [
+        _mean(first["metric"], [record["value"] for record in done]),
+        f"{first['parameters']:,}",
+        f"{first['all_parameters']:,}",
+        f"{first['layers']}{' x 2' if 'bidirectional' in first else ''}",
+        "/".join(f"{dropout:g}" for dropout in first.get("dropout", [0])),
+        f"{first['optimizer']} {first['lr']:g}, batch {first['batch_size']}",
+        str(first["max_epochs"]),
+        str(seeds) if len(done) == seeds else f"{len(done)} of {seeds}",
+        f"{seconds:.1f} s, {first['threads']} thread{'s' if first['threads'] > 1 else ''}",
+        f"{max(peaks):,.0f} MB" if peaks else "",
+    ]
+    if "stop_below" in first:
+        cells += _threshold(done)
+    return cells
+
+
+def _mean(metric: str, values: list[float]) -> str:
+    """Return mean and standard deviation, of accuracies with a digit more than elsewhere."""
+    mean = statistics.mean(values)
+    scale = 100 if metric == "accuracy" else 1
+    text = f"{scale * mean:.2f}%" if metric == "accuracy" else shown(metric, mean)
+    return text + (f" ± {scale * statistics.stdev(values):.2g}" if len(values) > 1 else "")
+
+
+def _threshold(done: list[Record]) -> list[str]:
+    """Return the median test loss, how many seeds got below the threshold, and in how many steps.
+
+    A seed that did not get there counts as slower than any that did.
+    """
+    steps = [record["steps"] if record["reached"] else math.inf for record in done]
+    median = statistics.median(steps)
+    loss = statistics.median(record["loss"] for record in done)
+    reached = sum(map(math.isfinite, steps))
+    time = f"{median:,g}" if median < math.inf else "not reached"
+    return [f"{loss:.1e}", f"{reached} of {len(steps)}", time]
+
+
+def _notes(rows: dict[str, Row]) -> str:
+    return "\n".join(f"- {name}: {row.note}" for name, row in rows.items() if row.note)
+
+
+def _signatures(done: dict[str, list[Record]]) -> str:
+    """Return how the metric was computed, where its package says so."""
+    records = [record for row in done.values() for record in row]
+    signatures = dict.fromkeys(r["signature"] for r in records if "signature" in r)
+    return "\n".join(f"`{signature}`" for signature in signatures)
+
+
+def _commands(runs: list[Run]) -> str:
+    """Return the commands of a section, one of `qrnn train` for each of its rows."""
+    lines = []
+    for run in runs:
+        data = [] if run.data is None else [f"task.data_dir={run.data}"]
+        lines.append(" ".join(["    qrnn train", *run.train, *data]))
+    evaluate = {override: None for run in runs for override in run.evaluate}
+    lines.append(" ".join(["    qrnn evaluate checkpoint=.../best.ckpt", *evaluate]))
+    return "\n".join(["<details><summary>Commands</summary>\n", *lines, "\n</details>"])

@@ -1,0 +1,108 @@
+"""The measured results, docs/results.json: one line a run, each environment stored once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from qrnn.errors import DataError
+from qrnn.files import write_text
+
+Record = dict[str, Any]
+"""A run's measurements, and the settings shown on the page; `train` has all its overrides.
+
+A field that has no value is left out: `signature`, `steps`, `reached`, `stop_below`, `dropout`,
+`bidirectional`, `peak_memory_mb`, `environment`.
+"""
+
+EVALUATION = {"metric", "value", "loss", "accuracy", "sequences", "signature"}
+MEASURED = ("metric", "value", "loss", "accuracy", "sequences", "signature", "parameters")
+MEASURED += ("all_parameters", "epochs", "steps", "reached", "seconds_per_epoch", "minutes")
+MEASURED += ("threads", "peak_memory_mb")
+SUMMARY = {*MEASURED, "best", "config"} - EVALUATION
+REQUIRED = {*MEASURED, "layers", "optimizer", "lr", "batch_size", "max_epochs", "train"}
+REQUIRED -= {"signature", "steps", "reached", "peak_memory_mb"}
+
+
+def make_record(
+    train: Sequence[str],
+    summary: dict[str, Any],
+    evaluation: dict[str, Any],
+    environment: dict[str, str] | None,
+) -> Record:
+    """Return what is stored of a run; no path of this machine is.
+
+    Args:
+        train: its overrides of `qrnn train`, without folders.
+        summary: its summary.json.
+        evaluation: its evaluation-*.json.
+        environment: its environment.json, if it has one.
+    """
+    model, trainer = summary["config"]["model"], summary["config"]["trainer"]
+    measured = summary | {name: evaluation[name] for name in EVALUATION}
+    dropout = [model.get("dropout", 0), model["embedding_dropout"], model["head_dropout"]]
+    record = {name: measured[name] for name in MEASURED} | {
+        "layers": model["num_layers"],
+        "bidirectional": model["bidirectional"] or None,
+        "dropout": dropout if any(dropout) else None,
+        "optimizer": trainer["optimizer"],
+        "lr": trainer["lr"],
+        "batch_size": trainer["batch_size"],
+        "max_epochs": trainer["epochs"],
+        "stop_below": trainer.get("stop_below"),
+        "environment": environment,
+        "train": " ".join(train),
+    }
+    return {name: _short(value) for name, value in record.items() if value is not None}
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def read_records(path: Path) -> dict[str, Record]:
+    """Return all records by the names of their runs; none if there is no file.
+
+    Raises:
+        DataError: the file is corrupt.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        records = {name: dict(record) for name, record in stored["runs"].items()}
+        for record in records.values():
+            if missing := REQUIRED - record.keys():
+                raise ValueError(f"a run without {min(missing)}")
+            if "environment" in record:
+                record["environment"] = stored["environments"][record["environment"]]
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"{path} must hold the results of earlier runs, but is corrupt ({reason}): remove it"
+        ) from error
+    return records
+
+
+def add_record(path: Path, name: str, record: Record) -> None:
+    """Add a run's record to the file, or replace it; several processes may do so at once."""
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        write_records(path, read_records(path) | {name: record})
+
+
+def write_records(path: Path, records: dict[str, Record]) -> None:
+    """Write the file, sorted by name."""
+    environments: list[Any] = []
+    lines = []
+    for name, record in sorted(records.items()):
+        if (environment := record.get("environment")) is not None:
+            if environment not in environments:
+                environments.append(environment)
+            record = record | {"environment": environments.index(environment)}
+        lines.append(f"{json.dumps(name)}: {json.dumps(record)}")
+    head = f'{{"environments": {json.dumps(environments)},\n"runs": {{\n'
+    write_text(path, head + ",\n".join(lines) + "\n}}\n")

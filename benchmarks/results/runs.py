@@ -1,0 +1,280 @@
+"""The runs of the results page: made one after another, each resumed where it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.table import Table
+
+from qrnn.errors import ConfigError, DataError, QRNNError
+from qrnn.files import write_text
+from qrnn.registry import unknown_name
+
+from .grid import Grid
+from .records import EVALUATION, SUMMARY, Record, add_record, make_record, read_records
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its evaluation.
+
+    Attributes:
+        section: short name of its task.
+        row: name of its model.
+        seed: of the training.
+        folder: for its checkpoints and its log.
+        train: overrides of `qrnn train`, without folders.
+        data: folder of the task's files; None: the task needs none.
+        evaluate: overrides of `qrnn evaluate`, without the checkpoint.
+        minutes: its expected length.
+    """
+
+    section: str
+    row: str
+    seed: int
+    folder: Path
+    train: tuple[str, ...]
+    data: str | None
+    evaluate: tuple[str, ...]
+    minutes: float
+
+    @property
+    def name(self) -> str:
+        """Its name among the records."""
+        return f"{self.section}/{self.row}/{self.seed}"
+
+    def record(self, records: Mapping[str, Record]) -> Record | None:
+        """Return its record, or None if it is not done, or was made with other overrides."""
+        found = records.get(self.name)
+        return found if found and found["train"] == " ".join(self.train) else None
+
+    def attempts(self) -> list[Path]:
+        """Return the folders of its trainings so far, in order."""
+        found = [path for path in self.folder.glob("train-*") if path.name[6:].isdecimal()]
+        return sorted(found, key=lambda path: int(path.name[6:]))
+
+    def last_checkpoint(self) -> Path | None:
+        """Return the checkpoint to resume from."""
+        found = [path for one in self.attempts() if (path := one / "last.ckpt").is_file()]
+        return found[-1] if found else None
+
+    def check_overrides(self) -> None:
+        """Refuse to resume what was started with other overrides.
+
+        Raises:
+            QRNNError: it was.
+            DataError: the file that says so is missing or corrupt.
+        """
+        if self.attempts() and read_json(self.folder / "overrides.json") != list(self.train):
+            folder = os.path.relpath(self.folder)
+            raise QRNNError(f"{self.name} was started with other overrides: remove {folder}")
+
+    def status(self, records: Mapping[str, Record]) -> str:
+        """Return `done`, `resume`, `to do`, or `remove`: it was started with other overrides."""
+        if self.record(records) is not None:
+            return "done"
+        try:
+            self.check_overrides()
+        except QRNNError:
+            return "remove"
+        return "to do" if self.last_checkpoint() is None else "resume"
+
+
+def read_json(path: Path, keys: Collection[str] = ()) -> Any:
+    """Return the content of a file that a command wrote.
+
+    Args:
+        path: the file.
+        keys: keys that it must have; if any, it must be a mapping.
+
+    Raises:
+        DataError: it is missing or corrupt.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path} must be JSON, but is missing or corrupt: {reason}") from error
+    if keys and not (isinstance(content, dict) and content.keys() >= set(keys)):
+        raise DataError(f"{path} must have the keys {' '.join(sorted(keys))}: remove it")
+    return content
+
+
+def runs_of(
+    grid: Grid, folder: str | Path, data: str = "DATA", only: Sequence[str] | None = None
+) -> list[Run]:
+    """Return the runs of a grid, in its order.
+
+    Args:
+        grid: the sections.
+        folder: for the folders of the runs.
+        data: folder with the data sets' folders.
+        only: short names of sections, or `section/row`; None: all.
+
+    Raises:
+        ConfigError: an unknown name in `only`, or two rows whose folders would be the same.
+    """
+    names = {*grid.sections, *(f"{s}/{r}" for s in grid.sections for r in grid.sections[s].rows)}
+    for name in only or ():
+        if name not in names:
+            raise unknown_name("--only", name, names)
+    runs = []
+    for name, section in grid.sections.items():
+        files = None if section.data is None else f"{data}/{section.data}"
+        # Without characters that a shell or Hydra would interpret.
+        folders = {row: re.sub(r"[^\w.-]+", "-", row) for row in section.rows}
+        if len(set(folders.values())) < len(folders):
+            raise ConfigError(f"rows of {name} must differ in letters, digits, dots or dashes")
+        for row, config in section.rows.items():
+            if only and name not in only and f"{name}/{row}" not in only:
+                continue
+            for seed in config.seeds:
+                run = Run(
+                    section=name,
+                    row=row,
+                    seed=seed,
+                    folder=Path(folder) / name / folders[row] / f"seed-{seed}",
+                    train=(*section.set, *config.set, f"trainer.seed={seed}"),
+                    data=files,
+                    evaluate=tuple(section.evaluate),
+                    minutes=config.minutes,
+                )
+                runs.append(run)
+    return runs
+
+
+def execute(run: Run) -> Record:
+    """Train, or resume a training that was stopped; evaluate and return the record.
+
+    Raises:
+        QRNNError: a command failed; its last line, and the log with the rest.
+        DataError: a file of an earlier command is corrupt.
+    """
+    run.check_overrides()
+    attempts = run.attempts()
+    finished = [path for path in attempts if (path / "summary.json").is_file()]
+    write_text(run.folder / "overrides.json", json.dumps(list(run.train)))
+    if not finished:
+        number = 1 + int(attempts[-1].name[6:]) if attempts else 0
+        folder = run.folder / f"train-{number}"
+        # A resumed run takes its configuration from the checkpoint.
+        last = run.last_checkpoint()
+        what = list(run.train) if last is None else [_path("resume", last)]
+        data = [] if run.data is None else [_path("task.data_dir", run.data)]
+        into = _path("hydra.run.dir", folder)
+        _command(run, ["train", *what, *data, "trainer.progress=false", into])
+        finished = [folder]
+    summary = read_json(finished[-1] / "summary.json", SUMMARY)
+    path = finished[-1] / "environment.json"
+    environment = read_json(path) if path.is_file() else None
+    return make_record(run.train, summary, _evaluate(run, summary["best"]), environment)
+
+
+def _evaluate(run: Run, checkpoint: str) -> dict[str, Any]:
+    """Evaluate a checkpoint; return what the command wrote."""
+    data = [] if run.data is None else [_path("data_dir", run.data)]
+    _command(run, ["evaluate", _path("checkpoint", checkpoint), *data, *run.evaluate])
+    # There may be others, of other devices or parts: this one was written last.
+    files = Path(checkpoint).parent.glob("evaluation-*.json")
+    return read_json(max(files, key=lambda path: path.stat().st_mtime_ns), EVALUATION)
+
+
+def _path(key: str, path: str | Path) -> str:
+    """Return an override that Hydra reads right whatever characters the path has."""
+    escaped = str(path).replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
+def _command(run: Run, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "qrnn", *arguments]
+    with open(run.folder / "log.txt", "a", encoding="utf-8") as log:
+        print("$ qrnn", *arguments, file=log, flush=True)
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:  # the command gets it too, and saves a checkpoint
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise
+    if status:
+        lines = (run.folder / "log.txt").read_text(encoding="utf-8").strip().splitlines()
+        log_file = os.path.relpath(run.folder / "log.txt")
+        raise QRNNError(f"{run.name}: {lines[-1]} (full log: {log_file})")
+
+
+def expected_minutes(run: Run, runs: Sequence[Run], records: Mapping[str, Record]) -> float:
+    """Return how long a run will take: the median of its row's finished seeds, or the grid's."""
+    row = [other for other in runs if (other.section, other.row) == (run.section, run.row)]
+    done = [record["minutes"] for other in row if (record := other.record(records)) is not None]
+    return statistics.median(done) if done else run.minutes
+
+
+def listing(runs: Sequence[Run], records: Mapping[str, Record]) -> Table:
+    """Return the runs with their status and expected time."""
+    out = Table(title="Runs of the results page", title_style="bold")
+    for heading in ("section", "model", "seed", "status"):
+        out.add_column(heading, no_wrap=heading != "model")
+    out.add_column("minutes", justify="right")
+    total = 0.0
+    for run in runs:
+        status = run.status(records)
+        minutes = 0.0 if status == "done" else expected_minutes(run, runs, records)
+        total += minutes
+        shown = f"{minutes:.0f}" if minutes else ""
+        out.add_row(run.section, run.row, str(run.seed), status, shown)
+    out.caption = f"to do: about {total:.0f} minutes"
+    return out
+
+
+def execute_all(runs: Sequence[Run], path: Path, minutes: float | None = None) -> int:
+    """Make the runs that are not done, in order; return how many failed.
+
+    Args:
+        runs: all runs.
+        path: file of the records.
+        minutes: start no run that would end later than this from now; None: no limit.
+
+    Two processes may share the work: neither touches a run that the other has started.
+    """
+    console = Console()
+    end = None if minutes is None else time.monotonic() + 60 * minutes
+    failed = 0
+    records = read_records(path)
+    todo = [run for run in runs if run.record(records) is None]
+    for i, run in enumerate(todo):
+        records = read_records(path)
+        if run.record(records) is not None:  # by another process, meanwhile
+            continue
+        expected = expected_minutes(run, runs, records)
+        if end is not None and time.monotonic() + 60 * expected > end:
+            console.print(f"{run.name}: not started, it would take {expected:.0f} minutes")
+            continue
+        left = sum(expected_minutes(other, runs, records) for other in todo[i:])
+        place = f"{i + 1} of {len(todo)}, about {expected:.0f} of {left:.0f} minutes"
+        console.print(f"{run.name}: {place} ...", soft_wrap=True)
+        run.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(run.folder / "lock", blocking=False):
+                record = execute(run)
+                add_record(path, run.name, record)
+        except Timeout:
+            console.print("  skipped: another process is running it")
+        except QRNNError as error:
+            failed += 1
+            console.print(f"  failed: {error}", markup=False)
+        else:
+            console.print(f"  {record['metric']} {record['value']:.4g}")
+    return failed
