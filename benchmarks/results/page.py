@@ -15,8 +15,19 @@ from .grid import Grid, Row
 from .records import Record
 from .runs import Run
 
-HEADINGS = ("model", "test {metric}", "recurrent parameters", "all", "layers", "dropout")
-HEADINGS += ("optimiser", "epochs", "seeds", "time per epoch", "peak memory")
+HEADINGS = (
+    "model",
+    "test {metric}",
+    "recurrent parameters",
+    "all parameters",
+    "layers",
+    "dropout",
+    "optimiser",
+    "epochs",
+    "seeds",
+    "time per epoch",
+    "peak memory",
+)
 
 
 def write_page(grid: Grid, runs: Sequence[Run], records: Mapping[str, Record], path: Path) -> None:
@@ -64,7 +75,7 @@ def _table(done: dict[str, list[Record]], seeds: dict[str, int]) -> str:
     metric = METRICS[records[0]["metric"]][0] if records else "metric"
     headings = [heading.format(metric=metric) for heading in HEADINGS]
     if limits := [record["stop_below"] for record in records if "stop_below" in record]:
-        headings += ["test loss", f"seeds below {limits[0]:g}", "steps to it, median"]
+        headings += ["test loss", f"seeds below {limits[0]:g}", "median steps to it"]
     lines = [headings, ["---"] + ["---:"] * (len(headings) - 1)]
     for row, finished in done.items():
         lines.append([row, *(_cells(finished, seeds[row]) if finished else ["not run"])])

@@ -19,11 +19,11 @@ A field that has no value is left out: `signature`, `steps`, `reached`, `stop_be
 `bidirectional`, `peak_memory_mb`, `environment`.
 """
 
-EVALUATION = {"metric", "value", "loss", "accuracy", "sequences", "signature"}
-MEASURED = ("metric", "value", "loss", "accuracy", "sequences", "signature", "parameters")
-MEASURED += ("all_parameters", "epochs", "steps", "reached", "seconds_per_epoch", "minutes")
-MEASURED += ("threads", "peak_memory_mb")
-SUMMARY = {*MEASURED, "best", "config"} - EVALUATION
+EVALUATION = ("metric", "value", "loss", "accuracy", "sequences", "signature")
+SIZES = ("parameters", "all_parameters", "epochs", "steps", "reached")
+COSTS = ("seconds_per_epoch", "minutes", "threads", "peak_memory_mb")
+MEASURED = (*EVALUATION, *SIZES, *COSTS)
+SUMMARY = (*SIZES, *COSTS, "best", "config")
 REQUIRED = {*MEASURED, "layers", "optimizer", "lr", "batch_size", "max_epochs", "train"}
 REQUIRED -= {"signature", "steps", "reached", "peak_memory_mb"}
 
