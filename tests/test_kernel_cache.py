@@ -114,6 +114,20 @@ def test_a_temporary_folder_that_others_can_write_to_is_not_used(tmp_path, monke
     assert kernel_cache.own_temporary() is None
 
 
+def test_triton_gets_a_temporary_folder_where_it_has_none(tmp_path, monkeypatch, caplog):
+    (tmp_path / ".triton").touch()
+    monkeypatch.setenv("TRITON_HOME", str(tmp_path))
+    monkeypatch.setattr(kernel_cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    for kept in ("elsewhere", ""):
+        monkeypatch.setenv("TRITON_CACHE_DIR", kept)
+        kernel_cache.give_triton_a_folder()
+        assert os.environ["TRITON_CACHE_DIR"] == (
+            kept or str(kernel_cache.own_temporary() / "triton")
+        )
+    (said,) = caplog.messages
+    assert "TRITON_CACHE_DIR" in said
+
+
 @pytest.fixture
 def copy():
     """A copy of the package, laid out as it is installed, that every user may read."""
@@ -167,7 +181,7 @@ def test_a_user_without_a_home_in_a_package_that_is_read_only(copy):
     for folder in folders:
         folder.chmod(0o555)
     try:
-        where = {"HOME": "/nonexistent", "TMPDIR": str(temporary)}
+        where = {"HOME": "/nonexistent", "TMPDIR": str(temporary), "MPLCONFIGDIR": str(temporary)}
         value, said = sine(copy, *prefix, **where)
         assert value == 0.8415
         assert said.startswith(f"compiled kernels are kept in {temporary}")

@@ -85,6 +85,26 @@ def say_once(message: str) -> None:
     logging.getLogger("qrnn").warning(message)
 
 
+def give_triton_a_folder() -> None:
+    """Let Triton, which cannot do without one, keep its kernels where this user can write.
+
+    Their names need no digest of ours: Triton's own key holds the sources of callees.
+    """
+    if os.environ.get("TRITON_CACHE_DIR"):
+        return
+    folder = Path(os.environ.get("TRITON_HOME") or os.path.expanduser("~")) / ".triton" / "cache"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        if (temporary := own_temporary()) is not None:
+            os.environ["TRITON_CACHE_DIR"] = str(temporary / "triton")
+            say_once(
+                f"compiled kernels are kept in {temporary} alone: let TRITON_CACHE_DIR name a "
+                "folder that can be written to"
+            )
+
+
 class KernelCache(_Cache):
     """The files of one kernel, for numba.
 
