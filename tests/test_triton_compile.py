@@ -1,6 +1,8 @@
 """The Triton kernels compile for a GPU (compute capability 9.0) and fit on it; none is needed."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -11,6 +13,7 @@ import pytest
 pytest.importorskip("triton")
 
 PROBE = Path(__file__).with_name("compile_probe.py")
+SOURCES = PROBE.parent.parent / "qrnn/memory/gpu"
 CASES = [f"{n}:{dtype}" for n in (8, 10, 12) for dtype in ("float32", "float64")]
 LARGE = ["14:float32"]
 # Of one multiprocessor.
@@ -41,6 +44,44 @@ def test_every_kernel_compiles_and_a_program_fits_on_a_multiprocessor(case):
 def test_nothing_is_spilled(case):  # of 4,096 amplitudes in double precision a little is
     for name, variants in compiled()[case].items():
         assert max(used["stack"] for used in variants) <= STACK, name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cosines_are_those_of_any_finite_angle(case):  # those of single steps are torch's
+    for way in ("forward", "backward"):
+        assert all(used["reduces"] for used in compiled()[case][f"{way}_sequence"])
+
+
+KEYS = """
+import importlib, sys
+for name in sys.argv[1:]:
+    print(importlib.import_module(f"{name}.sequences").forward_sequence.cache_key)
+"""
+
+
+def test_tritons_own_key_knows_the_sources_of_callees(tmp_path):
+    edits = {
+        "same": ("", ""),
+        "callee": ("(1 - 2 * (bits & 1))", "(2 * (bits & 1) - 1)"),
+        "constant": (
+            "MATRIX: tl.constexpr = tl.constexpr(2)",
+            "MATRIX: tl.constexpr = tl.constexpr(9)",
+        ),
+    }
+    for name, edit in {"first": ("", ""), **edits}.items():
+        shutil.copytree(SOURCES, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for file in (tmp_path / name).glob("*.py"):
+            text = file.read_text().replace("qrnn.memory.gpu", name)
+            file.write_text(text.replace(*edit) if file.name == "gates.py" else text)
+    command = [sys.executable, "-c", KEYS, "first", *edits]
+    bare = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=bare, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, same, callee, constant = done.stdout.split()
+    assert first == same
+    assert len({first, callee, constant}) == 3
 
 
 @pytest.mark.parametrize("case", CASES)

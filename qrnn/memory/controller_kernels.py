@@ -8,10 +8,15 @@ place of its outputs, later their gradients are kept.
 
 from __future__ import annotations
 
-from qrnn.memory.gate_kernels import jit
+import math
+
+import numpy as np
+
+from qrnn.memory.gate_kernels import ROW, jit
 from qrnn.memory.simd import (
     LANES,
     absolute,
+    any_less,
     floor,
     full_like,
     load,
@@ -24,6 +29,8 @@ from qrnn.memory.simd import (
 )
 
 LINEAR, RELU, GELU, GLU = range(4)
+# Largest angle that `cos_sin` reduces exactly, on processors without fused multiply-add too.
+REDUCIBLE = 8192.0
 
 
 @jit
@@ -89,7 +96,7 @@ def exp(x):
 
 @jit
 def cos_sin(x):
-    """Return cosine and sine, to 1e-7 for |x| below some thousands; Cephes' sinf and cosf."""
+    """Return cosine and sine, to 1e-7 for |x| <= REDUCIBLE; Cephes' sinf and cosf."""
     zero, one, two = full_like(x, 0), full_like(x, 1), full_like(x, 2)
     k = rint(x * full_like(x, 0.636619772367581343))
     # pi / 2 in three parts, so that the products with k are exact.
@@ -107,6 +114,29 @@ def cos_sin(x):
     sine = where_less(full_like(x, 1.5), quarter, zero - sine, sine)
     middle = absolute(quarter - full_like(x, 1.5))  # 1/2 for quarters 1 and 2
     return where_less(middle, one, zero - cosine, cosine), sine
+
+
+@jit
+def store_cos_sin(angles, first, n, cs):
+    """Write the cosines and sines of angles of any size.
+
+    Args:
+        angles: flat rows of LANES.
+        first: the first row to read.
+        n: number of rows.
+        cs: (n 2 LANES) written: the cosine and then the sine of each row.
+    """
+    for row in range(n):
+        at, to = (first + row) * LANES, row * ROW
+        x = load(angles, at)
+        if any_less(full_like(x, REDUCIBLE), absolute(x)):
+            for m in range(LANES):
+                angle = np.float64(angles[at + m])  # the library's cosine is exact for any
+                cs[to + m], cs[to + LANES + m] = math.cos(angle), math.sin(angle)
+        else:
+            c, s = cos_sin(x)
+            store(cs, to, c)
+            store(cs, to + LANES, s)
 
 
 @jit

@@ -11,18 +11,25 @@ the gate's slot, and undoes the gate on both; G is the generator in exp(-i h G),
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba as nb
 
+from qrnn.memory.kernel_cache import KernelCache
 from qrnn.memory.simd import FLAGS, LANES, full_like, load, splat, store
 
 ROW = 2 * LANES
 OPTIONS: dict[str, Any] = {"fastmath": set(FLAGS), "nogil": True, "error_model": "numpy"}
 # What only kernels call: without a file of its own in the cache.
 jit = nb.njit(**OPTIONS)
-# What Python calls: loops over the threads' shares, and nothing else, as those compile slowly.
-parallel_jit: Any = nb.njit(**OPTIONS, cache=True, parallel=True)
+
+
+def parallel_jit(function: Callable) -> Any:
+    """Return a kernel for Python: loops over the threads' shares; all else would compile slowly."""
+    kernel = nb.njit(**OPTIONS, parallel=True)(function)
+    kernel._cache = KernelCache(function)
+    return kernel
 
 
 @jit

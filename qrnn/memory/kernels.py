@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from qrnn.errors import DeviceError, require_extra
+from qrnn.memory.kernel_cache import give_triton_a_folder
 from qrnn.memory.program import Program
 from qrnn.readout_noise import ReadoutNoise
 
@@ -138,6 +139,7 @@ def _triton(program: Program) -> Kernels:
     from qrnn.memory.gpu.kernels import LARGEST, TritonKernels
     from qrnn.memory.gpu.large_kernels import LargeKernels
 
+    give_triton_a_folder()
     return (TritonKernels if program.n_wires <= LARGEST else LargeKernels)(program)
 
 

@@ -10,7 +10,12 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from qrnn.memory.controller_kernels import control, control_backward, cos_sin, weight_gradients
+from qrnn.memory.controller_kernels import (
+    control,
+    control_backward,
+    store_cos_sin,
+    weight_gradients,
+)
 from qrnn.memory.gate_kernels import ROW, jit, parallel_jit
 from qrnn.memory.simd import LANES, full_like, load, sqrt, store, where_less
 from qrnn.memory.step_kernels import (
@@ -64,10 +69,7 @@ def angles_of(x, first, z, kind, layers, weights, biases, record, cs):
     record[width : width + z.size] = z
     control(kind, layers, weights, biases, record)
     _, n_out, _, _, _, target = layers[-1]
-    for slot in range(n_out):
-        c, s = cos_sin(load(record, (target + slot) * LANES))
-        store(cs, slot * ROW, c)
-        store(cs, slot * ROW + LANES, s)
+    store_cos_sin(record, target, n_out, cs)
 
 
 @jit

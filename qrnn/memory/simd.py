@@ -163,6 +163,18 @@ def where_less(typingctx, a, b, if_less, otherwise):
 
 
 @_intrinsic
+def any_less(typingctx, a, b):
+    """Return whether a < b in any lane; NaN is not less."""
+
+    def codegen(context, builder, sig, args):
+        lanes = builder.fcmp_ordered("<", args[0], args[1])
+        bits = builder.bitcast(lanes, ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
+
+    return types.boolean(a, b), codegen
+
+
+@_intrinsic
 def power_of_two(typingctx, k):
     """Return 2^k for whole numbers k of -126..127 in single precision."""
 
