@@ -200,17 +200,17 @@ class AngleMap:
         """
         if not self.weights.names:
             return None
-        if self._originals is None:
-            point = _points(self.n_angles)[0].requires_grad_()
-            watch = Watch(point, buffers(self.ansatz.apply))
-            with torch.device("cpu"):
-                self._operators(point, watch)
-            self._originals = watch.originals
         pairs = [
             (old, new.to(dtype) if new.is_floating_point() else new)
-            for old, new in self.weights.pairs(self._originals)
+            for old, new in self.weights.pairs(self._found())
         ]
         return Substitute(pairs) if any(old is not new for old, new in pairs) else None
+
+    def _found(self) -> list[torch.Tensor]:
+        """Return the tensors that the function uses as weights, looked up once."""
+        if self._originals is None:
+            self._originals = self._watched(_points(self.n_angles)[0])[0].originals
+        return self._originals
 
     def _values(self, operators: list[Operator], like: torch.Tensor) -> torch.Tensor:
         """Return the gates' parameters (S,) for what the function queued."""
@@ -250,6 +250,8 @@ class AngleMap:
         if (affine := self.affine()) is not None:
             matrix, offset = affine
             return theta @ matrix.T.to(theta) + offset.to(theta)
+        if self.weights.names:
+            self._found()  # not under vmap
         flat_theta = theta.reshape(-1, self.n_angles)
         if self._at_once:
             rows = torch.vmap(self._evaluate)(flat_theta)

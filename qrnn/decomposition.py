@@ -53,7 +53,7 @@ def expand(op: Operator, *, smoothly: bool) -> list[Operator]:
     except Exception as error:  # PennyLane's rules raise errors of any type
         reason = " ".join(str(error).split())
         raise ConfigError(
-            f"the ansatz has a gate outside the gate set that PennyLane cannot decompose, "
+            f"the ansatz has a gate outside the gate set that PennyLane cannot decompose, one of "
             f"{op.name} ({reason}): use gates of {', '.join(GATES)}"
         ) from error
     gates: list[Operator] = []
@@ -127,10 +127,10 @@ class Expansion:
         depends = [index for index, value in enumerate(op.data) if watch.derives(value)]
         x = flat([op.data[index] for index in depends]).detach()
         x = x.to(torch.float64).requires_grad_()
-        inner = Watch(x)
+        inner, bound = Watch(x), _rebound(op, depends, x)
         with inner:
-            gates = expand(_rebound(op, depends, x), smoothly=bool(depends))
-            values = parameters(gates, x)
+            gates = expand(bound, smoothly=bool(depends))
+        values = parameters(gates, x)
         _check(op, values, x)
         matrix: torch.Tensor | None = x.new_zeros(len(values), len(x))
         if values.requires_grad:
@@ -149,15 +149,20 @@ class Expansion:
         Raises:
             ConfigError: it has other gates.
         """
+        x = flat([op.data[index] for index in self.depends], like)
         if self.matrix is not None:
-            return flat([op.data[index] for index in self.depends], like)
+            return x
         gates = expand(op, smoothly=True)
-        if layout(gates) != layout(self.gates):
+        if layout(gates) == layout(self.gates):
+            return parameters(gates, like)
+        if x.requires_grad:
             raise ConfigError(
                 f"the ansatz must have the same gates for all angles, but {op.name} is decomposed "
                 f"into others at some: write it with rotations, qml.Rot or qml.PauliRot"
             )
-        return parameters(gates, like)
+        with torch.enable_grad():  # else PennyLane may leave out a gate, or decompose otherwise
+            op = _rebound(op, self.depends, x.detach().requires_grad_())
+            return self.reals(op, like).detach()
 
 
 def layout(gates: Sequence[Operator]) -> list[tuple]:

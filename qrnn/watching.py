@@ -116,7 +116,7 @@ class Watch(Substitute):
         args, kwargs = tree_map_only(torch.Tensor, self.current, (args, kwargs or {}))
         derived = any(map(self.derives, tree_leaves((args, kwargs))))
         result = func(*args, **kwargs)
-        if derived:
+        if derived and func.__name__ not in LIKE:
             self._note(func.__name__, args, result)
         return result
 
@@ -133,7 +133,7 @@ class Watch(Substitute):
             )
         for value in made:
             self._derived[id(value)] = value
-            self.cut |= not value.requires_grad and name not in LIKE and by_user()
+            self.cut |= not value.requires_grad and by_user()
 
 
 def by_user() -> bool:
