@@ -58,8 +58,9 @@ AFFINE = frozenset(
     }
 )
 PRODUCTS = frozenset({"Bmm", "Dot", "Mm", "Mul", "Mv"})  # affine if but one factor has a gradient
+SUMS = frozenset({"Addbmm", "Addmm", "Addmv", "Baddbmm"})  # of a tensor and such a product
 # Functions that are smooth wherever they are defined, and defined everywhere.
-SMOOTH = AFFINE | PRODUCTS | {"Complex", "Cos", "Exp", "LinalgMatrixExp", "Sin"}
+SMOOTH = AFFINE | PRODUCTS | SUMS | {"Complex", "Cos", "Exp", "LinalgMatrixExp", "Sin"}
 
 
 def nodes(tensors: Iterable[Any]) -> Iterator[Any]:
@@ -91,8 +92,11 @@ def is_affine(tensors: Iterable[Any], also: str = "") -> bool:
         also: another function that counts as affine.
     """
     for node in nodes(tensors):
-        one_factor = kind(node) in PRODUCTS and sum(_edges(node)) == 1
-        if not (kind(node) in AFFINE | {also} or one_factor or _by_constant(node)):
+        name, edges = kind(node), _edges(node)
+        one_factor = (name in PRODUCTS and sum(edges) == 1) or (
+            name in SUMS and sum(edges[1:]) <= 1
+        )
+        if not (name in AFFINE or name == also or one_factor or _by_constant(node)):
             return False
     return True
 
