@@ -158,6 +158,8 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             readout_mode,
             readout_angle,
         )
+        if self.circuit.weights.names:
+            self.ansatz = self.circuit.weights
         self.n_readouts = len(self.circuit.words)
         self.n_fed_back = n_fed_back(self.circuit, feedback, feedback_readout)
         if isinstance(controller, str):

@@ -7,45 +7,23 @@ kernels' gate program all start from the tape that is traced here.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pennylane as qml
 import torch
-from pennylane.devices.preprocess import decompose
 from pennylane.measurements import MeasurementValue
 from pennylane.operation import Operator
 from pennylane.ops.functions import bind_new_parameters
 from pennylane.tape import QuantumScript
 
+from qrnn.angle_map import AngleMap, precision_of
 from qrnn.ansatz import Ansatz
-from qrnn.errors import ConfigError
-from qrnn.gates import GATES
 from qrnn.measured_readout import MeasuredReadout, check_mode
 from qrnn.readouts import masks, observables, pauli_words
+from qrnn.weights import Weights
 
-NOT_GATES = (
-    qml.measurements.MeasurementProcess,
-    qml.ops.MidMeasure,
-    qml.operation.StatePrepBase,
-    qml.operation.Channel,
-)
-
-
-@contextmanager
-def precision_of(values: torch.Tensor) -> Iterator[None]:
-    """Let PennyLane make new tensors in the precision of `values`.
-
-    It turns Python floats (lightning's results, the eigenvalues of RZ) into torch's default dtype,
-    so that float64 circuits would lose eight digits.
-    """
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(values.dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(default)
+__all__ = ["StepCircuit", "precision_of"]
 
 
 class StepCircuit:
@@ -63,7 +41,9 @@ class StepCircuit:
         n_angles: number of angles P.
         words: the R Pauli words.
         measured: how they are measured mid-circuit, or None for expectation values.
+        map: U's gates, and how their parameters follow from angles and weights.
         gates: U's gates, all in `qrnn.gates.GATES`; their parameters are placeholders.
+        n_parameters: number of their parameters S.
 
     Raises:
         ConfigError: the ansatz measures, uses other wires than 0..n-1 or other than P angles, or
@@ -85,25 +65,8 @@ class StepCircuit:
         # Whatever torch.device the user builds a model under: the circuit is traced on the CPU.
         with torch.device("cpu"):
             self.measured = self._measured(readout_mode, readout_angle)
-            self._trace_at_points()
-
-    def _trace_at_points(self) -> None:
-        """Find the gates, and how their parameters follow from the angles."""
-        generator = torch.Generator().manual_seed(0)
-        points = torch.randn(2, self.n_angles, generator=generator, dtype=torch.float64)
-        # Small and large, and both signs of each: a function may be linear in one part only.
-        points = torch.cat([0.4 * points[:1], 4 * points[1:]])
-        points = torch.cat([points, -points])
-        self.gates = self._trace(points[0])
-        same = [(gate.name, gate.wires) for gate in self.gates]
-        # PennyLane's decompositions may leave out a gate of angle 0, unless it has a gradient.
-        others = (*points[1:], points[0].clone().requires_grad_())
-        if any([(gate.name, gate.wires) for gate in self._trace(at)] != same for at in others):
-            raise ConfigError(
-                "the ansatz must queue the same gates for all angles, got gates that depend on the "
-                "angles' values: use the angles as gate parameters only"
-            )
-        self._fit_parameters(points)
+            self.map = AngleMap(ansatz)
+        self.gates, self.n_parameters = self.map.gates, len(self.map.offset)
 
     def _measured(self, mode: str, angle: float | None) -> MeasuredReadout | None:
         check_mode(mode, angle)
@@ -118,110 +81,24 @@ class StepCircuit:
         other.measured = self._measured(mode, angle)
         return other
 
-    def _trace(self, angles: torch.Tensor) -> list[Operator]:
-        """Return U's gates at these angles (P,), decomposed into the gate set."""
-        with qml.queuing.AnnotatedQueue() as queue, precision_of(angles):
-            try:
-                self.ansatz.apply(angles, self.wires)
-            except (IndexError, TypeError, ValueError, RuntimeError) as error:
-                raise ConfigError(
-                    f"the ansatz must accept {self.n_angles} angles on {self.n_wires} wires, "
-                    f"but failed with: {error}"
-                ) from error
-        tape = QuantumScript.from_queue(queue)
-        not_gates = [m for m in tape if isinstance(m, NOT_GATES)]
-        if not_gates:
-            raise ConfigError(
-                f"the ansatz must hold unitary gates only, got {not_gates[0]}: give observables as "
-                f"`readout`, noise as a device's noise model"
-            )
-        if foreign := set(tape.wires) - set(self.wires):
-            raise ConfigError(
-                f"the ansatz must use wires 0..{self.n_wires - 1}, got {sorted(foreign, key=str)}"
-            )
-        outside = sorted({op.name for op in tape.operations if op.name not in GATES})
-        try:
-            with precision_of(angles):
-                (tape,), _ = decompose(
-                    tape, stopping_condition=lambda op: op.name in GATES, name="qrnn"
-                )
-        except Exception as error:  # PennyLane's rules raise errors of any type
-            raise ConfigError(
-                f"the ansatz has a gate outside the gate set that PennyLane cannot decompose, one "
-                f"of {', '.join(outside)} ({error}): use gates of {', '.join(GATES)}"
-            ) from error
-        return tape.operations
+    @property
+    def weights(self) -> Weights:
+        """The parameters of the ansatz's own, those of its function; most have none."""
+        return self.map.weights
 
-    def _fit_parameters(self, points: torch.Tensor) -> None:
-        """Find the map from angles to gate parameters: a selection, an affine map, or neither."""
-        self.n_parameters = sum(len(gate.data) for gate in self.gates)
-        if self.n_parameters == 0:
-            raise ConfigError("the ansatz must use its angles, got no gate with a parameter")
-        # Not torch.func.jacrev: some of PennyLane's decompositions look at values.
-        jacobians = torch.stack(
-            [torch.autograd.functional.jacobian(self._trace_parameters, at) for at in points]
-        )
-        values = torch.stack([self._trace_parameters(at) for at in points])
-        if unused := (jacobians.abs().amax((0, 1)) == 0).nonzero().flatten().tolist():
-            raise ConfigError(
-                f"the ansatz must use each of its {self.n_angles} angles, but ignores number "
-                f"{', '.join(map(str, unused))}: lower n_angles"
-            )
-        matrix, offset = jacobians[0], values[0] - jacobians[0] @ points[0]
-        residual = (points @ matrix.T + offset - values).abs().max()
-        self._select = self._matrix = None
-        if residual < 1e-9:
-            if ((matrix == 0) | (matrix == 1)).all() and (matrix.sum(1) == 1).all() and (
-                offset.abs() < 1e-12
-            ).all():  # fmt: skip
-                self._select = matrix.argmax(1)
-            else:
-                self._matrix, self._offset = matrix, offset
-            return
-        try:
-            at_once = torch.vmap(self._trace_parameters)(points)
-            self._vmap = torch.allclose(at_once, values)
-        except (ConfigError, RuntimeError):  # a decomposition that looks at values
-            self._vmap = False
-
-    def _trace_parameters(self, angles: torch.Tensor) -> torch.Tensor:
-        """Return all gate parameters, in tape order, for angles (P,)."""
-        data = [value for gate in self._trace(angles) for value in gate.data]
-        with precision_of(angles):
-            return torch.stack([torch.as_tensor(value).real.to(angles.dtype) for value in data])
+    def holding(self, weights: Weights) -> StepCircuit:
+        """Return the same circuit with other weights, as a copy of a module has them."""
+        other = copy.copy(self)
+        other.map = self.map.holding(weights)
+        return other
 
     def parameters(self, theta: torch.Tensor) -> torch.Tensor:
-        """Return the gates' parameters in tape order, differentiable.
-
-        Args:
-            theta: angles (..., P), radians.
-
-        Returns:
-            Parameters (..., S), radians: one for each parameter of each gate of `gates`.
-        """
-        if self._select is not None:
-            if self.n_parameters == self.n_angles and torch.equal(
-                self._select, torch.arange(self.n_angles, device="cpu")
-            ):
-                return theta
-            return theta[..., self._select.to(theta.device)]
-        if self._matrix is not None:
-            return theta @ self._matrix.T.to(theta) + self._offset.to(theta)
-        flat = theta.reshape(-1, self.n_angles)
-        if self._vmap:
-            rows = torch.vmap(self._trace_parameters)(flat)
-        else:
-            rows = torch.stack([self._trace_parameters(row) for row in flat])
-        return rows.reshape(*theta.shape[:-1], -1)
+        """Return the gates' parameters in tape order, differentiable; see `AngleMap.parameters`."""
+        return self.map.parameters(theta)
 
     def affine(self) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Return M (S, P) and b (S,) with parameters = M theta + b, or None for other functions."""
-        if self._matrix is not None:
-            return self._matrix, self._offset
-        if self._select is None:
-            return None
-        one_hot = torch.nn.functional.one_hot(self._select, self.n_angles).double()
-        return one_hot, one_hot.new_zeros(len(one_hot))
+        """Return M (S, P) and b (S,) with parameters = M theta + b; see `AngleMap.affine`."""
+        return self.map.affine()
 
     def operations(self, theta: Any) -> list[Operator]:
         """Return U's gates at theta: (P,), or (B, P) for gates that PennyLane broadcasts over B."""
@@ -291,7 +168,7 @@ class StepCircuit:
         """Return the step, as the user wrote it, as a quantum function that returns R readouts."""
 
         def step(theta):
-            self.ansatz.apply(theta, self.wires)
+            self.map.queue(theta)
             if self.measured is not None:
                 return [qml.expval(m) for m in self.measured.measure()]
             return self.expvals()

@@ -11,6 +11,7 @@ from torch import nn
 from qrnn.circuit import StepCircuit
 from qrnn.devices import Device
 from qrnn.memory.base import Memory
+from qrnn.weights import Weights
 
 M = TypeVar("M", bound=nn.Module)
 # Where torch registers a module's parameters, buffers, children and hooks.
@@ -45,6 +46,8 @@ class HoldsQuantumLayer(nn.Module):
     def use(self, device: Device) -> None:
         """Run on a device from now on."""
         self.device = device
+        if isinstance(weights := self._modules.get("ansatz"), Weights):
+            self.circuit = self.circuit.holding(weights)
         # TorchLayer would ask the QNode that is replaced whether it is to have the new one.
         vars(self.quantum).update(
             qnode=device.qnode(self.circuit), qnode_weights={"bias": self.quantum.bias}
