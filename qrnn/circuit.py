@@ -24,6 +24,7 @@ from qrnn.errors import ConfigError
 from qrnn.gates import GATES
 from qrnn.measured_readout import MeasuredReadout, check_mode
 from qrnn.readouts import masks, observables, pauli_words
+from qrnn.threads import PENNYLANE, one_at_a_time
 
 NOT_GATES = (
     qml.measurements.MeasurementProcess,
@@ -38,14 +39,16 @@ def precision_of(values: torch.Tensor) -> Iterator[None]:
     """Let PennyLane make new tensors in the precision of `values`.
 
     It turns Python floats (lightning's results, the eigenvalues of RZ) into torch's default dtype,
-    so that float64 circuits would lose eight digits.
+    so that float64 circuits would lose eight digits. The default is the process's own, so this
+    holds `PENNYLANE`.
     """
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(values.dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(default)
+    with PENNYLANE:
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(values.dtype)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(default)
 
 
 class StepCircuit:
@@ -87,6 +90,7 @@ class StepCircuit:
             self.measured = self._measured(readout_mode, readout_angle)
             self._trace_at_points()
 
+    @one_at_a_time
     def _trace_at_points(self) -> None:
         """Find the gates, and how their parameters follow from the angles."""
         generator = torch.Generator().manual_seed(0)
@@ -184,6 +188,7 @@ class StepCircuit:
         except (ConfigError, RuntimeError):  # a decomposition that looks at values
             self._vmap = False
 
+    @one_at_a_time
     def _trace_parameters(self, angles: torch.Tensor) -> torch.Tensor:
         """Return all gate parameters, in tape order, for angles (P,)."""
         data = [value for gate in self._trace(angles) for value in gate.data]
@@ -227,6 +232,7 @@ class StepCircuit:
         """Return U's gates at theta: (P,), or (B, P) for gates that PennyLane broadcasts over B."""
         return self.bind(self.parameters(torch.as_tensor(theta)))
 
+    @one_at_a_time
     def bind(self, parameters: Any) -> list[Operator]:
         """Return U's gates with parameters (S,) or (B, S) of any array type."""
         operations, first = [], 0
@@ -298,6 +304,7 @@ class StepCircuit:
 
         return step
 
+    @one_at_a_time
     def draw(self, theta: Sequence[float] | None = None, *, decimals: int | None = 2) -> str:
         """Return the step circuit as text; without theta the gates show no values."""
         node = qml.QNode(self.function(), qml.device("default.qubit"))
@@ -305,6 +312,7 @@ class StepCircuit:
             return qml.draw(node, decimals=None, level="user")(torch.zeros(self.n_angles))
         return qml.draw(node, decimals=decimals, level="user")(torch.as_tensor(theta))
 
+    @one_at_a_time
     def draw_mpl(self, theta: Sequence[float] | None = None):
         """Return the step circuit as a matplotlib figure and axes."""
         node = qml.QNode(self.function(), qml.device("default.qubit"))
@@ -312,6 +320,7 @@ class StepCircuit:
         decimals = None if theta is None else 2
         return qml.draw_mpl(node, decimals=decimals, level="user")(angles)
 
+    @one_at_a_time
     def specs(self) -> dict[str, Any]:
         """Return the resources of one step: wires, angles, readouts, gates by name and depth."""
         with qml.queuing.AnnotatedQueue() as queue:

@@ -20,6 +20,7 @@ from qrnn.neurons.recurrence import Recurrence
 from qrnn.neurons.replayed import Replay
 from qrnn.neurons.transfer import Transfer, transfer
 from qrnn.state import CellState
+from qrnn.threads import LastCall, one_at_a_time
 
 
 class QuantumNeuronCell(OnDevice):
@@ -96,8 +97,17 @@ class QuantumNeuronCell(OnDevice):
         self.device = device
         fused = device.strategy == "fused"
         self.replay = None if fused else Replay(self.definition, device)
-        self.outcomes: torch.Tensor | None = None
-        self.kept: torch.Tensor | None = None
+        self.last = LastCall()
+
+    @property
+    def outcomes(self) -> torch.Tensor | None:
+        """See the class; of this thread's last call."""
+        return self.last.outcomes
+
+    @property
+    def kept(self) -> torch.Tensor | None:
+        """See the class; of this thread's last call."""
+        return self.last.kept
 
     @property
     def plugin(self) -> qml.devices.Device:
@@ -217,13 +227,14 @@ class QuantumNeuronCell(OnDevice):
             log_p, carried = self._fused(x, state, active, targets, draws)
         else:
             moving = torch.ones_like(x, dtype=torch.bool) if active is None else active
-            log_p, carried, self.outcomes, self.kept = self.replay.sequence(
+            log_p, carried, self.last.outcomes, self.last.kept = self.replay.sequence(
                 self.weights, x, state.carried, moving, targets, draws
             )
         if active is not None:
             log_p = held(log_p, active, state.z)
         return log_p, CellState(log_p[-1], carried)
 
+    @one_at_a_time
     def draw(self, value: int = 0, **options) -> str:
         """Return the circuit of one step as text.
 
@@ -253,8 +264,8 @@ class QuantumNeuronCell(OnDevice):
                 reading = reading.masked_fill(~active, torch.nan)
                 whole = whole.masked_fill(~active, 0)
             behind = log_kept + whole.cumsum(0)
-            self.kept = (behind - whole + reading).exp()
-            self.outcomes = outcomes
+            self.last.kept = (behind - whole + reading).exp()
+            self.last.outcomes = outcomes
         return log_p, (psi, behind[-1])
 
     def _check(self, values: torch.Tensor, name: str, x: torch.Tensor) -> None:
