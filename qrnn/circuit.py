@@ -283,6 +283,24 @@ class StepCircuit:
         return results if self.measured is None else self.measured.unbiased(results)
 
     @property
+    def identity(self) -> tuple[Any, ...]:
+        """What U is but for the gates' parameters, as plain values."""
+        kinds = (str, int, tuple, list)
+        return self.n_angles, *(
+            (
+                gate.name,
+                tuple(gate.wires),
+                str([value for value in gate.hyperparameters.values() if isinstance(value, kinds)]),
+            )
+            for gate in self.gates
+        )
+
+    @property
+    def reading(self) -> tuple[Any, ...]:
+        """What is read and how, as plain values."""
+        return self.words, None if self.measured is None else self.measured.angle
+
+    @property
     def outcomes(self) -> torch.Tensor:
         """What one shot can say of each readout: (2, R), or (2, 1) where it is 1 or -1."""
         if self.measured is None:

@@ -36,9 +36,7 @@ def one_at_a_time(run: F) -> F:
     return alone  # type: ignore[return-value]
 
 
-def with_circuits_behind(
-    run: Callable[..., torch.Tensor], *inputs: torch.Tensor
-) -> torch.Tensor:
+def with_circuits_behind(run: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
     """Return `run(*inputs)`, whose backward pass runs circuits too: it holds `PENNYLANE` then.
 
     Args:

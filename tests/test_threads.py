@@ -9,19 +9,32 @@ import pytest
 
 HERE = Path(__file__).parent
 SOME = ["fused", "default.qubit", "lightning.qubit"]
-OTHERS = ["default.qubit float64", "default.mixed", "adjoint", "shift", "qlstm", "data_register",
-          "neurons fused", "neurons default.qubit"]  # fmt: skip
+OTHERS = [
+    "default.qubit float64",
+    "default.mixed",
+    "adjoint",
+    "shift",
+    "qlstm",
+    "data_register",
+    "neurons fused",
+    "neurons default.qubit",
+]
 
 
 def probe(names, **environment):
     """In a process of its own, since what hangs in a thread cannot be ended."""
     done = subprocess.run(
-        [sys.executable, "threads_probe.py", *names], cwd=HERE, env=os.environ | environment,
-        capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+        [sys.executable, "threads_probe.py", *names],
+        cwd=HERE,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
     assert (done.stdout.split("\n")[:-1], done.returncode) == (
-        ["default dtype torch.float32"], 0,
-    ), done.stdout + done.stderr  # fmt: skip
+        ["default dtype torch.float32"],
+        0,
+    ), done.stdout + done.stderr
 
 
 def test_threads_get_what_one_thread_gets():

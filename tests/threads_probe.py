@@ -65,9 +65,7 @@ CASES = {
     "default.mixed": lambda: recurrent("default.mixed"),
     "lightning.qubit": lambda: recurrent("lightning.qubit"),
     "adjoint": lambda: recurrent("lightning.qubit", torch.float64, strategy="replayed"),
-    "shift": lambda: recurrent(
-        "default.qubit", strategy="replayed", gradient="parameter-shift"
-    ),
+    "shift": lambda: recurrent("default.qubit", strategy="replayed", gradient="parameter-shift"),
     "qlstm": lambda: network("qlstm", "lightning.qubit"),
     "data_register": lambda: network("data_register", "fused"),
     "neurons fused": lambda: neurons("fused"),
