@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 
+from qrnn.checks import shown
 from qrnn.devices.base import Device, DeviceClass
 from qrnn.devices.hardware import IBM_NAME, IBMBackend, aer_spec, fake_spec, ibm_spec
 from qrnn.devices.plugins import Plugin, installed_plugins, plugin_spec
@@ -111,5 +112,9 @@ def open_device(name: str | DeviceOptions, **options) -> Device:
         if unknown := sorted(set(options) - known):
             raise unknown_name("device option", unknown[0], known)
         name = DeviceOptions(name, **options)
+    elif not isinstance(name, DeviceOptions):
+        raise ConfigError(f"device must be a name or DeviceOptions, got {shown(name)}")
+    elif options:
+        name = replace(name, **options)
     spec, cls = _entry(name.name)
     return cls(spec, name)

@@ -9,6 +9,7 @@ import pennylane as qml
 from pennylane.measurements import ExpectationMP
 from pennylane.tape import QuantumScript
 
+from qrnn.checks import number
 from qrnn.errors import ConfigError
 from qrnn.registry import unknown_name
 
@@ -65,10 +66,8 @@ def check_noise(noise: str | None, strength: float | None) -> None:
     if noise not in MODELS:
         raise unknown_name("device.noise", noise, MODELS)
     largest = 0.5 if noise == "readout" else 1.0
-    if not 0 <= strength <= largest:
-        raise ConfigError(
-            f"device.strength must be in [0, {largest:g}] for {noise} noise, got {strength}"
-        )
+    allowed = f"in [0, {largest:g}] for {noise} noise"
+    number("device.strength", strength, allowed, lambda p: 0 <= p <= largest)
 
 
 def noise_transform(noise: str | None, strength: float | None) -> Callable[[qml.QNode], qml.QNode]:

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from qrnn.checks import typed
 from qrnn.errors import ConfigError, DeviceError
 
 STRATEGIES = ("fused", "carried", "replayed")
@@ -125,6 +126,7 @@ class DeviceSpec:
                 f"device {self.name!r} would ignore {', '.join(f'device.{k}' for k in ignored)}: "
                 f"it reads {', '.join(self.options) or 'no options'}"
             )
+        typed(options, "device")
         for name in ("seed", "max_qpu_seconds", "queue_timeout"):
             value = getattr(options, name)
             if value is not None and not 0 <= value < math.inf:  # a limit of NaN would never bind

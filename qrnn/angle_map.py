@@ -21,6 +21,7 @@ from qrnn.ansatz import Ansatz
 from qrnn.decomposition import Expansion, flat, jacobian, layout
 from qrnn.dependence import is_affine, leaves
 from qrnn.errors import ConfigError
+from qrnn.threads import PENNYLANE, one_at_a_time
 from qrnn.watching import Substitute, Watch
 from qrnn.weights import Weights, buffers
 
@@ -37,14 +38,16 @@ def precision_of(values: torch.Tensor) -> Iterator[None]:
     """Let PennyLane make new tensors in the precision of `values`.
 
     It turns Python floats (lightning's results, the eigenvalues of RZ) into torch's default dtype,
-    so that float64 circuits would lose eight digits.
+    so that float64 circuits would lose eight digits. The default is the process's own, so this
+    holds `PENNYLANE`.
     """
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(values.dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(default)
+    with PENNYLANE:
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(values.dtype)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(default)
 
 
 class AngleMap:
@@ -65,6 +68,7 @@ class AngleMap:
             weights that are no `nn.Parameter`, or has gates without a gradient at some angles.
     """
 
+    @one_at_a_time
     def __init__(self, ansatz: Ansatz):
         self.ansatz = ansatz
         self.n_angles, self.wires = ansatz.n_angles, range(ansatz.n_wires)
@@ -164,6 +168,7 @@ class AngleMap:
         except (ConfigError, RuntimeError):  # a function that vmap cannot follow
             return False
 
+    @one_at_a_time
     def _operators(self, angles: Any, mode: Substitute | None = None) -> list[Operator]:
         """Return what the function queues at angles (P,), with the weights as they are now."""
         like = angles if isinstance(angles, torch.Tensor) else torch.zeros(1, dtype=torch.float64)
@@ -212,6 +217,7 @@ class AngleMap:
             self._originals = self._watched(_points(self.n_angles)[0])[0].originals
         return self._originals
 
+    @one_at_a_time
     def _values(self, operators: list[Operator], like: torch.Tensor) -> torch.Tensor:
         """Return the gates' parameters (S,) for what the function queued."""
         with precision_of(like), qml.QueuingManager.stop_recording():
@@ -219,6 +225,7 @@ class AngleMap:
                  for one, op in zip(self._expansions, operators, strict=True)]  # fmt: skip
             return self.matrix.to(like) @ torch.cat(x) + self.offset.to(like)
 
+    @one_at_a_time
     def _evaluate(self, angles: torch.Tensor) -> torch.Tensor:
         """Return the gates' parameters (S,) for angles (P,)."""
         operators = self._operators(angles)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pennylane as qml
 
+from qrnn.checks import whole
 from qrnn.errors import ConfigError
 from qrnn.registry import Registry, unknown_name
 
@@ -108,8 +109,7 @@ def rotations(
             raise unknown_name("rotation", name, ROTATIONS)
     if entangler not in ENTANGLERS:
         raise unknown_name("entangler", entangler, ENTANGLERS)
-    if layers < 1:
-        raise ConfigError(f"layers must be at least 1, got {layers}")
+    layers = whole("layers", layers, 1)
     pairs = pairs_of(topology, n_wires)
     turns = [ROTATIONS[name] for name in rotations]
     entangle = ENTANGLERS[entangler]
@@ -142,8 +142,7 @@ def _template(template: Any) -> Builder:
     """Wrap one of PennyLane's layer templates, whose weights have shape (layers, n, ...)."""
 
     def build(n_wires: int, layers: int = 2) -> Ansatz:
-        if layers < 1:
-            raise ConfigError(f"layers must be at least 1, got {layers}")
+        layers = whole("layers", layers, 1)
         shape = template.shape(n_layers=layers, n_wires=n_wires)
         apply = partial(_apply_template, template=template, shape=shape)
         n_angles = 1
@@ -177,8 +176,7 @@ def build_ansatz(
     Raises:
         ConfigError: an unknown name or option, or a quantum function without `n_angles`.
     """
-    if n_wires < 1:
-        raise ConfigError(f"n_qubits must be at least 1, got {n_wires}")
+    n_wires = whole("n_qubits", n_wires, 1)
     if isinstance(ansatz, str):
         if n_angles is not None:
             raise ConfigError(f"n_angles is set by the ansatz {ansatz!r}: leave it out")
@@ -192,6 +190,7 @@ def build_ansatz(
         if ansatz.n_wires != n_wires:
             raise ConfigError(f"n_qubits must be the ansatz's {ansatz.n_wires}, got {n_wires}")
         return ansatz
-    if not n_angles:
+    if n_angles is None:
         raise ConfigError("a custom ansatz needs its number of angles: pass n_angles=...")
+    n_angles = whole("n_angles", n_angles, 1)
     return Ansatz(ansatz, n_wires, n_angles, pairs_of("line", n_wires))

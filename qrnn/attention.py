@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from qrnn.checks import whole
 from qrnn.registry import unknown_name
 
 ATTENTIONS = ("dot", "additive")
@@ -32,6 +33,7 @@ class Attention(nn.Module):
         super().__init__()
         if kind not in ATTENTIONS:
             raise unknown_name("attention", kind, ATTENTIONS)
+        query_size, key_size = whole("query_size", query_size, 1), whole("key_size", key_size, 1)
         self.keys = nn.Linear(key_size, query_size, bias=False)
         self.queries = nn.Linear(query_size, query_size) if kind == "additive" else None
         self.score = nn.Linear(query_size, 1, bias=False) if kind == "additive" else None

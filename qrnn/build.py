@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from qrnn.checks import typed
 from qrnn.config import TrainConfig
-from qrnn.data import Shape
+from qrnn.data import KINDS, Shape
 from qrnn.errors import ConfigError
 from qrnn.models import SequenceClassifier, SequenceLabeller, SequenceModel
 from qrnn.networks import NETWORKS, ModelConfig, refuse_unread, solve_width
 from qrnn.next_token import NextToken
+from qrnn.registry import unknown_name
 from qrnn.translation import Translator
 
 Model = SequenceModel | Translator | NextToken
@@ -46,6 +48,10 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
                 f"{shape.kind}: try task=elman_xor, or another model"
             )
         return NextToken(network(model, max(shape.input_size, shape.n_classes)))
+    if shape.kind not in KINDS:
+        raise unknown_name("kind", shape.kind, KINDS)
+    if KINDS[shape.kind].tokens and not shape.tokens:
+        raise ConfigError(f"a task of kind {shape.kind} must have tokens as inputs, got none")
     if not shape.tokens:
         refuse_unread(model, ("embedding", "embedding_dropout"), "for inputs that are no tokens")
     else:
@@ -91,6 +97,7 @@ def check_model(config: ModelConfig) -> None:
     Raises:
         ConfigError: such a value, with its key and what is allowed.
     """
+    typed(config, "model")
     for key, value in vars(config).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"model.{key} must be a finite number, got {value}")

@@ -14,6 +14,7 @@ from torch import nn
 from qrnn.ansatz import Ansatz, QuantumFunction, build_ansatz
 from qrnn.autograd import in_full_precision
 from qrnn.cell_checks import check_controller, checked_inputs
+from qrnn.checks import at_least_zero, flag, whole
 from qrnn.circuit import StepCircuit
 from qrnn.controllers import Controller
 from qrnn.devices import Device, DeviceOptions, open_device
@@ -147,11 +148,8 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         **ansatz_options,
     ):
         super().__init__()
-        if input_size < 1:
-            raise ConfigError(f"input_size must be at least 1, got {input_size}")
-        if bias_range < 0:
-            raise ConfigError(f"bias_range must be at least 0 radians, got {bias_range}")
-        self.input_size = input_size
+        self.input_size = input_size = whole("input_size", input_size, 1)
+        bias_range = at_least_zero("bias_range", bias_range, " radians")
         self.circuit = StepCircuit(
             build_ansatz(ansatz, n_qubits, n_angles, **ansatz_options),
             readout,
@@ -161,7 +159,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         if self.circuit.weights.names:
             self.ansatz = self.circuit.weights
         self.n_readouts = len(self.circuit.words)
-        self.n_fed_back = n_fed_back(self.circuit, feedback, feedback_readout)
+        self.n_fed_back = n_fed_back(self.circuit, flag("feedback", feedback), feedback_readout)
         if isinstance(controller, str):
             controller = Controller(
                 input_size, self.n_fed_back, self.circuit.n_angles, controller, width, depth,
@@ -295,6 +293,11 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         """Return the state to start from, for inputs (B, D)."""
         if state is None:
             return self.start(len(x), x)
+        if not isinstance(state, QRNNState):
+            raise ConfigError(
+                f"state must be of this cell's last call, got {type(state).__name__}: start from "
+                f"None"
+            )
         if state.z.dtype != x.dtype:
             raise ConfigError(
                 f"state must be {x.dtype}, as x, got {state.z.dtype}: start from None, or use the "
@@ -309,6 +312,11 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
                 f"state must be of this cell's last call: {len(x)} sequences of "
                 f"{self.circuit.n_wires} qubits on {self.device.name}, got {len(state.z)} of "
                 f"{state.memory.n_wires}, carried by {type(state.memory).__name__}"
+            )
+        if other := self.memory.differs_from(state.memory):
+            raise ConfigError(
+                f"state must be of this cell's last call, got one of a cell with {other}: start "
+                f"from None"
             )
         return state
 

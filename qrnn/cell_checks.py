@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
+from qrnn.checks import shown
 from qrnn.controllers import Controller
-from qrnn.errors import ConfigError
+from qrnn.errors import ConfigError, NumericsError
 
 
 def check_controller(
@@ -68,3 +71,47 @@ def checked_inputs(
             f"{tuple(active.shape)}: leave it out where all sequences are active"
         )
     return active.clone()  # the backward pass reads it again
+
+
+def checked_lengths(lengths: Any, batch: int, steps: int) -> torch.Tensor:
+    """Return the lengths of sequences as int64 (B,).
+
+    Args:
+        lengths: (B,) whole numbers: a tensor of any integer type, or a list.
+        batch: number of sequences B.
+        steps: number of steps T.
+
+    Raises:
+        ConfigError: they are none, or not in 1..T.
+    """
+    allowed = f"lengths must be {batch} whole numbers of 1..{steps}, got"
+    try:
+        found = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"{allowed} {shown(lengths)}") from error
+    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        raise ConfigError(f"{allowed} {shown(found.tolist())} of {found.dtype}: use .long()")
+    found = found.long()
+    if found.shape != (batch,) or found.min() < 1 or found.max() > steps:
+        raise ConfigError(f"{allowed} {shown(found.tolist())}")
+    return found
+
+
+def check_finite(x: torch.Tensor, batch_first: bool = False) -> None:
+    """Raise the error for inputs of a network that are not finite.
+
+    Args:
+        x: inputs (T, B, D), or of any integer type.
+        batch_first: whether they are (B, T, D).
+
+    Raises:
+        NumericsError: so they are; the first step and sequence are named.
+    """
+    if not x.is_floating_point() or torch.isfinite(x).all():
+        return
+    bad = (~torch.isfinite(x)).any(2)
+    step, row = (bad.T if batch_first else bad).nonzero()[0].tolist()
+    raise NumericsError(
+        f"x must be finite, got NaN or infinity at step {step} of sequence {row}: look for it in "
+        f"the data or, behind an embedding, lower the learning rate"
+    )

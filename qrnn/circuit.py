@@ -21,6 +21,7 @@ from qrnn.angle_map import AngleMap, precision_of
 from qrnn.ansatz import Ansatz
 from qrnn.measured_readout import MeasuredReadout, check_mode
 from qrnn.readouts import masks, observables, pauli_words
+from qrnn.threads import one_at_a_time
 from qrnn.weights import Weights
 
 __all__ = ["StepCircuit", "precision_of"]
@@ -104,6 +105,7 @@ class StepCircuit:
         """Return U's gates at theta: (P,), or (B, P) for gates that PennyLane broadcasts over B."""
         return self.bind(self.parameters(torch.as_tensor(theta)))
 
+    @one_at_a_time
     def bind(self, parameters: Any) -> list[Operator]:
         """Return U's gates with parameters (S,) or (B, S) of any array type."""
         operations, first = [], 0
@@ -154,6 +156,24 @@ class StepCircuit:
         return results if self.measured is None else self.measured.unbiased(results)
 
     @property
+    def identity(self) -> tuple[Any, ...]:
+        """What U is but for the gates' parameters, as plain values."""
+        kinds = (str, int, tuple, list)
+        return self.n_angles, *(
+            (
+                gate.name,
+                tuple(gate.wires),
+                str([value for value in gate.hyperparameters.values() if isinstance(value, kinds)]),
+            )
+            for gate in self.gates
+        )
+
+    @property
+    def reading(self) -> tuple[Any, ...]:
+        """What is read and how, as plain values."""
+        return self.words, None if self.measured is None else self.measured.angle
+
+    @property
     def outcomes(self) -> torch.Tensor:
         """What one shot can say of each readout: (2, R), or (2, 1) where it is 1 or -1."""
         if self.measured is None:
@@ -175,6 +195,7 @@ class StepCircuit:
 
         return step
 
+    @one_at_a_time
     def draw(self, theta: Sequence[float] | None = None, *, decimals: int | None = 2) -> str:
         """Return the step circuit as text; without theta the gates show no values."""
         node = qml.QNode(self.function(), qml.device("default.qubit"))
@@ -182,6 +203,7 @@ class StepCircuit:
             return qml.draw(node, decimals=None, level="user")(torch.zeros(self.n_angles))
         return qml.draw(node, decimals=decimals, level="user")(torch.as_tensor(theta))
 
+    @one_at_a_time
     def draw_mpl(self, theta: Sequence[float] | None = None):
         """Return the step circuit as a matplotlib figure and axes."""
         node = qml.QNode(self.function(), qml.device("default.qubit"))
@@ -189,6 +211,7 @@ class StepCircuit:
         decimals = None if theta is None else 2
         return qml.draw_mpl(node, decimals=decimals, level="user")(angles)
 
+    @one_at_a_time
     def specs(self) -> dict[str, Any]:
         """Return the resources of one step: wires, angles, readouts, gates by name and depth."""
         with qml.queuing.AnnotatedQueue() as queue:

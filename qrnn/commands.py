@@ -12,6 +12,7 @@ def train(config) -> None:
     """Train, then say where everything is."""
     from hydra.core.hydra_config import HydraConfig
 
+    from qrnn.cli_errors import fail
     from qrnn.config import TrainConfig, to_typed
     from qrnn.training import train as run
 
@@ -28,6 +29,8 @@ def train(config) -> None:
     epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
     print(f"{epochs}, validation accuracy {100 * result.val_accuracy:.1f}% at the lowest loss")
     print(f"  checkpoint  {shown}")
+    if result.failure is not None:
+        fail(f"{result.failure}; the checkpoints are kept", status=1)
     print(f"  next        qrnn evaluate checkpoint={shown} device=default.qubit")
 
 

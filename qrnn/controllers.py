@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from qrnn.errors import ConfigError
+from qrnn.checks import share, whole
 from qrnn.registry import unknown_name
 
 ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "gelu": nn.GELU, "glu": nn.GLU}
@@ -55,13 +55,12 @@ class Controller(nn.Sequential):
     ):
         if kind not in ACTIVATIONS:
             raise unknown_name("controller", kind, ACTIVATIONS)
-        if width < 1 or depth < 0:
-            raise ConfigError(
-                f"controller: width must be at least 1 and depth at least 0, got width={width}, "
-                f"depth={depth}"
-            )
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"controller: dropout must be in [0, 1), got {dropout}")
+        input_size, n_readouts = (
+            whole("input_size", input_size, 1),
+            whole("n_readouts", n_readouts, 0),
+        )
+        n_angles, depth = whole("n_angles", n_angles, 1), whole("depth", depth, 0)
+        width, dropout = whole("width", width, 1), share("dropout", dropout)
         modules: list[nn.Module] = []
         size = input_size + n_readouts
         for _ in range(depth):

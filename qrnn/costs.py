@@ -17,6 +17,7 @@ from qrnn.devices import DeviceOptions, device_spec, open_device
 from qrnn.devices.ibm import Estimate, estimate
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.models import SequenceModel
+from qrnn.threads import one_at_a_time
 
 FORMULA = "https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time"
 
@@ -41,6 +42,7 @@ def rounds(
     # A circuit that is measured mid-circuit yields all steps at once, in the open loop.
     at_once = getattr(cell.memory, "at_once", None)
 
+    @one_at_a_time
     def tapes(batch: int, t: int, qnode: qml.QNode) -> list[QuantumScript]:
         inputs = bias.new_zeros(batch, t * len(bias))
         built, _ = qml.workflow.construct_batch(qnode, level="user")(inputs, bias)

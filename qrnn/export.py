@@ -20,6 +20,7 @@ from torch import nn
 from qrnn.cell import QRNNCell
 from qrnn.circuit import StepCircuit, precision_of
 from qrnn.errors import ConfigError, require_extra
+from qrnn.threads import one_at_a_time
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -79,7 +80,7 @@ def tape(cell: QRNNCell | StepCircuit, theta: Any) -> QuantumScript:
         ConfigError: theta of another shape, or not finite.
     """
     circuit, theta = _checked(cell, theta)
-    with qml.queuing.AnnotatedQueue() as queue, precision_of(theta):
+    with precision_of(theta), qml.queuing.AnnotatedQueue() as queue:
         circuit.replay(theta)
     return QuantumScript.from_queue(queue)
 
@@ -217,6 +218,7 @@ def _checked(cell: QRNNCell | StepCircuit, theta: Any) -> tuple[StepCircuit, tor
     return circuit, theta.reshape(-1, circuit.n_angles)
 
 
+@one_at_a_time
 def _turns(basis: str | None, n: int) -> tuple[Sequence[Operator], tuple[int, ...]]:
     """Return the gates that turn a Pauli basis into Z's, and the wires to measure."""
     if basis is None:

@@ -22,6 +22,7 @@ import pennylane as qml
 import torch
 from pennylane.measurements import MeasurementValue
 
+from qrnn.checks import number
 from qrnn.errors import ConfigError
 from qrnn.registry import unknown_name
 
@@ -65,8 +66,7 @@ class MeasuredReadout:
 
     def __init__(self, words: Sequence[str], angle: float | None = None):
         angle = DEFAULT_ANGLE if angle is None else angle
-        if not 0 < angle <= math.pi:
-            raise ConfigError(f"readout_angle must be in (0, pi] radians, got {angle}")
+        angle = number("readout_angle", angle, "in (0, pi] radians", lambda a: 0 < a <= math.pi)
         self.words, self.angle = tuple(words), angle
         self.ancilla = len(words[0])
         earlier = [sum(anticommute(a, b) for a in words[:i]) for i, b in enumerate(words)]

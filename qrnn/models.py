@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from qrnn.cell import OnDevice
+from qrnn.checks import share, whole
 from qrnn.data import Batch
 from qrnn.networks import Network, State, n_parameters
 
@@ -55,8 +56,8 @@ class SequenceModel(OnDevice):
         super().__init__()
         self.embed = nn.Identity() if embed is None else embed
         self.rnn: Any = rnn
-        self.dropout = nn.Dropout(dropout)
-        self.skip = skip
+        self.dropout = nn.Dropout(share("dropout", dropout))
+        self.skip = skip = whole("skip", skip, 0)
         self.head = build_head(rnn.output_size + skip, n_classes, width, norm)
 
     def answer(self, batch: Batch, state: State | None = None) -> Answer:
@@ -101,6 +102,8 @@ def build_head(size: int, n_classes: int, width: int | None, norm: bool) -> nn.M
         width: units of a hidden layer (GELU); None: none.
         norm: whether a LayerNorm comes first.
     """
+    n_classes = whole("n_classes", n_classes, 1)
+    width = None if width is None else whole("width", width, 1)
     first: list[nn.Module] = [nn.LayerNorm(size)] if norm else []
     if width is not None:
         first += [nn.Linear(size, width), nn.GELU()]

@@ -8,6 +8,7 @@ import torch
 from pennylane.tape import QuantumScript
 
 from qrnn.cell import OnDevice
+from qrnn.checks import whole
 from qrnn.data import IGNORED, Batch
 from qrnn.errors import ConfigError
 from qrnn.models import Answer
@@ -72,10 +73,10 @@ class NextToken(OnDevice):
         Raises:
             ConfigError: no start, or fewer than one step.
         """
-        if start.ndim != 2 or start.shape[1] < 1 or steps < 1:
+        steps = whole("steps", steps, 1)
+        if start.ndim != 2 or start.shape[1] < 1:
             raise ConfigError(
-                f"start must have shape (B, S) with S of at least 1, and steps be at least 1, got "
-                f"{tuple(start.shape)} and {steps}"
+                f"start must have shape (B, S) with S of at least 1, got {tuple(start.shape)}"
             )
         cell, state = self.rnn.cell, None
         x = start.T

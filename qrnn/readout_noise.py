@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from qrnn.errors import ConfigError
+from qrnn.checks import share, whole
 
 
 class ReadoutNoise(nn.Module):
@@ -29,11 +29,8 @@ class ReadoutNoise(nn.Module):
 
     def __init__(self, shots: int | None = None, depolarizing: float = 0.0):
         super().__init__()
-        if shots is not None and shots < 1:
-            raise ConfigError(f"readout_shots must be null or at least 1, got {shots}")
-        if not 0 <= depolarizing < 1:
-            raise ConfigError(f"readout_depolarizing must be in [0, 1), got {depolarizing}")
-        self.shots, self.depolarizing = shots, depolarizing
+        self.shots = None if shots is None else whole("readout_shots", shots, 1)
+        self.depolarizing = share("readout_depolarizing", depolarizing)
 
     def forward(self, z: torch.Tensor, outcomes: torch.Tensor) -> torch.Tensor:
         """Return noisy readouts while training, else z."""

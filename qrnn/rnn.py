@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from qrnn.cell import OnDevice, QRNNCell, QRNNState
+from qrnn.cell_checks import check_finite, checked_lengths
+from qrnn.checks import flag, whole
 from qrnn.errors import ConfigError
 
 
@@ -72,10 +74,9 @@ class QRNN(OnDevice):
         **cell_options,
     ):
         super().__init__()
-        if num_layers < 1:
-            raise ConfigError(f"num_layers must be at least 1, got {num_layers}")
-        self.directions = 2 if bidirectional else 1
-        self.batch_first = batch_first
+        num_layers = whole("num_layers", num_layers, 1)
+        self.directions = 2 if flag("bidirectional", bidirectional) else 1
+        self.batch_first = flag("batch_first", batch_first)
         self.cells = nn.ModuleList()
         for _ in range(num_layers):
             for _ in range(self.directions):
@@ -206,15 +207,13 @@ def padded_steps(
             f"x must have at least one step and one sequence, got shape {tuple(x.shape)}"
         )
     if lengths is None:
+        check_finite(x)
         return steps(x, state, None, None)
-    lengths = torch.as_tensor(lengths, device=x.device)
-    if lengths.shape != (batch,) or lengths.min() < 1 or lengths.max() > n_steps:
-        raise ConfigError(
-            f"lengths must be {batch} numbers of 1..{n_steps}, got {lengths.tolist()}"
-        )
+    lengths = checked_lengths(lengths, batch, n_steps).to(x.device)
     padding = torch.arange(n_steps, device=x.device)[:, None] >= lengths
     # Whatever pads a sequence, NaN even, must reach neither values nor gradients.
     x = x.masked_fill(padding[:, :, None], 0)
+    check_finite(x)
     z, state = steps(x, state, lengths, ~padding)
     return z.masked_fill(padding[:, :, None], 0), state
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -14,11 +15,27 @@ class CellState:
     Attributes:
         z: the last outputs (B, R).
         carried: whatever else goes from step to step, each (B, ...).
+        origin: plain values that a state's cell must share, beside its shapes; None: nothing.
     """
 
     z: torch.Tensor
     carried: tuple[torch.Tensor, ...] = ()
+    origin: Any = None
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of z and what is carried."""
+        return [tuple(part.shape) for part in (self.z, *self.carried)]
 
     def detach(self) -> CellState:
         """Return the state cut from the autograd graph (truncated backpropagation)."""
-        return CellState(self.z.detach(), tuple(part.detach() for part in self.carried))
+        return replace(
+            self, z=self.z.detach(), carried=tuple(part.detach() for part in self.carried)
+        )
+
+
+def shown_state(state: Any) -> str:
+    """Return what a state that does not belong is, in a few words."""
+    if isinstance(state, CellState):
+        return f"shapes {', '.join(map(str, state.shapes))}"
+    return type(state).__name__

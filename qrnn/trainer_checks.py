@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from qrnn.checks import typed
 from qrnn.config import TrainerConfig
 from qrnn.data import Stream, TaskData
 from qrnn.errors import ConfigError
@@ -26,6 +27,7 @@ def check_trainer(config: TrainerConfig) -> None:
     Raises:
         ConfigError: such a value, with its key and what is allowed.
     """
+    typed(config, "trainer")
     limits: dict[str, tuple[bool, str]] = {
         "epochs": (config.epochs >= 1, "at least 1"),
         "batch_size": (config.batch_size >= 1, "at least 1"),

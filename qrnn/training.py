@@ -8,6 +8,7 @@ import math
 import statistics
 import sys
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from qrnn.callbacks import (
     WholeRun,
 )
 from qrnn.checkpoint import AtomicCheckpointIO, read_checkpoint
+from qrnn.checks import typed
 from qrnn.config import TrainConfig, TrainerConfig, to_plain
 from qrnn.data import IGNORED, TASKS, Batch, Split, Stream, TaskData, loader
 from qrnn.environment import environment
@@ -186,6 +188,7 @@ class TrainResult:
         reached: whether the validation loss fell below `trainer.stop_below`; None: it is null.
         interrupted: whether it was stopped by hand.
         first_process: whether this is the first of the processes that trained.
+        failure: why the last epoch taught nothing, in a line; None: it did.
     """
 
     run_dir: Path
@@ -197,6 +200,7 @@ class TrainResult:
     reached: bool | None
     interrupted: bool
     first_process: bool
+    failure: str | None = None
 
 
 def quiet_lightning() -> None:
@@ -232,6 +236,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     check_trainer(config.trainer)
     quiet_lightning()
     saved = {} if config.resume is None else read_checkpoint(config.resume)
+    typed(config.task, "task")
     data = data if data is not None else TASKS[config.task.name].load(config.task)
     limit = batches_of_epoch(data, config.trainer)
     run_dir = Path(run_dir)
@@ -283,7 +288,8 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     last = run_dir / "last.ckpt"
     best = Path(checkpoints.best_model_path or last)
     reached = stopper.reached(trainer)
-    if trainer.is_global_zero and not trainer.interrupted:
+    failure = failure_of(trainer.callback_metrics)
+    if trainer.is_global_zero and not trainer.interrupted and failure is None:
         write_summary(run_dir, module, best, times.seconds, reached)
     return TrainResult(
         run_dir=run_dir,
@@ -295,7 +301,23 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         reached=reached,
         interrupted=trainer.interrupted,
         first_process=trainer.is_global_zero,
+        failure=failure,
     )
+
+
+def failure_of(metrics: Mapping[str, torch.Tensor]) -> str | None:
+    """Return why a run's last epoch taught nothing, or None.
+
+    Args:
+        metrics: what was logged of it.
+    """
+    remedy = "lower trainer.lr or model.output_lr"
+    if float(metrics.get("train/skipped", 0.0)) >= 1:
+        return f"every step of the last epoch was skipped, its gradient not finite: {remedy}"
+    for name in ("train/loss", "val/loss"):
+        if not math.isfinite(loss := float(metrics.get(name, 0.0))):
+            return f"{name} of the last epoch must be finite, got {loss}: {remedy}"
+    return None
 
 
 def write_summary(

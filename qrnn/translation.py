@@ -9,6 +9,8 @@ from torch import nn
 
 from qrnn.attention import Attention
 from qrnn.cell import OnDevice
+from qrnn.cell_checks import checked_lengths
+from qrnn.checks import real, share, whole
 from qrnn.data import IGNORED, Batch
 from qrnn.models import Answer
 from qrnn.networks import Network, State, n_parameters
@@ -78,13 +80,15 @@ class Translator(OnDevice):
         self.encoder: Any = encoder
         self.decoder: Any = decoder
         self.source, self.target = source, target
-        self.skip = skip
+        self.skip = skip = whole("skip", skip, 0)
+        width = None if width is None else whole("width", width, 1)
+        n_classes = whole("n_classes", n_classes, 1)
         sizes = decoder.output_size + skip, encoder.output_size + skip
         self.attention = Attention(*sizes, attention)
         size = sum(sizes)
         mix = nn.Linear(size, width or size)
         self.combine = nn.Sequential(nn.LayerNorm(size), mix) if norm else mix
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(share("dropout", dropout))
         self.head = nn.Linear(width or size, n_classes)
         self.hands_over = hands_over
 
@@ -94,6 +98,8 @@ class Translator(OnDevice):
 
     def encode(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> Source:
         """Read source tokens (B, S)."""
+        if lengths is not None:
+            lengths = checked_lengths(lengths, *x.shape).to(x.device)
         embedded = self.source(x)
         z, state = self.encoder(embedded, None, lengths)
         return Source(self._beside(z, embedded), state if self.hands_over else None, lengths)
@@ -150,7 +156,11 @@ class Translator(OnDevice):
         Returns:
             Tokens of each target without `EOS`, and attention weights (U, S) of each.
         """
+        beam, max_steps = whole("beam", beam, 1), whole("max_steps", max_steps, 1)
+        length_penalty = real("length_penalty", length_penalty)
         rows = len(x)
+        if lengths is not None:
+            lengths = checked_lengths(lengths, *x.shape).to(x.device)
         x = x.repeat_interleave(beam, 0)
         lengths = None if lengths is None else lengths.repeat_interleave(beam, 0)
         source = self.encode(x, lengths)

@@ -19,6 +19,7 @@ from qrnn.data import Batch, Shape, Stream, TaskData
 from qrnn.devices import DeviceOptions
 from qrnn.evaluation import evaluate
 from qrnn.history import history
+from qrnn.models import SequenceClassifier
 from qrnn.running import record_controls
 from qrnn.running import run as run_model
 from qrnn.training import Learner, TaskDataModule, accelerator, train
@@ -386,3 +387,41 @@ def test_validation_leaves_the_state_of_training_alone():
     learner.validation_step(first, 0)
     learner.validation_step(second, 1)
     assert learner.states["train"] is kept
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("lstm", "every step of the last epoch was skipped, its gradient not finite: lower"),
+        ("gru", "val/loss of the last epoch must be finite, got nan: lower trainer.lr"),
+    ],
+)
+def test_a_run_that_taught_nothing_says_so_and_has_status_1(
+    model, message, qrnn_command, tmp_path, monkeypatch
+):
+    if model == "lstm":
+        step = Learner._step
+        monkeypatch.setattr(Learner, "_step", lambda *given: step(*given) * torch.inf)
+    else:
+        monkeypatch.setattr(SequenceClassifier, "logits", diverging)
+    status, out, err = qrnn_command(
+        "train",
+        f"model={model}",
+        "model.hidden_size=4",
+        "trainer.epochs=2",
+        "trainer.progress=false",
+        f"hydra.run.dir={tmp_path}",
+    )
+    assert status == 1
+    assert "2 epochs, validation accuracy" in out
+    assert err.startswith(f"qrnn: {message}")
+    assert err.count("\n") == 1
+    assert (tmp_path / "best.ckpt").is_file()
+    assert (tmp_path / "last.ckpt").is_file()
+    assert not (tmp_path / "summary.json").is_file()  # it is none of a run that came to its end
+
+
+def diverging(model, read, x):
+    """The logits of a model that overflows in evaluation."""
+    logits = model.head(read)
+    return logits if model.training else logits * torch.nan

@@ -17,6 +17,7 @@ from qrnn.data.base import (
 from qrnn.data.copying import CopyingConfig, copying
 from qrnn.data.digits import DigitsConfig, digits
 from qrnn.data.imdb import ImdbConfig, imdb
+from qrnn.data.kinds import KINDS, Kind
 from qrnn.data.mnist import MnistConfig, mnist
 from qrnn.data.mnist_binary import MnistBinaryConfig, mnist_binary
 from qrnn.data.multi30k import Multi30kConfig, detokenise, multi30k
@@ -34,6 +35,7 @@ from qrnn.data.sequences import (
 
 __all__ = [
     "IGNORED",
+    "KINDS",
     "SPLITS",
     "TASKS",
     "Batch",
@@ -43,6 +45,7 @@ __all__ = [
     "ElmanLettersConfig",
     "ElmanXorConfig",
     "ImdbConfig",
+    "Kind",
     "MnistBinaryConfig",
     "MnistConfig",
     "Multi30kConfig",

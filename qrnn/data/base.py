@@ -10,11 +10,13 @@ import torch
 from omegaconf import MISSING
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from qrnn.cell_checks import checked_lengths
+from qrnn.checks import shown, whole
+from qrnn.data.kinds import IGNORED, check_data
 from qrnn.errors import DataError
 from qrnn.registry import Registry
 
 SPLITS = ("test", "val", "train")  # the parts of a task's data, attributes of `TaskData`
-IGNORED = -100  # a label that is not asked for; torch's own default of `ignore_index`
 
 
 class Batch(NamedTuple):
@@ -39,12 +41,27 @@ class Split:
         x: inputs (N, T, D) float32, or tokens (N, T) of any integer type.
         y: labels of whole sequences (N,), of each step (N, T), or target sequences (N, U) padded
             with `IGNORED`; any integer type that holds them.
-        lengths: (N,) int64 number of steps of each sequence; None: all T.
+        lengths: (N,) number of steps of each sequence, integers; None: all T.
+
+    Raises:
+        ConfigError: lengths that are no whole numbers of 1..T.
+        DataError: x or y is no tensor, or one has more sequences than the other.
     """
 
     x: torch.Tensor
     y: torch.Tensor
     lengths: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name, values in (("x", self.x), ("y", self.y)):
+            if not isinstance(values, torch.Tensor) or not values.ndim:
+                raise DataError(f"{name} must be a tensor of sequences, got {shown(values)}")
+        if len(self.x) != len(self.y):
+            raise DataError(
+                f"y must have a target for each of {len(self.x)} sequences, got {len(self.y)}"
+            )
+        if self.lengths is not None and len(self.x):
+            object.__setattr__(self, "lengths", checked_lengths(self.lengths, *self.x.shape[:2]))
 
     def __len__(self) -> int:
         return len(self.y)
@@ -53,6 +70,7 @@ class Split:
         """Return the first `limit` sequences, or all."""
         if limit is None:
             return self
+        limit = whole("limit", limit, 0)
         lengths = None if self.lengths is None else self.lengths[:limit]
         return Split(self.x[:limit], self.y[:limit], lengths)
 
@@ -81,6 +99,11 @@ class Stream:
     tokens: torch.Tensor
     steps: int
     carry: int | None = None
+
+    def __post_init__(self) -> None:
+        whole("steps", self.steps, 1)
+        if self.carry is not None:
+            whole("carry", self.carry, 1)
 
     def __len__(self) -> int:
         return len(self.tokens) - 1
@@ -136,7 +159,7 @@ class Shape:
     """What a model must fit: kept in checkpoints.
 
     Attributes:
-        kind: `classify` (one label a sequence), `label` (one a step) or `translate` (a sequence).
+        kind: of `qrnn.data.kinds.KINDS`: `classify`, `label` or `translate`.
         n_classes: number of labels C.
         input_size: number of input features D, or of tokens V.
         tokens: whether the inputs are tokens.
@@ -168,6 +191,10 @@ class TaskData:
             they were before they were cut into tokens; None: there is nothing to translate.
         curriculum: sequences of the first epochs, in order, as many in each as in `train`, which
             all later epochs have.
+
+    Raises:
+        ConfigError: an unknown kind.
+        DataError: a part is empty or not of the kind; see `qrnn.data.kinds`.
     """
 
     train: Split | Stream
@@ -182,6 +209,9 @@ class TaskData:
     permutation: tuple[int, ...] | None = None
     references: dict[str, tuple[str, ...]] | None = None
     curriculum: tuple[Split, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_data(self)
 
     def train_of(self, epoch: int) -> Split | Stream:
         """Return the sequences to learn from in an epoch, counted from 0."""
@@ -295,12 +325,13 @@ def loader(
 
     Args:
         part: the sequences, or a text, which is never shuffled.
-        batch_size: sequences in a batch B; the last one may be smaller.
+        batch_size: sequences in a batch B, at least 1; the last one may be smaller.
         shuffle: whether the order changes with each epoch.
         seed: of that order.
         rank: which part of the data this process takes.
         world: number of processes that share the data.
     """
+    batch_size = whole("batch_size", batch_size, 1)
     if isinstance(part, Stream):
         batches = part.batches(batch_size * world, rank=rank, world=world)
         return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]

@@ -31,13 +31,21 @@ class Memory(ABC):
         self.circuit = circuit
         self.layer = layer
         self.n_wires = circuit.n_wires
+        self.origin = {"another circuit": circuit.identity, "other readouts": circuit.reading}
+
+    def differs_from(self, other: Memory) -> str | None:
+        """Return in what the circuit of another strategy is not this one's, or None."""
+        if other is self:
+            return None
+        theirs = getattr(other, "origin", self.origin)  # of a state saved before there was one
+        return next((what for what, mine in self.origin.items() if theirs[what] != mine), None)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a state that is saved or copied needs of its strategy: not what runs steps.
 
         Devices and a user's ansatz need not be picklable, and the cell that goes on has its own.
         """
-        return {"n_wires": self.n_wires}
+        return {"n_wires": self.n_wires, "origin": self.origin}
 
     @abstractmethod
     def start(self, batch: int, like: torch.Tensor) -> State:

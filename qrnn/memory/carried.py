@@ -17,6 +17,7 @@ from pennylane.qnn import TorchLayer
 from qrnn.circuit import StepCircuit, precision_of
 from qrnn.memory.base import Memory
 from qrnn.readouts import traces
+from qrnn.threads import one_at_a_time
 
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
@@ -52,6 +53,7 @@ class CarriedVectors(Memory):
         """See `Memory.start`; (B, 2^n) complex."""
         return start_vectors(batch, self.circuit.n_wires, like)
 
+    @one_at_a_time
     def step(
         self, state: torch.Tensor, controls: torch.Tensor, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -114,6 +116,7 @@ class CarriedDensities(Memory):
         psi = start_vectors(batch, self.circuit.n_wires, like)
         return psi[:, :, None] * psi[:, None, :].conj()
 
+    @one_at_a_time
     def step(
         self, state: torch.Tensor, controls: torch.Tensor, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -21,6 +21,7 @@ from qrnn.memory.sequence_kernels import backward_sequence, forward_sequence
 from qrnn.memory.simd import LANES
 from qrnn.memory.step_kernels import backward, forward
 from qrnn.readout_noise import ReadoutNoise
+from qrnn.threads import kernels_alone
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class NumbaKernels:
         psi[:, 0, :LANES] = 1
         return psi
 
+    @kernels_alone
     def forward(
         self, psi: torch.Tensor, angles: torch.Tensor, active: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, _Step]:
@@ -89,6 +91,7 @@ class NumbaKernels:
         forward(shares(blocks), *arrays, tables, flat(z))
         return psi_out, from_lanes(z, batch), kept
 
+    @kernels_alone
     def backward(
         self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: _Step
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -103,6 +106,7 @@ class NumbaKernels:
         backward(shares(blocks), *arrays, tables, given, flat(grads))
         return psi_in, lam_in, from_lanes(grads, kept.batch)
 
+    @kernels_alone
     def forward_sequence(
         self,
         psi: torch.Tensor,
@@ -131,6 +135,7 @@ class NumbaKernels:
         forward_sequence(shares(psi.shape[0]), *arrays)
         return psi_out, z, kept
 
+    @kernels_alone
     def backward_sequence(
         self,
         psi: torch.Tensor,

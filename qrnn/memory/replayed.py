@@ -17,6 +17,7 @@ from pennylane.tape import QuantumScript
 from qrnn.circuit import StepCircuit, precision_of
 from qrnn.errors import DeviceError
 from qrnn.memory.base import Memory
+from qrnn.threads import one_at_a_time, with_circuits_behind
 
 
 class ReplayedState(NamedTuple):
@@ -71,12 +72,19 @@ class ReplayedMemory(Memory):
 
     def _read(self, history: torch.Tensor) -> torch.Tensor:
         """Return z (B, R) for controls (B, t, P)."""
-        # TorchLayer keeps the parameter that it was made with, and would miss one that
-        # load_state_dict(assign=True) or torch.func.functional_call puts in its place.
-        self.layer.qnode_weights["bias"] = self.layer.bias
-        with precision_of(history):
-            return self.circuit.values(self.layer(history.flatten(1)))
+        inputs, bias = history.flatten(1), self.layer.bias
+        if self.layer.qnode.diff_method in ("backprop", None):  # torch's own graph
+            return self._run_layer(inputs, bias)
+        return with_circuits_behind(self._run_layer, inputs, bias)
 
+    def _run_layer(self, inputs: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        with precision_of(inputs):
+            # TorchLayer keeps the parameter that it was made with, and would miss one that
+            # load_state_dict(assign=True) or torch.func.functional_call puts in its place.
+            self.layer.qnode_weights["bias"] = bias
+            return self.circuit.values(self.layer(inputs))
+
+    @one_at_a_time
     def run(self, controls: torch.Tensor) -> torch.Tensor:
         """See `Memory.run`; all steps of all sequences are one execution (on IBM: one job)."""
         qnode, bias = self.layer.qnode, self.layer.bias.detach()

@@ -23,6 +23,7 @@ from qrnn.circuit import StepCircuit
 from qrnn.memory.base import Memory
 from qrnn.memory.carried import start_vectors
 from qrnn.readouts import masks
+from qrnn.threads import one_at_a_time
 
 DeviceFactory = Callable[[type], qml.devices.Device]
 
@@ -79,6 +80,7 @@ class CarriedLightning(Memory):
             self._devices[psi.dtype] = self._make_device(c_dtype)
         return self._devices[psi.dtype]
 
+    @one_at_a_time
     def evolve(
         self, psi: torch.Tensor, parameters: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -94,6 +96,7 @@ class CarriedLightning(Memory):
         z = np.array([result[1:] for result in results])
         return torch.as_tensor(states).to(psi), torch.as_tensor(z).to(parameters)
 
+    @one_at_a_time
     def pull_back(
         self, psi: torch.Tensor, parameters: torch.Tensor, lam: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,9 +10,12 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from qrnn.cell_checks import check_finite, checked_lengths
+from qrnn.checks import flag, share, whole
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig, network
+from qrnn.registry import unknown_name
 
 KINDS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
@@ -102,18 +105,19 @@ class Classical(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
-        for name, size in sizes.items():
-            if size < 1:
-                raise ConfigError(f"{name} must be at least 1, got {size}")
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"dropout must be in [0, 1), got {dropout}")
+        if kind not in KINDS:
+            raise unknown_name("kind", kind, KINDS)
+        input_size, hidden_size = (
+            whole("input_size", input_size, 1),
+            whole("hidden_size", hidden_size, 1),
+        )
+        num_layers, dropout = whole("num_layers", num_layers, 1), share("dropout", dropout)
         if dropout and num_layers == 1:
             raise ConfigError(
                 f"dropout acts between layers, got dropout={dropout} with num_layers=1: add a "
                 f"layer, or use head_dropout"
             )
-        self.directions = 2 if bidirectional else 1
+        self.directions = 2 if flag("bidirectional", bidirectional) else 1
         self.output_size = self.directions * hidden_size
         self.rnn = KINDS[kind](
             input_size, hidden_size, num_layers,
@@ -172,16 +176,31 @@ class Classical(nn.Module):
                 f"{tuple(x.shape)}"
             )
         batch, steps = x.shape[:2]
-        if state is not None and len(state.z) != batch:
-            raise ConfigError(f"state must be of {batch} sequences, got {len(state.z)}")
+        if state is not None:
+            self._check_state(state, batch)
+        if lengths is not None:
+            lengths = checked_lengths(lengths, batch, steps).cpu()
+            if (lengths == steps).all():
+                lengths = None
         if lengths is None:
+            check_finite(x, batch_first=True)
             return x, None
-        lengths = torch.as_tensor(lengths).cpu()
-        if lengths.shape != (batch,) or lengths.min() < 1 or lengths.max() > steps:
+        padding = torch.arange(steps) >= lengths[:, None]
+        x = x.masked_fill(padding.to(x.device)[:, :, None], 0)
+        check_finite(x, batch_first=True)
+        return x, lengths
+
+    def _check_state(self, state: ClassicalState, batch: int) -> None:
+        """Raise the error for a state that is not of this network and so many sequences."""
+        layers = self.directions * self.rnn.num_layers
+        shapes = [(layers, batch, self.rnn.hidden_size)] * (1 + isinstance(self.rnn, nn.LSTM))
+        found = [tuple(h.shape) for h in state.hidden] if isinstance(state, ClassicalState) else []
+        if found != shapes:
+            given = ", ".join(map(str, found)) or type(state).__name__
             raise ConfigError(
-                f"lengths must be {batch} numbers of 1..{steps}, got {lengths.tolist()}"
+                f"state must be of this network's last call, of {batch} sequences, with h"
+                f"{' and c' * (len(shapes) - 1)} {shapes[0]}, got {given}: start from None"
             )
-        return x, None if (lengths == steps).all() else lengths
 
 
 def _build(config: ClassicalConfig, input_size: int) -> Classical:

@@ -7,8 +7,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from qrnn.checks import positive
 from qrnn.devices import DeviceOptions
-from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig, network
 from qrnn.rnn import QRNN
 
@@ -76,8 +76,7 @@ class HybridConfig(ModelConfig):
 @network(HybridConfig, width="width")
 def hybrid(config: HybridConfig, input_size: int, device: DeviceOptions) -> QRNN:
     """Return the network of a configuration."""
-    if config.output_lr <= 0:
-        raise ConfigError(f"model.output_lr must be positive, got {config.output_lr}")
+    output_lr = positive("model.output_lr", config.output_lr)
     rnn = QRNN(
         input_size, num_layers=config.num_layers, bidirectional=config.bidirectional,
         batch_first=True, device=device, **config.cell_options(),
@@ -85,5 +84,5 @@ def hybrid(config: HybridConfig, input_size: int, device: DeviceOptions) -> QRNN
     cells: Any = rnn.cells
     for cell in cells:
         for parameter in (*cell.controller[-1].parameters(), cell.quantum.bias):
-            parameter.lr_scale = config.output_lr  # as the trainer reads it
+            parameter.lr_scale = output_lr  # as the trainer reads it
     return rnn

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from qrnn.cell import OnDevice
+from qrnn.checks import flag, whole
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig
 from qrnn.rnn import QRNN
-from qrnn.state import CellState
+from qrnn.state import CellState, shown_state
 
 
 class StepCell(nn.Module, ABC):
@@ -87,12 +88,13 @@ class StepCell(nn.Module, ABC):
         """Return the state to start from, for inputs (T, B, D)."""
         if x.ndim != 3 or x.shape[2] != self.input_size:
             raise ConfigError(f"x must have shape (T, B, {self.input_size}), got {tuple(x.shape)}")
+        start = self.start(x.shape[1], x)
         if state is None:
-            return self.start(x.shape[1], x)
-        if state.z.shape != (x.shape[1], self.n_readouts):
+            return start
+        if not isinstance(state, CellState) or state.shapes != start.shapes:
             raise ConfigError(
                 f"state must be of this cell's last call, {x.shape[1]} sequences with "
-                f"{self.n_readouts} outputs, got {tuple(state.z.shape)}"
+                f"{self.n_readouts} outputs, got {shown_state(state)}: start from None"
             )
         return state
 
@@ -113,9 +115,7 @@ def at_least_one(name: str, size: int) -> int:
     Raises:
         ConfigError: it is below 1.
     """
-    if size < 1:
-        raise ConfigError(f"{name} must be at least 1, got {size}")
-    return size
+    return whole(name, size, 1)
 
 
 class Layers(QRNN):
@@ -135,7 +135,7 @@ class Layers(QRNN):
 
     def __init__(self, build: Callable[[int], nn.Module], input_size: int, config: ModelConfig):
         OnDevice.__init__(self)  # the cells are not QRNN's
-        self.directions = 2 if config.bidirectional else 1
+        self.directions = 2 if flag("bidirectional", config.bidirectional) else 1
         self.batch_first = True
         self.cells = nn.ModuleList()
         for _ in range(at_least_one("num_layers", config.num_layers)):

@@ -12,6 +12,7 @@ from functools import reduce
 import torch
 from torch import nn
 
+from qrnn.checks import flag, whole
 from qrnn.controllers import Controller
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
@@ -99,12 +100,13 @@ class OrthogonalCell(StepCell):
         n_planes = 2 ** at_least_one("n_qubits", n_qubits)
         super().__init__(input_size, len(pauli_words(readout, n_qubits, ())))
         n_angles = min(4 * n_qubits, n_planes) if n_angles is None else n_angles
+        n_angles = whole("n_angles", n_angles)
         if not 1 <= n_angles <= n_planes:
             raise ConfigError(f"n_angles must be in 1..2^n = {n_planes}, got {n_angles}")
         self.controller = Controller(input_size, self.n_readouts, n_angles, **controller)
         self.mix = Cayley(2 * n_planes, skew_lr=skew_lr)
         nn.init.normal_(self.mix.skew, std=(2 * n_planes) ** -0.5)
-        self.mix.skew.requires_grad_(learned)
+        self.mix.skew.requires_grad_(flag("learned", learned))
         self.register_buffer("turned_by", torch.arange(n_planes) % n_angles, persistent=False)
         bases, signs = zip(*(pauli_basis(letter, n_qubits) for letter in readout), strict=True)
         self.register_buffer("bases", torch.cat(bases, 1), persistent=False)

@@ -16,6 +16,7 @@ from pennylane.qnn import TorchLayer
 from torch import nn
 
 from qrnn.ansatz import Ansatz, pairs_of
+from qrnn.checks import flag
 from qrnn.circuit import StepCircuit
 from qrnn.devices import DeviceOptions, open_device
 from qrnn.modules import HoldsQuantumLayer
@@ -123,7 +124,7 @@ class QLSTMCell(HoldsQuantumLayer, StepCell):
         super().__init__(input_size, at_least_one("hidden_size", hidden_size))
         n, layers = at_least_one("n_qubits", n_qubits), at_least_one("depth", depth)
         self.circuit = StepCircuit(vqc(n, layers), "Z")
-        n_circuits = GATES + 2 * output_circuits
+        n_circuits = GATES + 2 * flag("output_circuits", output_circuits)
         self.enter = nn.Linear(input_size + hidden_size, n)
         self.leave = nn.Linear(hidden_size, n) if output_circuits else None
         self.angles = nn.Parameter(0.01 * torch.randn(n_circuits, 3 * layers * n))

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from qrnn.autograd import first_derivative
+from qrnn.checks import number, positive
 from qrnn.devices import DeviceOptions
-from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell, at_least_one
 from qrnn.state import CellState
@@ -62,10 +62,11 @@ class Cayley(nn.Module):
     def __init__(self, n: int, negative_share: float = 0.0, skew_lr: float = 0.1):
         super().__init__()
         self.n = at_least_one("hidden_size", n)
-        if not 0 <= negative_share <= 1:
-            raise ConfigError(f"negative_share must be in [0, 1], got {negative_share}")
-        if skew_lr <= 0:
-            raise ConfigError(f"skew_lr must be positive, got {skew_lr}")
+        n = self.n
+        negative_share = number(
+            "negative_share", negative_share, "in [0, 1]", lambda v: 0 <= v <= 1
+        )
+        skew_lr = positive("skew_lr", skew_lr)
         blocks = torch.zeros(n, n)
         even = torch.arange(0, n - 1, 2)
         blocks[even, even + 1] = torch.tan(torch.rand(len(even)) * pi / 4)
@@ -118,7 +119,8 @@ class ScoRNNCell(StepCell):
         negative_share: float = 0.1,
         skew_lr: float = 0.1,
     ):
-        super().__init__(input_size, hidden_size)
+        super().__init__(input_size, at_least_one("hidden_size", hidden_size))
+        hidden_size, input_size = self.n_readouts, self.input_size
         self.recurrent = Cayley(hidden_size, negative_share, skew_lr)
         self.weight = nn.Parameter(torch.empty(hidden_size, input_size).uniform_(-0.01, 0.01))
         self.bias = nn.Parameter(torch.zeros(hidden_size))

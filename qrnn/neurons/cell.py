@@ -12,6 +12,7 @@ from torch import nn
 
 from qrnn.autograd import in_full_precision
 from qrnn.cell import OnDevice
+from qrnn.checks import whole
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError, DeviceError, NumericsError
 from qrnn.neurons.circuit import apply_step
@@ -19,7 +20,8 @@ from qrnn.neurons.definition import Definition, Weights
 from qrnn.neurons.recurrence import Recurrence
 from qrnn.neurons.replayed import Replay
 from qrnn.neurons.transfer import Transfer, transfer
-from qrnn.state import CellState
+from qrnn.state import CellState, shown_state
+from qrnn.threads import LastCall, one_at_a_time
 
 
 class QuantumNeuronCell(OnDevice):
@@ -96,8 +98,17 @@ class QuantumNeuronCell(OnDevice):
         self.device = device
         fused = device.strategy == "fused"
         self.replay = None if fused else Replay(self.definition, device)
-        self.outcomes: torch.Tensor | None = None
-        self.kept: torch.Tensor | None = None
+        self.last = LastCall()
+
+    @property
+    def outcomes(self) -> torch.Tensor | None:
+        """See the class; of this thread's last call."""
+        return self.last.outcomes
+
+    @property
+    def kept(self) -> torch.Tensor | None:
+        """See the class; of this thread's last call."""
+        return self.last.kept
 
     @property
     def plugin(self) -> qml.devices.Device:
@@ -146,10 +157,11 @@ class QuantumNeuronCell(OnDevice):
         p = self.theta.new_full((batch, self.n_readouts), 1 / self.n_readouts)
         if self.replay is not None:
             none = torch.empty(batch, 0, dtype=torch.long)
-            return CellState(p.log(), (none, none))
+            return CellState(p.log(), (none, none), self.definition)
         psi = self.theta.new_zeros(batch, 2**self.definition.workspace)
         psi[:, 0] = 1
-        return CellState(p.log(), (psi, psi.new_zeros(batch, dtype=torch.float64)))
+        carried = (psi, psi.new_zeros(batch, dtype=torch.float64))
+        return CellState(p.log(), carried, self.definition)
 
     def forward(
         self,
@@ -217,13 +229,14 @@ class QuantumNeuronCell(OnDevice):
             log_p, carried = self._fused(x, state, active, targets, draws)
         else:
             moving = torch.ones_like(x, dtype=torch.bool) if active is None else active
-            log_p, carried, self.outcomes, self.kept = self.replay.sequence(
+            log_p, carried, self.last.outcomes, self.last.kept = self.replay.sequence(
                 self.weights, x, state.carried, moving, targets, draws
             )
         if active is not None:
             log_p = held(log_p, active, state.z)
-        return log_p, CellState(log_p[-1], carried)
+        return log_p, CellState(log_p[-1], carried, self.definition)
 
+    @one_at_a_time
     def draw(self, value: int = 0, **options) -> str:
         """Return the circuit of one step as text.
 
@@ -231,6 +244,7 @@ class QuantumNeuronCell(OnDevice):
             value: the input, 0..2^io-1.
             **options: of `qml.draw`.
         """
+        value = whole("value", value, 0, self.n_readouts - 1)
         numbers: list[Any] = [part.detach().cpu().numpy() for part in self.weights]
 
         def step():
@@ -253,8 +267,8 @@ class QuantumNeuronCell(OnDevice):
                 reading = reading.masked_fill(~active, torch.nan)
                 whole = whole.masked_fill(~active, 0)
             behind = log_kept + whole.cumsum(0)
-            self.kept = (behind - whole + reading).exp()
-            self.outcomes = outcomes
+            self.last.kept = (behind - whole + reading).exp()
+            self.last.outcomes = outcomes
         return log_p, (psi, behind[-1])
 
     def _check(self, values: torch.Tensor, name: str, x: torch.Tensor) -> None:
@@ -275,11 +289,16 @@ class QuantumNeuronCell(OnDevice):
         """Return the state to start from."""
         if state is None:
             return self.start(batch)
+        if not isinstance(state, CellState):
+            raise ConfigError(
+                f"state must be of this cell's last call, got {shown_state(state)}: start from None"
+            )
         mine = self.start(batch).carried[0]
         first = state.carried[0] if state.carried else state.z
         if (
             state.z.shape != (batch, self.n_readouts)
             or first.dtype != mine.dtype
+            or state.origin not in (None, self.definition)
             or (mine.is_floating_point() and first.shape != mine.shape)
         ):
             raise ConfigError(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 
-from qrnn.errors import ConfigError
+from qrnn.checks import number, whole
 
 BIAS = pi / 2  # b, radians: at theta = phi = 0, a neuron turns by a quarter, where it is steepest
 THETA_STD = 0.1
@@ -80,8 +80,7 @@ class Definition:
     def __post_init__(self):
         for name, least in (("workspace", 1), ("in_out", 1), ("stages", 0), ("order", 1),
                             ("degree", 1)):  # fmt: skip
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
+            object.__setattr__(self, name, whole(name, getattr(self, name), least))
 
     @property
     def classes(self) -> int:
@@ -167,6 +166,7 @@ class Definition:
         Args:
             theta_mean: of theta, radians; see `QuantumNeuronCell`.
         """
+        theta_mean = number("theta_mean", theta_mean, "finite, radians", lambda _: True)
         return Weights(
             theta_mean + THETA_STD * torch.randn(self.n_neurons),
             PHI_STD * torch.randn(self.n_neurons, len(self.subsets)),

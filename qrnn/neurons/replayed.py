@@ -16,6 +16,7 @@ from qrnn.errors import ConfigError, DeviceError
 from qrnn.neurons.circuit import apply_steps
 from qrnn.neurons.definition import Definition, Weights
 from qrnn.neurons.recurrence import sample
+from qrnn.threads import one_at_a_time
 
 SKIPPED = -1  # the token of a step in which a sequence was not active
 History = tuple[Sequence[int], Sequence[int]]
@@ -132,6 +133,7 @@ class Replay:
             for t, b in active.nonzero().tolist()
         ]
 
+    @one_at_a_time
     def tape(self, weights: Weights, history: History) -> QuantumScript:
         """Return the circuit of some steps, with the measurement of the last."""
         io_wires = list(self.definition.io_wires)
@@ -143,6 +145,7 @@ class Replay:
                 qml.counts(wires=io_wires)
         return QuantumScript.from_queue(queue, shots=self.device.options.shots)
 
+    @one_at_a_time
     def read(
         self, weights: Weights, histories: Sequence[History]
     ) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -8,6 +8,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from qrnn.cell import OnDevice
+from qrnn.checks import flag
 from qrnn.errors import ConfigError
 from qrnn.neurons.cell import QuantumNeuronCell
 from qrnn.rnn import over_time
@@ -43,7 +44,7 @@ class QuantumNeuronRNN(OnDevice):
 
     def __init__(self, workspace: int, in_out: int, *, batch_first: bool = False, **cell_options):
         super().__init__()
-        self.batch_first = batch_first
+        self.batch_first = flag("batch_first", batch_first)
         self.cell = QuantumNeuronCell(workspace, in_out, **cell_options)
 
     @property

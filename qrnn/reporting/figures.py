@@ -23,6 +23,7 @@ from qrnn.figure_style import (
 from qrnn.reporting.parts import Figure
 from qrnn.reporting.svg import drawing, inline
 from qrnn.reporting.words import difference, loss, percent
+from qrnn.threads import one_at_a_time
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -248,6 +249,7 @@ def errors_by_step(evaluations: Sequence[Evaluation], names: Sequence[str]) -> F
         return Figure(inline(figure, alt), caption)
 
 
+@one_at_a_time
 def circuit(step: StepCircuit) -> Figure:
     """Return the drawing of one time step: of its traced gates, not of the templates around."""
     import pennylane as qml

@@ -1,0 +1,150 @@
+"""The kinds of tasks: what each asks for, declared once, and whether data is of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from qrnn.errors import DataError
+from qrnn.registry import unknown_name
+
+if TYPE_CHECKING:
+    from qrnn.data.base import Split, Stream, TaskData
+
+IGNORED = -100  # a label that is not asked for; torch's own default of `ignore_index`
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a task asks for.
+
+    Attributes:
+        asks: in words.
+        axes: of the targets, `N` sequences, `T` steps of the input, `U` any number of steps.
+        labels: whether targets are whole numbers of 0..C-1, or `IGNORED`; else float32 numbers.
+        tokens: whether the inputs must be tokens.
+    """
+
+    asks: str
+    axes: tuple[str, ...]
+    labels: bool = True
+    tokens: bool = False
+
+
+KINDS = {
+    "classify": Kind("one label a sequence", ("N",)),
+    "label": Kind("one label a step", ("N", "T"), tokens=True),
+    "translate": Kind("a sequence of labels", ("N", "U"), tokens=True),
+}
+
+
+def check_data(data: TaskData) -> None:
+    """Raise the error for a task's data that is not of its kind.
+
+    Raises:
+        ConfigError: an unknown kind.
+        DataError: a part is empty, or has inputs or targets of another dtype or shape, or with
+            values out of range; the part and the first such sequence are named.
+    """
+    from qrnn.data.base import Stream  # which imports this module
+
+    if data.kind not in KINDS:
+        raise unknown_name("kind", data.kind, KINDS)
+    kind = KINDS[data.kind]
+    if kind.tokens and data.vocabulary is None:
+        raise DataError(
+            f"a task of kind {data.kind} must have tokens as inputs, got none: give their "
+            f"vocabulary, or choose kind='classify'"
+        )
+    parts = {"train": data.train, "val": data.val, "test": data.test}
+    parts |= {f"curriculum[{epoch}]": part for epoch, part in enumerate(data.curriculum)}
+    n_tokens = None if data.vocabulary is None else len(data.vocabulary)
+    checked: set[int] = set()  # a curriculum may hold a part many times
+    for name, part in parts.items():
+        if id(part) in checked:
+            continue
+        checked.add(id(part))
+        if len(part) < 1:
+            raise DataError(f"{name} must have at least one sequence, got none")
+        if isinstance(part, Stream):
+            _check_text(name, part, data.kind, min(n_tokens or 0, len(data.classes)))
+        else:
+            _check_inputs(name, part, n_tokens)
+            _check_targets(name, part, data.kind, len(data.classes))
+    if data.vocabulary is None:
+        widths = {part.x.shape[2] for part in parts.values() if not isinstance(part, Stream)}
+        if len(widths) > 1:
+            raise DataError(f"x of all parts must have as many features, got {sorted(widths)}")
+
+
+def _check_text(name: str, part: Stream, kind: str, n_tokens: int) -> None:
+    tokens = part.tokens
+    if kind != "label":
+        raise DataError(f"{name} is a text, and must be of kind label, got {kind}")
+    if not _is_integer(tokens) or tokens.ndim != 1:
+        raise DataError(f"{name}.tokens must be integers (N,), got {_shown(tokens)}")
+    if tokens.min() < 0 or tokens.max() >= n_tokens:
+        raise DataError(
+            f"{name}.tokens must be in 0..{n_tokens - 1}, got {tokens.min()}..{tokens.max()}"
+        )
+
+
+def _check_inputs(name: str, part: Split, n_tokens: int | None) -> None:
+    x = part.x
+    if n_tokens is None:
+        if x.dtype != torch.float32 or x.ndim != 3 or 0 in x.shape:
+            raise DataError(
+                f"{name}.x must be float32 (N, T, D), or tokens with a vocabulary, got {_shown(x)}"
+            )
+        wrong, allowed = ~torch.isfinite(x), "finite"
+        if part.lengths is not None:  # what pads a sequence is not read
+            wrong &= (torch.arange(x.shape[1]) < part.lengths[:, None])[:, :, None]
+    else:
+        if not _is_integer(x) or x.ndim != 2 or 0 in x.shape:
+            raise DataError(f"{name}.x must be tokens, integers (N, T), got {_shown(x)}")
+        wrong, allowed = (x < 0) | (x >= n_tokens), f"in 0..{n_tokens - 1}"
+    _refuse(f"{name}.x", x, wrong, allowed)
+
+
+def _check_targets(name: str, part: Split, kind: str, n_classes: int) -> None:
+    declared, y = KINDS[kind], part.y
+    steps = part.x.shape[1]
+    sizes = {"N": len(part.x), "T": steps, "U": y.shape[1] if y.ndim == 2 else 0}
+    fits = tuple(y.shape) == tuple(sizes[axis] for axis in declared.axes)
+    right = _is_integer(y) if declared.labels else y.dtype == torch.float32
+    if not right or not fits:
+        wanted = "labels, integers" if declared.labels else "numbers, float32"
+        raise DataError(
+            f"{name}.y of kind {kind} must be {wanted} ({', '.join(declared.axes)}), "
+            f"{declared.asks}, got {_shown(y)} for x {tuple(part.x.shape)}"
+        )
+    if not declared.labels:
+        _refuse(f"{name}.y", y, ~torch.isfinite(y), "finite")
+        return
+    asked = y != IGNORED
+    allowed = f"in 0..{n_classes - 1}, or {IGNORED} where none is asked for"
+    _refuse(f"{name}.y", y, ((y < 0) | (y >= n_classes)) & asked, allowed)
+    if not asked.any():
+        raise DataError(f"{name}.y must ask for at least one label, got {IGNORED} alone")
+
+
+def _refuse(name: str, values: torch.Tensor, wrong: torch.Tensor, allowed: str) -> None:
+    """Raise the error for the first value that is wrong."""
+    if wrong.any():
+        place: Sequence[int] = wrong.nonzero()[0].tolist()
+        step = f", step {place[1]}" if len(place) > 1 else ""
+        raise DataError(
+            f"{name} must be {allowed}, got {values[tuple(place)].item()} in sequence {place[0]}"
+            f"{step}"
+        )
+
+
+def _is_integer(values: torch.Tensor) -> bool:
+    return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
+
+
+def _shown(values: torch.Tensor) -> str:
+    return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"
