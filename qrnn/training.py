@@ -36,6 +36,7 @@ from qrnn.history import best_accuracy, metrics_logger
 from qrnn.networks import n_parameters
 from qrnn.resuming import check_same, check_shapes, set_rates
 from qrnn.running import refuse_options
+from qrnn.seeding import epoch_seed, seed_all
 from qrnn.trainer_checks import OPTIMIZERS, batches_of_epoch, check_trainer
 
 WARM_UP = 0.1  # share of the steps; without it, 1e-2 sometimes ends at chance
@@ -76,6 +77,17 @@ class Learner(pl.LightningModule):
         self.log(f"{part}/loss", loss, **options)
         self.log(f"{part}/accuracy", accuracy, **options)
         return loss
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        """Draw the random numbers of each epoch from the seed and the epoch alone.
+
+        So a resumed run has those of an uninterrupted one. A random state in the checkpoint would
+        not do: Lightning makes the loaders' iterators, which draw too, at other times in a resumed
+        run, and there is one checkpoint for all processes.
+        """
+        if batch_index == 0:
+            rank, epoch = self.trainer.global_rank, self.current_epoch
+            seed_all(epoch_seed(self.config.trainer.seed, epoch, rank), self.model)
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """See Lightning."""
@@ -136,18 +148,12 @@ class Learner(pl.LightningModule):
         return groups
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what rebuilds the model, and the random state (dropout) for an exact resume."""
+        """Add what rebuilds the model."""
         checkpoint["qrnn"] = {"config": to_plain(self.config), "shape": asdict(self.shape)}
-        checkpoint["rng"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            checkpoint["cuda_rng"] = torch.cuda.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the random state; rates and weight decay are this run's."""
+        """Let rates and weight decay be this run's."""
         set_rates(checkpoint, list(self._groups()), self.config.trainer.weight_decay)
-        torch.set_rng_state(checkpoint["rng"])
-        if "cuda_rng" in checkpoint and torch.cuda.is_available():
-            torch.cuda.set_rng_state(checkpoint["cuda_rng"])
 
 
 class TaskDataModule(pl.LightningDataModule):
