@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 import torch
-from fuzz.harness import Fuzz
 
+from fuzz.harness import Fuzz
 from qrnn.history import history
 
 TASKS = {
@@ -32,14 +32,14 @@ MODELS = {
     "hybrid": HYBRID,
     "hybrid, dropout": [*HYBRID, "model.dropout=0.3", "model.head_dropout=0.2"],
     "hybrid, readout noise": [*HYBRID, "model.readout_shots=50"],
-    "hybrid, shots": [*HYBRID, "device=default.qubit", "device.shots=20", "model.dropout=0.1",
-                      "trainer.steps_per_epoch=1", "trainer.batch_size=4"],
+    "hybrid, shots": ["model=hybrid", "model.n_qubits=1", "model.width=2", "model.readout=Z",
+                      "device=default.qubit", "device.shots=20", "trainer.batch_size=2"],
     "lstm": ["model=lstm", "model.hidden_size=6"],
     "gru, dropout": ["model=gru", "model.hidden_size=6", "model.head_dropout=0.4"],
     "qlstm": ["model=qlstm", "model.n_qubits=2"],
     "scornn, dropout": ["model=scornn", "model.hidden_size=6", "model.head_dropout=0.3"],
 }  # fmt: skip
-STOPPED = ["trainer.patience=1", "trainer.lr=0.3"]
+STOPPED = ["trainer.patience=1", "trainer.lr=0.1"]
 MOMENTS = ("any time", "writing a file", "behind a write")
 LONGEST = 120.0  # seconds of a training, at most
 
@@ -47,11 +47,11 @@ LONGEST = 120.0  # seconds of a training, at most
 def command(seed: int) -> list[str]:
     """Return the arguments of a training, but for its folder."""
     draw = random.Random(seed)
-    task = draw.choice(list(TASKS))
     name = list(MODELS)[seed % len(MODELS)]
+    task = "elman_xor" if name == "hybrid, shots" else draw.choice(list(TASKS))
     given = dict(item.split("=", 1) for item in (*TASKS[task], *MODELS[name]))
-    if "shots" in given.get("device.shots", ""):
-        task = "digits"
+    if "device.shots" in given:  # slow
+        given |= {"task.n_train": "4", "task.n_val": "2", "task.length": "3"}
     given |= {"trainer.epochs": str(draw.randint(2, 4)), "trainer.seed": str(seed)}
     given["trainer.schedule"] = draw.choice(["cosine", "constant"])
     if draw.random() < 0.3:
@@ -64,6 +64,9 @@ def case(seed: int, folder: Path) -> str | None:
     """See `harness.Case`."""
     draw = random.Random(f"{seed} kills")
     arguments = command(seed)
+    # Numba's machine code rounds otherwise in the process that compiles it than from its cache.
+    if status := run([*arguments, "trainer.epochs=1", f"hydra.run.dir={folder / 'warm'}"], folder):
+        return f"{' '.join(arguments)} has status {status}: {said(folder)}"
     whole = folder / "whole"
     start = time.monotonic()
     if status := run([*arguments, f"hydra.run.dir={whole}"], folder):
