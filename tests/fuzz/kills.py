@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -118,7 +119,7 @@ def run(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["qrnn.training", "qrnn.commands", "fuzz.kills"])
     place = draw.random() if draw else 0.0
-    process = context.Process(target=child, args=(arguments, folder, moment, place, seconds))
+    process = context.Process(target=child, args=(arguments, folder, moment, place, seconds, FAULT))
     process.start()
     process.join(LONGEST)
     if process.is_alive():
@@ -130,8 +131,9 @@ def run(
 
 
 def child(
-    arguments: list[str], folder: Path, moment: str | None, place: float, seconds: float
-) -> None:
+    arguments: list[str], folder: Path, moment: str | None, place: float, seconds: float,
+    fault: Callable[[], None] | None,
+) -> None:  # fmt: skip
     """Be the command; `place` in 0..1 says when it is killed."""
     log = os.open(folder / "log.txt", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
     for stream in (1, 2):
@@ -143,6 +145,8 @@ def child(
         kill.start()
     elif moment is not None:
         killed_at_write(moment, place)
+    if fault is not None:
+        fault()
     sys.argv = ["qrnn", *arguments]
     from qrnn.cli import main
 
@@ -176,5 +180,8 @@ def killed_at_write(moment: str, place: float) -> None:
 
     os.replace, torch.save = replaced, saved  # type: ignore[assignment]
 
+
+# Called in each process before its command: a fault to find, in a test of this very test.
+FAULT: Callable[[], None] | None = None
 
 FUZZ = Fuzz("kills", 20, case)
