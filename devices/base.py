@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pennylane as qml
 from pennylane.exceptions import DeviceError as PennyLaneDeviceError
 from pennylane.qnn import TorchLayer
@@ -36,6 +37,7 @@ class Device:
         self.spec = spec
         self.options = options
         self.strategy = spec.strategy(options)
+        self._plugins: list[qml.devices.Device] = []
 
     @property
     def name(self) -> str:
@@ -54,12 +56,24 @@ class Device:
             DeviceError: PennyLane could not make it; its own message, on one line.
         """
         try:
-            return self.make_plugin(n_wires)
+            self._plugins.append(self.make_plugin(n_wires))
+            return self._plugins[-1]
         except (QRNNError, KeyboardInterrupt):
             raise
         except (PennyLaneDeviceError, ImportError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise DeviceError(f"device {self.name!r} could not be opened: {reason}") from error
+
+    def reseed(self, seed: int) -> None:
+        """Seed the sampling of the PennyLane devices opened so far, together with `options.seed`.
+
+        PennyLane's own simulators draw from a NumPy generator; other devices are left as they are.
+        """
+        fresh = np.random.default_rng([seed, self.options.seed or 0]).bit_generator.state
+        for plugin in self._plugins:
+            generator = getattr(plugin, "_rng", None)
+            if isinstance(generator, np.random.Generator):
+                generator.bit_generator.state = fresh  # in place: others may share it
 
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
         """Return `qml.device(...)`; any of PennyLane's errors may pass."""

@@ -2,9 +2,10 @@
 
     make demo        (or: python examples/demo.py)
 
-Everything that it writes is in runs/demo.
+Everything that it writes is in runs/demo; what an earlier demo wrote there is removed.
 """
 
+import shutil
 from pathlib import Path
 
 from rich.console import Console
@@ -34,6 +35,7 @@ def main() -> None:
     console.print(
         f"Training on {len(data.train)} digits: 6 qubits, one image row a step, device fused"
     )
+    shutil.rmtree(RUN, ignore_errors=True)  # a training refuses a folder that holds a run
     result = train(TrainConfig(task=DigitsConfig()), RUN, data=data)
     model, _ = load_model(result.best)
 

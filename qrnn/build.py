@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from qrnn.checks import typed
-from qrnn.config import TrainConfig
+from qrnn.config import TrainConfig, to_plain
 from qrnn.data import KINDS, Shape
 from qrnn.errors import ConfigError
+from qrnn.identity import made_of
 from qrnn.models import SequenceClassifier, SequenceLabeller, SequenceModel
 from qrnn.networks import NETWORKS, ModelConfig, refuse_unread, solve_width
 from qrnn.next_token import NextToken
@@ -34,6 +35,12 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
         ConfigError: a value out of range, a key that the task does not need, or a budget that no
             width meets.
     """
+    model = _build(config, shape, vectors)
+    model.made_of = made_of(to_plain(config), asdict(shape))
+    return model
+
+
+def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> Model:
     model = config.model
     check_model(model)
 

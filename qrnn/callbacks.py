@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 
 from qrnn.files import replacing
 from qrnn.progress import progress_bar
 
 
-class FirstCheckpoint(pl.Callback):
-    """Writes the last checkpoint at the start, so that a run interrupted early can be resumed.
+class LastCheckpoint(Checkpoint):
+    """Writes the last checkpoint at the start and at the end of each epoch.
 
-    Later ones are written at the end of each epoch: from there a resumed run has the losses of an
-    uninterrupted one, which it would not have from the middle of an epoch.
+    From there a resumed run has the losses of an uninterrupted one, which it would not have from
+    the middle of an epoch. Lightning's own `save_last` leaves out epochs that are not the best.
+
+    Args:
+        path: of the checkpoint.
     """
 
     def __init__(self, path: Path):
@@ -31,9 +34,13 @@ class FirstCheckpoint(pl.Callback):
         """See Lightning."""
         trainer.save_checkpoint(self.path)
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """See Lightning; called after what stops a run, and after the best one."""
+        trainer.save_checkpoint(self.path)
+
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps the checkpoint of the lowest validation loss, and the last one.
+    """Keeps the checkpoint of the lowest validation loss.
 
     Lightning's forgets the best one and its loss where a run goes on in another folder: the best of
     the epochs from there on would pass for the run's. Here it comes along.
@@ -45,7 +52,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, run_dir: Path, resume: str | None):
         super().__init__(
-            run_dir, "best", monitor="val/loss", save_last=True, enable_version_counter=False,
+            run_dir, "best", monitor="val/loss", enable_version_counter=False,
         )  # fmt: skip
         self.resume = resume
 
@@ -58,12 +65,12 @@ class BestCheckpoint(ModelCheckpoint):
         """Go on from a checkpoint; without a best one beside it, that of the epochs to come."""
         assert self.resume is not None  # as there is a state
         assert self.dirpath is not None
-        kept, here = Path(self.resume).parent / "best.ckpt", Path(self.dirpath) / "best.ckpt"
+        last = Path(self.resume)
+        copy(last, Path(self.dirpath) / "last.ckpt")  # for a run without an epoch to go
+        kept, here = last.parent / "best.ckpt", Path(self.dirpath) / "best.ckpt"
         if not (kept.is_file() and state_dict["best_model_path"]):
             return
-        if kept.resolve() != here.resolve():
-            with replacing(here) as temporary:
-                shutil.copyfile(kept, temporary)
+        copy(kept, here)
         best = {
             "dirpath": self.dirpath,
             "best_model_path": str(here),
@@ -72,6 +79,13 @@ class BestCheckpoint(ModelCheckpoint):
             "last_model_path": "",
         }
         super().load_state_dict({**state_dict, **best})
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file, unless it is there already."""
+    if source.resolve() != target.resolve():
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
 
 
 class Stopper(EarlyStopping):
@@ -88,20 +102,44 @@ class Stopper(EarlyStopping):
             stopping_threshold=below,
         )  # fmt: skip
 
+        self.loss, self.stopped = math.inf, False
+
     @property
     def state_key(self) -> str:
         """Lightning's name of its own class, as in older checkpoints."""
         return super().state_key.replace(type(self).__name__, EarlyStopping.__name__)
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """See Lightning; the epoch's checkpoints are written next."""
+        super().on_train_epoch_end(trainer, pl_module)
+        self.loss = float(trainer.callback_metrics[self.monitor])
+        self.stopped = trainer.should_stop
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Let a run that was stopped have ended, also when it is resumed with the same limits."""
+        trainer.should_stop = trainer.should_stop or self.stopped
+
+    def state_dict(self) -> dict[str, Any]:
+        """See Lightning."""
+        limits = [self.stopping_threshold, self.patience]
+        return {
+            **super().state_dict(),
+            "loss": self.loss,
+            "stopped": self.stopped,
+            "limits": limits,
+        }
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint, but with the patience that this run was given."""
         super().load_state_dict({**state_dict, "patience": self.patience})
+        self.loss = state_dict.get("loss", math.inf)
+        same = state_dict.get("limits") == [self.stopping_threshold, self.patience]
+        self.stopped = same and state_dict["stopped"]
 
-    def reached(self, trainer: pl.Trainer) -> bool | None:
-        """Return whether the last validation loss was below the threshold; None: there is none."""
-        if self.stopping_threshold is None:
-            return None
-        return bool(trainer.callback_metrics.get(self.monitor, math.inf) < self.stopping_threshold)
+    @property
+    def reached(self) -> bool | None:
+        """Whether the last validation loss was below the threshold; None: there is none."""
+        return None if self.stopping_threshold is None else self.loss < self.stopping_threshold
 
 
 class EpochTimes(pl.Callback):

@@ -56,7 +56,13 @@ class QRNNState:
 
 
 class OnDevice(nn.Module):
-    """A module that holds QRNN cells, and can be had on another device."""
+    """A module that holds QRNN cells, and can be had on another device.
+
+    Attributes:
+        made_of: what made a model beside its weights (`qrnn.identity`); None: no configuration.
+    """
+
+    made_of: str | None = None
 
     def on(
         self,

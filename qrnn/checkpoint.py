@@ -13,6 +13,7 @@ from qrnn.config import TrainConfig, from_plain
 from qrnn.data import TASKS, Shape, TaskData
 from qrnn.errors import ConfigError, DataError
 from qrnn.files import replacing
+from qrnn.identity import identity, made_of
 
 PREFIX = "model."
 
@@ -47,6 +48,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def weights_of(content: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Return the model's weights of a checkpoint's content, by their names in the model."""
+    saved = content["state_dict"].items()
+    return {name.removeprefix(PREFIX): value for name, value in saved if name.startswith(PREFIX)}
+
+
+def checkpoint_identity(content: dict[str, Any]) -> str:
+    """Return the identity of the model in a checkpoint's content."""
+    ours = content["qrnn"]
+    return identity(weights_of(content), made_of(ours["config"], ours["shape"]))
+
+
 def load_model(path: str | Path) -> tuple[Model, TrainConfig]:
     """Return the trained model, on the device that trained it, and its configuration.
 
@@ -58,12 +71,8 @@ def load_model(path: str | Path) -> tuple[Model, TrainConfig]:
     content = read_checkpoint(path)
     config = from_plain(content["qrnn"]["config"])
     model = build_model(config, Shape(**content["qrnn"]["shape"]))
-    weights = {
-        name.removeprefix(PREFIX): value
-        for name, value in content["state_dict"].items()
-        if name.startswith(PREFIX)
-    }
-    model.load_state_dict(weights)
+    model.load_state_dict(weights_of(content))
+    model.made_of = made_of(content["qrnn"]["config"], content["qrnn"]["shape"])
     return model.eval(), config
 
 

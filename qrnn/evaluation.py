@@ -16,6 +16,7 @@ from qrnn.devices.hardware import IBMBackend
 from qrnn.errors import ConfigError
 from qrnn.files import write_text
 from qrnn.hardware_run import Cost, started
+from qrnn.identity import model_identity
 from qrnn.metrics import METRICS, Judge, shown
 from qrnn.models import SequenceModel
 from qrnn.next_token import NextToken
@@ -65,6 +66,8 @@ class Evaluation:
         limit: number of its first sequences; None: all.
         signature: how the metric was computed, in sacreBLEU's words; None: it needs none.
         cost: what it took from an IBM backend or its simulated copy; None on other devices.
+        checkpoint: identity of the model (`qrnn.identity`); None: of no checkpoint, or
+            written by an older version.
     """
 
     device: str
@@ -90,6 +93,7 @@ class Evaluation:
     limit: int | None = None
     signature: str | None = None
     cost: Cost | None = None
+    checkpoint: str | None = None
 
 
 def check_runnable(model: Model, part: Split | Stream, feedback: str, ibm: bool) -> None:
@@ -210,6 +214,7 @@ def evaluate(
         limit=judge.limit,
         signature=score.signature,
         cost=cost,
+        checkpoint=model_identity(model),
     )
 
 
@@ -254,17 +259,22 @@ def table(evaluations: Sequence[Evaluation]) -> Table:
     return out
 
 
-def save(evaluation: Evaluation, folder: str | Path) -> Path:
-    """Write an evaluation as JSON, in place of an earlier one of its kind; return the path.
+def file_name(evaluation: Evaluation) -> str:
+    """Return the name of an evaluation's file.
 
-    Its kind is the device, and what was asked for beside: `evaluation-fake_torino-open.json`.
-    One of the first sequences alone is of another kind than one of all.
+    It says the device, and what was asked for beside: `evaluation-fake_torino-open.json`. One of
+    the first sequences alone has another name than one of all.
     """
     words = [evaluation.device]
     words += [word for word in (evaluation.split, evaluation.feedback, evaluation.readout_mode)
               if word not in (None, "test", "closed", "expval")]  # fmt: skip
     if evaluation.limit is not None:
         words.append(f"limit{evaluation.limit}")
-    path = Path(folder) / f"evaluation-{'-'.join(words)}.json"
+    return f"evaluation-{'-'.join(words)}.json"
+
+
+def save(evaluation: Evaluation, folder: str | Path) -> Path:
+    """Write an evaluation as JSON, in place of an earlier one of its kind; return the path."""
+    path = Path(folder) / file_name(evaluation)
     write_text(path, json.dumps(asdict(evaluation), indent=1) + "\n")
     return path

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from pathlib import Path
+from typing import Any
 
-from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.utilities import rank_zero_only
+import lightning.pytorch as pl
+
+from qrnn.files import write_text
+
+FILE = "metrics.csv"
 
 
 def _rows(run_dir: Path) -> list[dict[str, str]]:
-    if not (run_dir / "metrics.csv").is_file():  # stopped before its first epoch ended
+    if not (run_dir / FILE).is_file():  # stopped before its first epoch ended
         return []
-    with open(run_dir / "metrics.csv", newline="") as file:
+    with open(run_dir / FILE, newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -36,26 +41,46 @@ def best_accuracy(run_dir: Path) -> float:
     return dict(series["val/accuracy"])[epoch]
 
 
-def metrics_logger(run_dir: Path, resume: str | None, steps: int) -> CSVLogger:
-    """Return what writes the metrics; those of the epochs before a resume come first.
+class Metrics(pl.Callback):
+    """Writes the metrics, a row an epoch; those of the epochs before a resume come first.
+
+    The whole file is replaced before the epoch's checkpoints are written: wherever the process is
+    killed, no checkpoint lacks the metrics of its epochs. Lightning's logger writes them later, and
+    line by line.
 
     Args:
         run_dir: folder of the run.
         resume: the checkpoint that it goes on from, beside which its metrics lie; None: none.
         steps: number of optimiser steps before.
     """
-    # Read first: the logger removes the file, if the run goes on in the same folder.
-    before = [] if resume is None else _before(Path(resume).parent, steps)
-    logger = CSVLogger(run_dir, "", "")
-    _continue(logger, before)
-    return logger
 
+    def __init__(self, run_dir: Path, resume: str | None, steps: int):
+        self.path = run_dir / FILE
+        self.rows = [] if resume is None else _before(Path(resume).parent, steps)
 
-@rank_zero_only  # the loggers of other processes write nothing
-def _continue(logger: CSVLogger, rows: list[dict[str, float]]) -> None:
-    """Let a logger begin with these rows."""
-    logger.experiment.metrics.extend(rows)
-    logger.experiment.save()
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """See Lightning; a run that had ended has no epoch to come."""
+        if self.rows:
+            self._write(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """See Lightning; what keeps checkpoints is called after all others."""
+        row = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if row.get("train/skipped") == 1:  # Lightning keeps the value of an epoch before
+            row.pop("train/gradient", None)
+        place = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1}
+        self.rows.append(place | dict(sorted(row.items())))
+        self._write(trainer)
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        if not trainer.is_global_zero:
+            return
+        text = io.StringIO()
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.path, text.getvalue())
 
 
 def _before(run_dir: Path, steps: int) -> list[dict[str, float]]:

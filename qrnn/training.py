@@ -16,6 +16,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
@@ -23,8 +24,8 @@ from qrnn.build import build_model
 from qrnn.callbacks import (
     BestCheckpoint,
     EpochTimes,
-    FirstCheckpoint,
     Interrupts,
+    LastCheckpoint,
     Stopper,
     WholeRun,
 )
@@ -34,10 +35,12 @@ from qrnn.config import TrainConfig, TrainerConfig, to_plain
 from qrnn.data import IGNORED, TASKS, Batch, Split, Stream, TaskData, loader
 from qrnn.environment import environment
 from qrnn.files import write_text
-from qrnn.history import best_accuracy, metrics_logger
+from qrnn.history import Metrics, best_accuracy
 from qrnn.networks import n_parameters
 from qrnn.resuming import check_same, check_shapes, set_rates
+from qrnn.run_folder import check_free, claimed
 from qrnn.running import refuse_options
+from qrnn.seeding import epoch_seed, seed_all
 from qrnn.trainer_checks import OPTIMIZERS, batches_of_epoch, check_trainer
 
 WARM_UP = 0.1  # share of the steps; without it, 1e-2 sometimes ends at chance
@@ -78,6 +81,17 @@ class Learner(pl.LightningModule):
         self.log(f"{part}/loss", loss, **options)
         self.log(f"{part}/accuracy", accuracy, **options)
         return loss
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        """Draw the random numbers of each epoch from the seed and the epoch alone.
+
+        So a resumed run has those of an uninterrupted one. A random state in the checkpoint would
+        not do: Lightning makes the loaders' iterators, which draw too, at other times in a resumed
+        run, and there is one checkpoint for all processes.
+        """
+        if batch_index == 0:
+            rank, epoch = self.trainer.global_rank, self.current_epoch
+            seed_all(epoch_seed(self.config.trainer.seed, epoch, rank), self.model)
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """See Lightning."""
@@ -138,18 +152,12 @@ class Learner(pl.LightningModule):
         return groups
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what rebuilds the model, and the random state (dropout) for an exact resume."""
+        """Add what rebuilds the model."""
         checkpoint["qrnn"] = {"config": to_plain(self.config), "shape": asdict(self.shape)}
-        checkpoint["rng"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            checkpoint["cuda_rng"] = torch.cuda.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the random state; rates and weight decay are this run's."""
+        """Let rates and weight decay be this run's."""
         set_rates(checkpoint, list(self._groups()), self.config.trainer.weight_decay)
-        torch.set_rng_state(checkpoint["rng"])
-        if "cuda_rng" in checkpoint and torch.cuda.is_available():
-            torch.cuda.set_rng_state(checkpoint["cuda_rng"])
 
 
 class TaskDataModule(pl.LightningDataModule):
@@ -225,32 +233,50 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         config: the whole configuration. `config.resume` names a checkpoint to go on from, with
             the same losses as if the run had not been interrupted. The best checkpoint and the
             metrics of the epochs before are taken from its folder.
-        run_dir: folder of the run; made.
+        run_dir: folder of the run; made. It may hold no other run than the one that goes on.
         data: the task's data, if it is loaded already.
 
     Raises:
-        ConfigError: a value out of range or an unknown name.
+        ConfigError: a value out of range or an unknown name; a folder that holds another run, or
+            that another process trains in.
         DataError: data or the checkpoint to resume from are missing or damaged.
         DeviceError: the device cannot run the model.
     """
     check_trainer(config.trainer)
+    run_dir = Path(run_dir)
+    if rank_zero_only.rank == 0:  # not once it has begun
+        check_free(run_dir, config.resume)
     quiet_lightning()
     saved = {} if config.resume is None else read_checkpoint(config.resume)
     typed(config.task, "task")
     data = data if data is not None else TASKS[config.task.name].load(config.task)
     limit = batches_of_epoch(data, config.trainer)
-    run_dir = Path(run_dir)
     pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
     module = Learner(config, data)
     refuse_options(module.model, config.device)
     if saved:
         check_same(saved["qrnn"]["config"]["trainer"], config.trainer)
         check_shapes(saved["state_dict"], module.state_dict())
+    with claimed(run_dir, config.resume):
+        return _fit(module, data, limit, run_dir, saved.get("global_step", 0))
+
+
+def _fit(module: Learner, data: TaskData, limit: Any, run_dir: Path, steps: int) -> TrainResult:
+    """Train what was checked, in a folder of its own; see `train`.
+
+    Args:
+        module: what learns.
+        data: the task's.
+        limit: batches of an epoch, as Lightning takes it.
+        run_dir: folder of the run.
+        steps: number of optimiser steps before a resume.
+    """
+    config = module.config
     checkpoints = BestCheckpoint(run_dir, config.resume)
-    metrics = metrics_logger(run_dir, config.resume, saved.get("global_step", 0))
     interrupts, times = Interrupts(), EpochTimes()
     callbacks: list[pl.Callback] = [
-        FirstCheckpoint(run_dir / "last.ckpt"), checkpoints, interrupts, times,
+        interrupts, times, Metrics(run_dir, config.resume, steps), checkpoints,
+        LastCheckpoint(run_dir / "last.ckpt"),
     ]  # fmt: skip
     stopper = Stopper(config.trainer.stop_below, config.trainer.patience)
     if not (config.trainer.stop_below is None and config.trainer.patience is None):
@@ -266,7 +292,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         gradient_clip_val=config.trainer.clip,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
-        logger=[metrics, TensorBoardLogger(run_dir, "tensorboard", "")],
+        logger=TensorBoardLogger(run_dir, "tensorboard", ""),
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -287,7 +313,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
             raise
     last = run_dir / "last.ckpt"
     best = Path(checkpoints.best_model_path or last)
-    reached = stopper.reached(trainer)
+    reached = stopper.reached
     failure = failure_of(trainer.callback_metrics)
     if trainer.is_global_zero and not trainer.interrupted and failure is None:
         write_summary(run_dir, module, best, times.seconds, reached)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from small_runs import SMALL, config, losses, small_digits
 
-from qrnn import ConfigError
+from qrnn import QRNN, ConfigError
 from qrnn.checkpoint import AtomicCheckpointIO
 from qrnn.data import CopyingConfig, TaskData, copying
 from qrnn.history import history
+from qrnn.seeding import seed_all
 from qrnn.training import Learner, train
 
 
@@ -48,8 +49,105 @@ def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(data, tmp_path, sc
             train(config(schedule=schedule), tmp_path / "half", data=data)
     rest = replace(config(schedule=schedule), resume=str(tmp_path / "half" / "last.ckpt"))
     train(rest, tmp_path / "rest", data=data)
-    assert losses(tmp_path / "half") == losses(whole.run_dir)[:2]
+    assert losses(tmp_path / "half") == losses(whole.run_dir)[:3]  # written before the checkpoint
     assert history(tmp_path / "rest") == history(whole.run_dir)
+
+
+class KilledError(Exception):
+    pass
+
+
+def killed(data, into, options, hook, when):
+    """Train until a hook of `Learner` is called for the `when`th time, and is killed there."""
+    left, before = when, getattr(Learner, hook)
+
+    def dying(self, *rest):
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KilledError
+        return before(self, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, hook, dying)
+        with pytest.raises(KilledError):
+            train(options, into, data=data)
+
+
+LENGTHS = CopyingConfig(delay=4, n_train=8, n_val=4, n_test=4, curriculum=[1, 2])
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "when"),
+    [
+        ({}, None, 3),  # dropout, as in `SMALL`, in the first epoch
+        ({"dropout": 0.0, "readout_shots": 50}, None, 3),
+        ({"embedding": 4}, LENGTHS, 2),  # a loader of its own in each epoch
+        ({"embedding": 4}, LENGTHS, 4),  # in the second one
+    ],
+)
+def test_a_run_killed_in_its_first_epoch_has_the_losses_of_an_uninterrupted_one(
+    model, task, when, data, tmp_path
+):
+    options = replace(config(epochs=3, batch_size=4 if task else 32), model=replace(SMALL, **model))
+    if task is not None:
+        options, data = replace(options, task=task), copying(task)
+    whole = train(options, tmp_path / "whole", data=data)
+    killed(data, tmp_path / "half", options, "training_step", when)
+    rest = replace(options, resume=str(tmp_path / "half" / "last.ckpt"))
+    done = train(rest, tmp_path / "half", data=data)
+    assert history(done.run_dir) == history(whole.run_dir)
+    first, second = (torch.load(one.last, weights_only=True)["state_dict"] for one in (whole, done))
+    for key in first:
+        torch.testing.assert_close(second[key], first[key], rtol=0, atol=0)
+
+
+def test_a_run_killed_behind_its_checkpoint_has_the_metrics_of_its_epochs(data, tmp_path):
+    whole = train(config(epochs=2), tmp_path / "whole", data=data)
+    with pytest.MonkeyPatch.context() as patch:
+        left, write = 3, AtomicCheckpointIO.save_checkpoint  # the first is written before epoch 1
+
+        def dying(self, content, path, *rest, **options):
+            nonlocal left
+            write(self, content, path, *rest, **options)
+            left -= "last.ckpt" in str(path)
+            if not left:
+                raise KilledError
+
+        patch.setattr(AtomicCheckpointIO, "save_checkpoint", dying)
+        with pytest.raises(KilledError):
+            train(config(epochs=2), tmp_path / "half", data=data)
+    rest = replace(config(epochs=2), resume=str(tmp_path / "half" / "last.ckpt"))
+    done = train(rest, tmp_path / "rest", data=data)
+    assert history(done.run_dir) == history(whole.run_dir)
+
+
+def test_the_shots_of_a_device_are_those_of_the_epoch():
+    model = QRNN(2, 2).on("default.qubit", shots=20)
+    x = torch.ones(1, 3, 2)
+    said = []
+    for seed in (1, 2, 1):
+        seed_all(seed, model)
+        said.append(model(x)[0])
+    assert torch.equal(said[0], said[2])
+    assert not torch.equal(said[0], said[1])
+
+
+def test_a_run_that_was_stopped_has_ended_also_when_it_is_resumed(data, tmp_path):
+    options = config(epochs=9, lr=1e-30, patience=1, stop_below=1e-6)
+    first = train(options, tmp_path / "first", data=data)
+    assert first.epochs == 2
+    again = replace(options, resume=str(first.last))
+    done = train(again, tmp_path / "first", data=data)
+    assert (done.epochs, done.reached, losses(done.run_dir)) == (2, False, losses(first.run_dir))
+    more = replace(again, trainer=replace(again.trainer, patience=2))
+    assert train(more, tmp_path / "more", data=data).epochs == 3
+
+
+def test_the_last_checkpoint_is_that_of_the_last_epoch_also_if_it_is_not_the_best(data, tmp_path):
+    whole = train(config(epochs=3, lr=1e-30), tmp_path / "whole", data=data)
+    last, best = (torch.load(one, weights_only=True) for one in (whole.last, whole.best))
+    assert (best["global_step"], last["global_step"]) == (5, 15)
 
 
 VALIDATION = [
@@ -85,7 +183,8 @@ def test_a_resumed_run_keeps_the_best_checkpoint_of_the_epochs_before(
     # A run that had ended leaves the same summary when it is resumed without an epoch to go.
     summary = json.loads((into / "summary.json").read_text())
     ended = tmp_path / "ended"
-    train(replace(config(epochs=4), resume=str(done.last)), ended, data=data)
+    left = train(replace(config(epochs=4), resume=str(done.last)), ended, data=data)
+    assert left.last.read_bytes() == done.last.read_bytes()
     again = json.loads((ended / "summary.json").read_text())
     for key in ("seconds_per_epoch", "minutes", "steps"):
         assert again[key] == summary[key] > 0

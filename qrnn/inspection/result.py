@@ -44,6 +44,7 @@ class Inspection:
         fidelity: of the two devices' states (N, T), or None.
         vocabulary: the tokens in words, or None.
         classes: the labels in words.
+        checkpoint: identity of the model (`qrnn.identity`), or None.
     """
 
     split: str
@@ -64,6 +65,7 @@ class Inspection:
     fidelity: np.ndarray | None = None
     vocabulary: tuple[str, ...] | None = None
     classes: tuple[str, ...] = ()
+    checkpoint: str | None = None
 
     def sequence(self, row: int) -> Inspection:
         """Return the inspection of one of the N sequences alone: arrays (T, ...), not padded."""

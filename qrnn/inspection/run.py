@@ -20,6 +20,7 @@ from qrnn.devices.hardware import IBMBackend
 from qrnn.errors import ConfigError
 from qrnn.evaluation import check_runnable
 from qrnn.hardware_run import Run, started
+from qrnn.identity import model_identity
 from qrnn.inspection.places import Place, angle_names, place_of
 from qrnn.inspection.quantities import fidelities
 from qrnn.inspection.result import NONE, Inspection, joined
@@ -135,6 +136,7 @@ def inspect_model(
         "angles": tuple(angle_names(place.cell.circuit)),
         "vocabulary": data.classes if place.decoder else data.vocabulary,
         "classes": data.classes,
+        "checkpoint": model_identity(model),
     }
     found = []
     with progress_bar("steps", progress) as bar:

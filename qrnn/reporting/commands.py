@@ -15,7 +15,7 @@ from qrnn.config import TrainConfig
 from qrnn.data import TASKS
 from qrnn.devices import DeviceOptions
 from qrnn.errors import QRNNError
-from qrnn.evaluation import Evaluation
+from qrnn.evaluation import Evaluation, file_name
 from qrnn.networks import NETWORKS
 from qrnn.reporting.folder import HIDDEN, RunFolder
 from qrnn.reporting.words import flat
@@ -64,8 +64,29 @@ def defaults(run: RunFolder) -> dict[str, Any]:
     return flat(plain)
 
 
+def left_out(run: RunFolder) -> list[str]:
+    """Return a line for each evaluation of another model: why, and what makes a new one."""
+    lines = []
+    for one in run.stale:
+        if run.checkpoint is None:
+            reason = "there is no checkpoint that it could be of"
+        elif one.checkpoint is None:
+            reason = "it does not say which model it is of"
+        else:
+            reason = f"it is of another model than {run.checkpoint.name}"
+        words = evaluate_words(run, one, one.split)
+        command = " ".join(["qrnn evaluate", *words])
+        lines.append(f"{file_name(one)} is left out: {reason}. A new one: {command}")
+    return lines
+
+
 def evaluate_command(run: RunFolder, one: Evaluation, split: str | None) -> str:
     """Return the command of an evaluation of a part of the data."""
+    return folded(["qrnn evaluate", *evaluate_words(run, one, split)])
+
+
+def evaluate_words(run: RunFolder, one: Evaluation, split: str | None) -> list[str]:
+    """Return the arguments of that command."""
     checkpoint = run.checkpoint or run.folder / "best.ckpt"
     words = [override("checkpoint", os.path.relpath(checkpoint))]
     if one.device not in ("fused", "torch"):
@@ -85,7 +106,7 @@ def evaluate_command(run: RunFolder, one: Evaluation, split: str | None) -> str:
         words.append(f"split={split}")
     if one.limit is not None:
         words.append(override("limit", one.limit))
-    return folded(["qrnn evaluate", *map(shlex.quote, words)])
+    return list(map(shlex.quote, words))
 
 
 def override(key: str, value: Any) -> str:

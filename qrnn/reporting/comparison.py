@@ -6,11 +6,12 @@ import os
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from qrnn.evaluation import Evaluation
+from qrnn.evaluation import Evaluation, describe
 from qrnn.metrics import METRICS, shown
 from qrnn.reporting import figures
-from qrnn.reporting.commands import IDLE, commands
+from qrnn.reporting.commands import IDLE, commands, left_out
 from qrnn.reporting.devices import headings, row
 from qrnn.reporting.folder import RunFolder
 from qrnn.reporting.page import best_epoch, footer
@@ -57,7 +58,9 @@ def comparison_of(runs: Sequence[RunFolder]) -> Page:
         sections=sections,
         footer=footer(", ".join(str(run.folder) for run in runs)),
         missing=[
-            f"{name}: {one}" for run, name in zip(runs, names, strict=True) for one in run.missing
+            f"{name}: {one}"
+            for run, name in zip(runs, names, strict=True)
+            for one in (*run.missing, *left_out(run))
         ],
     )
 
@@ -88,14 +91,39 @@ def differences(runs: Sequence[RunFolder]) -> dict[str, list[str]]:
     }
 
 
+def kind(one: Evaluation) -> tuple[Any, ...]:
+    """Return what evaluations must share to be compared: the measure, the data and the reading."""
+    where = "" if one.device == one.reference else one.device
+    return (one.metric, one.split, one.limit, one.sequences, where, describe(one))
+
+
+def alike(runs: Sequence[RunFolder]) -> list[Evaluation]:
+    """Return an evaluation of each run, all of one kind; none if the runs share no kind."""
+    kinds = [{kind(one): one for one in run.evaluations} for run in runs]
+    shared = next((key for key in kinds[0] if all(key in each for each in kinds)), None)
+    return [] if shared is None else [each[shared] for each in kinds]
+
+
 def lead(runs: Sequence[RunFolder], names: Sequence[str]) -> str:
     """Return which run is best, where they can be compared."""
-    judged = [(run.main, name) for run, name in zip(runs, names, strict=True) if run.main]
-    if len({(run.name_of("task"), run.main.metric) for run in runs if run.main}) != 1:
-        return "The runs are of several tasks, or not evaluated: none of them is the best."
-    better = max if METRICS[judged[0][0].metric][1] == "higher" else min
-    best, name = better(judged, key=lambda pair: pair[0].value)
-    return f"Best: {name}, with {result(best)} on {sequences(best)}, device {best.device}."
+    if len({run.name_of("task") for run in runs}) != 1:
+        return "The runs are of several tasks: none of them is the best."
+    if judged := alike(runs):
+        better = max if METRICS[judged[0].metric][1] == "higher" else min
+        best, name = better(zip(judged, names, strict=True), key=lambda pair: pair[0].value)
+        where = sequences(best, best.split)
+        return f"Best: {name}, with {result(best)} on {where}, device {best.device}."
+    epochs = [best_epoch(run) for run in runs]
+    ended = [(told, name) for told, name in zip(epochs, names, strict=True) if told is not None]
+    if len(ended) < len(runs):
+        return (
+            "The runs are not evaluated alike, and not all have ended an epoch: none is the best."
+        )
+    (epoch, lowest, _), name = min(ended, key=lambda pair: pair[0][1])
+    return (
+        f"Best by validation: {name}, with loss {loss(lowest)} in epoch {epoch}. The runs are not "
+        "evaluated alike: on the same sequences, read in the same way."
+    )
 
 
 def metrics(
@@ -123,8 +151,8 @@ def metrics(
          "training", "memory", "seed"], rows, numbers=(2, 3, 5, 6, 7, 8, 9, 10),
         caption="Parameters: recurrent ones. Validation: accuracy of the best epoch.",
     )  # fmt: skip
-    judged = [run.main for run in runs if run.main is not None]
-    if set(different) == {SEED} and len(judged) == len(runs):
+    judged = alike(runs)
+    if set(different) == {SEED} and judged:
         values = [one.value for one in judged]
         metric = judged[0].metric
         mean, spread = statistics.mean(values), statistics.stdev(values)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from qrnn.checkpoint import read_checkpoint
+from qrnn.checkpoint import checkpoint_identity, read_checkpoint
 from qrnn.errors import DataError, QRNNError
 from qrnn.evaluation import Evaluation, describe
 from qrnn.hardware_run import Cost
@@ -36,7 +36,9 @@ class RunFolder:
         summary: what the training took; None: it has not ended.
         environment: processor and versions of the training; None: not on record.
         history: each metric as (epoch, value) pairs.
-        evaluations: on devices, the device that trained first.
+        evaluations: of this checkpoint on devices, the device that trained first.
+        stale: evaluations of other models: of an earlier checkpoint, say, or of none that they
+            name, as older versions wrote them.
         checkpoint: the best one, else the last; None: there is none.
         missing: a sentence for each file that is damaged or not there.
     """
@@ -47,6 +49,7 @@ class RunFolder:
     environment: dict[str, str] | None
     history: dict[str, list[tuple[int, float]]]
     evaluations: tuple[Evaluation, ...]
+    stale: tuple[Evaluation, ...]
     checkpoint: Path | None
     missing: tuple[str, ...]
 
@@ -97,12 +100,16 @@ def read_folder(folder: str | Path) -> RunFolder:
     found = [attempt(path, _evaluation) for path in sorted(folder.glob("evaluation-*.json"))]
     evaluations = [one for one in found if one is not None]
     evaluations.sort(key=lambda one: (one.device != one.reference, -one.sequences))
+    identity = attempt(checkpoints[0], _identity) if evaluations and checkpoints else None
+    own = [identity is not None and one.checkpoint == identity for one in evaluations]
+    valid = tuple(one for one, ours in zip(evaluations, own, strict=True) if ours)
+    stale = tuple(one for one, ours in zip(evaluations, own, strict=True) if not ours)
     environment = attempt(folder / "environment.json", _environment)
     curves = attempt(folder / "metrics.csv", lambda path: history(path.parent))
     if summary is None and not (folder / "summary.json").exists():
         missing.append("summary.json is not there: the training has not ended")
     return RunFolder(
-        folder, hide(config), summary, environment, curves or {}, tuple(evaluations),
+        folder, hide(config), summary, environment, curves or {}, valid, stale,
         checkpoints[0] if checkpoints else None, tuple(missing),
     )  # fmt: skip
 
@@ -148,8 +155,16 @@ def _of_summary(path: Path) -> dict[str, Any]:
 
 
 def _of_checkpoint(path: Path) -> dict[str, Any]:
+    return _checked_config(_content(path)["qrnn"]["config"])
+
+
+def _identity(path: Path) -> str:
+    return checkpoint_identity(_content(path))
+
+
+def _content(path: Path) -> dict[str, Any]:
     try:
-        return _checked_config(read_checkpoint(path)["qrnn"]["config"])
+        return read_checkpoint(path)
     except QRNNError as error:
         raise ValueError(str(error)) from error
 

@@ -20,7 +20,7 @@ from qrnn.environment import environment
 from qrnn.errors import ConfigError, QRNNError
 from qrnn.neurons import QuantumNeuronCell
 from qrnn.reporting import behaviour, dataset, figures
-from qrnn.reporting.commands import commands
+from qrnn.reporting.commands import commands, left_out
 from qrnn.reporting.devices import devices
 from qrnn.reporting.folder import RunFolder
 from qrnn.reporting.parts import Code, Facts, Figures, Page, Part, Section, Text
@@ -102,7 +102,7 @@ def page_of(run: RunFolder, loaded: Loaded) -> Page:
         tiles=tiles(run, split),
         sections=sections,
         footer=footer(str(run.folder)),
-        missing=run.missing,
+        missing=[*run.missing, *left_out(run)],
     )
 
 

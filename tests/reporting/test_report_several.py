@@ -53,8 +53,33 @@ def test_seeds_have_a_mean_and_the_best_run_is_named(made):
     others = [with_value(one, 0.5, lr=lr, seed=1) for lr in (0.1, 0.2)]
     parts = list(comparison.metrics(others, names[:2], differences(others)))
     assert not any(isinstance(part, Text) for part in parts)
-    mixed = [with_value(one, 0.5), with_value(one, 9.0, "perplexity")]
-    assert "none of them is the best" in comparison.lead(mixed, names[:2])
+
+
+def test_only_what_is_alike_is_compared(made):
+    one = read_folder(made / "runs/a")
+    names = ["first", "second"]
+
+    def lead(*runs):
+        return comparison.lead(runs, names)
+
+    low, high = with_value(one, 0.1), with_value(one, 0.9)
+    # An evaluation of both counts, also behind others that only one of them has.
+    more = replace(low, evaluations=(replace(low.main, limit=7, value=1.0), low.main))
+    assert lead(more, high).startswith("Best: second, with 90.0% accuracy on 100 test seq")
+    curves = {"val/loss": [(0, 0.25)], "val/accuracy": [(0, 0.5)]}
+    learned = replace(low, history=curves)
+    for other in (
+        {"evaluations": ()},
+        {"evaluations": (replace(high.main, split="val"),)},
+        {"evaluations": (replace(high.main, limit=None, sequences=360),)},
+        {"evaluations": (replace(high.main, options={"shots": 10}),)},
+        {"evaluations": (replace(high.main, metric="perplexity"),)},
+    ):
+        told = lead(learned, replace(high, **other))
+        assert told.startswith("Best by validation: first, with loss 0.250 in epoch 1. The runs")
+    assert "none is the best" in lead(learned, replace(high, evaluations=(), history={}))
+    task = {**one.config, "task": {**one.config["task"], "name": "copying"}}
+    assert "several tasks" in lead(low, replace(high, config=task))
 
 
 def test_only_keys_that_say_something_differ(made):

@@ -1,0 +1,43 @@
+"""The identity of a trained model, by which results are known to be its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+
+def made_of(config: Mapping[str, Any], shape: Mapping[str, Any]) -> str:
+    """Return what makes a model beside its weights, as a text.
+
+    Args:
+        config: the whole configuration, as plain values.
+        shape: the fields of `Shape`.
+    """
+    made = {"model": config.get("model"), "device": config.get("device"), "shape": dict(shape)}
+    return json.dumps(made, sort_keys=True, default=str)
+
+
+def identity(weights: Mapping[str, torch.Tensor], made: str) -> str:
+    """Return a hash of a model: its weights, and what else makes it.
+
+    Moving a checkpoint does not change it, nor does what training keeps beside the model: the last
+    checkpoint has the identity of the best one, if it holds the same weights.
+
+    Args:
+        weights: the model's `state_dict()`.
+        made: of `made_of`.
+    """
+    digest = hashlib.sha256(made.encode())
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def model_identity(model: Any) -> str | None:
+    """Return the identity of a model as it is now; None: it was made of no configuration."""
+    return None if model.made_of is None else identity(model.state_dict(), model.made_of)
