@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         """Write a checkpoint; see Lightning's `CheckpointIO`."""
+        # torch hides the system's error where it writes a file itself.
+        torch.save(checkpoint, buffer := io.BytesIO())
         with replacing(path) as temporary:
-            super().save_checkpoint(checkpoint, temporary, storage_options)
+            temporary.write_bytes(buffer.getbuffer())
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

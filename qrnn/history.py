@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import math
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
+
+from qrnn.files import replacing
 
 
 def _rows(run_dir: Path) -> list[dict[str, str]]:
@@ -44,18 +47,43 @@ def metrics_logger(run_dir: Path, resume: str | None, steps: int) -> CSVLogger:
         resume: the checkpoint that it goes on from, beside which its metrics lie; None: none.
         steps: number of optimiser steps before.
     """
-    # Read first: the logger removes the file, if the run goes on in the same folder.
     before = [] if resume is None else _before(Path(resume).parent, steps)
-    logger = CSVLogger(run_dir, "", "")
-    _continue(logger, before)
+    logger = _Logger(run_dir, "", "")
+    logger.begin(before)
     return logger
 
 
-@rank_zero_only  # the loggers of other processes write nothing
-def _continue(logger: CSVLogger, rows: list[dict[str, float]]) -> None:
-    """Let a logger begin with these rows."""
-    logger.experiment.metrics.extend(rows)
-    logger.experiment.save()
+class _Writer:
+    """Writes all metrics at once: Lightning's removes the old file, and appends to a new one."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.metrics: list[dict[str, float]] = []
+
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        """Keep the metrics of a step."""
+        numbers = {k: v.item() if hasattr(v, "item") else v for k, v in metrics.items()}
+        self.metrics.append({**numbers, "step": len(self.metrics) if step is None else step})
+
+    def save(self) -> None:
+        """Replace the file."""
+        if not self.metrics:
+            return
+        with replacing(self.path) as temporary, open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, sorted(set().union(*self.metrics)))
+            writer.writeheader()
+            writer.writerows(self.metrics)
+
+
+class _Logger(CSVLogger):
+    """Lightning's logger, with this writer."""
+
+    @rank_zero_only  # those of other processes write nothing
+    def begin(self, rows: list[dict[str, float]]) -> None:
+        """Begin with these rows."""
+        self._experiment: Any = _Writer(Path(self.save_dir) / "metrics.csv")
+        self._experiment.metrics.extend(rows)
+        self._experiment.save()
 
 
 def _before(run_dir: Path, steps: int) -> list[dict[str, float]]:

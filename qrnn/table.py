@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qrnn.errors import ConfigError, DataError, QRNNError
-from qrnn.files import write_text
+from qrnn.files import naming, write_text
 from qrnn.grid import TableConfig
 from qrnn.registry import unknown_name
 
@@ -247,7 +247,8 @@ def _path(key: str, path: str | Path) -> str:
 
 def _command(run: Run, arguments: list[str]) -> None:
     command = [sys.executable, "-m", "qrnn", *arguments]
-    with open(run.folder / "log.txt", "a", encoding="utf-8") as log:
+    place = run.folder / "log.txt"
+    with naming(place), open(place, "a", encoding="utf-8") as log:
         print("$ qrnn", *arguments, file=log, flush=True)
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:

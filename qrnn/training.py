@@ -31,7 +31,7 @@ from qrnn.checkpoint import AtomicCheckpointIO, read_checkpoint
 from qrnn.config import TrainConfig, TrainerConfig, to_plain
 from qrnn.data import IGNORED, TASKS, Batch, Split, Stream, TaskData, loader
 from qrnn.environment import environment
-from qrnn.files import write_text
+from qrnn.files import naming, write_text
 from qrnn.history import best_accuracy, metrics_logger
 from qrnn.networks import n_parameters
 from qrnn.resuming import check_same, check_shapes, set_rates
@@ -272,7 +272,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     write_text(run_dir / "config.yaml", config_yaml(config))
     write_text(run_dir / "environment.json", json.dumps(environment(), indent=1) + "\n")
     try:
-        with interrupts:
+        with interrupts, naming(run_dir):  # a logger's errors name no file
             trainer.fit(
                 module, datamodule=TaskDataModule(data, config.trainer), ckpt_path=config.resume,
                 weights_only=True,
