@@ -26,9 +26,11 @@ class FirstCheckpoint(pl.Callback):
 
     def __init__(self, path: Path):
         self.path = path
+        self.begun = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """See Lightning."""
+        self.begun = True
         trainer.save_checkpoint(self.path)
 
 

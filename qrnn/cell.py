@@ -152,6 +152,8 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         if bias_range < 0:
             raise ConfigError(f"bias_range must be at least 0 radians, got {bias_range}")
         self.input_size = input_size
+        self.device = open_device(device)
+        self.device.check_wires(n_qubits)  # before anything is as long as that
         self.circuit = StepCircuit(
             build_ansatz(ansatz, n_qubits, n_angles, **ansatz_options),
             readout,
@@ -168,7 +170,6 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         check_controller(controller, input_size, self.n_fed_back, self.circuit.n_angles)
         self.controller = controller
         self.readout_noise = ReadoutNoise(readout_shots, readout_depolarizing)
-        self.device = open_device(device)
         self.quantum = TorchLayer(
             self.device.qnode(self.circuit),
             {"bias": (self.circuit.n_angles,)},

@@ -22,6 +22,7 @@ from pennylane.tape import QuantumScript
 from qrnn.ansatz import Ansatz
 from qrnn.errors import ConfigError
 from qrnn.gates import GATES
+from qrnn.limits import MOST_ANGLES, within
 from qrnn.measured_readout import MeasuredReadout, check_mode
 from qrnn.readouts import masks, observables, pauli_words
 
@@ -77,6 +78,8 @@ class StepCircuit:
         readout_mode: str = "expval",
         readout_angle: float | None = None,
     ):
+        within("angles of a step", ansatz.n_angles, 0, MOST_ANGLES)
+        within("coupled pairs of qubits", len(ansatz.pairs), 0, MOST_ANGLES)
         self.ansatz = ansatz
         self.n_wires = ansatz.n_wires
         self.n_angles = ansatz.n_angles

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from qrnn.errors import ConfigError
+from qrnn.limits import MOST_LAYERS, within
 from qrnn.registry import unknown_name
 
 ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "gelu": nn.GELU, "glu": nn.GLU}
@@ -55,11 +56,8 @@ class Controller(nn.Sequential):
     ):
         if kind not in ACTIVATIONS:
             raise unknown_name("controller", kind, ACTIVATIONS)
-        if width < 1 or depth < 0:
-            raise ConfigError(
-                f"controller: width must be at least 1 and depth at least 0, got width={width}, "
-                f"depth={depth}"
-            )
+        within("controller: width", width, 1, 1 << 40)
+        within("controller: depth", depth, 0, MOST_LAYERS)
         if not 0 <= dropout < 1:
             raise ConfigError(f"controller: dropout must be in [0, 1), got {dropout}")
         modules: list[nn.Module] = []

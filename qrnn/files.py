@@ -1,4 +1,4 @@
-"""Files: written so that a crash leaves the old content or the new, and read as plain data."""
+"""Writing files so that a crash leaves the old content or the new, never half of it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from qrnn.errors import DataError
-
-MOST_BYTES = 1 << 28  # of a file of text that is read whole
 STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 
@@ -95,59 +89,3 @@ def write_text(path: str | Path, text: str) -> None:
     """Replace a file's text."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def read_text(path: str | Path) -> str:
-    """Return a file's text.
-
-    Raises:
-        DataError: no file, a very large one, or not UTF-8.
-        OSError: it cannot be read.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path} must be a file, but there is none")
-    if path.stat().st_size > MOST_BYTES:
-        raise DataError(f"{path} must be smaller than {MOST_BYTES >> 20} MB")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} must be UTF-8, but byte {error.start} is not") from error
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Refuses aliases: nine lines of them can stand for a billion values."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it must have no aliases (*name)")
-        return super().compose_node(parent, index)
-
-
-def parse_yaml(text: str, name: str | Path) -> Any:
-    """Return what YAML says, as plain data.
-
-    Args:
-        text: the YAML.
-        name: the file's, for errors.
-
-    Raises:
-        DataError: it is no YAML, or has aliases or types of Python's.
-    """
-    try:
-        return yaml.load(text, _PlainLoader)
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
-    except RecursionError:
-        reason = "nested too deep"
-    raise DataError(f"{name} must be plain YAML: {reason}")
-
-
-def read_yaml(path: str | Path) -> Any:
-    """Return what a YAML file says, as plain data.
-
-    Raises:
-        DataError: no file, or as `parse_yaml` does.
-        OSError: it cannot be read.
-    """
-    return parse_yaml(read_text(path), path)

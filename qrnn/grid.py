@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from qrnn.errors import ConfigError
+from qrnn.plain import check_plain, parse_yaml, read_yaml
 
 
 @dataclass
@@ -71,11 +70,15 @@ def read_grid(path: str | Path | None = None) -> TableConfig:
     Raises:
         ConfigError: no such file, or a key that it cannot have.
     """
-    source: Any = files("qrnn.configs") / "table.yaml" if path is None else Path(path)
     try:
-        plain = OmegaConf.create(source.read_text(encoding="utf-8"))
+        if path is None:
+            text = (files("qrnn.configs") / "table.yaml").read_text(encoding="utf-8")
+            plain = parse_yaml(text, "table.yaml")
+        else:
+            plain = read_yaml(path)
+        check_plain(plain, "grid")
         typed = OmegaConf.merge(OmegaConf.structured(TableConfig), plain)
         return OmegaConf.to_object(typed)  # type: ignore[return-value]
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+    except (OSError, ValueError, TypeError, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"grid must be a YAML file of sections and rows: {reason}") from error

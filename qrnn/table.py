@@ -22,6 +22,7 @@ from rich.table import Table
 from qrnn.errors import ConfigError, DataError, QRNNError
 from qrnn.files import naming, write_text
 from qrnn.grid import TableConfig
+from qrnn.plain import read_text
 from qrnn.registry import unknown_name
 
 SUMMARY = {
@@ -43,8 +44,8 @@ def read_json(path: Path, keys: Collection[str] = ()) -> Any:
         DataError: it is missing or damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path} must be JSON, but is missing or damaged: {reason}") from error
     if keys and not (isinstance(content, dict) and content.keys() >= set(keys)):

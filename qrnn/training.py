@@ -27,14 +27,21 @@ from qrnn.callbacks import (
     Stopper,
     WholeRun,
 )
-from qrnn.checkpoint import AtomicCheckpointIO, read_checkpoint
-from qrnn.config import TrainConfig, TrainerConfig, to_plain
-from qrnn.data import IGNORED, TASKS, Batch, Split, Stream, TaskData, loader
+from qrnn.checkpoint import (
+    AtomicCheckpointIO,
+    check_weights,
+    load_task,
+    read_checkpoint,
+    refusing,
+)
+from qrnn.config import TrainConfig, TrainerConfig, from_plain, to_plain
+from qrnn.data import IGNORED, Batch, Split, Stream, TaskData, loader
 from qrnn.environment import environment
+from qrnn.errors import ConfigError, QRNNError
 from qrnn.files import naming, write_text
 from qrnn.history import best_accuracy, metrics_logger
 from qrnn.networks import n_parameters
-from qrnn.resuming import check_same, check_shapes, set_rates
+from qrnn.resuming import check_like, check_same, check_shapes, check_state, set_rates
 from qrnn.running import refuse_options
 from qrnn.trainer_checks import OPTIMIZERS, batches_of_epoch, check_trainer
 
@@ -106,12 +113,8 @@ class Learner(pl.LightningModule):
 
         A parameter's attribute `lr_scale` multiplies its learning rate.
         """
-        trainer = self.config.trainer
-        optimizer = OPTIMIZERS[trainer.optimizer](
-            [{"params": group, "lr": rate} for rate, group in self._groups().items()],
-            lr=trainer.lr, weight_decay=trainer.weight_decay,
-        )  # fmt: skip
-        if trainer.schedule == "constant":
+        optimizer = self.optimizer()
+        if self.config.trainer.schedule == "constant":
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
         warm_up = max(1, int(WARM_UP * steps))
@@ -126,6 +129,14 @@ class Learner(pl.LightningModule):
         # Not OneCycleLR: its state fixes the number of steps, and a resumed run may have more.
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Return a new optimiser, with a group of parameters for each learning rate."""
+        trainer = self.config.trainer
+        return OPTIMIZERS[trainer.optimizer](
+            [{"params": group, "lr": rate} for rate, group in self._groups().items()],
+            lr=trainer.lr, weight_decay=trainer.weight_decay,
+        )  # fmt: skip
 
     def _groups(self) -> dict[float, list[torch.nn.Parameter]]:
         """Return the parameters by their learning rates."""
@@ -144,7 +155,7 @@ class Learner(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the random state; rates and weight decay are this run's."""
-        set_rates(checkpoint, list(self._groups()), self.config.trainer.weight_decay)
+        set_rates(checkpoint, self.optimizer())
         torch.set_rng_state(checkpoint["rng"])
         if "cuda_rng" in checkpoint and torch.cuda.is_available():
             torch.cuda.set_rng_state(checkpoint["cuda_rng"])
@@ -232,21 +243,23 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     check_trainer(config.trainer)
     quiet_lightning()
     saved = {} if config.resume is None else read_checkpoint(config.resume)
-    data = data if data is not None else TASKS[config.task.name].load(config.task)
+    data = data if data is not None else load_task(config.task)
     limit = batches_of_epoch(data, config.trainer)
     run_dir = Path(run_dir)
     pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
     module = Learner(config, data)
     refuse_options(module.model, config.device)
     if saved:
-        check_same(saved["qrnn"]["config"]["trainer"], config.trainer)
+        check_same(from_plain(saved["qrnn"]["config"]).trainer, config.trainer)
         check_shapes(saved["state_dict"], module.state_dict())
+        with refusing(config.resume):
+            check_weights(saved["state_dict"], module.state_dict())
+            check_like(saved, {"global_step": 0}, "")
     checkpoints = BestCheckpoint(run_dir, config.resume)
     metrics = metrics_logger(run_dir, config.resume, saved.get("global_step", 0))
     interrupts, times = Interrupts(), EpochTimes()
-    callbacks: list[pl.Callback] = [
-        FirstCheckpoint(run_dir / "last.ckpt"), checkpoints, interrupts, times,
-    ]  # fmt: skip
+    first = FirstCheckpoint(run_dir / "last.ckpt")
+    callbacks: list[pl.Callback] = [first, checkpoints, interrupts, times]
     stopper = Stopper(config.trainer.stop_below, config.trainer.patience)
     if not (config.trainer.stop_below is None and config.trainer.patience is None):
         callbacks.append(stopper)
@@ -269,6 +282,9 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         reload_dataloaders_every_n_epochs=1 if data.curriculum else 0,
         log_every_n_steps=10,
     )
+    if saved:
+        with refusing(config.resume):
+            check_state(saved, trainer, module.optimizer())
     write_text(run_dir / "config.yaml", config_yaml(config))
     write_text(run_dir / "environment.json", json.dumps(environment(), indent=1) + "\n")
     try:
@@ -277,6 +293,12 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
                 module, datamodule=TaskDataModule(data, config.trainer), ckpt_path=config.resume,
                 weights_only=True,
             )  # fmt: skip
+    except Exception as error:
+        # What comes before the first batch of a resumed run is about the checkpoint.
+        if not saved or first.begun or isinstance(error, QRNNError | OSError):
+            raise
+        with refusing(config.resume):
+            raise ConfigError(str(error)) from error
     except SystemExit:  # Lightning leaves the process on Ctrl-C
         if not trainer.interrupted:
             raise

@@ -17,8 +17,9 @@ from qrnn import devices
 from qrnn.checkpoint import AtomicCheckpointIO
 from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import DataError, DeviceError
-from qrnn.files import read_yaml, write_text
+from qrnn.files import write_text
 from qrnn.history import history, metrics_logger
+from qrnn.plain import read_yaml
 
 
 def test_a_link_stays_and_what_it_points_at_is_written(tmp_path):

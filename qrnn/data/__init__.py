@@ -2,6 +2,7 @@
 
 from qrnn.data.base import (
     IGNORED,
+    KINDS,
     SPLITS,
     TASKS,
     Batch,
@@ -34,6 +35,7 @@ from qrnn.data.sequences import (
 
 __all__ = [
     "IGNORED",
+    "KINDS",
     "SPLITS",
     "TASKS",
     "Batch",

@@ -131,6 +131,9 @@ class Stream:
         return batches + (rest.batches(1) if len(rest) else [])
 
 
+KINDS = ("classify", "label", "translate")
+
+
 @dataclass(frozen=True)
 class Shape:
     """What a model must fit: kept in checkpoints.
