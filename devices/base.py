@@ -136,7 +136,7 @@ class Device:
         Raises:
             DeviceError: the circuit has more qubits than the device takes.
         """
-        self._check_wires(circuit.n_wires, "lower model.n_qubits or choose another device")
+        self.check_wires(circuit.n_wires)
         deferred = circuit.measured is not None and self.mcm_method == "deferred"
 
         def replay(inputs, bias):
@@ -144,7 +144,7 @@ class Device:
             shape = (*qml.math.shape(inputs)[:-1], steps, circuit.n_angles)
             if deferred:  # each measurement is put off to the end, on a qubit of its own
                 needed = circuit.n_wires + 1 + steps * len(circuit.words)
-                self._check_wires(
+                self.check_wires(
                     needed,
                     f"{steps} steps of {len(circuit.words)} measured words are deferred to a qubit "
                     f"each; take fewer, or device aer with shots",
@@ -171,7 +171,14 @@ class Device:
             node = qml.transforms.broadcast_expand(node)
         return self.transform(node)
 
-    def _check_wires(self, needed: int, remedy: str) -> None:
+    def check_wires(
+        self, needed: int, remedy: str = "lower model.n_qubits or choose another device"
+    ) -> None:
+        """Raise the error for more qubits than the device takes.
+
+        Raises:
+            DeviceError: so it is.
+        """
         if needed > self.spec.max_wires:
             raise DeviceError(
                 f"device {self.name!r} takes at most {self.spec.max_wires} qubits, got "

@@ -14,6 +14,7 @@ from qrnn.config import TrainConfig, to_plain
 from qrnn.data import KINDS, Shape
 from qrnn.errors import ConfigError
 from qrnn.identity import made_of
+from qrnn.limits import MOST_LAYERS, counted, sizes_of
 from qrnn.models import SequenceClassifier, SequenceLabeller, SequenceModel
 from qrnn.networks import NETWORKS, ModelConfig, refuse_unread, solve_width
 from qrnn.next_token import NextToken
@@ -35,14 +36,15 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
         ConfigError: a value out of range, a key that the task does not need, or a budget that no
             width meets.
     """
-    model = _build(config, shape, vectors)
+    check_model(config.model)
+    with counted("the model", sizes_of(config.model)):
+        model = _build(config, shape, vectors)
     model.made_of = made_of(to_plain(config), asdict(shape))
     return model
 
 
 def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> Model:
     model = config.model
-    check_model(model)
 
     def network(options: ModelConfig, input_size: int) -> Any:
         solved = solve_width(options, input_size, config.device)
@@ -109,7 +111,7 @@ def check_model(config: ModelConfig) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"model.{key} must be a finite number, got {value}")
     limits: dict[str, tuple[bool, str]] = {
-        "num_layers": (config.num_layers >= 1, "at least 1"),
+        "num_layers": (1 <= config.num_layers <= MOST_LAYERS, f"in 1..{MOST_LAYERS}"),
         "budget": (config.budget is None or config.budget >= 1, "null or at least 1"),
         "embedding": (config.embedding >= 1, "at least 1"),
         "embedding_dropout": (0 <= config.embedding_dropout < 1, "in [0, 1)"),

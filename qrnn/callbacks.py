@@ -29,9 +29,11 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(self, path: Path):
         self.path = path
+        self.begun = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """See Lightning."""
+        self.begun = True
         trainer.save_checkpoint(self.path)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

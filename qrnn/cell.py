@@ -156,6 +156,10 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         super().__init__()
         self.input_size = input_size = whole("input_size", input_size, 1)
         bias_range = at_least_zero("bias_range", bias_range, " radians")
+        self.device = open_device(device)
+        self.device.check_wires(
+            whole("n_qubits", n_qubits, 1)
+        )  # before anything is as long as that
         self.circuit = StepCircuit(
             build_ansatz(ansatz, n_qubits, n_angles, **ansatz_options),
             readout,
@@ -174,7 +178,6 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         check_controller(controller, input_size, self.n_fed_back, self.circuit.n_angles)
         self.controller = controller
         self.readout_noise = ReadoutNoise(readout_shots, readout_depolarizing)
-        self.device = open_device(device)
         self.quantum = TorchLayer(
             self.device.qnode(self.circuit),
             {"bias": (self.circuit.n_angles,)},

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from qrnn.build import Model, build_model
 from qrnn.config import TrainConfig, from_plain
-from qrnn.data import TASKS, Shape, TaskData
+from qrnn.data import KINDS, TASKS, Shape, TaskConfig, TaskData
 from qrnn.errors import ConfigError, DataError
 from qrnn.files import replacing
 from qrnn.identity import identity, made_of
+from qrnn.plain import check_plain
+from qrnn.registry import unknown_name
 
 PREFIX = "model."
+MOST_CLASSES = 1 << 24  # of labels, tokens or input features
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -25,8 +31,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         """Write a checkpoint; see Lightning's `CheckpointIO`."""
+        # torch hides the system's error where it writes a file itself.
+        torch.save(checkpoint, buffer := io.BytesIO())
         with replacing(path) as temporary:
-            super().save_checkpoint(checkpoint, temporary, storage_options)
+            temporary.write_bytes(buffer.getbuffer())
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -45,6 +53,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise DataError(f"checkpoint {path} is damaged or not a checkpoint: {reason}") from error
     if not isinstance(content, dict) or "qrnn" not in content:
         raise DataError(f"checkpoint {path} must come from `qrnn train`: it holds no configuration")
+    with refusing(path):
+        _check(content)
     return content
 
 
@@ -60,18 +70,89 @@ def checkpoint_identity(content: dict[str, Any]) -> str:
     return identity(weights_of(content), made_of(ours["config"], ours["shape"]))
 
 
+@contextmanager
+def refusing(path: str | Path | None) -> Iterator[None]:
+    """Make of an error about a checkpoint's content one that names the file."""
+    try:
+        yield
+    except ConfigError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise DataError(f"checkpoint {path} is damaged or does not fit: {reason}") from error
+
+
+def _check(content: dict[str, Any]) -> None:
+    """Raise the error for what no reader of a checkpoint could use.
+
+    Whether the configuration fits the schemas, and the weights the model, is checked where they
+    are used: a report shows the configuration of a task that is not registered here.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    ours, weights = content["qrnn"], content.get("state_dict")
+    if not isinstance(ours, dict) or not isinstance(ours.get("config"), dict):
+        raise ConfigError("qrnn.config must hold a configuration")
+    check_plain(ours["config"], "qrnn.config")
+    shape, hints = ours.get("shape"), get_type_hints(Shape)
+    if not isinstance(shape, dict) or not shape.keys() <= hints.keys():
+        raise ConfigError(f"qrnn.shape must have the keys {', '.join(hints)}")
+    for name, kind in hints.items():
+        value = shape.get(name, getattr(Shape, name, None))
+        if type(value) is not kind or (kind is int and not 1 <= value <= MOST_CLASSES):
+            allowed = f"in 1..{MOST_CLASSES}" if kind is int else f"a {kind.__name__}"
+            raise ConfigError(f"qrnn.shape.{name} must be {allowed}, got {value!r:.60}")
+    if shape["kind"] not in KINDS:
+        raise unknown_name("qrnn.shape.kind", shape["kind"], KINDS)
+    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
+        raise ConfigError("state_dict must hold weights by name")
+
+
+def size_of(value: Any) -> str:
+    """Return a tensor's shape in words, for messages; of anything else "none"."""
+    return str(tuple(value.shape)) if isinstance(value, torch.Tensor) else "none"
+
+
+def check_weights(saved: dict[str, Any], wanted: dict[str, torch.Tensor]) -> None:
+    """Raise the error for weights that are not those of a model.
+
+    Args:
+        saved: of a checkpoint.
+        wanted: the model's own, by the same names.
+
+    Raises:
+        ConfigError: one is missing or too many, has another shape, or holds no finite numbers.
+    """
+    for name in sorted({*saved, *wanted}):
+        mine, other = saved.get(name), wanted.get(name)
+        if size_of(mine) != size_of(other):
+            raise ConfigError(f"weight {name:.80} must be {size_of(other)}, got {size_of(mine)}")
+        assert mine is not None
+        assert other is not None
+        if mine.layout != torch.strided or mine.is_quantized or mine.is_meta or (
+            mine.is_floating_point() != other.is_floating_point() or mine.is_complex()
+        ):  # fmt: skip
+            raise ConfigError(f"weight {name} must be {other.dtype}, got {mine.dtype}")
+        if not mine.isfinite().all():
+            raise ConfigError(
+                f"weight {name} must be finite, got NaN or infinity: did the training diverge?"
+            )
+
+
 def load_model(path: str | Path) -> tuple[Model, TrainConfig]:
     """Return the trained model, on the device that trained it, and its configuration.
 
     Raises:
-        DataError: not a checkpoint.
+        DataError: not a checkpoint, or its weights are not its model's.
         ConfigError: its configuration is not one of this version.
         DeviceError: the device that trained it is not installed.
     """
     content = read_checkpoint(path)
     config = from_plain(content["qrnn"]["config"])
     model = build_model(config, Shape(**content["qrnn"]["shape"]))
-    model.load_state_dict(weights_of(content))
+    weights = weights_of(content)
+    with refusing(path):
+        check_weights(weights, model.state_dict())
+    model.load_state_dict(weights)
     model.made_of = made_of(content["qrnn"]["config"], content["qrnn"]["shape"])
     return model.eval(), config
 
@@ -91,4 +172,14 @@ def load_data(config: TrainConfig, data_dir: str | None = None) -> TaskData:
         if not hasattr(config.task, "data_dir"):
             raise ConfigError(f"data_dir must be left out: task {config.task.name} reads no files")
         config.task.data_dir = data_dir
-    return TASKS[config.task.name].load(config.task)
+    return load_task(config.task)
+
+
+def load_task(config: TaskConfig) -> TaskData:
+    """Return the data of a task.
+
+    Raises:
+        ConfigError: a key out of range.
+        DataError: a data file is missing or damaged.
+    """
+    return TASKS[config.name].load(config)

@@ -37,10 +37,10 @@ def whole(name: str, value: Any, least: int | None = None, most: int | None = No
         number = operator.index(value)
     except (TypeError, ValueError, RuntimeError) as error:  # a float tensor
         raise ConfigError(f"{name} must be a whole number, got {shown(value)}") from error
-    if least is not None and most is not None and not least <= number <= most:
-        raise ConfigError(f"{name} must be in {least}..{most}, got {number}")
     if least is not None and number < least:
         raise ConfigError(f"{name} must be at least {least}, got {number}")
+    if most is not None and number > most:
+        raise ConfigError(f"{name} must be at most {most}, got {number}")
     return number
 
 

@@ -19,6 +19,8 @@ from pennylane.tape import QuantumScript
 
 from qrnn.angle_map import AngleMap, precision_of
 from qrnn.ansatz import Ansatz
+from qrnn.checks import whole
+from qrnn.limits import MOST_ANGLES
 from qrnn.measured_readout import MeasuredReadout, check_mode
 from qrnn.readouts import masks, observables, pauli_words
 from qrnn.threads import one_at_a_time
@@ -58,6 +60,8 @@ class StepCircuit:
         readout_mode: str = "expval",
         readout_angle: float | None = None,
     ):
+        whole("angles of a step", ansatz.n_angles, 0, MOST_ANGLES)
+        whole("coupled pairs of qubits", len(ansatz.pairs), 0, MOST_ANGLES)
         self.ansatz = ansatz
         self.n_wires = ansatz.n_wires
         self.n_angles = ansatz.n_angles

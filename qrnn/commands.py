@@ -242,12 +242,14 @@ def draw(config) -> None:
     from qrnn.cell import QRNNCell
     from qrnn.config import DrawConfig, to_typed
     from qrnn.errors import ConfigError
+    from qrnn.limits import counted, sizes_of
     from qrnn.networks import HybridConfig
 
     typed: DrawConfig = to_typed(config)
     if not isinstance(typed.model, HybridConfig):
         raise ConfigError(f"model must be hybrid to be drawn, got {typed.model.name}")
-    cell = QRNNCell(1, device=typed.device, **typed.model.cell_options())
+    with counted("the model", sizes_of(typed.model)):
+        cell = QRNNCell(1, device=typed.device, **typed.model.cell_options())
     print(cell.draw())
     print()
     for name, value in cell.specs().items():

@@ -20,6 +20,7 @@ from qrnn.devices import DeviceOptions, device_names
 from qrnn.devices.hardware import IBM_NAME
 from qrnn.errors import ConfigError
 from qrnn.networks import NETWORKS, HybridConfig, ModelConfig
+from qrnn.plain import check_plain
 from qrnn.registry import unknown_name
 
 
@@ -271,13 +272,22 @@ def from_plain(plain: dict[str, Any]) -> TrainConfig:
     """Return the typed configuration of a checkpoint.
 
     Raises:
-        ConfigError: the dict does not fit the schemas.
+        ConfigError: the dict does not fit the schemas, or holds an interpolation.
     """
-    task, model = (plain.get(group, {}).get("name") for group in ("task", "model"))
+    check_plain(plain)
+    names: dict[str, str] = {}
+    for group in ("task", "model"):
+        of_group = plain.get(group)
+        given = of_group.get("name") if isinstance(of_group, dict) else of_group
+        if not isinstance(given, str):
+            raise ConfigError(f"{group}.name must be the name of a {group}, got {given!r:.60}")
+        names[group] = given
     schema = OmegaConf.structured(
-        TrainConfig(task=TASKS[task].schema(), model=NETWORKS[model].schema())
+        TrainConfig(task=TASKS[names["task"]].schema(), model=NETWORKS[names["model"]].schema())
     )
     try:
+        # Not every type that YAML and torch can write is one of OmegaConf's.
         return OmegaConf.to_object(OmegaConf.merge(schema, plain))  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"the configuration does not fit this version: {error}") from error
+    except (OmegaConfBaseException, TypeError, ValueError, OverflowError) as error:
+        reason = str(error).split("\n")[0]
+        raise ConfigError(f"the configuration does not fit this version: {reason}") from error

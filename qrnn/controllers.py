@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from qrnn.checks import share, whole
+from qrnn.limits import MOST_LAYERS, MOST_UNITS
 from qrnn.registry import unknown_name
 
 ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "gelu": nn.GELU, "glu": nn.GLU}
@@ -55,12 +56,10 @@ class Controller(nn.Sequential):
     ):
         if kind not in ACTIVATIONS:
             raise unknown_name("controller", kind, ACTIVATIONS)
-        input_size, n_readouts = (
-            whole("input_size", input_size, 1),
-            whole("n_readouts", n_readouts, 0),
-        )
-        n_angles, depth = whole("n_angles", n_angles, 1), whole("depth", depth, 0)
-        width, dropout = whole("width", width, 1), share("dropout", dropout)
+        input_size = whole("input_size", input_size, 1)
+        n_readouts = whole("n_readouts", n_readouts, 0)
+        n_angles, depth = whole("n_angles", n_angles, 1), whole("depth", depth, 0, MOST_LAYERS)
+        width, dropout = whole("width", width, 1, MOST_UNITS), share("dropout", dropout)
         modules: list[nn.Module] = []
         size = input_size + n_readouts
         for _ in range(depth):

@@ -64,10 +64,9 @@ def write(figure: Figure, path: str | Path) -> Path:
     """Write a figure in the format that its path ends with; return the path."""
     path = Path(path)
     undated: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    metadata = undated.get(path.suffix)
     with replacing(path) as temporary:
-        figure.savefig(
-            temporary, dpi=DPI, bbox_inches="tight", metadata=undated.get(path.suffix)
-        )  # fmt: skip
+        figure.savefig(temporary, dpi=DPI, bbox_inches="tight", metadata=metadata)
     return path
 
 

@@ -29,15 +29,22 @@ from qrnn.callbacks import (
     Stopper,
     WholeRun,
 )
-from qrnn.checkpoint import AtomicCheckpointIO, read_checkpoint
+from qrnn.checkpoint import (
+    AtomicCheckpointIO,
+    check_weights,
+    load_task,
+    read_checkpoint,
+    refusing,
+)
 from qrnn.checks import typed
-from qrnn.config import TrainConfig, TrainerConfig, to_plain
-from qrnn.data import IGNORED, TASKS, Batch, Split, Stream, TaskData, loader
+from qrnn.config import TrainConfig, TrainerConfig, from_plain, to_plain
+from qrnn.data import IGNORED, Batch, Split, Stream, TaskData, loader
 from qrnn.environment import environment
-from qrnn.files import write_text
+from qrnn.errors import ConfigError, QRNNError
+from qrnn.files import naming, write_text
 from qrnn.history import Metrics, best_accuracy
 from qrnn.networks import n_parameters
-from qrnn.resuming import check_same, check_shapes, set_rates
+from qrnn.resuming import check_like, check_same, check_shapes, check_state, set_rates
 from qrnn.run_folder import check_free, claimed
 from qrnn.running import refuse_options
 from qrnn.seeding import epoch_seed, seed_all
@@ -122,12 +129,8 @@ class Learner(pl.LightningModule):
 
         A parameter's attribute `lr_scale` multiplies its learning rate.
         """
-        trainer = self.config.trainer
-        optimizer = OPTIMIZERS[trainer.optimizer](
-            [{"params": group, "lr": rate} for rate, group in self._groups().items()],
-            lr=trainer.lr, weight_decay=trainer.weight_decay,
-        )  # fmt: skip
-        if trainer.schedule == "constant":
+        optimizer = self.optimizer()
+        if self.config.trainer.schedule == "constant":
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
         warm_up = max(1, int(WARM_UP * steps))
@@ -143,6 +146,14 @@ class Learner(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Return a new optimiser, with a group of parameters for each learning rate."""
+        trainer = self.config.trainer
+        return OPTIMIZERS[trainer.optimizer](
+            [{"params": group, "lr": rate} for rate, group in self._groups().items()],
+            lr=trainer.lr, weight_decay=trainer.weight_decay,
+        )  # fmt: skip
+
     def _groups(self) -> dict[float, list[torch.nn.Parameter]]:
         """Return the parameters by their learning rates."""
         groups: dict[float, list[torch.nn.Parameter]] = {}
@@ -157,7 +168,7 @@ class Learner(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let rates and weight decay be this run's."""
-        set_rates(checkpoint, list(self._groups()), self.config.trainer.weight_decay)
+        set_rates(checkpoint, self.optimizer())
 
 
 class TaskDataModule(pl.LightningDataModule):
@@ -249,19 +260,24 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     quiet_lightning()
     saved = {} if config.resume is None else read_checkpoint(config.resume)
     typed(config.task, "task")
-    data = data if data is not None else TASKS[config.task.name].load(config.task)
+    data = data if data is not None else load_task(config.task)
     limit = batches_of_epoch(data, config.trainer)
     pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
     module = Learner(config, data)
     refuse_options(module.model, config.device)
     if saved:
-        check_same(saved["qrnn"]["config"]["trainer"], config.trainer)
+        check_same(from_plain(saved["qrnn"]["config"]).trainer, config.trainer)
         check_shapes(saved["state_dict"], module.state_dict())
+        with refusing(config.resume):
+            check_weights(saved["state_dict"], module.state_dict())
+            check_like(saved, {"global_step": 0}, "")
     with claimed(run_dir, config.resume):
-        return _fit(module, data, limit, run_dir, saved.get("global_step", 0))
+        return _fit(module, data, limit, run_dir, saved)
 
 
-def _fit(module: Learner, data: TaskData, limit: Any, run_dir: Path, steps: int) -> TrainResult:
+def _fit(
+    module: Learner, data: TaskData, limit: Any, run_dir: Path, saved: dict[str, Any]
+) -> TrainResult:
     """Train what was checked, in a folder of its own; see `train`.
 
     Args:
@@ -269,14 +285,15 @@ def _fit(module: Learner, data: TaskData, limit: Any, run_dir: Path, steps: int)
         data: the task's.
         limit: batches of an epoch, as Lightning takes it.
         run_dir: folder of the run.
-        steps: number of optimiser steps before a resume.
+        saved: the checkpoint that it goes on from, or nothing.
     """
     config = module.config
     checkpoints = BestCheckpoint(run_dir, config.resume)
     interrupts, times = Interrupts(), EpochTimes()
+    last_checkpoint = LastCheckpoint(run_dir / "last.ckpt")
     callbacks: list[pl.Callback] = [
-        interrupts, times, Metrics(run_dir, config.resume, steps), checkpoints,
-        LastCheckpoint(run_dir / "last.ckpt"),
+        interrupts, times, Metrics(run_dir, config.resume, saved.get("global_step", 0)),
+        checkpoints, last_checkpoint,
     ]  # fmt: skip
     stopper = Stopper(config.trainer.stop_below, config.trainer.patience)
     if not (config.trainer.stop_below is None and config.trainer.patience is None):
@@ -300,14 +317,23 @@ def _fit(module: Learner, data: TaskData, limit: Any, run_dir: Path, steps: int)
         reload_dataloaders_every_n_epochs=1 if data.curriculum else 0,
         log_every_n_steps=10,
     )
+    if saved:
+        with refusing(config.resume):
+            check_state(saved, trainer, module.optimizer())
     write_text(run_dir / "config.yaml", config_yaml(config))
     write_text(run_dir / "environment.json", json.dumps(environment(), indent=1) + "\n")
     try:
-        with interrupts:
+        with interrupts, naming(run_dir):  # a logger's errors name no file
             trainer.fit(
                 module, datamodule=TaskDataModule(data, config.trainer), ckpt_path=config.resume,
                 weights_only=True,
             )  # fmt: skip
+    except Exception as error:
+        # What comes before the first batch of a resumed run is about the checkpoint.
+        if not saved or last_checkpoint.begun or isinstance(error, QRNNError | OSError):
+            raise
+        with refusing(config.resume):
+            raise ConfigError(str(error)) from error
     except SystemExit:  # Lightning leaves the process on Ctrl-C
         if not trainer.interrupted:
             raise

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 import sys
 
 # Before torch loads OpenMP. Two OpenMP pools (torch's and Kokkos') that spin on the same few cores
@@ -71,5 +72,16 @@ def qrnn_command(monkeypatch, capsys):
         except SystemExit as end:
             status = end.code
         return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def qrnn_subprocess():
+    """What runs Python code in a process of its own: code and options of `subprocess.run`."""
+
+    def run(code, **options):
+        options = {"stdout": subprocess.PIPE, "text": True, "check": True} | options
+        return subprocess.run([sys.executable, "-c", code], **options)
 
     return run

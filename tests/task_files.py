@@ -23,7 +23,14 @@ def put_on_hub(monkeypatch, found, revision=None):
         return get(name)
 
     on_branch = revision
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    config = SimpleNamespace(HF_HUB_OFFLINE=False)
+    package = SimpleNamespace(load_dataset=load_dataset, config=config)
+    monkeypatch.setitem(
+        sys.modules,
+        "datasets",
+        package,
+    )
+    monkeypatch.setattr("qrnn.data.sources.reachable", lambda url: True)
 
 
 def write_multi30k(folder):

@@ -1,10 +1,15 @@
 """Loaders: shapes, splits, the fixed permutation, and damaged files."""
 
 import gzip
+import socket
 import struct
 import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -27,6 +32,7 @@ from qrnn.data import (
     mnist,
     mnist_binary,
     simple,
+    sources,
 )
 
 
@@ -165,6 +171,38 @@ def test_mnist_from_the_hub_is_the_same(folder, monkeypatch):
         with pytest.raises(DataError, match=message) as error:
             mnist(MnistConfig())
         assert "\n" not in str(error.value)
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_and_for_a_short_time(monkeypatch):
+    def offline(name):
+        from huggingface_hub import constants
+
+        assert constants.HF_HUB_OFFLINE
+        raise ConnectionError("try again")
+
+    monkeypatch.setattr(sources, "ANSWERS_WITHIN", 0.3)
+    answers = sources.reachable
+    put_on_hub(monkeypatch, offline)
+    monkeypatch.setattr("qrnn.data.sources.reachable", answers)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes a call, and says nothing
+        monkeypatch.setattr(
+            "huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}"
+        )
+        start = time.monotonic()
+        with pytest.raises(DataError, match=r"no answer from http.* task.data_dir must name"):
+            mnist(MnistConfig())
+    assert time.monotonic() - start < 5
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+def test_a_server_that_refuses_answers_too():
+    class Refuses(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(403)
+
+    with HTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert sources.reachable(f"http://127.0.0.1:{server.server_port}")
 
 
 def test_mnist_without_a_folder_or_the_hub_is_one_clear_line(monkeypatch):

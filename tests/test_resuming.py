@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_runs import SMALL, config, losses, small_digits
 
-from qrnn import QRNN, ConfigError
+from qrnn import QRNN, QRNNError
 from qrnn.checkpoint import AtomicCheckpointIO
 from qrnn.data import CopyingConfig, TaskData, copying
 from qrnn.history import history
@@ -218,7 +218,7 @@ def test_a_resumed_run_has_the_rates_that_it_was_given(schedule, data, tmp_path)
 def test_a_resumed_run_cannot_change_its_optimiser(run, data, tmp_path, trainer, model, message):
     other = config(epochs=5, **trainer)
     other = replace(other, model=replace(SMALL, **model), resume=str(run.last))
-    with pytest.raises(ConfigError, match=message) as caught:
+    with pytest.raises(QRNNError, match=message) as caught:
         train(other, tmp_path / "other", data=data)
     assert "\n" not in str(caught.value)
 

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from qrnn.errors import DeviceError
+from qrnn.files import replacing
 
 
 @dataclass
@@ -213,8 +214,8 @@ class Ledger:
             return
         packed: dict[str, Any] = {f"a{i}": np.packbits(a, axis=-1) for i, a in enumerate(arrays)}
         packed["widths"] = np.array([a.shape[-1] for a in arrays])
-        with self._writing():
-            _replace(self._result(key), packed)
+        with self._writing(), replacing(self._result(key)) as temporary:
+            np.savez(temporary, **packed)
 
     def load(self, key: str) -> list[np.ndarray] | None:
         """Return the bits of a finished job, or None if they are not there or not readable.
@@ -265,19 +266,6 @@ def recorded_circuits(folder: Path | str) -> int | None:
         if event["state"] == "done":
             done.add(event["key"])
     return sum(circuits[key] for key in done)
-
-
-def _replace(path: Path, arrays: dict[str, Any]) -> None:
-    """Write a file of arrays aside and rename it, and return when both are on disk."""
-    aside = path.with_suffix(".tmp")
-    with open(aside, "wb") as file:
-        np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
 
 
 def _checksum(body: str) -> str:

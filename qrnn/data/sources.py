@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import logging
 import tarfile
+import threading
+import urllib.error
+import urllib.request
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +16,7 @@ from typing import Any, BinaryIO
 
 from qrnn.errors import ConfigError, DataError, require_extra
 
+ANSWERS_WITHIN = 10  # seconds
 MAX_BYTES = 1 << 30  # of one file, unpacked: nothing of these tasks comes near
 
 
@@ -150,17 +154,49 @@ def hub_columns(
         MissingExtraError: `datasets` is not installed.
     """
     try:
-        from datasets import load_dataset
+        import datasets
+        from huggingface_hub import constants
     except ImportError as error:
         raise require_extra("datasets", "data", f"task {task} without task.data_dir") from error
     # Its warnings of each retry; what failed in the end is said below.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    offline = constants.HF_HUB_OFFLINE or not reachable(constants.ENDPOINT)
+    kept = [(module, module.HF_HUB_OFFLINE) for module in (constants, datasets.config)]
     try:
-        data = load_dataset(name, revision=revision)
+        # Both try again and again where there is no network; offline, they take what was
+        # downloaded before, or fail at once.
+        for module, _ in kept:
+            module.HF_HUB_OFFLINE = offline
+        data = datasets.load_dataset(name, revision=revision)
         return [[list(data[part][column]) for column in columns] for part in parts]
     except Exception as error:  # of any of the many packages below it
         reason = " ".join(str(error).split())[:200]
+        if offline:
+            reason = f"no answer from {constants.ENDPOINT}, and none kept here"
         raise DataError(
             f"task {task} without task.data_dir must get {name} from the Hugging Face hub, but "
             f"that failed ({type(error).__name__}: {reason}): {where}"
         ) from error
+    finally:
+        for module, before in kept:
+            module.HF_HUB_OFFLINE = before
+
+
+def reachable(url: str) -> bool:
+    """Return whether a server answers within `ANSWERS_WITHIN` seconds, through proxies as well."""
+
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(url, timeout=ANSWERS_WITHIN).close()
+        except urllib.error.HTTPError:  # an answer too
+            pass
+        except (OSError, ValueError):
+            return
+        heard.set()
+
+    # The system may look for a name for minutes, and cannot be told not to.
+    heard = threading.Event()
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(ANSWERS_WITHIN)
+    return heard.is_set()

@@ -12,6 +12,7 @@ from torch import nn
 
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
+from qrnn.limits import check_memory, counted
 from qrnn.registry import Registry
 
 BUDGET_TOLERANCE = 0.02
@@ -153,13 +154,15 @@ def solve_width(config: ModelConfig, input_size: int, device: DeviceOptions) -> 
     if budget is None:
         return config
     entry = NETWORKS[config.name]
+    # In float32; the search builds networks of up to twice the size.
+    check_memory(f"model.budget={budget}", 8.0 * budget, "lower it")
 
     def at(width: int) -> ModelConfig:
         solved: dict[str, Any] = {"budget": None, entry.width: width}
         return replace(config, **solved)
 
     def count(width: int) -> int:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), counted(f"model.budget={budget}", "lower it"):
             return n_parameters(entry.build(at(width), input_size, device))
 
     low, high = 1, 2

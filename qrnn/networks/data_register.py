@@ -17,9 +17,11 @@ import torch
 from torch import nn
 
 from qrnn.ansatz import pairs_of
+from qrnn.checks import whole
 from qrnn.circuit import precision_of
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
+from qrnn.limits import check_memory
 from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell, at_least_one
 from qrnn.state import CellState
@@ -86,9 +88,13 @@ class DataRegisterCell(StepCell):
         layers: int = 2,
         topology: str = "ring",
     ):
-        super().__init__(input_size, at_least_one("n_data", n_data))
+        super().__init__(input_size, whole("n_data", n_data, 1, 14))
         self.n_data = n_data
-        self.n_history = at_least_one("n_history", n_history)
+        self.n_history = whole("n_history", n_history, 1, 14)
+        check_memory(  # U of all layers
+            "the model", 32 * layers * 4.0 ** (n_data + n_history),
+            f"lower model.n_data={n_data}, n_history={n_history} or layers={layers}",
+        )  # fmt: skip
         self.n_wires = n_data + n_history
         self.pairs = pairs_of(topology, self.n_wires)
         self.encode = nn.Linear(input_size, n_data)

@@ -16,8 +16,9 @@ from qrnn.checks import flag, whole
 from qrnn.controllers import Controller
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
+from qrnn.limits import check_memory
 from qrnn.networks.base import ModelConfig, network
-from qrnn.networks.layers import Layers, StepCell, at_least_one
+from qrnn.networks.layers import Layers, StepCell
 from qrnn.networks.scornn import Cayley
 from qrnn.readouts import pauli_words
 from qrnn.state import CellState
@@ -97,7 +98,9 @@ class OrthogonalCell(StepCell):
         skew_lr: float = 0.1,
         **controller,
     ):
-        n_planes = 2 ** at_least_one("n_qubits", n_qubits)
+        n_planes = 2 ** whole("n_qubits", n_qubits, 1, 14)
+        # W and what solves for it, and the bases of the readouts in double precision.
+        check_memory("the model", 100 * n_planes**2, f"lower model.n_qubits={n_qubits}")
         super().__init__(input_size, len(pauli_words(readout, n_qubits, ())))
         n_angles = min(4 * n_qubits, n_planes) if n_angles is None else n_angles
         n_angles = whole("n_angles", n_angles)

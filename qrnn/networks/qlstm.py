@@ -123,6 +123,8 @@ class QLSTMCell(HoldsQuantumLayer, StepCell):
     ):
         super().__init__(input_size, at_least_one("hidden_size", hidden_size))
         n, layers = at_least_one("n_qubits", n_qubits), at_least_one("depth", depth)
+        opened = open_device(device)
+        opened.check_wires(n)
         self.circuit = StepCircuit(vqc(n, layers), "Z")
         n_circuits = GATES + 2 * flag("output_circuits", output_circuits)
         self.enter = nn.Linear(input_size + hidden_size, n)
@@ -134,7 +136,6 @@ class QLSTMCell(HoldsQuantumLayer, StepCell):
         with torch.no_grad():
             self.bias[0] = 1.0
         # Each circuit brings its own angles, so the bias that a quantum layer has stays zero.
-        opened = open_device(device)
         self.quantum = TorchLayer(
             opened.qnode(self.circuit),
             {"bias": (self.circuit.n_angles,)},

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from qrnn.checks import number, whole
+from qrnn.limits import MOST_LAYERS, MOST_UNITS, check_memory
 
 BIAS = pi / 2  # b, radians: at theta = phi = 0, a neuron turns by a quarter, where it is steepest
 THETA_STD = 0.1
@@ -78,9 +79,16 @@ class Definition:
     degree: int = 3
 
     def __post_init__(self):
-        for name, least in (("workspace", 1), ("in_out", 1), ("stages", 0), ("order", 1),
-                            ("degree", 1)):  # fmt: skip
-            object.__setattr__(self, name, whole(name, getattr(self, name), least))
+        limits = {
+            "workspace": (1, 20), "in_out": (1, 20), "order": (1, 20),
+            "stages": (0, MOST_LAYERS), "degree": (1, MOST_UNITS),
+        }  # fmt: skip
+        for name, (least, most) in limits.items():
+            object.__setattr__(self, name, whole(name, getattr(self, name), least, most))
+        check_memory(  # the neurons' sets of controls, and the matrices of a step
+            "the cell", 16.0 * self.n_subsets * 2 ** (self.workspace + self.in_out),
+            f"lower workspace={self.workspace} or degree={self.degree}",
+        )  # fmt: skip
 
     @property
     def classes(self) -> int:
@@ -116,9 +124,13 @@ class Definition:
     @property
     def n_parameters(self) -> int:
         """Number of parameters, as the paper counts them."""
+        return self.n_neurons * (1 + self.n_subsets) + self.stages * self.workspace
+
+    @property
+    def n_subsets(self) -> int:
+        """Number of control subsets S."""
         controls = self.workspace + self.in_out - 1
-        subsets = sum(comb(controls, j) for j in range(1, self.degree + 1))
-        return self.n_neurons * (1 + subsets) + self.stages * self.workspace
+        return sum(comb(controls, j) for j in range(1, min(self.degree, controls) + 1))
 
     def controls(self, target: int) -> list[int]:
         """Return the wires that control the neuron on a target wire."""

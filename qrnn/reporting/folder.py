@@ -9,14 +9,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from qrnn.checkpoint import checkpoint_identity, read_checkpoint
 from qrnn.errors import DataError, QRNNError
 from qrnn.evaluation import Evaluation, describe
 from qrnn.hardware_run import Cost
 from qrnn.history import history
 from qrnn.metrics import METRICS
+from qrnn.plain import check_plain, read_text, read_yaml
 
 T = TypeVar("T")
 GROUPS = ("task", "model", "device", "trainer")
@@ -83,7 +82,7 @@ def read_folder(folder: str | Path) -> RunFolder:
             return None
         try:
             return read(path)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
             missing.append(f"{path.name} is damaged and left out: {reason}")
             return None
@@ -143,11 +142,12 @@ def _checked_config(config: Any) -> dict[str, Any]:
             raise ValueError(f"it must hold the group {group}")
         if not isinstance(config[group].get("name", ""), str):
             raise ValueError(f"{group}.name must be a string")
+    check_plain(config)
     return config
 
 
 def _of_yaml(path: Path) -> dict[str, Any]:
-    return _checked_config(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return _checked_config(read_yaml(path))
 
 
 def _of_summary(path: Path) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def _cost(told: dict[str, Any]) -> Cost:
 
 
 def _object(path: Path) -> dict[str, Any]:
-    told = json.loads(path.read_text(encoding="utf-8"))
+    told = json.loads(read_text(path))
     if not isinstance(told, dict):
         raise ValueError("it must hold names and values")
     return told

@@ -1,0 +1,120 @@
+"""What is too large is refused before it is traced or allocated."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from qrnn.errors import ConfigError
+
+MOST_ANGLES = 2_000  # of a step, and of coupled pairs: to trace them takes minutes
+MOST_LAYERS = 1_000
+MOST_UNITS = 1 << 40  # of a layer: the memory sets another limit
+
+
+def memory() -> int:
+    """Return the memory that this process may have, in bytes."""
+    try:
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return 1 << 36
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # of a container
+        limit = Path("/sys/fs/cgroup") / name
+        if limit.is_file() and (text := limit.read_text().strip()).isdecimal():
+            found = min(found, int(text))
+    return found
+
+
+def check_memory(what: str, size: float, remedy: str) -> None:
+    """Raise the error for what no memory of this machine could hold.
+
+    Args:
+        what: needs it.
+        size: bytes.
+        remedy: what to do.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    if size > (most := memory()):
+        raise ConfigError(
+            f"{what} must fit into this machine's memory of {most / 1e9:.3g} GB, but takes at "
+            f"least {size / 1e9:.3g} GB: {remedy}"
+        )
+
+
+class _Counted(TorchFunctionMode):
+    """Counts the bytes of new tensors, and refuses more than the memory holds.
+
+    Args:
+        what: is built, for the message.
+        remedy: what to do, for the message.
+    """
+
+    stack: list[_Counted] = []  # noqa: RUF012
+
+    def __init__(self, what: str, remedy: str):
+        self.what, self.remedy, self.made = what, remedy, 0.0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in SIZED and self is self.stack[-1]:
+            dtype = kwargs.get("dtype") or torch.get_default_dtype()
+            self.made += numbers(func, args, kwargs) * dtype.itemsize
+            check_memory(self.what, self.made, self.remedy)
+        return func(*args, **kwargs)
+
+
+SIZED = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full, torch.eye,
+         torch.arange)  # fmt: skip
+
+
+def numbers(func: Any, args: Any, kwargs: Any) -> float:
+    """Return how many numbers a call of one of `SIZED` would make."""
+    given = args or tuple(kwargs.get(name, 0) for name in ("size", "end", "n") if name in kwargs)
+    if not given:
+        return 0
+    if func is torch.eye:
+        return float(given[0]) ** 2
+    if func is torch.arange:
+        return float(given[0] if len(given) == 1 else given[1] - given[0])
+    sizes = given[0] if isinstance(given[0], list | tuple) else given
+    return math.prod(float(one) for one in sizes if isinstance(one, int))
+
+
+@contextmanager
+def counted(what: str, remedy: str) -> Iterator[None]:
+    """Refuse to build what this machine's memory could not hold.
+
+    Within another such block, what is built does not count for that one: it is a trial.
+
+    Args:
+        what: is built.
+        remedy: what to do.
+
+    Raises:
+        ConfigError: it takes more.
+    """
+    mode = _Counted(what, remedy)
+    mode.stack.append(mode)
+    try:
+        with mode:
+            yield
+    except OverflowError as error:  # sizes beyond 64 bits
+        raise ConfigError(f"{what} must fit into this machine's memory: {remedy}") from error
+    finally:
+        mode.stack.pop()
+
+
+def sizes_of(config: Any) -> str:
+    """Return what to do about a model that is too large: the largest of its whole numbers."""
+    found = {k: v for k, v in vars(config).items() if type(v) is int and v > 1}
+    largest = sorted(found, key=lambda key: -found[key])[:2]
+    return "lower " + " or ".join(f"model.{key}={found[key]}" for key in largest)

@@ -1,0 +1,205 @@
+"""Writing files: the old content or the new one, and never in the place of what is no file."""
+
+import os
+import re
+import resource
+import stat
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lightning.pytorch.loggers import CSVLogger
+
+import qrnn
+from qrnn import devices
+from qrnn.checkpoint import AtomicCheckpointIO
+from qrnn.devices.ibm.ledger import Ledger
+from qrnn.errors import DataError, DeviceError
+from qrnn.files import write_text
+from qrnn.history import history, metrics_logger
+from qrnn.plain import read_yaml
+
+
+def test_a_link_stays_and_what_it_points_at_is_written(tmp_path):
+    kept = tmp_path / "kept" / "page.html"
+    write_text(kept, "old")
+    for name, target in (("link", kept), ("twice", tmp_path / "link"), ("new", "later.html")):
+        (tmp_path / name).symlink_to(target)
+        write_text(tmp_path / name, name)
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / name).read_text() == name
+    assert kept.read_text() == "twice"
+    assert (tmp_path / "later.html").read_text() == "new"
+    assert len(list(tmp_path.rglob("*"))) == 6  # no temporary file is left
+
+
+def test_a_pipe_and_a_device_stay_what_they_are(tmp_path):
+    pipe, device = tmp_path / "pipe", tmp_path / "device"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/null")
+    heard = []
+    reader = threading.Thread(target=lambda: heard.append(pipe.read_text()), daemon=True)
+    reader.start()
+    write_text(pipe, "sent")
+    write_text(device, "gone")
+    reader.join(10)
+    assert heard == ["sent"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert stat.S_ISCHR(device.stat().st_mode)
+
+
+def test_standard_output_is_written_where_it_is(qrnn_subprocess, tmp_path):
+    write = "from qrnn.files import write_text; write_text('/dev/stdout', 'b\\n')"
+    code = f"print('a'); {write}; print('c')"
+    assert qrnn_subprocess(code).stdout == "a\nb\nc\n"
+    with open(tmp_path / "out", "w+") as out:
+        qrnn_subprocess(code, stdout=out)
+    assert (tmp_path / "out").read_text() == "a\nb\nc\n"
+
+
+def test_a_private_file_stays_private(tmp_path):
+    write_text(tmp_path / "a", "old")
+    (tmp_path / "a").chmod(0o600)
+    write_text(tmp_path / "a", "new")
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
+
+
+@contextmanager
+def small_disk():
+    """Let no file of this process grow beyond 100 bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def _metrics(path: Path) -> None:
+    logger = metrics_logger(path.parent, None, 0)
+    logger.log_metrics({f"val/loss{i}": 0.5 for i in range(50)}, 1)
+    logger.save()
+
+
+WRITERS = {
+    "a.html": lambda path: write_text(path, 500 * "x"),
+    "a.ckpt": lambda path: AtomicCheckpointIO().save_checkpoint({"a": 500 * [0.5]}, path),
+    "metrics.csv": _metrics,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_names_the_file_and_leaves_the_old_one(name, tmp_path):
+    path = tmp_path / name
+    path.write_text("old")
+    with small_disk(), pytest.raises(OSError, match="File too large") as caught:
+        WRITERS[name](path)
+    assert caught.value.filename == str(path)
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+    assert path.read_text() == "old"
+    if name != "metrics.csv":
+        link = tmp_path / "link"
+        link.symlink_to("/dev/full")
+        with pytest.raises(OSError, match="No space left") as caught:
+            WRITERS[name](link)
+        assert caught.value.filename == str(link)
+
+
+def test_what_cannot_be_written_is_named(tmp_path):
+    write_text(tmp_path / "file", "")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", tmp_path / "file" / "a", tmp_path / "\0"):
+        with pytest.raises(OSError, match=r".") as caught:
+            write_text(path, "x")
+        assert caught.value.filename == str(path)
+
+
+def test_a_result_of_the_ledger_replaces_no_link(tmp_path):
+    ledger = Ledger(tmp_path / "run")
+    elsewhere = tmp_path / "elsewhere.npz"
+    (tmp_path / "run" / "results" / "key.npz").symlink_to(elsewhere)
+    bits = [np.ones((2, 3), np.uint8)]
+    ledger.record("key", "done", job_id="1")
+    ledger.store("key", bits)
+    assert elsewhere.is_file()
+    assert (ledger.load("key")[0] == bits[0]).all()
+    with small_disk(), pytest.raises(DeviceError, match="File too large"):
+        ledger.store("key", [np.random.default_rng(0).integers(0, 2, (99, 999), np.uint8)])
+    assert (ledger.load("key")[0] == bits[0]).all()
+    ledger.close()
+
+
+def test_a_new_logger_leaves_the_old_metrics_until_it_has_its_own(tmp_path):
+    first = metrics_logger(tmp_path, None, 0)
+    first.log_metrics({"epoch": 0, "val/loss": 0.5}, 1)
+    first.save()
+    again = metrics_logger(tmp_path, None, 0)
+    assert history(tmp_path)["val/loss"] == [(0, 0.5)]
+    again.log_metrics({"epoch": 0, "val/loss": 0.25}, 1)
+    again.log_metrics({"epoch": 0, "train/loss": 0.75}, 1)
+    again.save()
+    again.log_metrics({"epoch": 1, "val/loss": 0.125}, 2)
+    again.save()
+    assert history(tmp_path) == {"val/loss": [(0, 0.25), (1, 0.125)], "train/loss": [(0, 0.75)]}
+    assert isinstance(again, CSVLogger)
+
+
+# `temporary` is what `replacing` yields.
+WRITES = re.compile(
+    r"""open\([^)]*["'][wax]b?\+?["']|\.write_(text|bytes)\(|savefig\(|np\.savez?|torch\.save\("""
+    r"""|json\.dump\(|os\.(replace|rename)\(|shutil\."""
+)
+NO_FILES = ("temporary", "buffer", "import shutil")
+
+
+def test_every_writer_goes_through_one_place():
+    folders = [Path(qrnn.__file__).parent, Path(devices.__file__).parent]
+    sources = {path for folder in folders for path in folder.rglob("*.py")}
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in sources - {Path(qrnn.__file__).parent / "files.py"}
+        for line in path.read_text().splitlines()
+        if WRITES.search(line) and not any(word in line for word in NO_FILES)
+    ]
+    # What a child process says is appended as it comes.
+    assert found == ['table.py: with naming(place), open(place, "a", encoding="utf-8") as log:']
+
+
+def bomb(levels: int) -> str:
+    lines = ["a0: &a0 [lol]"]
+    lines += [f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, levels)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (bomb(9), "aliases"),
+        ("[" * 5000, "nested too deep"),
+        ("a: !!python/object:os.system 3", "could not determine a constructor"),
+        ("a: [", "expected the node content"),
+        ("a: \0", "special characters"),
+    ],
+)
+def test_yaml_that_is_no_plain_data_is_refused_in_a_line(text, reason, tmp_path):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(DataError, match=reason) as caught:
+        read_yaml(tmp_path / "a.yaml")
+    assert "a.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_yaml_of_plain_data_is_read(tmp_path):
+    (tmp_path / "a.yaml").write_text("a: {b: [1, 2.5, null, true], c: ü}\n", encoding="utf-8")
+    assert read_yaml(tmp_path / "a.yaml") == {"a": {"b": [1, 2.5, None, True], "c": "ü"}}
+
+
+def test_no_pipe_and_no_huge_file_is_read(tmp_path):
+    os.mkfifo(tmp_path / "a.yaml")
+    with open(tmp_path / "b.yaml", "wb") as file:
+        file.truncate(1 << 33)
+    for name, reason in (("a.yaml", "must be a file"), ("b.yaml", "must be smaller")):
+        with pytest.raises(DataError, match=reason):
+            read_yaml(tmp_path / name)
