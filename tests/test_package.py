@@ -11,6 +11,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
+OWN = "pennylane-qrnn"
 
 
 def python(code, **options):
@@ -37,7 +38,7 @@ print(min(seconds, 99), [name for name in extras if name in sys.modules])
 def link_requirements(site):
     """Link into `site` what the core dependencies, and theirs, have installed; nothing else."""
     root = Path(sysconfig.get_path("purelib"))
-    wanted, seen = ["qrnn"], set()
+    wanted, seen = [OWN], set()
     while wanted:
         name = wanted.pop()
         distribution = importlib.metadata.distribution(name)
@@ -49,7 +50,7 @@ def link_requirements(site):
             ):
                 seen.add(key)
                 wanted.append(key)
-        if name != "qrnn":
+        if name != OWN:
             for entry in {file.parts[0] for file in distribution.files} - {"..", "__pycache__"}:
                 if not (site / entry).exists():
                     (site / entry).symlink_to(root / entry)
@@ -86,7 +87,7 @@ def test_a_wheel_trains_in_an_environment_without_extras(tmp_path):
         capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert missing.returncode == 2
-    assert "pip install 'qrnn[ibm]'" in missing.stderr
+    assert "pip install 'pennylane-qrnn[ibm]'" in missing.stderr
 
 
 def test_all_public_names_have_docstrings():

@@ -209,7 +209,7 @@ def test_many_qubits_and_words_over_all_of_them(n, kind):
 
 def test_a_missing_triton_is_an_error_that_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)
-    with pytest.raises(MissingExtraError, match=r"needs the package `triton`: pip install 'qrnn\["):
+    with pytest.raises(MissingExtraError, match=r"needs the package `triton`: pip install 'pennylane-qrnn\["):
         kernels.kernels_for(network().cell.memory.program, torch.device("cuda"))
 
 

@@ -122,7 +122,7 @@ def test_no_pair_of_subwords_is_joined_that_is_too_rare(images):
 def test_subwords_need_their_extra(images, monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     config = Multi30kConfig(data_dir=str(images), subwords=30)
-    fails(multi30k, config, "`tokenizers`: pip install 'qrnn[data]'", error=MissingExtraError)
+    fails(multi30k, config, "`tokenizers`: pip install 'pennylane-qrnn[data]'", error=MissingExtraError)
 
 
 @pytest.mark.parametrize(
