@@ -46,6 +46,4 @@ def require_extra(package: str, extra: str, wanted_by: str) -> MissingExtraError
         extra: the extra that brings it.
         wanted_by: what needs it, for the message.
     """
-    return MissingExtraError(
-        f"{wanted_by} needs the package `{package}`: {install_line(extra)}"
-    )
+    return MissingExtraError(f"{wanted_by} needs the package `{package}`: {install_line(extra)}")
