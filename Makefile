@@ -2,23 +2,24 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Installed first: a plain `torch` may bring gigabytes of CUDA libraries. `make TORCH=torch` for those.
-TORCH  ?= torch==2.13.0
+BENCH  := .venv-bench
+LOWEST := .venv-lowest
+NEWEST := .venv-newest
 
 .DEFAULT_GOAL := help
-BENCH  := .venv-bench
-.PHONY: help install demo docs test test-all fuzz test-gpu lint format typecheck bench bench-gpu results clean
+.PHONY: help install demo docs test test-all test-lowest test-newest fuzz test-gpu lint format \
+	typecheck bench bench-gpu results dist lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
 
 install: $(VENV)/.installed ## make the virtual environment and install qrnn in it
 
-$(VENV)/.installed: pyproject.toml
+# The upgrade: --group came with pip 25.1.
+$(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet "$(TORCH)"
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[ibm,kokkos,data]" --group dev
 	touch $@
 
 demo: install ## train on the digits, evaluate on four devices, print one table
@@ -33,9 +34,32 @@ docs: install ## build the documentation into build/site, with warnings as error
 test: install lint typecheck ## lint, type check and run the tests but for the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
 
-test-all: install lint typecheck ## all tests, the slow ones and the random ones too; before a release
+test-all: install lint typecheck ## all tests, also the slow and the random ones and other versions
 	$(BIN)/python -m pytest -n 2 --dist loadscope
-	$(MAKE) fuzz
+	$(MAKE) fuzz test-lowest test-newest
+
+# Kernels in a cache of their own: other versions of numba would write over those of the checkout.
+CORE = NUMBA_CACHE_DIR=$(CURDIR)/$(1)/kernels $(1)/bin/python -m pytest -m core \
+	$$(grep -rl --include='test_*.py' 'mark\.core' tests)
+
+test-lowest: $(LOWEST)/.installed ## the tests marked core with the lowest versions allowed
+	$(call CORE,$(LOWEST))
+
+$(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
+	test -x $(LOWEST)/bin/python || python3.11 -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip
+	$(LOWEST)/bin/python -m pip install --quiet -c constraints-lowest.txt -e ".[kokkos,data]" --group core
+	touch $@
+
+# The newest torch may bring gigabytes of CUDA libraries: `make test-newest TORCH=torch` for it.
+TORCH ?= torch==2.13.0
+
+test-newest: ## the tests marked core with the newest versions allowed
+	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
+		"$(TORCH)" -e ".[kokkos,data]" --group core
+	$(call CORE,$(NEWEST))
 
 fuzz: install ## random command lines, checkpoints, circuits and kills; prints any failing seed
 	cd tests && ../$(BIN)/python -m fuzz
@@ -48,11 +72,8 @@ test-gpu: install ## the Triton kernels' tests on a GPU; skipped in one line whe
 
 # TorchQuantum in an environment of its own, held to the versions of the main one.
 $(BENCH)/.installed: $(VENV)/.installed
-	mkdir -p build
-	$(BIN)/python -m pip freeze --exclude-editable > build/constraints.txt
 	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet "$(TORCH)"
-	$(BENCH)/bin/python -m pip install --quiet --editable . torchquantum-ng -c build/constraints.txt
+	$(BENCH)/bin/python -m pip install --quiet -c constraints.txt -e . torchquantum-ng
 	touch $@
 
 bench: $(BENCH)/.installed ## time the fused device against its peers (half an hour; docs/benchmarks)
@@ -64,9 +85,10 @@ bench-gpu: $(BENCH)/.installed ## time the fused device on a GPU (docs/benchmark
 results: install ## make the missing runs of docs/results.md (ARGS="--dry-run" lists them, --data DIR)
 	$(BIN)/python -m benchmarks.results $(ARGS)
 
-lint: install ## ruff: formatting and lint
+lint: install ## formatting, lint and spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 
 format: install ## ruff: rewrite the files
 	$(BIN)/ruff format .
@@ -80,5 +102,22 @@ typecheck: install ## mypy
 	ln -s $(CURDIR)/configs build/types/qrnn/configs
 	cd build/types && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p qrnn
 
-clean: ## remove the environment, builds and caches (never runs/)
-	rm -rf $(VENV) $(BENCH) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+dist: install ## the files of a release, into dist/, checked
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
+# Triton and CUDA's libraries are left out of constraints.txt: torch says which ones it needs.
+# The lowest versions: each lower bound of pyproject.toml, with the newest of what those need.
+lock: install ## write the constraints: of this environment, and of the lower bounds
+	$(BIN)/python -m pip freeze --all --exclude-editable | sed -nE 's/^([^ @]+==[^+]*).*/\1/p' \
+		| grep -vE '^(pip|uv|triton|nvidia-.*|cuda-.*)==' > constraints.txt
+	$(BIN)/python -m pip install --quiet uv
+	mkdir -p build
+	sed -nE 's/^ *"([a-z0-9-]+)(\[[a-z]+\])?>=([0-9.]+).*/\1==\3/p' pyproject.toml > build/bounds.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate -c build/bounds.txt \
+		--extra kokkos --extra data --group core pyproject.toml \
+		| grep -vE '^(nvidia-|cuda-)' > constraints-lowest.txt
+
+clean: ## remove the environments, builds and caches (never runs/)
+	rm -rf $(VENV) $(BENCH) $(LOWEST) $(NEWEST) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 PACKAGES = (
-    "qrnn", "torch", "numpy", "numba", "triton", "pennylane", "pennylane-lightning",
+    "pennylane-qrnn", "torch", "numpy", "numba", "triton", "pennylane", "pennylane-lightning",
     "pennylane-lightning-gpu", "pennylane-qiskit", "qiskit", "qiskit-aer", "qiskit-ibm-runtime",
     "torchquantum-ng",
 )  # fmt: skip

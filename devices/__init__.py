@@ -12,7 +12,7 @@ from qrnn.devices.hardware import IBM_NAME, IBMBackend, aer_spec, fake_spec, ibm
 from qrnn.devices.plugins import Plugin, installed_plugins, plugin_spec
 from qrnn.devices.simulators import DefaultMixed, DefaultQubit, Fused, Lightning, lightning_spec
 from qrnn.devices.spec import DeviceOptions, DeviceSpec
-from qrnn.errors import ConfigError
+from qrnn.errors import ConfigError, install_line
 from qrnn.registry import unknown_name
 
 __all__ = [
@@ -79,7 +79,7 @@ def _entry(name: str) -> tuple[DeviceSpec, DeviceClass]:
     if IBM_NAME.fullmatch(name):
         return ibm_spec(name), IBMBackend
     missing = (
-        " (fake IBM backends need: pip install 'qrnn[ibm]')"
+        f" (fake IBM backends need: {install_line('ibm')})"
         if name.startswith("fake_") and not any(n.startswith("fake_") for n in table)
         else ""
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from qrnn.checks import typed
-from qrnn.errors import ConfigError, DeviceError
+from qrnn.errors import ConfigError, DeviceError, install_line
 
 STRATEGIES = ("fused", "carried", "replayed")
 
@@ -80,7 +80,7 @@ class DeviceSpec:
         measured: the strategies that can measure mid-circuit, for `readout_mode` measure.
         batching: whether one execution takes a batch of sequences.
         needs: module that must be importable.
-        extra: the extra of qrnn that brings it.
+        extra: the extra of this distribution that brings it.
         account: whether it needs an account of IBM.
         cost: how T steps grow, n qubits and B sequences.
     """
@@ -103,8 +103,9 @@ class DeviceSpec:
         """Return why the device cannot run here, or None."""
         if importlib.util.find_spec(self.needs) is not None:
             return None
-        what = f"'qrnn[{self.extra}]'" if self.extra else self.needs.replace("_", "-")
-        return f"pip install {what}"
+        if self.extra:
+            return install_line(self.extra)
+        return f"pip install {self.needs.replace('_', '-')}"
 
     @property
     def runs_here(self) -> str:

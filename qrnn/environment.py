@@ -6,13 +6,15 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-PACKAGES = ("qrnn", "torch", "pennylane", "lightning", "numba")
+from qrnn import __version__
+
+PACKAGES = ("torch", "pennylane", "lightning", "numba")
 
 
 def environment() -> dict[str, str]:
     """Return the processor, Python's version and those of the packages."""
     python = {"processor": processor(), "python": platform.python_version()}
-    return python | {name: version(name) for name in PACKAGES}
+    return python | {"qrnn": __version__} | {name: version(name) for name in PACKAGES}
 
 
 def processor() -> str:

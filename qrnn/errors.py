@@ -29,14 +29,21 @@ class MissingExtraError(QRNNError, ImportError):
     """An optional package is needed; the message says what to install."""
 
 
+def install_line(extra: str) -> str:
+    """Return the command that installs an extra.
+
+    Args:
+        extra: the extra of this distribution; the name `qrnn` on PyPI is somebody else's.
+    """
+    return f"pip install 'pennylane-qrnn[{extra}]'"
+
+
 def require_extra(package: str, extra: str, wanted_by: str) -> MissingExtraError:
     """Return the error for a missing optional package.
 
     Args:
         package: the package that could not be imported.
-        extra: the extra of qrnn that brings it.
+        extra: the extra that brings it.
         wanted_by: what needs it, for the message.
     """
-    return MissingExtraError(
-        f"{wanted_by} needs the package `{package}`: pip install 'qrnn[{extra}]'"
-    )
+    return MissingExtraError(f"{wanted_by} needs the package `{package}`: {install_line(extra)}")

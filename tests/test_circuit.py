@@ -13,6 +13,7 @@ from qrnn.circuit import StepCircuit, precision_of
 from qrnn.memory.program import compile_program
 
 DOUBLE = torch.float64
+pytestmark = pytest.mark.core
 
 
 def circuit_of(problem):

@@ -39,7 +39,7 @@ def test_alone_and_with_help_it_says_what_to_do_next(tmp_path):
     assert "task=mnist" in shown.stdout
     assert "n_qubits: 6" in shown.stdout
     assert max(map(len, alone.stdout.splitlines())) <= 80
-    assert qrnn("--version", cwd=tmp_path).stdout == f"qrnn {version('qrnn')}\n"
+    assert qrnn("--version", cwd=tmp_path).stdout == f"qrnn {version('pennylane-qrnn')}\n"
 
 
 def test_train_says_where_the_checkpoint_is_and_how_to_go_on(trained):
@@ -105,7 +105,7 @@ def test_devices_are_listed_within_80_columns(tmp_path):
     assert max(map(len, done.stdout.splitlines())) <= 80
     one = qrnn("devices", "lightning.gpu", cwd=tmp_path)
     assert "gradients    adjoint" in one.stdout
-    assert "runs here    pip install 'qrnn[gpu]'" in one.stdout
+    assert "runs here    pip install 'pennylane-qrnn[gpu]'" in one.stdout
     assert "pip install" in done.stdout
     assert "[gpu]" in done.stdout
 
@@ -137,7 +137,7 @@ WRONG = [
     (["train", "model.ansatz=basic_entangler", "model.entangler=CZ"], "argument 'entangler'"),
     (["train", "trainer.epochs=0"], "trainer.epochs must be at least 1, got 0"),
     (["train", "device.shots=100"], "device 'fused' would ignore device.shots"),
-    (["train", "device=lightning.gpu"], "pip install 'qrnn[gpu]'"),
+    (["train", "device=lightning.gpu"], "pip install 'pennylane-qrnn[gpu]'"),
     (["train", "task=ptb", "task.data_dir=."], "task.data_dir must hold ptb.train.txt"),
     (["train", "task=mnist", "task.data_dir=nowhere"], "train-images-idx3-ubyte.gz"),
     (["train", "word"], "write key=value"),

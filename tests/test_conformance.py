@@ -73,6 +73,7 @@ def assert_conforms(rnn, z, x, lengths=None, label="", tolerance=1e-5):
     assert error.max() > 1e-6  # it did sample
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("label", EXACT)
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -84,6 +85,7 @@ def test_an_exact_device_agrees_with_the_dense_reference(label, problem, dtype):
     np.testing.assert_allclose(z, solution(problem)[0], rtol=0, atol=TOLERANCE[dtype])
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("label", [*SAMPLED, "fake_manila"])
 @pytest.mark.parametrize("problem", ["default", "affine function", "CRX on a ring"])
 def test_a_sampling_device_agrees_within_five_standard_errors(label, problem):

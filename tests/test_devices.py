@@ -111,7 +111,7 @@ WRONG = [
 @pytest.mark.parametrize(("name", "options", "error", "message"), WRONG)
 def test_what_a_device_would_ignore_or_cannot_do_is_refused(name, options, error, message):
     if name == "fake_manila" and not installed(name):
-        pytest.skip("no fake backends without qrnn[ibm]")
+        pytest.skip("no fake backends without the extra ibm")
     with pytest.raises(error, match=message) as caught:
         open_device(name, **options)
     assert "\n" not in str(caught.value)
@@ -119,7 +119,7 @@ def test_what_a_device_would_ignore_or_cannot_do_is_refused(name, options, error
 
 def test_a_device_whose_package_is_missing_says_what_to_install():
     spec = replace(device_spec("lightning.gpu"), needs="surely_not_a_module")
-    with pytest.raises(DeviceError, match=r"not installed: pip install 'qrnn\[gpu\]'"):
+    with pytest.raises(DeviceError, match=r"not installed: pip install 'pennylane-qrnn\[gpu\]'"):
         spec.check(DeviceOptions("lightning.gpu"))
     spec = replace(device_spec("reference.qubit"), needs="surely_not_a_module", extra=None)
     with pytest.raises(DeviceError, match="not installed: pip install surely-not-a-module"):

@@ -34,7 +34,10 @@ def test_every_error_is_one_of_ours_and_one_of_pythons(error, builtin):
 def test_a_missing_extra_says_what_needs_it_and_how_to_install_it():
     error = require_extra("qiskit", "ibm", "device fake_torino")
     assert isinstance(error, MissingExtraError)
-    assert str(error) == "device fake_torino needs the package `qiskit`: pip install 'qrnn[ibm]'"
+    assert (
+        str(error)
+        == "device fake_torino needs the package `qiskit`: pip install 'pennylane-qrnn[ibm]'"
+    )
 
 
 def test_an_unknown_name_shows_the_nearest_ones_and_no_long_list():
@@ -72,5 +75,7 @@ def test_a_cell_names_the_argument_that_is_wrong(make, size, qubits, options, me
 def test_fake_backends_without_their_extra_are_an_error_that_names_it(monkeypatch):
     table = {k: v for k, v in qrnn.devices._table().items() if not k.startswith("fake_")}
     monkeypatch.setattr(qrnn.devices, "_table", lambda: table)
-    with pytest.raises(ConfigError, match=r"fake IBM backends need: pip install 'qrnn\[ibm\]'"):
+    with pytest.raises(
+        ConfigError, match=r"fake IBM backends need: pip install 'pennylane-qrnn\[ibm\]'"
+    ):
         QRNN(D, 2, device="fake_torino")

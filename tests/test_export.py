@@ -249,7 +249,9 @@ def test_what_cannot_be_exported_is_one_line(theta, basis, message):
 def test_without_qiskit_the_error_says_what_to_install(monkeypatch):
     cell = QRNN(1, 2).cell
     monkeypatch.setitem(sys.modules, "qiskit", None)
-    with pytest.raises(MissingExtraError, match=r"OpenQASM 3 needs .*pip install 'qrnn\[ibm\]'"):
+    with pytest.raises(
+        MissingExtraError, match=r"OpenQASM 3 needs .*pip install 'pennylane-qrnn\[ibm\]'"
+    ):
         export.qasm3(cell, torch.zeros(8))
     assert "qml.RY" in export.source(cell, torch.zeros(8))
 

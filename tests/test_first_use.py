@@ -29,6 +29,7 @@ HELPFUL = {
 }
 
 
+@pytest.mark.core
 def test_every_command_has_help_within_80_columns(qrnn_command):
     assert set(HELPFUL) == set(COMMANDS)
     for command, told in HELPFUL.items():
@@ -39,6 +40,7 @@ def test_every_command_has_help_within_80_columns(qrnn_command):
             assert words in out, command
 
 
+@pytest.mark.core
 def test_every_key_of_a_command_has_its_meaning_in_the_help(qrnn_command):
     schemas = [*COMMAND_SCHEMAS.values(), DeviceOptions, TrainerConfig]
     schemas += [table[name].schema for table in (TASKS, NETWORKS) for name in table]

@@ -84,6 +84,7 @@ def assert_same_gradients(rnn, device, loss, *inputs, tolerance=1e-9, **options)
     assert any(value.abs().max() > 1e-3 for value in expected.values())
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("device", [*CARRIED, "default.mixed"])
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_the_gradient_is_that_of_default_qubit_backprop(device, problem):

@@ -2,15 +2,22 @@
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
+import zipfile
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
+OWN = "pennylane-qrnn"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def python(code, **options):
@@ -37,7 +44,7 @@ print(min(seconds, 99), [name for name in extras if name in sys.modules])
 def link_requirements(site):
     """Link into `site` what the core dependencies, and theirs, have installed; nothing else."""
     root = Path(sysconfig.get_path("purelib"))
-    wanted, seen = ["qrnn"], set()
+    wanted, seen = [OWN], set()
     while wanted:
         name = wanted.pop()
         distribution = importlib.metadata.distribution(name)
@@ -49,7 +56,7 @@ def link_requirements(site):
             ):
                 seen.add(key)
                 wanted.append(key)
-        if name != "qrnn":
+        if name != OWN:
             for entry in {file.parts[0] for file in distribution.files} - {"..", "__pycache__"}:
                 if not (site / entry).exists():
                     (site / entry).symlink_to(root / entry)
@@ -60,7 +67,8 @@ def test_a_wheel_trains_in_an_environment_without_extras(tmp_path):
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path, ROOT],
         check=True, capture_output=True, timeout=240,
     )  # fmt: skip
-    (wheel,) = tmp_path.glob("*.whl")
+    (wheel,) = tmp_path.glob("pennylane_qrnn-*.whl")
+    assert "qrnn/py.typed" in zipfile.ZipFile(wheel).namelist()
     # A clean environment that sees what pip would install for the core, and no more.
     clean = tmp_path / "venv"
     venv.create(clean, with_pip=True)
@@ -86,7 +94,55 @@ def test_a_wheel_trains_in_an_environment_without_extras(tmp_path):
         capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert missing.returncode == 2
-    assert "pip install 'qrnn[ibm]'" in missing.stderr
+    assert "pip install 'pennylane-qrnn[ibm]'" in missing.stderr
+
+
+def constraints(name):
+    """Return the versions of a constraints file, by normalised name."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    for line in lines:  # no address, no hash, no +cpu of one machine
+        assert re.fullmatch(r"[\w.-]+==[\w.]+", line), f"{name}: {line}: run `make lock`"
+    return {canonicalize_name(n): Version(v) for n, v in (line.split("==") for line in lines)}
+
+
+def requirements(extras, groups):
+    """Return the direct requirements: of the package, some of its extras and of groups of tools."""
+    project = PROJECT["project"]
+    found = [*project["dependencies"]]
+    found += [text for extra in extras for text in project["optional-dependencies"][extra]]
+    found += [text for group in groups for text in PROJECT["dependency-groups"][group]]
+    return [Requirement(text) for text in found if isinstance(text, str)]
+
+
+def test_make_install_takes_exact_versions_that_the_bounds_allow():
+    versions = constraints("constraints.txt")
+    assert not [name for name in versions if name.startswith(("nvidia-", "cuda-", "triton"))]
+    groups = ["core", "test", "lint", "docs"]
+    for requirement in requirements(["ibm", "kokkos", "data"], groups):
+        if requirement.name != "triton":
+            version = versions[canonicalize_name(requirement.name)]
+            assert version in requirement.specifier, requirement
+
+
+def test_make_test_lowest_takes_each_lower_bound():
+    versions = constraints("constraints-lowest.txt")
+    for requirement in requirements(["kokkos", "data"], ["core"]):
+        (bound,) = [s for s in requirement.specifier if s.operator == ">="]
+        lowest = versions[canonicalize_name(requirement.name)]
+        assert lowest == Version(bound.version), f"{requirement}: run `make lock`"
+
+
+def test_the_links_of_the_readme_work_on_pypi_too():
+    here = PROJECT["project"]["urls"]["Repository"] + "/blob/main/"
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    defined = re.findall(r"^\[(.+)\]: (.+)$", text, re.MULTILINE)
+    names = [name.lower() for name, _ in defined]  # as Markdown compares them
+    assert len(set(names)) == len(names) > 10
+    links = [link for _, link in defined] + re.findall(r"\]\(([^)]+)\)", text)
+    for link in links:
+        assert re.match(r"https?://", link), f"{link}: {here}{link}"
+        if link.startswith(here):
+            assert (ROOT / link.removeprefix(here).split("#")[0]).is_file(), link
 
 
 def test_all_public_names_have_docstrings():

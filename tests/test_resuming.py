@@ -25,6 +25,7 @@ def run(data, tmp_path_factory):
     return train(config(), tmp_path_factory.mktemp("run"), data=data)
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(data, tmp_path, schedule):
     class DiedError(Exception):

@@ -35,6 +35,7 @@ def run(data, tmp_path_factory):
     return train(config(), tmp_path_factory.mktemp("run"), data=data)
 
 
+@pytest.mark.core
 def test_a_run_learns_and_leaves_checkpoints_logs_and_its_config(run):
     series = history(run.run_dir)
     assert losses(run.run_dir)[-1] < losses(run.run_dir)[0]
@@ -68,6 +69,7 @@ def test_a_checkpoint_is_plain_data_and_rebuilds_the_model(run):
     assert not model.training
 
 
+@pytest.mark.core
 def test_a_checkpoint_evaluates_on_other_devices_as_on_its_own(run, data):
     model, _ = load_model(run.best)
     for name in ("default.qubit", "lightning.qubit"):

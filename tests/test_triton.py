@@ -155,6 +155,7 @@ def test_a_second_backward_gives_the_same_and_leaves_the_state_alone(size):
     torch.testing.assert_close(state.amplitudes(), psi, rtol=0, atol=0)
 
 
+@pytest.mark.core
 def test_the_whole_sequence_runs_in_one_node_in_both_precisions(monkeypatch):
     calls, apply = [], SequenceNode.apply
     monkeypatch.setattr(SequenceNode, "apply", lambda *a: calls.append(1) or apply(*a))
@@ -209,7 +210,9 @@ def test_many_qubits_and_words_over_all_of_them(n, kind):
 
 def test_a_missing_triton_is_an_error_that_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)
-    with pytest.raises(MissingExtraError, match=r"needs the package `triton`: pip install 'qrnn\["):
+    with pytest.raises(
+        MissingExtraError, match=r"needs the package `triton`: pip install 'pennylane-qrnn\["
+    ):
         kernels.kernels_for(network().cell.memory.program, torch.device("cuda"))
 
 

@@ -81,7 +81,7 @@ def names(wanted: Callable[[DeviceSpec], bool]) -> str:
 def ability(name: str, spec: DeviceSpec) -> list[str]:
     """Return a device's row: what it is asked for."""
     readouts = {"no": "exact", "optional": "exact or shots", "required": "shots"}
-    needs = f"`qrnn[{spec.extra}]`" if spec.extra else ""
+    needs = f"`pennylane-qrnn[{spec.extra}]`" if spec.extra else ""
     return [
         name,
         readouts[spec.shots],

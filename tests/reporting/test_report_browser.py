@@ -10,7 +10,7 @@ from pages import call, train_digits
 
 import qrnn
 
-selenium = pytest.importorskip("selenium", reason="needs selenium: pip install 'qrnn[dev]'")
+selenium = pytest.importorskip("selenium", reason="needs selenium: make install")
 BROWSER, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 pytestmark = pytest.mark.skipif(
     not (BROWSER and DRIVER), reason="needs Chromium: apt-get install chromium chromium-driver"

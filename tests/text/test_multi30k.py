@@ -93,6 +93,7 @@ def test_long_sentences_are_left_out_of_training_alone(images):
     fails(multi30k, config, "task.max_tokens must leave pairs", "got 1", error=ConfigError)
 
 
+@pytest.mark.core
 def test_multi30k_by_subwords(images):
     config = Multi30kConfig(data_dir=str(images), subwords=30)
     data = multi30k(config)
@@ -122,7 +123,12 @@ def test_no_pair_of_subwords_is_joined_that_is_too_rare(images):
 def test_subwords_need_their_extra(images, monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     config = Multi30kConfig(data_dir=str(images), subwords=30)
-    fails(multi30k, config, "`tokenizers`: pip install 'qrnn[data]'", error=MissingExtraError)
+    fails(
+        multi30k,
+        config,
+        "`tokenizers`: pip install 'pennylane-qrnn[data]'",
+        error=MissingExtraError,
+    )
 
 
 @pytest.mark.parametrize(
