@@ -9,6 +9,7 @@ from typing import Any
 
 from qrnn.errors import ConfigError, DeviceError
 
+MAX_SHOTS = 10**9  # simulators list them all
 STRATEGIES = ("fused", "carried", "replayed")
 
 
@@ -133,6 +134,8 @@ class DeviceSpec:
                 )
         if options.shots is not None and options.shots < 1:
             raise ConfigError(f"device.shots must be at least 1, got {options.shots}")
+        if options.shots is not None and options.shots > MAX_SHOTS:
+            raise ConfigError(f"device.shots must be at most {MAX_SHOTS}, got {options.shots}")
         if self.shots == "required" and options.shots is None:
             raise ConfigError(
                 f"device {self.name!r} samples its readouts: set device.shots, e.g. 1024"

@@ -17,6 +17,7 @@ from qrnn.networks import NETWORKS, ModelConfig, refuse_unread, solve_width
 from qrnn.next_token import NextToken
 from qrnn.translation import Translator
 
+MAX_BUDGET = 10**8  # the width is found by building
 Model = SequenceModel | Translator | NextToken
 
 
@@ -96,7 +97,10 @@ def check_model(config: ModelConfig) -> None:
             raise ConfigError(f"model.{key} must be a finite number, got {value}")
     limits: dict[str, tuple[bool, str]] = {
         "num_layers": (config.num_layers >= 1, "at least 1"),
-        "budget": (config.budget is None or config.budget >= 1, "null or at least 1"),
+        "budget": (
+            config.budget is None or 1 <= config.budget <= MAX_BUDGET,
+            f"null or in 1..{MAX_BUDGET}",
+        ),
         "embedding": (config.embedding >= 1, "at least 1"),
         "embedding_dropout": (0 <= config.embedding_dropout < 1, "in [0, 1)"),
         "head_width": (config.head_width is None or config.head_width >= 1, "null or at least 1"),
