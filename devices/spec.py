@@ -10,6 +10,7 @@ from typing import Any
 from qrnn.checks import typed
 from qrnn.errors import ConfigError, DeviceError, install_line
 
+MAX_SHOTS = 10**9  # simulators list them all
 STRATEGIES = ("fused", "carried", "replayed")
 
 
@@ -136,6 +137,8 @@ class DeviceSpec:
                 )
         if options.shots is not None and options.shots < 1:
             raise ConfigError(f"device.shots must be at least 1, got {options.shots}")
+        if options.shots is not None and options.shots > MAX_SHOTS:
+            raise ConfigError(f"device.shots must be at most {MAX_SHOTS}, got {options.shots}")
         if self.shots == "required" and options.shots is None:
             raise ConfigError(
                 f"device {self.name!r} samples its readouts: set device.shots, e.g. 1024"

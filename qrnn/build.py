@@ -21,6 +21,7 @@ from qrnn.next_token import NextToken
 from qrnn.registry import unknown_name
 from qrnn.translation import Translator
 
+MAX_BUDGET = 10**8  # the width is found by building
 Model = SequenceModel | Translator | NextToken
 
 
@@ -112,7 +113,10 @@ def check_model(config: ModelConfig) -> None:
             raise ConfigError(f"model.{key} must be a finite number, got {value}")
     limits: dict[str, tuple[bool, str]] = {
         "num_layers": (1 <= config.num_layers <= MOST_LAYERS, f"in 1..{MOST_LAYERS}"),
-        "budget": (config.budget is None or config.budget >= 1, "null or at least 1"),
+        "budget": (
+            config.budget is None or 1 <= config.budget <= MAX_BUDGET,
+            f"null or in 1..{MAX_BUDGET}",
+        ),
         "embedding": (config.embedding >= 1, "at least 1"),
         "embedding_dropout": (0 <= config.embedding_dropout < 1, "in [0, 1)"),
         "head_width": (config.head_width is None or config.head_width >= 1, "null or at least 1"),

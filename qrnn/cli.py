@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from io import StringIO
+from io import StringIO, TextIOWrapper
 
 from qrnn import commands
 
@@ -40,31 +42,40 @@ def _with_hydra(task: Callable, config_name: str) -> None:
 
     from qrnn.cli_errors import check_arguments
     from qrnn.config import register_schemas
-    from qrnn.errors import ConfigError
+    from qrnn.made_folders import not_noting
 
     @functools.wraps(task)
     def job(config) -> None:
         # Lightning starts further processes with the arguments of this one, the command included.
         sys.argv.insert(1, task.__name__)
         # Caught here, since Hydra would first print a line of its own.
-        with _one_line_errors():
+        with not_noting(), _one_line_errors():
             task(config)
         sys.argv.pop(1)
 
     check_arguments(sys.argv[1:])
     register_schemas(sys.argv[1:])
     run = hydra.main(version_base="1.3", config_path="pkg://qrnn.configs", config_name=config_name)
-    try:
-        if {"-h", "--help"} & {*sys.argv}:
-            _help(run(job), config_name)
-        else:
-            run(job)()
-    except ValueError as error:
-        if not str(error).startswith("Config group override"):  # Hydra's, of task=null or model=3
+    if {"-h", "--help"} & {*sys.argv}:
+        _help(run(job), config_name)
+    else:
+        _run(run(job))
+
+
+def _run(run: Callable[[], None]) -> None:
+    """Run Hydra; what it cannot read is refused, and a refused run leaves no folder."""
+    from qrnn.cli_errors import fail, one_line
+    from qrnn.made_folders import noting, remove_refused
+
+    with noting():
+        try:
+            run()
+        except Exception as error:  # no job lets one out: so it is of the arguments, or of YAML
+            remove_refused()
+            fail(one_line(error))
+        except BaseException:
+            remove_refused()
             raise
-        raise ConfigError(
-            "a group must be given by name, such as model=lstm: no number, no null"
-        ) from error
 
 
 def _help(run: Callable[[], None], command: str) -> None:
@@ -73,7 +84,7 @@ def _help(run: Callable[[], None], command: str) -> None:
 
     with redirect_stdout(StringIO()) as told:
         try:
-            run()
+            _run(run)
         except SystemExit as end:  # so Hydra ends its help
             if end.code:
                 raise
@@ -93,8 +104,23 @@ COMMANDS: dict[str, Callable[[], None]] = {
 }
 
 
+# What a terminal without UTF-8 shows of the drawings; of all else it shows `?`.
+ASCII = str.maketrans("─│┤├╭╰╮╯●○═║╔╚╗╝…", "-||+++++*o=|++++.")
+
+
+def _as_ascii(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for characters that an encoding lacks, as Python's codecs ask for it."""
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end].translate(ASCII)
+    return "".join(c if c.isascii() else "?" for c in lacking), error.end
+
+
 def main() -> None:
     """Entry point of the `qrnn` command."""
+    codecs.register_error("qrnn.ascii", _as_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # not a notebook's
+            stream.reconfigure(errors="qrnn.ascii")
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return
@@ -103,12 +129,17 @@ def main() -> None:
 
         print(f"qrnn {__version__}")
         return
+    if broken := [one for one in sys.argv if one.encode(errors="replace").decode() != one]:
+        from qrnn.cli_errors import fail
+
+        fail(f"arguments must be UTF-8, got {broken[0]!r}")
     command = sys.argv.pop(1)
     if command not in COMMANDS:
         from qrnn.cli_errors import fail
         from qrnn.registry import unknown_name
 
         fail(str(unknown_name("command", command, COMMANDS)))
+    warnings.filterwarnings("ignore", module=r"hydra\.")  # several lines, of its own versions
     # Hydra prints its own several lines otherwise, and hides the exception's type.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     with _one_line_errors():
@@ -118,7 +149,7 @@ def main() -> None:
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """End the process with one line and status 2 for an error that the user can mend."""
+    """End the process with one line: with status 2 for an error that the user can mend, else 1."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -129,8 +160,8 @@ def _one_line_errors() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
         sys.exit(1)
     except Exception as error:
-        from qrnn.cli_errors import fail, mendable, one_line
+        from qrnn.cli_errors import fail, fault, mendable, one_line
 
         if not mendable(error):
-            raise
+            fault(error)
         fail(one_line(error))

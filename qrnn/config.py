@@ -6,6 +6,7 @@ used. A checkpoint holds the resolved configuration as a plain dict.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import resources
@@ -254,18 +255,32 @@ def to_typed(config: Any) -> Any:
     """Return the schema's own dataclass of a configuration that Hydra composed.
 
     Raises:
-        ConfigError: a key that nothing reads, which Hydra lets `+key=value` add.
+        ConfigError: a key that nothing reads, which Hydra lets `+key=value` add, or a number
+            beyond all limits.
     """
     typed: Any = OmegaConf.to_object(config)
-    todo = [typed]
-    for one in todo:
-        known = [one_field.name for one_field in fields(one)]
-        for name, value in vars(one).items():
+    _check(typed, "")
+    return typed
+
+
+MOST_WHOLE, MOST_REAL = 2**32 - 1, 1e30  # beyond them, counts and float32 overflow somewhere
+
+
+def _check(value: Any, key: str) -> None:
+    """Refuse keys that nothing reads, and numbers that no key allows, in all that a value holds."""
+    if is_dataclass(value):
+        known = [one.name for one in fields(value)]
+        for name, inner in vars(value).items():
             if name not in known:
                 raise unknown_name("key", name, known)
-            if is_dataclass(value):
-                todo.append(value)
-    return typed
+            _check(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, (list, dict)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check(inner, key)
+    elif isinstance(value, (int, float)) and math.isfinite(value):
+        most = MOST_WHOLE if isinstance(value, int) else MOST_REAL
+        if abs(value) > most:
+            raise ConfigError(f"{key} must be within {-most}..{most}, got {value}")
 
 
 def from_plain(plain: dict[str, Any]) -> TrainConfig:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -185,8 +187,27 @@ WRONG = [
     (["train", "trainer.lr", "=3"], "=3 must follow its key without a space"),
     (["train", "--config-name=fly"], "--config-name 'fly' is not known"),
     (["train", "hydra.run.dir=a_file/x"], "a_file/x: Not a directory"),
+    (["train", "hydra.run.dir=empty", "trainer.epochs=0"], "trainer.epochs must be at least 1"),
     (["train", "device=default.qutrit"], "names): `qrnn devices` lists them"),
     (["draw", "model=lstm"], "model must be hybrid to be drawn, got lstm"),
+    (["train", "trainer=[null]"], "a group must be given by name, such as model=lstm"),
+    (["draw", "device=[nan]"], "a group must be given by name, such as model=lstm"),
+    (["draw", "+model.rotations.x={}"], "the arguments cannot be read"),
+    (["draw", "hydra.verbose=3"], "the arguments cannot be read (AssertionError in configure_log"),
+    (["train", "--resolve"], "The --resolve flag can only be used in conjunction with --cfg"),
+    (["train", "--run", "--multirun"], "Only one of --run, --multirun, --cfg, --info"),
+    (["train", "--cfg", "x"], "argument --cfg/-c: invalid choice: 'x'"),
+    (["train", "--config-name"], "argument --config-name/-cn: expected one argument"),
+    (["train", "--experimental-rerun=a_file"], "option '--experimental-rerun=a_file' is not known"),
+    (["draw", "--config-dir=conf", "model=mine"], "the arguments cannot be read (ConstructorError"),
+    (["train", "model.bias_range=1e308"], "model.bias_range must be within -1e+30..1e+30, got 1e"),
+    (["train", "model.budget=1000000000"], "model.budget must be null or in 1..100000000, got 10"),
+    (["train", "model.width=1000000000000"], "model.width must be within -4294967295..4294967295"),
+    (["train", "model.width=3000000000"], "the memory must hold the model, its data and one batch"),
+    (["train", "device=default.qubit", "device.shots=100000000000"], "device.shots must be within"),
+    (["train", "device=default.qubit", "device.shots=3000000000"], "shots must be at most 10"),
+    (["draw", "+x=\udcff"], "arguments must be UTF-8"),
+    (["train", "--multirun", "trainer.epochs=0,-1"], "trainer.epochs must be at least 1, got 0"),
     (["evaluate", "checkpoint=x", "device=default.mixed", "device.noise=pink",
       "device.strength=0.1"], "device.noise 'pink' is not known"),
 ]  # fmt: skip
@@ -194,6 +215,10 @@ WRONG = [
 
 def test_wrong_input_is_one_line_with_status_2(tmp_path):
     (tmp_path / "a_file").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "conf/model").mkdir(parents=True)
+    (tmp_path / "conf/model/mine.yaml").write_text("x: !!python/object:os.system 1\n")
+    before = sorted(tmp_path.rglob("*"))
     # One process for all: each alone would spend seconds on imports.
     script = """
 import contextlib, io, json, sys
@@ -225,6 +250,7 @@ json.dump(results, sys.stdout)
         assert err.startswith("qrnn: ")
         assert err.count("\n") == 1
         assert "Traceback" not in out + err
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -240,3 +266,26 @@ def test_evaluate_refuses_what_does_not_fit_the_checkpoint(trained, arguments, m
     done = qrnn("evaluate", *arguments, cwd=trained[0])
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_a_fault_is_one_line_that_names_its_traceback(qrnn_command, monkeypatch):
+    def broken(*_):
+        raise TypeError("a\nfault")
+
+    monkeypatch.setattr("qrnn.cell.QRNNCell.draw", broken)
+    status, out, err = qrnn_command("draw")
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    found = re.fullmatch(r"qrnn: unexpected TypeError: a fault; please report .*, (.*\.log)\n", err)
+    file = Path(found[1])
+    assert "in broken\n" in file.read_text()
+    file.unlink()
+
+
+def test_a_terminal_without_utf_8_shows_the_circuit(tmp_path):
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "qrnn", "draw", "model.n_qubits=2", "model.layers=1"], cwd=tmp_path,
+        capture_output=True, text=True, timeout=240, env=environment,
+    )  # fmt: skip
+    assert done.stdout.startswith("0: --RY--RZ-+*-|  <X>"), done.stderr
+    assert "1: --RY--RZ-+Z-|  <X>" in done.stdout

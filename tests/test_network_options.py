@@ -130,7 +130,7 @@ SHARED = [
     ("embedding", -1, "must be at least 1, got -1"),
     ("head_width", 0, "must be null or at least 1, got 0"),
     ("num_layers", 0, "must be at least 1, got 0"),
-    ("budget", -5, "must be null or at least 1, got -5"),
+    ("budget", -5, "must be null or in 1..100000000, got -5"),
 ]
 FINITE = [
     ("hybrid", "dropout"), ("hybrid", "bias_range"), ("hybrid", "output_lr"), ("lstm", "dropout"),

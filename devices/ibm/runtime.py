@@ -37,7 +37,8 @@ def open_service(instance: str | None) -> Any:
         instance: CRN of the instance to use, or None for the account's own.
 
     Raises:
-        DeviceError: there is no usable account, or it has a paid plan and no instance is named.
+        DeviceError: there is no usable account, it has a paid plan and no instance is named, or
+            the service does not answer.
         MissingExtraError: qiskit-ibm-runtime is not installed.
     """
     try:
@@ -51,11 +52,26 @@ def open_service(instance: str | None) -> Any:
         return QiskitRuntimeService(instance=instance)
     except Exception as error:
         # The original text may quote the token, so neither it nor its chain is shown.
+        if _is_offline(error):
+            raise DeviceError(
+                f"IBM Quantum must be reachable, but the network or the service did not answer "
+                f"({type(error).__name__}): check the connection, then run the same command again"
+            ) from None
         raise DeviceError(
             f"IBM Quantum must be reachable with a saved account, but opening it failed with "
             f"{type(error).__name__}: run QiskitRuntimeService.save_account(...) once, or set "
             "QISKIT_IBM_TOKEN and QISKIT_IBM_INSTANCE"
         ) from None
+
+
+def _is_offline(error: BaseException) -> bool:
+    """Whether an account could not be opened for want of an answer, whatever the client says."""
+    from requests.exceptions import ConnectionError, Timeout
+
+    chain: BaseException | None = error
+    while chain is not None and not isinstance(chain, (ConnectionError, Timeout)):
+        chain = chain.__cause__ or chain.__context__
+    return chain is not None
 
 
 def require_instance(service: Any, instance: str | None) -> None:

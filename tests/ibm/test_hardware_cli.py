@@ -176,6 +176,27 @@ def test_an_account_is_a_token_or_a_saved_one(monkeypatch):
     assert runtime.has_account()
 
 
+def test_a_service_that_cannot_be_reached_is_said(checkpoint, qrnn, monkeypatch):
+    import qiskit_ibm_runtime
+    from requests.exceptions import ConnectionError
+
+    token = "secret_token_of_somebody"
+
+    def offline(**_):
+        try:
+            raise ConnectionError(f"https://{token}@iam.cloud.ibm.com")
+        except ConnectionError as error:  # as the client wraps it
+            raise ValueError(f"check your token {token}") from error
+
+    monkeypatch.setenv("QISKIT_IBM_TOKEN", token)
+    monkeypatch.setattr(qiskit_ibm_runtime, "QiskitRuntimeService", offline)
+    status, out, err = qrnn(*EVALUATE)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "IBM Quantum must be reachable, but the network or the service did not answer" in err
+    assert "set QISKIT_IBM_TOKEN" not in err
+    assert token not in err
+
+
 # --- names ----------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,342 @@
+"""Command lines at random: from the schema of each command, right and wrong."""
+
+from __future__ import annotations
+
+import random
+
+from qrnn.completion import _leaves, values, words
+from qrnn.config import COMMAND_SCHEMAS
+from qrnn.data import TASKS
+from qrnn.networks import NETWORKS
+
+COMMANDS = {
+    "train": 50,
+    "draw": 14,
+    "evaluate": 9,
+    "inspect": 6,
+    "export": 6,
+    "estimate": 4,
+    "report": 4,
+    "devices": 3,
+    "completion": 1,
+    "table": 2,
+    "fly": 1,
+}
+WHOLE = ["1", "2", "3", "4", "8", "0x10", "1_0"]
+REAL = ["0.5", "1e-3", "1", ".1", "0", "2.5e0"]
+TEXT = ["digits", "XYZ", "gelu", "a", "run", "all", "batch", "RY", "CZ", "ring", "svg"]
+WRONG = [
+    "-1",
+    "0",
+    "1.5",
+    "1e308",
+    "-1e308",
+    "1e400",
+    "1000000000000",
+    "3000000000",
+    "100000",
+    "1000",
+    "2147483648",
+    "9223372036854775808",
+    "18446744073709551616",
+    "10000000000000000000000000000000000000000",
+    "nan",
+    "inf",
+    "-inf",
+    "null",
+    "true",
+    "[]",
+    "{}",
+    "[1,2]",
+    "[null]",
+    "[nan]",
+    "[[1]]",
+    "[[[]]]",
+    "{a:1}",
+    "{a:{b:[1,{c:2}]}}",
+    "[a,1,null]",
+    "''",
+    "'a",
+    "`a`",
+    "$",
+    "$x",
+    "${x",
+    "${oc.env:NOTHING}",
+    "${oc.env:HOME}",
+    "${x}",
+    "???",
+    "${now:%Y}",
+    "${model}",
+    "${..x}",
+    "é",
+    "日本",
+    "🎲",
+    "a=b",
+    "=",
+    "1,2",
+    "1,2,null",
+    "choice(1,2)",
+    "range(1,3)",
+    "range(0,1e9)",
+    "glob(*)",
+    "interval(0,1)",
+    "sort(3,1)",
+    "shuffle(1,2)",
+    "int(3)",
+    "int(x)",
+    "str([1])",
+    "float(nan)",
+    "json_str({})",
+    "extend_list(1)",
+    "/dev/null",
+    "a_file",
+    "a_file/x",
+    "empty",
+    "/nowhere",
+    "run/best.ckpt",
+    "NULL",
+    "None",
+    "0x",
+    "1e",
+    "1__0",
+    "-0.0",
+    "1e-400",
+    "!",
+    "#",
+    "*",
+    "&a",
+    "!!python/object:x",
+    "[0,1,2,3,4,5,6,7,8,9,10,11,12]",
+    "[[0,1],[1,2]]",
+    "[0,0]",
+    "{1:2}",
+    "{}{}",
+    "(1)",
+    ",",
+    "[,]",
+    "{:}",
+    "[1.5]",
+    "[true]",
+    "[-1]",
+    "[1000000000000]",
+]
+# What has blanks, quotes or letters that do not print, or is long.
+WRONG += ["", "''", '""', "' '", "a b", "a\nb", '"', "a\\", "\udcff", "\x7f", "\t"]
+WRONG += ["1" + "0" * 5000, "x" * 3000, "[" * 200]
+HYDRA = [
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "hydra.sweep.subdir",
+    "hydra.verbose",
+    "hydra.job.chdir",
+    "hydra.job.name",
+    "hydra.output_subdir",
+    "hydra.mode",
+    "hydra/job_logging",
+    "hydra/hydra_logging",
+    "hydra.job.env_set.X",
+    "hydra.job.env_set",
+    "hydra.searchpath",
+    "hydra.callbacks",
+    "hydra.job.num",
+    "hydra/launcher",
+    "hydra/sweeper",
+    "hydra.runtime.cwd",
+    "hydra.sweeper.max_batch_size",
+    "hydra.sweeper.params",
+    "hydra.job_logging",
+    "hydra.overrides",
+    "hydra.hydra_logging",
+    "hydra.help",
+    "hydra.launcher",
+    "hydra",
+    "hydra.job",
+    "hydra.help.header",
+    "hydra.runtime.output_dir",
+    "hydra.runtime.choices",
+    "hydra.job.override_dirname",
+    "hydra/help",
+    "hydra/output",
+    "hydra.sweeper",
+    "hydra.run",
+    "hydra.job.config",
+    "hydra.env",
+    "hydra.x",
+]
+HYDRA_VALUES = [
+    "true",
+    "false",
+    "3",
+    "[hydra]",
+    "none",
+    "null",
+    "out",
+    "out/a",
+    "default",
+    "basic",
+    "MULTIRUN",
+    "RUN",
+    "disabled",
+    "colorlog",
+    "[file://conf]",
+    "[pkg://qrnn]",
+    "conf",
+    "{x:{_target_:os.abc}}",
+    "${task.name}",
+    "${now:%H}",
+]
+FLAGS = [
+    "--help",
+    "-h",
+    "--multirun",
+    "-m",
+    "--cfg",
+    "-c",
+    "--resolve",
+    "--package",
+    "-p",
+    "--run",
+    "-r",
+    "--info",
+    "-i",
+    "--hydra-help",
+    "--version",
+    "--shell-completion",
+    "-sc",
+    "--config-path",
+    "-cp",
+    "--config-name",
+    "-cn",
+    "--config-dir",
+    "-cd",
+    "--experimental-rerun",
+    "--multi",
+    "-x",
+    "--",
+    "-",
+    "---",
+    "--conf",
+    "--cfg=",
+    "-cjob",
+    "--no",
+    "--info=all",
+    "-mr",
+    "--resolve=1",
+]
+FLAG_VALUES = {
+    "--cfg": ("job", "hydra", "all", "x", ""),
+    "-c": ("job", "all"),
+    "--package": ("model", "x", "_global_", "model.n_qubits", "trainer", "", "a..b"),
+    "-p": ("model", "hydra"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath", "x"),
+    "-i": ("defaults",),
+    "--config-dir": ("conf", "nowhere", "a_file", ""),
+    "-cd": ("conf",),
+    "--config-path": ("conf", "pkg://qrnn.configs", "pkg://nothing", "", "."),
+    "--config-name": ("train", "draw", "nothing", "", "grid", "../x", "hydra/config"),
+    "-cn": ("evaluate", "model/lstm"),
+    "--experimental-rerun": ("a_file", "nowhere", "run/best.ckpt"),
+    "--shell-completion": ("install=bash", "query=bash", "uninstall=fish", "x=1"),
+}
+OWN = {"model": ("mine", "mine")}  # in --config-dir
+# Without one, these end at once.
+CHECKPOINT = "checkpoint=run/best.ckpt"
+NEEDED = {
+    "evaluate": CHECKPOINT,
+    "inspect": CHECKPOINT,
+    "export": CHECKPOINT,
+    "estimate": CHECKPOINT,
+    "report": "run=run",
+}
+
+
+def line_of(rng: random.Random) -> list[str]:
+    """Return the arguments of one command line, the command first."""
+    command = rng.choices(list(COMMANDS), list(COMMANDS.values()))[0]
+    if command == "devices":
+        return [command, *_words(rng, ["fused", "aer", "ibm", "fake_torino", "--help"])]
+    if command == "completion":
+        return [command, *_words(rng, ["bash", "zsh", "fish"])]
+    if command == "table":
+        return [command, *_table(rng), "--dry-run"]
+    line = [] if command not in COMMAND_SCHEMAS else _options(rng, command)
+    if command == "train" and rng.random() < 0.5:
+        line = ["trainer.epochs=1", "model.n_qubits=2", *line]
+    if rng.random() < 0.9:
+        line = [*([NEEDED[command]] if command in NEEDED else []), *line]
+    if rng.random() < 0.25:
+        line += _flag(rng)
+    if rng.random() < 0.15:
+        line.append(rng.choice(WRONG))
+    return [command, *line]
+
+
+def _options(rng: random.Random, command: str) -> list[str]:
+    """Return key=value for keys of a command, most of them right."""
+    groups = [group for group in ("task", "model", "device") if f"{group}=" in words()[command]]
+    line, chosen = [], {}
+    for group in groups:
+        if rng.random() < 0.5:
+            chosen[group] = rng.choice((*values()[group], *OWN.get(group, ())))
+            line.append(f"{group}={chosen[group]}")
+    keys = dict(_leaves(COMMAND_SCHEMAS[command]))
+    own = dict(keys)
+    for group, table in (("task", TASKS), ("model", NETWORKS)):
+        if chosen.get(group) in table:
+            others = [key for key in own if key.startswith(f"{group}.")]
+            schema = table[chosen[group]].schema
+            own = {k: v for k, v in own.items() if k not in others}
+            own |= dict(_leaves(schema, f"{group}."))
+    for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 5))):
+        if rng.random() < 0.1:
+            line.append(f"{rng.choice(HYDRA)}={rng.choice(HYDRA_VALUES + WRONG)}")
+            continue
+        key = rng.choice(list(own if rng.random() < 0.9 else keys))
+        if rng.random() < 0.08:
+            key = rng.choice(
+                (key.split(".")[0], key + ".x", key[:-1], f"{key}.0", "", "x", ".", "@")
+            )
+        value = rng.choice(WRONG) if rng.random() < 0.55 else _right(rng, key, str(keys.get(key)))
+        prefix = rng.choices(("", "+", "++", "~"), (85, 6, 6, 3))[0]
+        bare = prefix == "~" and rng.random() < 0.5
+        line.append(prefix + key if bare else f"{prefix}{key}={value}")
+    if chosen.get("model") == "mine":
+        line.append("--config-dir=conf")
+    rng.shuffle(line)
+    return line
+
+
+def _right(rng: random.Random, key: str, kind: str) -> str:
+    """Return a value of a key's type, though not always one that is allowed."""
+    if key in values():
+        return rng.choice(values()[key])
+    if "float" in kind:
+        return rng.choice(REAL)
+    if "int" in kind and "list" not in kind:
+        return rng.choice(WHOLE)
+    return rng.choice(TEXT + WHOLE)
+
+
+def _flag(rng: random.Random) -> list[str]:
+    flag = rng.choice(FLAGS)
+    given = FLAG_VALUES.get(flag, ())
+    if not given or rng.random() < 0.15:
+        return [flag]
+    value = rng.choice(given)
+    return [f"{flag}={value}"] if rng.random() < 0.3 and flag.startswith("--") else [flag, value]
+
+
+def _words(rng: random.Random, right: list[str]) -> list[str]:
+    return [
+        rng.choice(right) if rng.random() < 0.5 else rng.choice(WRONG + FLAGS)
+        for _ in range(rng.choice((0, 1, 1, 2)))
+    ]
+
+
+def _table(rng: random.Random) -> list[str]:
+    line = []
+    for option in ("--data", "--only", "--minutes", "--runs", "--grid", "--page", "--x"):
+        if rng.random() < 0.3:
+            given = ("conf/grid.yaml", "mnist_rows", "1", "page.md")
+            line += [option, rng.choice(given if rng.random() < 0.5 else WRONG)]
+    return line
