@@ -58,7 +58,7 @@ def expand(op: Operator, *, smoothly: bool) -> list[Operator]:
         ) from error
     gates: list[Operator] = []
     for gate in tape.operations:
-        gates += turned(*gate.data, gate.wires) if is_turned(gate) else [gate]
+        gates += turned(gate.data[0], gate.wires) if is_turned(gate) else [gate]
     return gates
 
 
