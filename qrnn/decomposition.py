@@ -58,7 +58,7 @@ def expand(op: Operator, *, smoothly: bool) -> list[Operator]:
         ) from error
     gates: list[Operator] = []
     for gate in tape.operations:
-        gates += turned(*gate.data, gate.wires) if is_turned(gate) else [gate]
+        gates += turned(gate.data[0], gate.wires) if is_turned(gate) else [gate]
     return gates
 
 
@@ -133,10 +133,11 @@ class Expansion:
         values = parameters(gates, x)
         _check(op, values, x)
         matrix: torch.Tensor | None = x.new_zeros(len(values), len(x))
-        if values.requires_grad:
-            # A remainder differs from its argument by whole turns.
-            affine = not inner.cut and is_affine([values], also="Remainder")
-            matrix = jacobian(values, x) if affine else None
+        # A remainder differs from its argument by whole turns.
+        if inner.cut or not is_affine([values], also="Remainder"):
+            matrix = None
+        elif values.requires_grad:
+            matrix = jacobian(values, x)
         values, x = values.detach(), x.detach()
         gates = [bind_new_parameters(gate, [torch.as_tensor(value).detach() for value in gate.data])
                  if gate.data else gate for gate in gates]  # fmt: skip
@@ -183,6 +184,11 @@ def parameters(gates: Sequence[Operator], like: torch.Tensor) -> torch.Tensor:
     data = [torch.as_tensor(value) for gate in gates for value in gate.data]
     if not data:
         return like.new_zeros(0)
+    if many := [value for value in data if value.numel() != 1]:
+        raise ConfigError(
+            f"the ansatz must give each gate one number a parameter, got a tensor of shape "
+            f"{tuple(many[0].shape)}: use angles[0], angles[1], ... and the like of weights"
+        )
     return torch.stack([value.real.to(like.dtype).reshape(()) for value in data])
 
 

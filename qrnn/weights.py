@@ -92,7 +92,7 @@ class Weights(nn.Module):
 
     def __init__(self, function: Callable, used: list[torch.Tensor]):
         super().__init__()
-        found = {}
+        found: dict[int, str] = {}
         for name, tensor, _ in reachable(function) if used else ():
             found.setdefault(id(tensor), name.removeprefix("self."))
         self.names: list[str] = []

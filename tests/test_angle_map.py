@@ -213,6 +213,9 @@ REFUSED = {
         lambda a, w: qml.RY(a[0] if torch.equal(a, a) else -a[0], w[0]), r"\(equal\)",
     ),
     "an index": (lambda a, w: qml.RY(a[0] * [1, 2][(a[0] > 99).long()], w[0]), r"\(__index__\)"),
+    "a batch of angles as one parameter": (
+        lambda a, w: qml.RY(a[0] * torch.ones(3), w[0]), r"one number a parameter.*\(3,\)",
+    ),
     "an operator of one's own that looks": (lambda a, w: Doubled(a[0], w[0]), READS),
     "a function that counts": (counts, "must be a function of its angles, got other gate param"),
     "dropout": (
