@@ -107,7 +107,7 @@ def check_finite(x: torch.Tensor, batch_first: bool = False) -> None:
     Raises:
         NumericsError: so they are; the first step and sequence are named.
     """
-    if not x.is_floating_point() or torch.isfinite(x).all():
+    if x.is_meta or not x.is_floating_point() or torch.isfinite(x).all():
         return
     bad = (~torch.isfinite(x)).any(2)
     step, row = (bad.T if batch_first else bad).nonzero()[0].tolist()

@@ -31,7 +31,7 @@ def whole(name: str, value: Any, least: int | None = None, most: int | None = No
     Raises:
         ConfigError: it is none, or out of range.
     """
-    if _is_bool(value) or getattr(value, "ndim", 0) or not hasattr(value, "__index__"):
+    if _is_bool(value) or getattr(value, "ndim", None) or not hasattr(value, "__index__"):
         raise ConfigError(f"{name} must be a whole number, got {shown(value)}")
     try:
         number = operator.index(value)
@@ -74,7 +74,7 @@ def real(name: str, value: Any) -> float:
         ConfigError: it is none.
     """
     try:
-        if _is_bool(value) or isinstance(value, (str, bytes)) or getattr(value, "ndim", 0):
+        if _is_bool(value) or isinstance(value, (str, bytes)) or getattr(value, "ndim", None):
             raise TypeError
         return float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
@@ -105,6 +105,25 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise ConfigError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
+
+
+def checked_angles(name: str, theta: Any, n_angles: int) -> torch.Tensor:
+    """Return angles (..., P) as a tensor: float64, where they are none yet.
+
+    Raises:
+        ConfigError: they are no finite numbers, or of another shape.
+    """
+    try:
+        found = (
+            theta if isinstance(theta, torch.Tensor) else torch.tensor(theta, dtype=torch.float64)
+        )
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"{name} must be numbers, got {shown(theta)}") from error
+    if found.ndim < 1 or found.shape[-1] != n_angles:
+        raise ConfigError(f"{name} must have P = {n_angles} angles, got shape {tuple(found.shape)}")
+    if not torch.isfinite(found).all():
+        raise ConfigError(f"{name} must be finite angles, got NaN or infinity")
+    return found
 
 
 def typed(config: Any, group: str) -> None:

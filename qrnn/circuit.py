@@ -19,7 +19,7 @@ from pennylane.tape import QuantumScript
 
 from qrnn.angle_map import AngleMap, precision_of
 from qrnn.ansatz import Ansatz
-from qrnn.checks import whole
+from qrnn.checks import checked_angles, whole
 from qrnn.limits import MOST_ANGLES
 from qrnn.measured_readout import MeasuredReadout, check_mode
 from qrnn.readouts import masks, observables, pauli_words
@@ -205,15 +205,17 @@ class StepCircuit:
         node = qml.QNode(self.function(), qml.device("default.qubit"))
         if theta is None:
             return qml.draw(node, decimals=None, level="user")(torch.zeros(self.n_angles))
-        return qml.draw(node, decimals=decimals, level="user")(torch.as_tensor(theta))
+        shown = checked_angles("theta", theta, self.n_angles)
+        return qml.draw(node, decimals=decimals, level="user")(shown)
 
     @one_at_a_time
     def draw_mpl(self, theta: Sequence[float] | None = None):
         """Return the step circuit as a matplotlib figure and axes."""
         node = qml.QNode(self.function(), qml.device("default.qubit"))
-        angles = torch.zeros(self.n_angles) if theta is None else torch.as_tensor(theta)
+        zeros = torch.zeros(self.n_angles)
+        shown = zeros if theta is None else checked_angles("theta", theta, self.n_angles)
         decimals = None if theta is None else 2
-        return qml.draw_mpl(node, decimals=decimals, level="user")(angles)
+        return qml.draw_mpl(node, decimals=decimals, level="user")(shown)
 
     @one_at_a_time
     def specs(self) -> dict[str, Any]:

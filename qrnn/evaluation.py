@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from qrnn.build import Model
+from qrnn.checks import whole
 from qrnn.data import Split, Stream
 from qrnn.devices import DeviceOptions, open_device
 from qrnn.devices.hardware import IBMBackend
@@ -156,6 +157,8 @@ def evaluate(
             runs in torch alone.
         DeviceError: the device cannot run the model, or its budget does not suffice.
     """
+    if batch_size is not None:
+        whole("batch_size", batch_size)
     if len(part) < 1 or (batch_size is not None and batch_size < 1):
         raise ConfigError(
             f"limit and batch_size must be at least 1, got {len(part)} sequences and batch_size="

@@ -18,6 +18,7 @@ from pennylane.tape import QuantumScript
 from torch import nn
 
 from qrnn.cell import QRNNCell
+from qrnn.checks import checked_angles
 from qrnn.circuit import StepCircuit, precision_of
 from qrnn.errors import ConfigError, require_extra
 from qrnn.threads import one_at_a_time
@@ -206,15 +207,12 @@ def qasm3(cell: QRNNCell | StepCircuit, theta: Any, basis: str | None = None) ->
 def _checked(cell: QRNNCell | StepCircuit, theta: Any) -> tuple[StepCircuit, torch.Tensor]:
     """Return the circuit, and the angles as (T, P)."""
     circuit = circuit_of(cell)
-    if not isinstance(theta, torch.Tensor):
-        theta = torch.tensor(theta, dtype=torch.float64)
-    if theta.ndim not in (1, 2) or theta.shape[-1] != circuit.n_angles or not len(theta):
+    theta = checked_angles("theta", theta, circuit.n_angles)
+    if theta.ndim > 2 or not len(theta):
         raise ConfigError(
             f"theta must be angles (P,) of a step or (T, P) of T steps, P = {circuit.n_angles}, "
             f"got shape {tuple(theta.shape)}"
         )
-    if not torch.isfinite(theta).all():
-        raise ConfigError("theta must be finite angles, got NaN or infinity")
     return circuit, theta.reshape(-1, circuit.n_angles)
 
 

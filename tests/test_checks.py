@@ -1,17 +1,20 @@
 """What is no whole number, no number in its range or none of the cell's is refused by name."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from problems import D
 from small_networks import SMALL, build, inputs
+from small_runs import config
 
 from qrnn import QRNN, ConfigError, NumericsError, QRNNCell
 from qrnn.attention import Attention
 from qrnn.checks import whole
 from qrnn.controllers import Controller
+from qrnn.data import Split, Stream, loader
 from qrnn.devices import DeviceOptions, open_device
 from qrnn.models import SequenceClassifier
 from qrnn.networks.classical import Classical
@@ -20,6 +23,7 @@ from qrnn.networks.scornn import ScoRNNCell
 from qrnn.neurons import QuantumNeuronRNN
 from qrnn.next_token import NextToken
 from qrnn.readout_noise import ReadoutNoise
+from qrnn.training import train
 
 CELL, WIDTH = (lambda **options: QRNNCell(D, 2, **options)), 4
 NEURONS = QuantumNeuronRNN(1, 1, batch_first=True)
@@ -39,6 +43,9 @@ CALLS = {
     "in_out": lambda v: QuantumNeuronRNN(1, v),
     "order": lambda v: QuantumNeuronRNN(1, 1, order=v),
     "steps": lambda v: NextToken(NEURONS).generate(torch.zeros(1, 1, dtype=torch.long), v),
+    "batch_size": lambda v: loader(Split(torch.zeros(2, 2, 1), torch.zeros(2)), v, shuffle=False),
+    "limit": lambda v: Split(torch.zeros(2, 2, 1), torch.zeros(2)).head(v),
+    "carry": lambda v: Stream(torch.arange(9), 2, v),
     "device.shots": lambda v: open_device("default.qubit", shots=v),
     "device.seed": lambda v: open_device("default.qubit", shots=8, seed=v),
     "device.optimization_level": lambda v: open_device("aer", shots=8, optimization_level=v),
@@ -98,6 +105,33 @@ def test_what_is_no_finite_number_is_refused_by_name(name, value):
 )
 def test_what_is_neither_yes_nor_no_is_refused(call):
     assert "must be True or False, got" in line_of(call)
+
+
+@pytest.mark.parametrize("theta", ["pi", [1.0], [math.nan] * 8, [[1.0] * 7]])
+@pytest.mark.parametrize("call", ["draw", "draw_mpl"])
+def test_angles_to_draw_are_as_many_finite_numbers_as_the_circuit_has(call, theta):
+    assert line_of(getattr(CELL().circuit, call), theta).startswith("theta must ")
+
+
+@pytest.mark.parametrize(
+    ("group", "changes", "message"),
+    [
+        ("trainer", {"epochs": 2.5}, "trainer.epochs must be a whole number, got 2.5"),
+        ("trainer", {"lr": "1e-3"}, "trainer.lr must be a number, got '1e-3'"),
+        ("task", {"seed": True}, "task.seed must be a whole number, got True"),
+        ("model", {"n_qubits": "3"}, "model.n_qubits must be a whole number, got '3'"),
+        ("model", {"feedback": "no"}, "model.feedback must be True or False, got 'no'"),
+        ("device", {"zne": [1, 2.5]}, "each of device.zne must be a whole number, got 2.5"),
+    ],
+)
+def test_a_configuration_that_python_filled_is_checked_too(group, changes, message, tmp_path):
+    whole_config = config()
+    if group == "device":
+        open_ibm = replace(DeviceOptions("ibm_torino", shots=8), **changes)
+        assert line_of(open_device, open_ibm) == message
+        return
+    changed = replace(getattr(whole_config, group), **changes)
+    assert line_of(train, replace(whole_config, **{group: changed}), tmp_path) == message
 
 
 def test_a_device_is_a_name_or_options():

@@ -266,7 +266,7 @@ def test_wrong_inputs_are_refused_in_one_line(name):
     with pytest.raises(ConfigError, match=r"x must have shape .*3\).*, got"):
         net(inputs()[:, :, :2])
     for lengths in ([1, 2, 3], [0, 1, 1, 1], [1, 1, 1, 6]):
-        with pytest.raises(ConfigError, match=r"lengths must be 4 numbers of 1..5, got"):
+        with pytest.raises(ConfigError, match=r"lengths must be 4 whole numbers of 1..5, got"):
             net(inputs(), lengths=torch.tensor(lengths))
     with pytest.raises(ConfigError, match="at least one"):
         net(inputs()[:0])

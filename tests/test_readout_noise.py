@@ -62,7 +62,7 @@ def test_a_copy_on_another_device_does_not_change_the_original():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shots": 0}, "readout_shots must be null or at least 1, got 0"),
+        ({"shots": 0}, "readout_shots must be at least 1, got 0"),
         ({"depolarizing": 1.0}, r"readout_depolarizing must be in \[0, 1\), got 1.0"),
     ],
 )

@@ -248,7 +248,9 @@ def test_a_new_cell_starts_with_a_bias_as_wide_as_asked_that_inputs_change_littl
     with torch.no_grad():
         z, _ = still(torch.zeros_like(x))
     assert (z[:, 8:] > 0.8).all()  # Z readouts of a state near |0...0>
-    with pytest.raises(ConfigError, match="bias_range must be at least 0 radians, got -1"):
+    with pytest.raises(
+        ConfigError, match="bias_range must be finite and at least 0 radians, got -1"
+    ):
         QRNNCell(D, 4, bias_range=-1)
 
 
@@ -326,13 +328,13 @@ WRONG = {
     "no sequences": (lambda r, x: r(x[:, :0]), r"at least one step and one sequence, got"),
     "a length of zero": (
         lambda r, x: r(x, lengths=torch.tensor([3, 0, 1])),
-        r"lengths must be 3 numbers of 1..3, got \[3, 0, 1\]",
+        r"lengths must be 3 whole numbers of 1..3, got \[3, 0, 1\]",
     ),
     "a length beyond the end": (
         lambda r, x: r(x, lengths=torch.tensor([3, 4, 1])),
-        r"lengths must be 3 numbers of 1..3, got \[3, 4, 1\]",
+        r"lengths must be 3 whole numbers of 1..3, got \[3, 4, 1\]",
     ),
-    "too few lengths": (lambda r, x: r(x, lengths=torch.tensor([3])), r"lengths must be 3 numbers"),
+    "too few lengths": (lambda r, x: r(x, lengths=torch.tensor([3])), "must be 3 whole numbers"),
     "lengths beside a PackedSequence": (
         lambda r, x: r(pack_padded_sequence(x, torch.tensor([3, 2, 1])), lengths=[3, 2, 1]),
         r"lengths must be left out with a PackedSequence",

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from qrnn.cell import QRNNCell
+from qrnn.checks import whole
 from qrnn.circuit import StepCircuit
 from qrnn.errors import ConfigError
 from qrnn.rnn import QRNN
@@ -83,6 +84,7 @@ def place_of(model: nn.Module, cell: int, name: str | None = None) -> Place:
             f"the model to inspect must have a hybrid cell, got {name or type(model).__name__}: "
             "only model=hybrid has one"
         )
+    cell = whole("cell", cell)
     if not 0 <= cell < len(found):
         shown = ", ".join(f"{k} ({place.name})" for k, place in enumerate(found))
         raise ConfigError(f"cell must be one of {shown}, got {cell}")

@@ -231,7 +231,7 @@ def test_wrong_tokens_shapes_and_states_are_refused():
         rnn(x, x[:2])
     with pytest.raises(ConfigError, match="PackedSequence where x is one"):
         rnn(x, pack_sequence([x[:, 0]]))
-    with pytest.raises(ConfigError, match="lengths must be 2 numbers"):
+    with pytest.raises(ConfigError, match="lengths must be 2 whole numbers"):
         rnn(x, x, lengths=[1, 4])
 
 

@@ -46,7 +46,8 @@ def test_of_a_long_text_the_end_is_shown_beside_what_was_said():
 
 def test_of_a_text_the_first_row_is_shown():
     tokens = torch.arange(100) % 7
-    data = TaskData(*(Stream(tokens + k, 6) for k in range(3)), tuple("abcdefghi"))
+    words = tuple("abcdefghi")
+    data = TaskData(*(Stream(tokens + k, 6) for k in range(3)), words, "label", words)
     # Rows of 33 tokens, read 6 at a time: the labels of the first row come first.
     labels = [*range(1, 7), *(int(token) for token in tokens[34:40])]
     one = evaluation(labels=labels, sequences=99)
@@ -67,10 +68,10 @@ def test_pixels_in_any_order_are_the_image():
 
 
 def test_sizes_are_those_of_the_data():
-    x = torch.zeros(4, 5, 1)
+    x = torch.zeros(4, 5, dtype=torch.int8)
     y = torch.tensor([[0, 1, IGNORED, 0, 1]] * 4)
     part = Split(x, y, torch.tensor([2, 5, 5, 3]))
-    data = TaskData(part, part.head(2), part.head(1), ("a", "b"), kind="label")
+    data = TaskData(part, part.head(2), part.head(1), ("a", "b"), "label", ("a", "b"))
     table = dataset.describe(data)[0]
     assert list(table.rows[0]) == ["training", "4", "2 to 5, median 3", "16"]
     assert list(table.rows[2]) == ["test", "1", "2 to 2, median 2", "4"]
