@@ -19,8 +19,15 @@ KEPT = (*CHECKPOINTS, "metrics.csv", "summary.json")
 LOCK = ".lock"
 
 
+def first_process() -> bool:
+    """Return whether this is the first of the processes that train together."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
 def check_free(run_dir: Path, resume: str | None) -> None:
     """Refuse a folder that another run has begun in; a run may go on in its own.
+
+    Of processes that train together only the first checks: the others start when it has begun.
 
     Args:
         run_dir: the folder.
@@ -29,7 +36,8 @@ def check_free(run_dir: Path, resume: str | None) -> None:
     Raises:
         ConfigError: it holds another run.
     """
-    if resume is not None and Path(resume).resolve().parent == run_dir.resolve():
+    own = resume is not None and Path(resume).resolve().parent == run_dir.resolve()
+    if own or not first_process():
         return
     found = [name for name in KEPT if (run_dir / name).exists()]
     if not found:
@@ -54,7 +62,7 @@ def claimed(run_dir: Path, resume: str | None) -> Iterator[None]:
     Raises:
         ConfigError: it holds another run, or another process trains there.
     """
-    if rank_zero_only.rank != 0:  # the first of the processes that train together holds it for all
+    if not first_process():  # which holds it for all that train together
         yield
         return
     run_dir.mkdir(parents=True, exist_ok=True)
