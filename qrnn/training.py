@@ -16,7 +16,6 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
@@ -255,8 +254,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     """
     check_trainer(config.trainer)
     run_dir = Path(run_dir)
-    if rank_zero_only.rank == 0:  # not once it has begun
-        check_free(run_dir, config.resume)
+    check_free(run_dir, config.resume)
     quiet_lightning()
     saved = {} if config.resume is None else read_checkpoint(config.resume)
     typed(config.task, "task")
