@@ -34,7 +34,7 @@ def check_shapes(saved: dict[str, Any], wanted: dict[str, torch.Tensor]) -> None
         ConfigError: a weight is missing on one side, or has another shape there.
     """
     for key in sorted({*saved, *wanted}):
-        before, now = (size_of(one.get(key)) for one in (saved, wanted))
+        before, now = size_of(saved, key), size_of(wanted, key)
         if before != now:
             raise ConfigError(
                 f"resume must leave the model its size, but {key:.80} is {before} in the "

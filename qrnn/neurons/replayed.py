@@ -59,7 +59,7 @@ class Replay:
                 f"device.gradient must be backprop or none for quantum neurons, got "
                 f"{options.gradient!r}: leave it out, or train on device fused"
             )
-        device._check_wires(definition.n_wires, "lower workspace, in_out or order")
+        device.check_wires(definition.n_wires, "lower workspace, in_out or order")
         self.differentiable = (
             device.exact and "backprop" in device.spec.gradients and options.gradient != "none"
         )
