@@ -84,7 +84,7 @@ def _check(content: dict[str, Any]) -> None:
     if not isinstance(shape, dict) or not shape.keys() <= hints.keys():
         raise ConfigError(f"qrnn.shape must have the keys {', '.join(hints)}")
     for name, kind in hints.items():
-        value = shape.get(name, getattr(Shape, name, None))
+        value: Any = shape.get(name, getattr(Shape, name, None))
         if type(value) is not kind or (kind is int and not 1 <= value <= MOST_CLASSES):
             allowed = f"in 1..{MOST_CLASSES}" if kind is int else f"a {kind.__name__}"
             raise ConfigError(f"qrnn.shape.{name} must be {allowed}, got {value!r:.60}")

@@ -110,7 +110,8 @@ def _state_of_one(optimizer: Optimizer) -> dict[str, torch.Tensor]:
     """Return what an optimiser keeps of a parameter of one number, after a step."""
     parameter = torch.nn.Parameter(torch.zeros(1))
     parameter.grad = torch.zeros(1)
-    one = type(optimizer)([parameter], lr=0.0)
+    kind: Any = type(optimizer)
+    one = kind([parameter])
     one.step()
     return {k: v for k, v in one.state[parameter].items() if isinstance(v, torch.Tensor)}
 
