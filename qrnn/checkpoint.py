@@ -97,7 +97,7 @@ def _check(content: dict[str, Any]) -> None:
     if not isinstance(shape, dict) or not shape.keys() <= hints.keys():
         raise ConfigError(f"qrnn.shape must have the keys {', '.join(hints)}")
     for name, kind in hints.items():
-        value = shape.get(name, getattr(Shape, name, None))
+        value: Any = shape.get(name, getattr(Shape, name, None))
         if type(value) is not kind or (kind is int and not 1 <= value <= MOST_CLASSES):
             allowed = f"in 1..{MOST_CLASSES}" if kind is int else f"a {kind.__name__}"
             raise ConfigError(f"qrnn.shape.{name} must be {allowed}, got {value!r:.60}")
@@ -107,9 +107,12 @@ def _check(content: dict[str, Any]) -> None:
         raise ConfigError("state_dict must hold weights by name")
 
 
-def size_of(value: Any) -> str:
-    """Return a tensor's shape in words, for messages; of anything else "none"."""
-    return str(tuple(value.shape)) if isinstance(value, torch.Tensor) else "none"
+def size_of(weights: dict[str, Any], name: str) -> str:
+    """Return the shape of one of some weights in words, for messages; "none": it is not there."""
+    if name not in weights:
+        return "none"
+    value = weights[name]
+    return str(tuple(value.shape)) if isinstance(value, torch.Tensor) else type(value).__name__
 
 
 def check_weights(saved: dict[str, Any], wanted: dict[str, torch.Tensor]) -> None:
@@ -123,11 +126,10 @@ def check_weights(saved: dict[str, Any], wanted: dict[str, torch.Tensor]) -> Non
         ConfigError: one is missing or too many, has another shape, or holds no finite numbers.
     """
     for name in sorted({*saved, *wanted}):
-        mine, other = saved.get(name), wanted.get(name)
-        if size_of(mine) != size_of(other):
-            raise ConfigError(f"weight {name:.80} must be {size_of(other)}, got {size_of(mine)}")
-        assert mine is not None
-        assert other is not None
+        right, given = size_of(wanted, name), size_of(saved, name)
+        if right != given:
+            raise ConfigError(f"weight {name:.80} must be {right}, got {given}")
+        mine, other = saved[name], wanted[name]
         if mine.layout != torch.strided or mine.is_quantized or mine.is_meta or (
             mine.is_floating_point() != other.is_floating_point() or mine.is_complex()
         ):  # fmt: skip

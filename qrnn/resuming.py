@@ -34,7 +34,7 @@ def check_shapes(saved: dict[str, Any], wanted: dict[str, torch.Tensor]) -> None
         ConfigError: a weight is missing on one side, or has another shape there.
     """
     for key in sorted({*saved, *wanted}):
-        before, now = (size_of(one.get(key)) for one in (saved, wanted))
+        before, now = size_of(saved, key), size_of(wanted, key)
         if before != now:
             raise ConfigError(
                 f"resume must leave the model its size, but {key:.80} is {before} in the "
@@ -110,7 +110,8 @@ def _state_of_one(optimizer: Optimizer) -> dict[str, torch.Tensor]:
     """Return what an optimiser keeps of a parameter of one number, after a step."""
     parameter = torch.nn.Parameter(torch.zeros(1))
     parameter.grad = torch.zeros(1)
-    one = type(optimizer)([parameter], lr=0.0)
+    kind: Any = type(optimizer)
+    one = kind([parameter])
     one.step()
     return {k: v for k, v in one.state[parameter].items() if isinstance(v, torch.Tensor)}
 

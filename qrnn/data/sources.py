@@ -161,7 +161,8 @@ def hub_columns(
     # Its warnings of each retry; what failed in the end is said below.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     offline = constants.HF_HUB_OFFLINE or not reachable(constants.ENDPOINT)
-    kept = [(module, module.HF_HUB_OFFLINE) for module in (constants, datasets.config)]
+    modules: list[Any] = [constants, datasets.config]
+    kept = [(module, module.HF_HUB_OFFLINE) for module in modules]
     try:
         # Both try again and again where there is no network; offline, they take what was
         # downloaded before, or fail at once.
