@@ -216,7 +216,7 @@ def _child(line: list[str], here: Path, folder: Path) -> None:
     status = 70
     try:
         for name, descriptor in (("out", 1), ("err", 2)):
-            os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT), descriptor)
+            os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
         sys.stdout, sys.stderr = (os.fdopen(n, "w", encoding="utf-8") for n in (1, 2))
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
