@@ -45,8 +45,8 @@ WRONG = {
         "a task of kind label must have tokens as inputs, got none: give",
     ),
     "an unknown kind": (
-        lambda: task(kind="clasify"),
-        "kind 'clasify' is not known: did you mean classify",
+        lambda: task(kind="classifyy"),
+        "kind 'classifyy' is not known: did you mean classify",
     ),
     "a label too large": (
         lambda: task(y=changed(Y, 4, 3)),
