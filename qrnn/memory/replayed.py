@@ -77,6 +77,7 @@ class ReplayedMemory(Memory):
         with precision_of(history):
             return self.circuit.values(self.layer(history.flatten(1)))
 
+    @torch.no_grad()  # weights of the ansatz's own would ask for gradients
     def run(self, controls: torch.Tensor) -> torch.Tensor:
         """See `Memory.run`; all steps of all sequences are one execution (on IBM: one job)."""
         qnode, bias = self.layer.qnode, self.layer.bias.detach()
