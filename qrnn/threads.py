@@ -8,7 +8,7 @@ that run circuits included. The fused kernels need no lock.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import wraps
 from typing import Any, TypeVar
@@ -36,16 +36,19 @@ def one_at_a_time(run: F) -> F:
     return alone  # type: ignore[return-value]
 
 
-def with_circuits_behind(run: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
+def with_circuits_behind(
+    run: Callable[..., torch.Tensor], *inputs: torch.Tensor, weights: Sequence[torch.Tensor] = ()
+) -> torch.Tensor:
     """Return `run(*inputs)`, whose backward pass runs circuits too: it holds `PENNYLANE` then.
 
     Args:
-        run: differentiable once, in its inputs alone.
+        run: differentiable once, in its inputs and the weights alone.
         *inputs: tensors.
+        weights: tensors that it uses without being given them.
     """
-    if not torch.is_grad_enabled() or not any(value.requires_grad for value in inputs):
+    if not torch.is_grad_enabled() or not any(v.requires_grad for v in (*inputs, *weights)):
         return run(*inputs)
-    return _Alone.apply(run, *inputs)
+    return _Alone.apply(run, len(inputs), *inputs, *weights)
 
 
 def kernels_alone(run: F) -> F:
@@ -95,10 +98,11 @@ class _Alone(torch.autograd.Function):
     """A graph of its own inside one node: torch calls a node's backward, where a lock can be."""
 
     @staticmethod
-    def forward(ctx: Any, run: Callable[..., torch.Tensor], *inputs):
+    def forward(ctx: Any, run: Callable[..., torch.Tensor], n: int, *inputs):
         with torch.enable_grad():
-            ctx.inner = [v.detach().requires_grad_(v.requires_grad) for v in inputs]
-            ctx.out = run(*ctx.inner)
+            given = [v.detach().requires_grad_(v.requires_grad) for v in inputs[:n]]
+            ctx.inner = [*given, *inputs[n:]]
+            ctx.out = run(*given)
         ctx.save_for_backward(*inputs)
         return ctx.out.detach()
 
@@ -108,5 +112,10 @@ class _Alone(torch.autograd.Function):
         _ = ctx.saved_tensors  # torch's error if the graph is gone, or an input was changed
         wanted = [value for value in ctx.inner if value.requires_grad]
         with PENNYLANE:
-            found = iter(torch.autograd.grad(ctx.out, wanted, gradient, retain_graph=True))
-        return None, *(next(found) if value.requires_grad else None for value in ctx.inner)
+            found = iter(
+                torch.autograd.grad(
+                    ctx.out, wanted, gradient, retain_graph=True, materialize_grads=True
+                )
+            )
+        gradients = (next(found) if value.requires_grad else None for value in ctx.inner)
+        return None, None, *gradients

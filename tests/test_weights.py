@@ -150,6 +150,15 @@ def test_values_and_gradients_are_right_on_every_device(device, options, queue):
     assert all(p.grad.abs().min() > 1e-4 for p in own(rnn).values())
 
 
+def test_an_open_loop_on_a_replayed_device_follows_the_weights():
+    rnn = network(by_closure(scaled))
+    with torch.no_grad():
+        next(iter(own(rnn).values())).add_(0.4)
+    controls = torch.rand(2, 3, 2, dtype=DOUBLE)
+    there = rnn.on("default.qubit", strategy="replayed").cell.memory.run(controls)
+    torch.testing.assert_close(there, rnn.cell.memory.run(controls).detach())
+
+
 def test_whole_sequences_in_float32_follow_the_weights_and_train_them():
     rnn = network(by_closure(gates), torch.float32)
     assert rnn.cell.circuit.affine() is not None

@@ -75,7 +75,8 @@ class ReplayedMemory(Memory):
         inputs, bias = history.flatten(1), self.layer.bias
         if self.layer.qnode.diff_method in ("backprop", None):  # torch's own graph
             return self._run_layer(inputs, bias)
-        return with_circuits_behind(self._run_layer, inputs, bias)
+        weights = self.circuit.weights.values()
+        return with_circuits_behind(self._run_layer, inputs, bias, weights=weights)
 
     def _run_layer(self, inputs: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         with precision_of(inputs):
@@ -85,6 +86,7 @@ class ReplayedMemory(Memory):
             return self.circuit.values(self.layer(inputs))
 
     @one_at_a_time
+    @torch.no_grad()  # weights of the ansatz's own would ask for gradients
     def run(self, controls: torch.Tensor) -> torch.Tensor:
         """See `Memory.run`; all steps of all sequences are one execution (on IBM: one job)."""
         qnode, bias = self.layer.qnode, self.layer.bias.detach()
