@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def within(name: str, given: int, least: int, most: int) -> int:
     return given
 
 
+@cache
 def memory() -> int:
     """Return the memory that this process may have, in bytes."""
     try:

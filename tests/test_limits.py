@@ -71,6 +71,12 @@ def test_a_hardware_sized_circuit_is_none_too_large(monkeypatch):
     assert len(StepCircuit(build_ansatz("rotations", 127, None)).words) == 3 * 127
 
 
+def test_a_batch_whose_states_no_memory_holds_is_refused():
+    cell = QRNNCell(1, 2)
+    with pytest.raises(ConfigError, match="the state of 1000000000000 sequences must fit"):
+        cell.start(HUGE, torch.zeros(1))
+
+
 def test_trials_count_for_themselves():
     with counted("all", "stop"):
         for _ in range(3):
