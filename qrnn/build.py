@@ -12,7 +12,7 @@ from torch import nn
 from qrnn.config import TrainConfig
 from qrnn.data import Shape
 from qrnn.errors import ConfigError
-from qrnn.limits import MOST_LAYERS, counted, sizes_of
+from qrnn.limits import MOST_LAYERS, counted, sizes_of, within
 from qrnn.models import SequenceClassifier, SequenceLabeller, SequenceModel
 from qrnn.networks import NETWORKS, ModelConfig, refuse_unread, solve_width
 from qrnn.next_token import NextToken
@@ -101,8 +101,8 @@ def check_model(config: ModelConfig) -> None:
     for key, value in vars(config).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"model.{key} must be a finite number, got {value}")
+    within("model.num_layers", config.num_layers, 1, MOST_LAYERS)
     limits: dict[str, tuple[bool, str]] = {
-        "num_layers": (1 <= config.num_layers <= MOST_LAYERS, f"in 1..{MOST_LAYERS}"),
         "budget": (config.budget is None or config.budget >= 1, "null or at least 1"),
         "embedding": (config.embedding >= 1, "at least 1"),
         "embedding_dropout": (0 <= config.embedding_dropout < 1, "in [0, 1)"),

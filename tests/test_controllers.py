@@ -62,8 +62,8 @@ def test_every_kind_drives_the_network_to_other_readouts(kind):
     ("options", "message"),
     [
         ({"kind": "tanh"}, "controller 'tanh' is not known.*Allowed: gelu, glu, linear, relu"),
-        ({"width": 0}, "width must be at least 1 and depth at least 0, got width=0, depth=1"),
-        ({"depth": -1}, "width must be at least 1 and depth at least 0, got width=64, depth=-1"),
+        ({"width": 0}, "width must be at least 1, got 0"),
+        ({"depth": -1}, "depth must be at least 0, got -1"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
         ({"dropout": -0.1}, r"dropout must be in \[0, 1\), got -0.1"),
     ],
