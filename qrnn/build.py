@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qrnn.checks import typed
+from qrnn.checks import typed, whole
 from qrnn.config import TrainConfig, to_plain
 from qrnn.data import KINDS, Shape
 from qrnn.errors import ConfigError
@@ -111,8 +111,8 @@ def check_model(config: ModelConfig) -> None:
     for key, value in vars(config).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"model.{key} must be a finite number, got {value}")
+    whole("model.num_layers", config.num_layers, 1, MOST_LAYERS)
     limits: dict[str, tuple[bool, str]] = {
-        "num_layers": (1 <= config.num_layers <= MOST_LAYERS, f"in 1..{MOST_LAYERS}"),
         "budget": (
             config.budget is None or 1 <= config.budget <= MAX_BUDGET,
             f"null or in 1..{MAX_BUDGET}",

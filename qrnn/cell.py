@@ -19,6 +19,7 @@ from qrnn.circuit import StepCircuit
 from qrnn.controllers import Controller
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError, NumericsError
+from qrnn.limits import check_memory
 from qrnn.memory.base import Memory, has_hooks
 from qrnn.modules import HoldsQuantumLayer, M, shallow
 from qrnn.readout_noise import ReadoutNoise
@@ -208,13 +209,16 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         """Return the start state of `batch` sequences, with the dtype and device of `like`.
 
         Raises:
-            ConfigError: a dtype other than float32 or float64.
+            ConfigError: a dtype other than float32 or float64, or more than the memory holds.
         """
         if like.dtype not in (torch.float32, torch.float64):
             raise ConfigError(
                 f"x must be float32 or float64, as the cell's parameters, got {like.dtype}: use "
                 f".to(torch.float32)"
             )
+        if self.device.strategy != "replayed":  # which keeps angles
+            size = 2.0 * like.element_size() * batch * 2**self.circuit.n_wires
+            check_memory(f"the state of {batch} sequences", size, "lower batch_size or n_qubits")
         z = self.circuit.start_readout().to(like).expand(batch, -1)
         return QRNNState(z, self.memory.start(batch, like), self.memory)
 

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ MOST_LAYERS = 1_000
 MOST_UNITS = 1 << 40  # of a layer: the memory sets another limit
 
 
+@cache
 def memory() -> int:
     """Return the memory that this process may have, in bytes."""
     try:

@@ -20,7 +20,7 @@ TOO_LARGE = [
     ("hybrid", {"width": HUGE}, "lower model.width=1000000000000"),
     ("hybrid", {"width": 10**6, "depth": 900}, "memory of"),
     ("hybrid", {"depth": HUGE}, "depth must be at most 1000"),
-    ("hybrid", {"num_layers": HUGE}, r"num_layers must be in 1\.\.1000"),
+    ("hybrid", {"num_layers": HUGE}, "num_layers must be at most 1000"),
     ("hybrid", {"head_width": HUGE}, "lower model.head_width="),
     ("hybrid", {"budget": HUGE}, "model.budget=1000000000000 must fit"),
     ("hybrid", {"embedding": HUGE}, "lower model.embedding="),
@@ -69,6 +69,12 @@ def test_a_hardware_sized_circuit_is_none_too_large(monkeypatch):
     from qrnn.ansatz import build_ansatz
 
     assert len(StepCircuit(build_ansatz("rotations", 127, None)).words) == 3 * 127
+
+
+def test_a_batch_whose_states_no_memory_holds_is_refused():
+    cell = QRNNCell(1, 2)
+    with pytest.raises(ConfigError, match="the state of 1000000000000 sequences must fit"):
+        cell.start(HUGE, torch.zeros(1))
 
 
 def test_trials_count_for_themselves():
