@@ -22,7 +22,7 @@ COMMANDS = {
     "table": 2,
     "fly": 1,
 }
-WHOLE = ["1", "2", "3", "4", "8", "0x10", "1_0"]
+WHOLE = ["1", "2", "3", "4", "8", "1_0"]
 REAL = ["0.5", "1e-3", "1", ".1", "0", "2.5e0"]
 TEXT = ["digits", "XYZ", "gelu", "a", "run", "all", "batch", "RY", "CZ", "ring", "svg"]
 WRONG = [
@@ -261,12 +261,12 @@ def line_of(rng: random.Random) -> list[str]:
         return [command, *_table(rng), "--dry-run"]
     line = [] if command not in COMMAND_SCHEMAS else _options(rng, command)
     if command == "train" and rng.random() < 0.5:
-        line = ["trainer.epochs=1", "model.n_qubits=2", *line]
+        line.insert(0, "trainer.epochs=1")
     if rng.random() < 0.9:
         line = [*([NEEDED[command]] if command in NEEDED else []), *line]
-    if rng.random() < 0.25:
+    if rng.random() < 0.2:
         line += _flag(rng)
-    if rng.random() < 0.15:
+    if rng.random() < 0.08:
         line.append(rng.choice(WRONG))
     return [command, *line]
 
@@ -276,27 +276,32 @@ def _options(rng: random.Random, command: str) -> list[str]:
     groups = [group for group in ("task", "model", "device") if f"{group}=" in words()[command]]
     line, chosen = [], {}
     for group in groups:
-        if rng.random() < 0.5:
+        if rng.random() < (0.2 if command == "draw" and group == "model" else 0.5):
             chosen[group] = rng.choice((*values()[group], *OWN.get(group, ())))
             line.append(f"{group}={chosen[group]}")
     keys = dict(_leaves(COMMAND_SCHEMAS[command]))
     own = dict(keys)
-    for group, table in (("task", TASKS), ("model", NETWORKS)):
-        if chosen.get(group) in table:
+    for group, table, usual in (("task", TASKS, "digits"), ("model", NETWORKS, "hybrid")):
+        name = chosen.get(group, usual)
+        if group in groups and name in table:
             others = [key for key in own if key.startswith(f"{group}.")]
-            schema = table[chosen[group]].schema
+            schema = table[name].schema
             own = {k: v for k, v in own.items() if k not in others}
             own |= dict(_leaves(schema, f"{group}."))
+    wrong = rng.choice((0.0, 0.1, 0.3, 0.8))  # else hardly a line would get beyond Hydra
+    if "device" in chosen and rng.random() < 0.6:
+        line.append("device.shots=10")
     for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 5))):
-        if rng.random() < 0.1:
+        if rng.random() < wrong / 5:
             line.append(f"{rng.choice(HYDRA)}={rng.choice(HYDRA_VALUES + WRONG)}")
             continue
-        key = rng.choice(list(own if rng.random() < 0.9 else keys))
-        if rng.random() < 0.08:
+        key = rng.choice(list(keys if rng.random() < wrong / 4 else own))
+        if rng.random() < wrong / 5:
             key = rng.choice(
                 (key.split(".")[0], key + ".x", key[:-1], f"{key}.0", "", "x", ".", "@")
             )
-        value = rng.choice(WRONG) if rng.random() < 0.55 else _right(rng, key, str(keys.get(key)))
+        kind = str(own.get(key))
+        value = rng.choice(WRONG) if rng.random() < wrong else _right(rng, key, kind)
         prefix = rng.choices(("", "+", "++", "~"), (85, 6, 6, 3))[0]
         bare = prefix == "~" and rng.random() < 0.5
         line.append(prefix + key if bare else f"{prefix}{key}={value}")
@@ -312,7 +317,9 @@ def _right(rng: random.Random, key: str, kind: str) -> str:
         return rng.choice(values()[key])
     if "float" in kind:
         return rng.choice(REAL)
-    if "int" in kind and "list" not in kind:
+    if "list" in kind:
+        return rng.choice(("[1,3]", "[0,1]", "[1]", "[svg]", "[RY,RZ]", "[]"))
+    if "int" in kind:
         return rng.choice(WHOLE)
     return rng.choice(TEXT + WHOLE)
 

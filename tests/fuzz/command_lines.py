@@ -35,6 +35,8 @@ HEAVY = [
     "lightning.pytorch:Trainer.fit",
     "qrnn.costs:prices",
     "qrnn.evaluation:run",
+    "qrnn.evaluation:run_open",
+    "qrnn.evaluation:translate",
     "qrnn.inspection.run:inspect_model",
     "qrnn.table:execute_all",
 ]
