@@ -1,5 +1,6 @@
 """Training: what a run leaves, resuming, interrupting, and what a checkpoint carries."""
 
+import random
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import lightning.pytorch as pl
+import numpy as np
 import pennylane as qml
 import pytest
 import torch
@@ -22,6 +24,7 @@ from qrnn.history import history
 from qrnn.models import SequenceClassifier
 from qrnn.running import record_controls
 from qrnn.running import run as run_model
+from qrnn.seeding import epoch_seed, seed_all
 from qrnn.training import Learner, TaskDataModule, accelerator, train
 
 
@@ -244,15 +247,16 @@ def test_fused_trains_on_the_gpu_where_there_is_one(there, monkeypatch):
     assert accelerator("default.qubit") == "auto"
 
 
-def test_a_checkpoint_on_a_gpu_keeps_the_gpus_random_state_too(monkeypatch, data):
-    restored = []
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: "state")
-    monkeypatch.setattr(torch.cuda, "set_rng_state", restored.append)
-    module, kept = Learner(config(), data), {"optimizer_states": [], "lr_schedulers": []}
-    module.on_save_checkpoint(kept)
-    module.on_load_checkpoint(kept)
-    assert restored == ["state"]
+def test_an_epoch_seeds_the_gpus_python_and_numpy_too(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    drawn = []
+    for _ in range(2):
+        seed_all(epoch_seed(1, 2, 0), torch.nn.Linear(1, 1))
+        drawn.append((random.random(), np.random.rand(), torch.rand(()).item()))
+    assert drawn[0] == drawn[1]
+    assert set(seeds) == {epoch_seed(1, 2, 0)}
+    assert len({epoch_seed(*one) for one in [(1, 2, 0), (2, 2, 0), (1, 3, 0), (1, 2, 1)]}) == 4
 
 
 def test_a_gradient_that_is_not_finite_is_left_out_and_counted(data, tmp_path):
