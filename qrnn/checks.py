@@ -107,22 +107,31 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def checked_angles(name: str, theta: Any, n_angles: int) -> torch.Tensor:
-    """Return angles (..., P) as a tensor: float64, where they are none yet.
+def checked_angles(
+    theta: Any, n_angles: int, layout: str = "(P,)", most_axes: int = 1
+) -> torch.Tensor:
+    """Return the argument theta as a tensor: float64, where it is none yet.
+
+    Args:
+        theta: angles, radians.
+        n_angles: their number P.
+        layout: the shapes that are allowed, in words.
+        most_axes: how many dimensions they have at most.
 
     Raises:
         ConfigError: they are no finite numbers, or of another shape.
     """
+    given = isinstance(theta, torch.Tensor)
     try:
-        found = (
-            theta if isinstance(theta, torch.Tensor) else torch.tensor(theta, dtype=torch.float64)
-        )
+        found = theta if given else torch.tensor(theta, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"{name} must be numbers, got {shown(theta)}") from error
-    if found.ndim < 1 or found.shape[-1] != n_angles:
-        raise ConfigError(f"{name} must have P = {n_angles} angles, got shape {tuple(found.shape)}")
+        raise ConfigError(f"theta must be numbers, got {shown(theta)}") from error
+    if not 1 <= found.ndim <= most_axes or found.shape[-1] != n_angles or not len(found):
+        raise ConfigError(
+            f"theta must be angles {layout}, P = {n_angles}, got shape {tuple(found.shape)}"
+        )
     if not torch.isfinite(found).all():
-        raise ConfigError(f"{name} must be finite angles, got NaN or infinity")
+        raise ConfigError("theta must be finite angles, got NaN or infinity")
     return found
 
 

@@ -205,7 +205,7 @@ class StepCircuit:
         node = qml.QNode(self.function(), qml.device("default.qubit"))
         if theta is None:
             return qml.draw(node, decimals=None, level="user")(torch.zeros(self.n_angles))
-        shown = checked_angles("theta", theta, self.n_angles)
+        shown = checked_angles(theta, self.n_angles)
         return qml.draw(node, decimals=decimals, level="user")(shown)
 
     @one_at_a_time
@@ -213,7 +213,7 @@ class StepCircuit:
         """Return the step circuit as a matplotlib figure and axes."""
         node = qml.QNode(self.function(), qml.device("default.qubit"))
         zeros = torch.zeros(self.n_angles)
-        shown = zeros if theta is None else checked_angles("theta", theta, self.n_angles)
+        shown = zeros if theta is None else checked_angles(theta, self.n_angles)
         decimals = None if theta is None else 2
         return qml.draw_mpl(node, decimals=decimals, level="user")(shown)
 

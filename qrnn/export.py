@@ -207,12 +207,8 @@ def qasm3(cell: QRNNCell | StepCircuit, theta: Any, basis: str | None = None) ->
 def _checked(cell: QRNNCell | StepCircuit, theta: Any) -> tuple[StepCircuit, torch.Tensor]:
     """Return the circuit, and the angles as (T, P)."""
     circuit = circuit_of(cell)
-    theta = checked_angles("theta", theta, circuit.n_angles)
-    if theta.ndim > 2 or not len(theta):
-        raise ConfigError(
-            f"theta must be angles (P,) of a step or (T, P) of T steps, P = {circuit.n_angles}, "
-            f"got shape {tuple(theta.shape)}"
-        )
+    layout = "(P,) of a step or (T, P) of T steps"
+    theta = checked_angles(theta, circuit.n_angles, layout, most_axes=2)
     return circuit, theta.reshape(-1, circuit.n_angles)
 
 
