@@ -192,7 +192,7 @@ WRONG = [
     (["train", "--config-name=fly"], "--config-name 'fly' is not known"),
     (["train", "hydra.run.dir=a_file/x"], "a_file/x: Not a directory"),
     (["train", "hydra.run.dir=empty", "trainer.epochs=0"], "trainer.epochs must be at least 1"),
-    (["draw", "device=reference.qubit", "+device.options.a=1"], "of another package cannot be made ("),
+    (["draw", "device=reference.qubit", "+device.options.a=1"], "package cannot be made (TypeErr"),
     (["train", "device=default.qutrit"], "names): `qrnn devices` lists them"),
     (["draw", "model=lstm"], "model must be hybrid to be drawn, got lstm"),
     (["train", "trainer=[null]"], "a group must be given by name, such as model=lstm"),
