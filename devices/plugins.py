@@ -9,14 +9,26 @@ import pennylane as qml
 from qrnn.devices.base import Device
 from qrnn.devices.simulators import SHIFTS
 from qrnn.devices.spec import DeviceSpec
+from qrnn.errors import DeviceError
 
 
 class Plugin(Device):
     """Any other PennyLane device; its own capabilities are not declared to qrnn."""
 
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
-        """See `Device.make_plugin`."""
-        return qml.device(self.name, wires=n_wires, **self.options.options)
+        """See `Device.make_plugin`.
+
+        Raises:
+            DeviceError: the package cannot make it, with these options or at all.
+        """
+        try:
+            return qml.device(self.name, wires=n_wires, **self.options.options)
+        except Exception as error:  # of another package, which may raise anything
+            reason = " ".join(str(error).split())[:200]
+            raise DeviceError(
+                f"device {self.name!r} of another package cannot be made ({type(error).__name__}: "
+                f"{reason}): check device.options, or take another device"
+            ) from error
 
 
 def plugin_spec(name: str, module: str) -> DeviceSpec:

@@ -39,17 +39,18 @@ this is. Errors have status 2.
 def _with_hydra(task: Callable, config_name: str) -> None:
     """Run a command under Hydra, so that multirun, sweepers and launchers work."""
     import hydra
+    from hydra.core.hydra_config import HydraConfig
 
+    from qrnn import made_folders
     from qrnn.cli_errors import check_arguments
     from qrnn.config import register_schemas
-    from qrnn.made_folders import not_noting
 
     @functools.wraps(task)
     def job(config) -> None:
         # Lightning starts further processes with the arguments of this one, the command included.
         sys.argv.insert(1, task.__name__)
         # Caught here, since Hydra would first print a line of its own.
-        with not_noting(), _one_line_errors():
+        with made_folders.job(HydraConfig.get().runtime.output_dir), _one_line_errors():
             task(config)
         sys.argv.pop(1)
 
@@ -65,17 +66,13 @@ def _with_hydra(task: Callable, config_name: str) -> None:
 def _run(run: Callable[[], None]) -> None:
     """Run Hydra; what it cannot read is refused, and a refused run leaves no folder."""
     from qrnn.cli_errors import fail, one_line
-    from qrnn.made_folders import noting, remove_refused
+    from qrnn.made_folders import noting
 
     with noting():
         try:
             run()
         except Exception as error:  # no job lets one out: so it is of the arguments, or of YAML
-            remove_refused()
             fail(one_line(error))
-        except BaseException:
-            remove_refused()
-            raise
 
 
 def _help(run: Callable[[], None], command: str) -> None:

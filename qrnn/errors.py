@@ -1,7 +1,7 @@
 """Errors that a user can mend: one line saying what must hold, what was given and what to do.
 
-The command line prints the message of a `QRNNError` alone and exits with status 2. Anything else is
-a fault of the framework: one line too, with status 1, that names a file with its traceback.
+The command line prints the message of a `QRNNError` alone and exits with status 2. Anything else
+is a fault of the framework: one line with status 1, that names a file with its traceback.
 """
 
 

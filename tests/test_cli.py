@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from qrnn.errors import ConfigError
+from qrnn.trainer_checks import check_trainer
+from qrnn.training import TrainResult
+
 
 def qrnn(*arguments, cwd):
     return subprocess.run(
@@ -188,6 +192,7 @@ WRONG = [
     (["train", "--config-name=fly"], "--config-name 'fly' is not known"),
     (["train", "hydra.run.dir=a_file/x"], "a_file/x: Not a directory"),
     (["train", "hydra.run.dir=empty", "trainer.epochs=0"], "trainer.epochs must be at least 1"),
+    (["draw", "device=reference.qubit", "+device.options.a=1"], "package cannot be made (TypeErr"),
     (["train", "device=default.qutrit"], "names): `qrnn devices` lists them"),
     (["draw", "model=lstm"], "model must be hybrid to be drawn, got lstm"),
     (["train", "trainer=[null]"], "a group must be given by name, such as model=lstm"),
@@ -279,6 +284,39 @@ def test_a_fault_is_one_line_that_names_its_traceback(qrnn_command, monkeypatch)
     file = Path(found[1])
     assert "in broken\n" in file.read_text()
     file.unlink()
+
+
+def test_a_refused_run_leaves_what_was_there(qrnn_command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/old").mkdir(parents=True)
+    (tmp_path / "runs/old/train.log").write_text("old")
+    before = sorted(tmp_path.rglob("*"))
+    assert qrnn_command("train", "trainer.epochs=0", "hydra.run.dir=runs/old")[0] == 2
+    assert qrnn_command("train", "trainer.epochs=0", "hydra.run.dir=runs/new/one")[0] == 2
+    assert sorted(tmp_path.rglob("*")) == before
+
+    def broken(config, run_dir):
+        (tmp_path / run_dir / "last.ckpt").write_text("hours of work")
+        raise ConfigError("late")
+
+    monkeypatch.setattr("qrnn.training.train", broken)
+    status, _, err = qrnn_command("train", "hydra.run.dir=runs/new/two")
+    assert (status, err) == (2, "qrnn: late\n")
+    assert (tmp_path / "runs/new/two/.hydra/overrides.yaml").is_file()
+    assert (tmp_path / "runs/new/two/last.ckpt").is_file()
+
+
+def test_of_several_runs_only_the_refused_one_goes(qrnn_command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def checked(config, run_dir):
+        check_trainer(config.trainer)
+        return TrainResult(tmp_path, tmp_path, tmp_path, 1.0, 1, 1, None, False, True)
+
+    monkeypatch.setattr("qrnn.training.train", checked)
+    several = ("train", "-m", "hydra.sweep.dir=runs", "trainer.seed=1,-1")
+    assert qrnn_command(*several)[0] == 2
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["0", "multirun.yaml"]
 
 
 def test_a_terminal_without_utf_8_shows_the_circuit(tmp_path):

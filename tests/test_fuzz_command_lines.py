@@ -31,7 +31,7 @@ def test_what_is_right_is_none(problem):
 def test_planted_faults_are_found(problem, monkeypatch):
     refused = ("train", "trainer.epochs=0")
     with monkeypatch.context() as patch:
-        patch.setattr("qrnn.made_folders.remove_refused", lambda: None)
+        patch.setattr("qrnn.made_folders._remove", lambda: None)
         assert problem(*refused).startswith("refused, and files changed: ['runs', 'runs/digits'")
     with monkeypatch.context() as patch:
         patch.setattr("qrnn.trainer_checks.SCHEDULES", None)
@@ -49,6 +49,6 @@ def test_planted_faults_are_found(problem, monkeypatch):
 
 
 def test_random_lines_find_a_planted_fault(tmp_path, monkeypatch):
-    monkeypatch.setattr("qrnn.made_folders.remove_refused", lambda: None)
-    found = [command_lines.case(seed, tmp_path / str(seed)) for seed in range(30)]
+    monkeypatch.setattr("qrnn.made_folders._remove", lambda: None)
+    found = [command_lines.case(seed, tmp_path / str(seed)) for seed in range(40)]
     assert any(one and "files changed" in one for one in found)

@@ -106,7 +106,9 @@ def _shown(argument: str) -> str:
 
 
 def _files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    """Return what is in a folder, but for the records of jobs on hardware, which stay."""
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    return {name for name in found if not name.startswith("run/jobs")}
 
 
 def _fill(here: Path, rng: random.Random) -> None:
