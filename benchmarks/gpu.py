@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from qrnn import QRNN
-from qrnn.files import write_text
+from qrnn.utils.files import write_text
 
 OUT = Path("docs/benchmarks/gpu.json")
 EPOCH = {"n": 8, "sequences": 60_000, "batch": 1024, "steps": 784}

@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from qrnn.build import build_model
 from qrnn.config import TrainConfig
 from qrnn.data import DigitsConfig, Shape
-from qrnn.files import replacing, write_text
-from qrnn.gradients import gradient_norms
+from qrnn.inspection.gradients import gradient_norms
+from qrnn.models.build import build_model
 from qrnn.networks import NETWORKS
+from qrnn.utils.files import replacing, write_text
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SEEDS, BATCH, BUDGET = range(5), 8, 4_000

@@ -18,14 +18,14 @@ from environment import environment
 from rich.console import Console
 from rich.table import Table
 
-from qrnn.checkpoint import load_model
 from qrnn.config import TrainConfig, TrainerConfig
 from qrnn.data import DigitsConfig, digits
 from qrnn.devices import DeviceOptions
-from qrnn.evaluation import evaluate
-from qrnn.files import write_text
+from qrnn.evaluation.evaluation import evaluate
 from qrnn.networks import HybridConfig
-from qrnn.training import train
+from qrnn.training.checkpoint import load_model
+from qrnn.training.trainer import train
+from qrnn.utils.files import write_text
 
 RUNS, DOCS = Path("runs/hardware_training"), Path("docs")
 OUT, PLOT = DOCS / "benchmarks/hardware_training.json", DOCS / "images/hardware_training.svg"

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from qrnn import QRNN
 from qrnn.devices.ibm import limits
-from qrnn.files import write_text
+from qrnn.utils.files import write_text
 
 OUT = Path("docs/benchmarks/ibm_jobs.json")
 N_QUBITS, N_FEATURES = 4, 8

@@ -16,8 +16,8 @@ from systems import N_FEATURES
 from qrnn import QRNN
 from qrnn.memory import controller_kernels, sequence_kernels, step_kernels
 from qrnn.memory.fused_sequence import pack
-from qrnn.memory.gate_kernels import ROW, jit
-from qrnn.memory.simd import LANES
+from qrnn.memory.kernels.cpu.gates import ROW, jit
+from qrnn.memory.kernels.cpu.simd import LANES
 
 REPEATS, RECORDS = 200, 8
 PARTS = (

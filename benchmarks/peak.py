@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 
-from qrnn.memory.gate_kernels import jit
-from qrnn.memory.simd import LANES, full_like, load, store
+from qrnn.memory.kernels.cpu.gates import jit
+from qrnn.memory.kernels.cpu.simd import LANES, full_like, load, store
 
 
 @jit

@@ -20,7 +20,7 @@ from peak import kernel_flops, peak_flops
 from rich.progress import track
 from systems import QUANTUM, SYSTEMS, build, data
 
-from qrnn.files import write_text
+from qrnn.utils.files import write_text
 
 HERE, DOCS = Path(__file__).parent, Path("docs")
 BASE = {"n": 8, "batch": 256, "steps": 20, "threads": 2}

@@ -6,14 +6,14 @@ import importlib.util
 from dataclasses import fields, replace
 from functools import cache
 
-from qrnn.checks import shown
 from qrnn.devices.base import Device, DeviceClass
 from qrnn.devices.hardware import IBM_NAME, IBMBackend, aer_spec, fake_spec, ibm_spec
 from qrnn.devices.plugins import Plugin, installed_plugins, plugin_spec
 from qrnn.devices.simulators import DefaultMixed, DefaultQubit, Fused, Lightning, lightning_spec
 from qrnn.devices.spec import DeviceOptions, DeviceSpec
 from qrnn.errors import ConfigError, install_line
-from qrnn.registry import unknown_name
+from qrnn.utils.checks import shown
+from qrnn.utils.registry import unknown_name
 
 __all__ = [
     "Device",

@@ -10,7 +10,7 @@ import pennylane as qml
 from pennylane.exceptions import DeviceError as PennyLaneDeviceError
 from pennylane.qnn import TorchLayer
 
-from qrnn.circuit import StepCircuit
+from qrnn.circuit.step import StepCircuit
 from qrnn.devices.spec import DeviceOptions, DeviceSpec
 from qrnn.errors import DeviceError, QRNNError
 from qrnn.memory.base import Memory

@@ -9,9 +9,9 @@ import pennylane as qml
 from pennylane.measurements import ExpectationMP
 from pennylane.tape import QuantumScript
 
-from qrnn.checks import number
 from qrnn.errors import ConfigError
-from qrnn.registry import unknown_name
+from qrnn.utils.checks import number
+from qrnn.utils.registry import unknown_name
 
 CHANNELS = {
     "depolarizing": qml.DepolarizingChannel,

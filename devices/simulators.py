@@ -7,13 +7,13 @@ from functools import partial
 import pennylane as qml
 from pennylane.qnn import TorchLayer
 
-from qrnn.circuit import StepCircuit
+from qrnn.circuit.step import StepCircuit
 from qrnn.devices.base import Device
 from qrnn.devices.noise import check_noise, noise_transform, readout_errors
 from qrnn.devices.spec import DeviceOptions, DeviceSpec
 from qrnn.memory.base import Memory
 from qrnn.memory.carried import CarriedDensities, CarriedVectors, MeasuredDensities
-from qrnn.memory.two_branch import CarriedLightning
+from qrnn.memory.lightning import CarriedLightning
 
 SHIFTS = ("parameter-shift", "spsa", "none")
 

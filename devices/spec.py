@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from qrnn.checks import typed
 from qrnn.errors import ConfigError, DeviceError, install_line
+from qrnn.utils.checks import typed
 
 MAX_SHOTS = 10**9  # simulators list them all
 STRATEGIES = ("fused", "carried", "replayed")

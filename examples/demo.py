@@ -10,14 +10,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from qrnn import plots
-from qrnn.checkpoint import load_model
 from qrnn.config import TrainConfig
 from qrnn.data import DigitsConfig, digits
 from qrnn.devices import DeviceOptions
-from qrnn.evaluation import evaluate, save, table
-from qrnn.metrics import judge
-from qrnn.training import train
+from qrnn.evaluation.evaluation import evaluate, save, table
+from qrnn.evaluation.metrics import judge
+from qrnn.reporting import plots
+from qrnn.training.checkpoint import load_model
+from qrnn.training.trainer import train
 
 RUN = Path("runs/demo")
 # Devices that run one sequence at a time, or sample, get a part of the test set.

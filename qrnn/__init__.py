@@ -4,9 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qrnn.ansatz import ANSAETZE, Ansatz
-    from qrnn.cell import QRNNCell, QRNNState
-    from qrnn.circuit import StepCircuit
+    from qrnn.cell.cell import QRNNCell, QRNNState
+    from qrnn.cell.rnn import QRNN
+    from qrnn.circuit.ansatz import ANSAETZE, Ansatz
+    from qrnn.circuit.step import StepCircuit
     from qrnn.controllers import Controller
     from qrnn.errors import (
         ConfigError,
@@ -19,14 +20,13 @@ if TYPE_CHECKING:
     from qrnn.inspection import inspect
     from qrnn.neurons import QuantumNeuronCell, QuantumNeuronRNN
     from qrnn.reporting import report
-    from qrnn.rnn import QRNN
 
 __version__ = "0.1.0"
 
 _WHERE = {
-    "qrnn.ansatz": ("ANSAETZE", "Ansatz"),
-    "qrnn.cell": ("QRNNCell", "QRNNState"),
-    "qrnn.circuit": ("StepCircuit",),
+    "qrnn.circuit.ansatz": ("ANSAETZE", "Ansatz"),
+    "qrnn.cell.cell": ("QRNNCell", "QRNNState"),
+    "qrnn.circuit.step": ("StepCircuit",),
     "qrnn.controllers": ("Controller",),
     "qrnn.errors": (
         "ConfigError",
@@ -39,7 +39,7 @@ _WHERE = {
     "qrnn.inspection": ("inspect",),
     "qrnn.neurons": ("QuantumNeuronCell", "QuantumNeuronRNN"),
     "qrnn.reporting": ("report",),
-    "qrnn.rnn": ("QRNN",),
+    "qrnn.cell.rnn": ("QRNN",),
 }
 
 __all__ = [

@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from qrnn.checks import share, whole
-from qrnn.limits import MOST_LAYERS, MOST_UNITS
-from qrnn.registry import unknown_name
+from qrnn.utils.checks import share, whole
+from qrnn.utils.limits import MOST_LAYERS, MOST_UNITS
+from qrnn.utils.registry import unknown_name
 
 ACTIVATIONS = {"linear": nn.Identity, "relu": nn.ReLU, "gelu": nn.GELU, "glu": nn.GLU}
 

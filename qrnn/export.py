@@ -17,11 +17,11 @@ from pennylane.ops import MidMeasure
 from pennylane.tape import QuantumScript
 from torch import nn
 
-from qrnn.cell import QRNNCell
-from qrnn.checks import checked_angles
-from qrnn.circuit import StepCircuit, precision_of
+from qrnn.cell.cell import QRNNCell
+from qrnn.circuit.step import StepCircuit, precision_of
+from qrnn.circuit.threads import one_at_a_time
 from qrnn.errors import ConfigError, require_extra
-from qrnn.threads import one_at_a_time
+from qrnn.utils.checks import checked_angles
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -121,7 +121,7 @@ def source(cell: QRNNCell | StepCircuit, theta: Any) -> str:
 
 
 def _call(op: Operator) -> str:
-    """Return the Python call of a gate of `qrnn.gates.GATES`."""
+    """Return the Python call of a gate of `qrnn.circuit.gates.GATES`."""
     name = op.name.removeprefix("Adjoint(").rstrip(")")
     values = (repr(float(qml.math.detach(value))) for value in op.data)
     arguments = [*values, f"wires={op.wires.tolist()}"]

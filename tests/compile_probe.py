@@ -24,11 +24,11 @@ from triton.backends.driver import DriverBase
 from triton.runtime import driver
 
 from qrnn import QRNN, Controller
-from qrnn.memory import kernels
+from qrnn.circuit.readout_noise import ReadoutNoise
+from qrnn.memory import backends as kernels
 from qrnn.memory.fused_sequence import pack
-from qrnn.memory.gpu import kernels as gpu
-from qrnn.memory.gpu import large_kernels
-from qrnn.readout_noise import ReadoutNoise
+from qrnn.memory.kernels.gpu import kernels as gpu
+from qrnn.memory.kernels.gpu import large_kernels
 
 D = 1
 SIZES = ((3, 4), (16, 1))  # batch and steps: numbers that Triton could compile for apart

@@ -8,7 +8,7 @@ from qrnn.config import TrainConfig, TrainerConfig
 from qrnn.data import DigitsConfig
 from qrnn.data.base import Split, TaskData
 from qrnn.networks import HybridConfig
-from qrnn.training import train
+from qrnn.training.trainer import train
 
 if __name__ == "__main__":
     folder, processes = sys.argv[1], int(sys.argv[2])

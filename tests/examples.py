@@ -3,7 +3,7 @@
 import pennylane as qml
 
 # Name: (number of parameters, number of wires, quantum function of (parameters, wires)).
-# The names without a "via" are those of `qrnn.gates.GATES`.
+# The names without a "via" are those of `qrnn.circuit.gates.GATES`.
 GATES = {
     "Identity": (0, 1, lambda p, w: qml.Identity(w)),
     "RX": (1, 1, lambda p, w: qml.RX(p[0], w)),

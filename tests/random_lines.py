@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from qrnn.completion import _leaves, values, words
+from qrnn.cli.completion import _leaves, values, words
 from qrnn.config import COMMAND_SCHEMAS
 from qrnn.data import TASKS
 from qrnn.networks import NETWORKS

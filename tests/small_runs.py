@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from qrnn.config import TrainConfig, TrainerConfig
 from qrnn.data import DigitsConfig, TaskData, digits
-from qrnn.history import history
 from qrnn.networks import HybridConfig
+from qrnn.training.history import history
 
 SMALL = HybridConfig(n_qubits=3, width=8, dropout=0.1)
 

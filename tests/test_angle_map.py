@@ -12,8 +12,8 @@ from scipy.linalg import expm
 from torch.func import functional_call
 
 from qrnn import QRNN, ConfigError
-from qrnn.ansatz import build_ansatz
-from qrnn.circuit import StepCircuit
+from qrnn.circuit.ansatz import build_ansatz
+from qrnn.circuit.step import StepCircuit
 
 DOUBLE = torch.float64
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from reference import step_matrix
 
 from qrnn import ANSAETZE, Ansatz, ConfigError
-from qrnn.ansatz import ENTANGLERS, ROTATIONS, build_ansatz, pairs_of
-from qrnn.circuit import StepCircuit
-from qrnn.registry import Registry
+from qrnn.circuit.ansatz import ENTANGLERS, ROTATIONS, build_ansatz, pairs_of
+from qrnn.circuit.step import StepCircuit
+from qrnn.utils.registry import Registry
 
 wire_counts = st.integers(1, 7)
 

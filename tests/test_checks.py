@@ -11,19 +11,19 @@ from small_networks import SMALL, build, inputs
 from small_runs import config
 
 from qrnn import QRNN, ConfigError, NumericsError, QRNNCell
-from qrnn.attention import Attention
-from qrnn.checks import whole
+from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.controllers import Controller
 from qrnn.data import Split, Stream, loader
 from qrnn.devices import DeviceOptions, open_device
-from qrnn.models import SequenceClassifier
+from qrnn.models.attention import Attention
+from qrnn.models.next_token import NextToken
+from qrnn.models.sequence import SequenceClassifier
 from qrnn.networks.classical import Classical
 from qrnn.networks.qlstm import QLSTMCell
 from qrnn.networks.scornn import ScoRNNCell
 from qrnn.neurons import QuantumNeuronRNN
-from qrnn.next_token import NextToken
-from qrnn.readout_noise import ReadoutNoise
-from qrnn.training import train
+from qrnn.training.trainer import train
+from qrnn.utils.checks import whole
 
 CELL, WIDTH = (lambda **options: QRNNCell(D, 2, **options)), 4
 NEURONS = QuantumNeuronRNN(1, 1, batch_first=True)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from problems import PROBLEMS, network
 from reference import step_matrix
 
-from qrnn.circuit import StepCircuit, precision_of
-from qrnn.memory.program import compile_program
+from qrnn.circuit.step import StepCircuit, precision_of
+from qrnn.memory.kernels.program import compile_program
 
 DOUBLE = torch.float64
 pytestmark = pytest.mark.core

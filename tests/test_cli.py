@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from qrnn.errors import ConfigError
-from qrnn.trainer_checks import check_trainer
-from qrnn.training import TrainResult
+from qrnn.training.checks import check_trainer
+from qrnn.training.trainer import TrainResult
 
 
 def qrnn(*arguments, cwd):
@@ -277,7 +277,7 @@ def test_a_fault_is_one_line_that_names_its_traceback(qrnn_command, monkeypatch)
     def broken(*_):
         raise TypeError("a\nfault")
 
-    monkeypatch.setattr("qrnn.cell.QRNNCell.draw", broken)
+    monkeypatch.setattr("qrnn.cell.cell.QRNNCell.draw", broken)
     status, out, err = qrnn_command("draw")
     assert (status, out, err.count("\n")) == (1, "", 1)
     found = re.fullmatch(r"qrnn: unexpected TypeError: a fault; please report .*, (.*\.log)\n", err)
@@ -299,7 +299,7 @@ def test_a_refused_run_leaves_what_was_there(qrnn_command, tmp_path, monkeypatch
         (tmp_path / run_dir / "last.ckpt").write_text("hours of work")
         raise ConfigError("late")
 
-    monkeypatch.setattr("qrnn.training.train", broken)
+    monkeypatch.setattr("qrnn.training.trainer.train", broken)
     status, _, err = qrnn_command("train", "hydra.run.dir=runs/new/two")
     assert (status, err) == (2, "qrnn: late\n")
     assert (tmp_path / "runs/new/two/.hydra/overrides.yaml").is_file()
@@ -313,7 +313,7 @@ def test_of_several_runs_only_the_refused_one_goes(qrnn_command, tmp_path, monke
         check_trainer(config.trainer)
         return TrainResult(tmp_path, tmp_path, tmp_path, 1.0, 1, 1, None, False, True)
 
-    monkeypatch.setattr("qrnn.training.train", checked)
+    monkeypatch.setattr("qrnn.training.trainer.train", checked)
     several = ("train", "-m", "hydra.sweep.dir=runs", "trainer.seed=1,-1")
     assert qrnn_command(*several)[0] == 2
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["0", "multirun.yaml"]

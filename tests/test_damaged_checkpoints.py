@@ -7,12 +7,12 @@ import torch
 from small_runs import config
 
 from qrnn import DataError, QRNNError
-from qrnn.checkpoint import load_model
 from qrnn.config import from_plain
 from qrnn.data import DigitsConfig, digits
 from qrnn.grid import read_grid
 from qrnn.reporting.folder import read_folder
-from qrnn.training import train
+from qrnn.training.checkpoint import load_model
+from qrnn.training.trainer import train
 
 INTERPOLATION = "${oc.env:QRNN_TEST_SECRET}"
 

@@ -9,7 +9,7 @@ import matplotlib
 import pytest
 from documents import FENCE, NOT_RUN, RUNNABLE, blocks, difference, run_page
 
-from qrnn.cli import COMMANDS
+from qrnn.cli.dispatch import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -47,7 +47,9 @@ def processes(tmp_path_factory):
         patch.setenv("MPLCONFIGDIR", matplotlib.get_configdir())  # its list of fonts takes seconds
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["qrnn.cli", "qrnn.training", "qrnn.evaluation"])
+        context.set_forkserver_preload(
+            ["qrnn.cli", "qrnn.training.trainer", "qrnn.evaluation.evaluation"]
+        )
         forkserver.ensure_running()
         yield context
 

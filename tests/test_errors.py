@@ -14,7 +14,7 @@ from qrnn import (
     QRNNError,
 )
 from qrnn.errors import require_extra
-from qrnn.registry import unknown_name
+from qrnn.utils.registry import unknown_name
 
 
 @pytest.mark.parametrize(

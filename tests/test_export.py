@@ -16,15 +16,15 @@ from qiskit.quantum_info import DensityMatrix, Operator, Statevector
 
 from examples import GATES
 from qrnn import QRNN, ConfigError, MissingExtraError, export
-from qrnn.build import build_model
-from qrnn.checkpoint import load_model
+from qrnn.cli.export import angles_of, cell_of
 from qrnn.config import ExportConfig, TrainConfig, to_plain
 from qrnn.data import DigitsConfig, Shape, Split, digits
-from qrnn.export_command import angles_of, cell_of
-from qrnn.models import SequenceClassifier
+from qrnn.models.build import build_model
+from qrnn.models.sequence import SequenceClassifier
 from qrnn.networks.classical import LSTMConfig
 from qrnn.networks.hybrid import HybridConfig
 from qrnn.networks.quantum_neuron import QuantumNeuronConfig
+from qrnn.training.checkpoint import load_model
 
 DOUBLE = torch.float64
 EXACT = {"rtol": 0, "atol": 1e-10}

@@ -14,12 +14,12 @@ from lightning.pytorch.loggers import CSVLogger
 
 import qrnn
 from qrnn import devices
-from qrnn.checkpoint import AtomicCheckpointIO
 from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import DataError, DeviceError
-from qrnn.files import write_text
-from qrnn.history import history, metrics_logger
-from qrnn.plain import read_yaml
+from qrnn.training.checkpoint import AtomicCheckpointIO
+from qrnn.training.history import history, metrics_logger
+from qrnn.utils.files import write_text
+from qrnn.utils.plain import read_yaml
 
 
 def test_a_link_stays_and_what_it_points_at_is_written(tmp_path):
@@ -51,7 +51,7 @@ def test_a_pipe_and_a_device_stay_what_they_are(tmp_path):
 
 
 def test_standard_output_is_written_where_it_is(qrnn_subprocess, tmp_path):
-    write = "from qrnn.files import write_text; write_text('/dev/stdout', 'b\\n')"
+    write = "from qrnn.utils.files import write_text; write_text('/dev/stdout', 'b\\n')"
     code = f"print('a'); {write}; print('c')"
     assert qrnn_subprocess(code).stdout == "a\nb\nc\n"
     with open(tmp_path / "out", "w+") as out:

@@ -9,11 +9,11 @@ from dataclasses import fields
 
 import pytest
 
-from qrnn.cli import COMMANDS
+from qrnn.cli.dispatch import COMMANDS
+from qrnn.cli.help import meanings
 from qrnn.config import COMMAND_SCHEMAS, TrainerConfig
 from qrnn.data import TASKS
 from qrnn.devices import DeviceOptions
-from qrnn.key_help import meanings
 from qrnn.networks import NETWORKS
 
 HELPFUL = {

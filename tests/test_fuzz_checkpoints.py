@@ -4,11 +4,11 @@ import pytest
 from fuzz import checkpoints
 from fuzz.harness import run
 
-import qrnn.checkpoint
+import qrnn.training.checkpoint
 
 
 @pytest.mark.slow
 def test_weights_that_nobody_checks_are_found(monkeypatch):
     assert run(checkpoints.FUZZ, 2, 20).problems == {}
-    monkeypatch.setattr(qrnn.checkpoint, "check_weights", lambda saved, wanted: None)
+    monkeypatch.setattr(qrnn.training.checkpoint, "check_weights", lambda saved, wanted: None)
     assert run(checkpoints.FUZZ, 2, 20).problems

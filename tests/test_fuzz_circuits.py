@@ -5,9 +5,9 @@ import torch
 from fuzz.circuits import FUZZ
 from fuzz.harness import run
 
-from qrnn import gates
-from qrnn.angle_map import AngleMap
-from qrnn.gates import Rotation
+from qrnn.circuit import gates
+from qrnn.circuit.angle_map import AngleMap
+from qrnn.circuit.gates import Rotation
 from qrnn.memory.fused import FusedMemory
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ def frozen_weights(monkeypatch):
 
 
 def dropped_bounds(monkeypatch):
-    from qrnn import angle_map
+    from qrnn.circuit import angle_map
 
     monkeypatch.setattr(angle_map, "is_affine", lambda data: True)
     monkeypatch.setattr(torch, "allclose", lambda *a, **k: True)

@@ -31,24 +31,25 @@ def test_what_is_right_is_none(problem):
 def test_planted_faults_are_found(problem, monkeypatch):
     refused = ("train", "trainer.epochs=0")
     with monkeypatch.context() as patch:
-        patch.setattr("qrnn.made_folders._remove", lambda: None)
+        patch.setattr("qrnn.cli.made_folders._remove", lambda: None)
         assert problem(*refused).startswith("refused, and files changed: ['runs', 'runs/digits'")
     with monkeypatch.context() as patch:
-        patch.setattr("qrnn.trainer_checks.SCHEDULES", None)
+        patch.setattr("qrnn.training.checks.SCHEDULES", None)
         assert problem(*refused).startswith("traceback: qrnn: unexpected TypeError")
     with monkeypatch.context() as patch:
-        patch.setattr("qrnn.cli_errors._line", lambda error: f"{error}\nand more")
+        patch.setattr("qrnn.cli.errors._line", lambda error: f"{error}\nand more")
         assert problem(*refused).startswith("2 lines on stderr")
     with monkeypatch.context() as patch:
-        patch.setattr("qrnn.cli_errors.fail", lambda message, status=2: os._exit(9))
+        patch.setattr("qrnn.cli.errors.fail", lambda message, status=2: os._exit(9))
         assert problem(*refused).startswith("status 9")
     with monkeypatch.context() as patch:
         patch.setattr(command_lines, "SECONDS", 2)
-        patch.setattr("qrnn.training.check_trainer", lambda _: next(i for i in iter(int, 1) if i))
+        forever = "qrnn.training.trainer.check_trainer"
+        patch.setattr(forever, lambda _: next(i for i in iter(int, 1) if i))
         assert problem(*refused).startswith("no end within")
 
 
 def test_random_lines_find_a_planted_fault(tmp_path, monkeypatch):
-    monkeypatch.setattr("qrnn.made_folders._remove", lambda: None)
+    monkeypatch.setattr("qrnn.cli.made_folders._remove", lambda: None)
     found = [command_lines.case(seed, tmp_path / str(seed)) for seed in range(40)]
     assert any(one and "files changed" in one for one in found)

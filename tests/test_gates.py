@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from reference import PAULI, step_matrix, word_matrix
 
 import examples
-from qrnn.ansatz import build_ansatz
-from qrnn.circuit import StepCircuit
-from qrnn.gates import GATES, Matrix, Phase, Rotation
-from qrnn.memory.program import compile_program
-from qrnn.memory.two_branch import apply_word
-from qrnn.readouts import masks
+from qrnn.circuit.ansatz import build_ansatz
+from qrnn.circuit.gates import GATES, Matrix, Phase, Rotation
+from qrnn.circuit.observables import masks
+from qrnn.circuit.step import StepCircuit
+from qrnn.memory.kernels.program import compile_program
+from qrnn.memory.lightning import apply_word
 
 N = 3
 letters = st.sampled_from("IXYZ")

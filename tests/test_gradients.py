@@ -12,10 +12,10 @@ from torch.func import functional_call
 
 import examples
 from qrnn import QRNN, DeviceError
+from qrnn.circuit.gates import GATES
 from qrnn.devices import DeviceOptions
-from qrnn.gates import GATES
-from qrnn.gradients import gradient_norms
-from qrnn.models import SequenceClassifier
+from qrnn.inspection.gradients import gradient_norms
+from qrnn.models.sequence import SequenceClassifier
 from qrnn.networks.classical import LSTMConfig, lstm
 
 DOUBLE = torch.float64

@@ -18,8 +18,8 @@ from qrnn.inspection import inspect_model, trace
 from qrnn.inspection.places import angle_names, places
 from qrnn.inspection.quantities import fidelities
 from qrnn.inspection.words import parting, summary
-from qrnn.models import SequenceClassifier, SequenceLabeller
-from qrnn.translation import BOS, Translator
+from qrnn.models.sequence import SequenceClassifier, SequenceLabeller
+from qrnn.models.translation import BOS, Translator
 
 DOUBLE = torch.float64
 CLOSE = {"rtol": 0, "atol": 1e-9}

@@ -8,10 +8,10 @@ import torch
 
 import qrnn
 import qrnn.configs
-from qrnn.build import build_model
 from qrnn.config import TrainConfig, to_plain
 from qrnn.data import TASKS, DigitsConfig, digits
 from qrnn.inspection import figures
+from qrnn.models.build import build_model
 from qrnn.networks import NETWORKS
 
 

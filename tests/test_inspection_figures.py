@@ -15,11 +15,11 @@ from torch import nn
 from qrnn import QRNN, ConfigError
 from qrnn.data import Split, TaskData
 from qrnn.devices import DeviceOptions
-from qrnn.figure_style import styled, write
 from qrnn.inspection import draw, inspect_model
 from qrnn.inspection.figures import figures, folder_name
 from qrnn.inspection.spheres import flat
-from qrnn.models import SequenceClassifier
+from qrnn.models.sequence import SequenceClassifier
+from qrnn.utils.figure_style import styled, write
 
 KINDS = ["overview", "readouts", "angles", "bloch", "spheres", "entropy", "fidelity", "gradient"]
 NOISY = DeviceOptions("default.mixed", noise="depolarizing", strength=0.01)

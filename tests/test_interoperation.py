@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from qrnn import QRNN, Controller
-from qrnn.cell import on_device
+from qrnn.cell.cell import on_device
 from qrnn.devices import open_device
 
 ROOT = Path(__file__).parents[1]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import qrnn
-from qrnn.memory import kernel_cache
-from qrnn.memory.gate_kernels import parallel_jit
-from qrnn.memory.kernel_cache import KernelCache, digest
+from qrnn.memory.kernels import cache as kernel_cache
+from qrnn.memory.kernels.cache import KernelCache, digest
+from qrnn.memory.kernels.cpu.gates import parallel_jit
 
 pytestmark = pytest.mark.filterwarnings("ignore::numba.NumbaPerformanceWarning")
 REPOSITORY = Path(qrnn.__file__).parent.parent
@@ -154,7 +154,7 @@ def sine(copy, *prefix, **environment):
 
 @pytest.mark.slow
 def test_an_edit_of_a_callee_is_seen_at_once(copy):
-    path = copy / "qrnn/memory/gate_kernels.py"
+    path = copy / "qrnn/memory/kernels/cpu/gates.py"
     source = path.read_text()
     assert sine(copy)[0] == 0.8415
     edited = source.replace("c * a - s * b)", "c * a + s * b)").replace(

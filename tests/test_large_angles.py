@@ -6,7 +6,7 @@ import torch
 from problems import gradients
 
 from qrnn import QRNN
-from qrnn.memory import kernels
+from qrnn.memory import backends as kernels
 
 SINGLE, DOUBLE = torch.float32, torch.float64
 TOLERANCE = {SINGLE: 3e-6, DOUBLE: 1e-12}

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from qrnn import ConfigError, QRNNCell, QRNNError
-from qrnn.build import build_model
 from qrnn.config import TrainConfig
 from qrnn.data import Shape
-from qrnn.limits import counted, memory
+from qrnn.models.build import build_model
 from qrnn.networks import NETWORKS
+from qrnn.utils.limits import counted, memory
 
 HUGE = 10**12
 TOO_LARGE = [
@@ -60,13 +60,13 @@ def test_drawing_refuses_it_too(qrnn_command):
 
 
 def test_a_hardware_sized_circuit_is_none_too_large(monkeypatch):
-    from qrnn.circuit import StepCircuit
+    from qrnn.circuit.step import StepCircuit
 
     # Only what is checked before the trace, which takes half a minute at this size.
     monkeypatch.setattr(StepCircuit, "_trace_at_points", lambda self: None)
     with pytest.raises(Exception, match=r"(?i)account|ledger|n_parameters|gates|IBM"):
         QRNNCell(1, 127, device="ibm_torino")
-    from qrnn.ansatz import build_ansatz
+    from qrnn.circuit.ansatz import build_ansatz
 
     assert len(StepCircuit(build_ansatz("rotations", 127, None)).words) == 3 * 127
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from problems import inputs, network
 
 from qrnn import QRNN, ConfigError, DeviceError
+from qrnn.circuit.mid_circuit import MeasuredReadout
 from qrnn.devices import DeviceOptions
-from qrnn.measured_readout import MeasuredReadout
 
 SHOTS = 4000
 EXACT = {

@@ -8,10 +8,10 @@ from hydra import compose, initialize_config_module
 from small_networks import CLASSICAL, SMALL, STEPPED, D, build
 
 from qrnn import ConfigError
-from qrnn.build import build_model
 from qrnn.config import TrainConfig, register_schemas, to_typed
 from qrnn.data import Shape
 from qrnn.devices import DeviceOptions
+from qrnn.models.build import build_model
 from qrnn.networks import (
     NETWORKS,
     HybridConfig,

@@ -11,8 +11,8 @@ import torch
 from qrnn import ConfigError
 from qrnn.config import TrainerConfig
 from qrnn.data import DigitsConfig, digits
-from qrnn.history import history
-from qrnn.training import check_trainer
+from qrnn.training.history import history
+from qrnn.training.trainer import check_trainer
 
 SCRIPT = Path(__file__).with_name("ddp_run.py")
 

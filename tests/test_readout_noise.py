@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from qrnn import QRNN, ConfigError
-from qrnn.measured_readout import MeasuredReadout
-from qrnn.readout_noise import ReadoutNoise
+from qrnn.circuit.mid_circuit import MeasuredReadout
+from qrnn.circuit.readout_noise import ReadoutNoise
 
 SIGNS = torch.tensor([[1.0], [-1.0]])
 

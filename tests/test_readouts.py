@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from reference import word_matrix
 
 from qrnn import ConfigError
-from qrnn.ansatz import pairs_of
-from qrnn.readouts import masks, observables, pauli_words, traces
+from qrnn.circuit.ansatz import pairs_of
+from qrnn.circuit.observables import masks, observables, pauli_words, traces
 
 LINE = pairs_of("line", 3)
 

@@ -16,7 +16,7 @@ from benchmarks.results.page import write_page
 from benchmarks.results.records import add_record, make_record, read_records, write_records
 from benchmarks.results.runs import execute, execute_all, expected_minutes, runs_of
 from qrnn import ConfigError, QRNNError
-from qrnn.metrics import shown
+from qrnn.evaluation.metrics import shown
 
 STORE = Path("docs/results.json")
 
@@ -124,7 +124,7 @@ def test_a_stopped_training_is_resumed_and_ends_with_the_same_weights(grid):
     run, other = runs_of(read_grid(grid), "runs", only=["digits/hybrid, ours"])
     stop = (
         "import os\n"
-        "from qrnn.training import Learner\n"
+        "from qrnn.training.trainer import Learner\n"
         "def stop(self):\n"
         "    if self.current_epoch == 1: os._exit(9)\n"
         "Learner.on_train_epoch_start = stop\n"
@@ -247,7 +247,7 @@ def test_every_row_of_the_results_page_composes():
     from hydra import compose, initialize_config_module
 
     from qrnn.config import register_schemas, to_typed
-    from qrnn.training import check_trainer
+    from qrnn.training.trainer import check_trainer
 
     register_schemas()
     every_run = runs_of(read_grid(), "runs")

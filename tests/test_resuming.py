@@ -8,11 +8,11 @@ import torch
 from small_runs import SMALL, config, losses, small_digits
 
 from qrnn import QRNN, QRNNError
-from qrnn.checkpoint import AtomicCheckpointIO
 from qrnn.data import CopyingConfig, TaskData, copying
-from qrnn.history import history
-from qrnn.seeding import seed_all
-from qrnn.training import Learner, train
+from qrnn.training.checkpoint import AtomicCheckpointIO
+from qrnn.training.history import history
+from qrnn.training.seeding import seed_all
+from qrnn.training.trainer import Learner, train
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from qrnn import QRNN, ConfigError, Controller, QRNNCell
-from qrnn.cell import on_device
+from qrnn.cell.cell import on_device
 from qrnn.devices import open_device
 
 DEVICES = ["fused", "default.qubit", "lightning.qubit", "default.mixed"]

@@ -9,7 +9,7 @@ from filelock import FileLock
 from small_runs import config, losses, small_digits
 
 from qrnn import ConfigError
-from qrnn.training import Learner, train
+from qrnn.training.trainer import Learner, train
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from torch import nn
 
 from qrnn import QRNN, Controller
 from qrnn.errors import DeviceError, NumericsError
-from qrnn.memory import controller_kernels
 from qrnn.memory.fused_sequence import SequenceNode
-from qrnn.memory.gate_kernels import jit
-from qrnn.memory.simd import LANES, load, store
+from qrnn.memory.kernels.cpu import controller as controller_kernels
+from qrnn.memory.kernels.cpu.gates import jit
+from qrnn.memory.kernels.cpu.simd import LANES, load, store
 
 CONTROLLERS = {
     "gelu": {},

@@ -11,18 +11,18 @@ from lightning.pytorch.callbacks import EarlyStopping
 from test_sequences import write_mnist
 
 from qrnn import ConfigError
-from qrnn.build import build_model
-from qrnn.callbacks import Stopper
-from qrnn.checkpoint import read_checkpoint
 from qrnn.cli import main
 from qrnn.config import TrainConfig, TrainerConfig
 from qrnn.data import DnaConfig, SimpleConfig, Split, Stream, TaskData, dna, simple
 from qrnn.devices import DeviceOptions
-from qrnn.evaluation import evaluate
-from qrnn.history import history
+from qrnn.evaluation.evaluation import evaluate
+from qrnn.models.build import build_model
 from qrnn.networks import NETWORKS, LSTMConfig
-from qrnn.trainer_checks import OPTIMIZERS
-from qrnn.training import Learner, train
+from qrnn.training.callbacks import Stopper
+from qrnn.training.checkpoint import read_checkpoint
+from qrnn.training.checks import OPTIMIZERS
+from qrnn.training.history import history
+from qrnn.training.trainer import Learner, train
 
 SIZES = ["task.n_train=64", "task.n_val=16", "task.n_test=16"]
 TASKS = [

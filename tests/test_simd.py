@@ -9,7 +9,7 @@ import pytest
 
 def values():
     """Return what each operation gives on two vectors, and what numpy gives."""
-    from qrnn.memory import simd
+    from qrnn.memory.kernels.cpu import simd
 
     @numba.njit
     def write(x, y, out, total):
@@ -48,7 +48,7 @@ def test_vectors_work_with_the_numba_and_llvmlite_that_are_installed():
     if broken:  # outside the handler: one line, without the traceback
         pytest.fail(
             f"numba {version('numba')} and llvmlite {version('llvmlite')} break "
-            "qrnn/memory/simd.py: adapt it, or exclude them by the upper bounds in pyproject.toml "
-            f"and run `make lock` ({broken})",
+            "qrnn/memory/kernels/cpu/simd.py: adapt it, or exclude them by the upper bounds in "
+            f"pyproject.toml and run `make lock` ({broken})",
             pytrace=False,
         )

@@ -16,16 +16,16 @@ import torch
 from small_runs import SMALL, config, losses, small_digits
 
 from qrnn import ConfigError, DataError
-from qrnn.checkpoint import AtomicCheckpointIO, load_model, read_checkpoint
 from qrnn.data import Batch, Shape, Stream, TaskData
 from qrnn.devices import DeviceOptions
-from qrnn.evaluation import evaluate
-from qrnn.history import history
-from qrnn.models import SequenceClassifier
-from qrnn.running import record_controls
-from qrnn.running import run as run_model
-from qrnn.seeding import epoch_seed, seed_all
-from qrnn.training import Learner, TaskDataModule, accelerator, train
+from qrnn.evaluation.evaluation import evaluate
+from qrnn.evaluation.predict import record_controls
+from qrnn.evaluation.predict import run as run_model
+from qrnn.models.sequence import SequenceClassifier
+from qrnn.training.checkpoint import AtomicCheckpointIO, load_model, read_checkpoint
+from qrnn.training.history import history
+from qrnn.training.seeding import epoch_seed, seed_all
+from qrnn.training.trainer import Learner, TaskDataModule, accelerator, train
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ def test_a_file_that_is_not_a_checkpoint_is_named(tmp_path, run):
     ],
 )  # fmt: skip
 def test_each_model_key_changes_the_model(key, value):
-    from qrnn.build import build_model
+    from qrnn.models.build import build_model
 
     def output(model_config):
         torch.manual_seed(0)
@@ -284,7 +284,7 @@ def test_a_gradient_that_is_not_finite_is_left_out_and_counted(data, tmp_path):
 
 @pytest.mark.parametrize("kind", ["classify", "label", "translate"])
 def test_the_head_has_a_hidden_layer_of_the_width_that_is_asked_for(kind):
-    from qrnn.build import build_model
+    from qrnn.models.build import build_model
 
     def built(width):
         shape = Shape(kind, 10, 8, tokens=kind != "classify")
@@ -303,7 +303,7 @@ def test_the_head_has_a_hidden_layer_of_the_width_that_is_asked_for(kind):
 @pytest.mark.parametrize("width", [None, 7])
 @pytest.mark.parametrize("kind", ["classify", "label", "translate"])
 def test_a_head_with_a_norm_sees_small_readouts_as_large_ones(kind, width):
-    from qrnn.build import build_model
+    from qrnn.models.build import build_model
 
     shape = Shape(kind, 10, 8, tokens=kind != "classify")
     tokens = {"embedding": 4} if shape.tokens else {}
@@ -319,7 +319,7 @@ def test_a_head_with_a_norm_sees_small_readouts_as_large_ones(kind, width):
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("kind", ["label", "translate"])
 def test_tokens_reach_the_head_past_the_network_if_they_skip_it(kind, skip):
-    from qrnn.build import build_model
+    from qrnn.models.build import build_model
 
     model_config = replace(SMALL, embedding=4, skip=skip)
     model = build_model(replace(config(), model=model_config), Shape(kind, 10, 8, tokens=True))
@@ -339,7 +339,7 @@ def test_tokens_reach_the_head_past_the_network_if_they_skip_it(kind, skip):
 
 
 def test_a_classifier_reads_no_tokens_past_the_network():
-    from qrnn.build import build_model
+    from qrnn.models.build import build_model
 
     with pytest.raises(ConfigError, match=r"model\.skip must be false for a task with one label"):
         build_model(
@@ -349,7 +349,7 @@ def test_a_classifier_reads_no_tokens_past_the_network():
 
 
 def test_a_head_with_a_hidden_layer_is_not_linear(data):
-    from qrnn.build import build_model
+    from qrnn.models.build import build_model
 
     torch.manual_seed(0)
     model = build_model(replace(config(), model=replace(SMALL, head_width=7)), data.shape)

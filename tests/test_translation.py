@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from qrnn import QRNN, ConfigError
-from qrnn.attention import ATTENTIONS, Attention
-from qrnn.build import build_model
 from qrnn.config import TrainConfig
 from qrnn.data import IGNORED, Batch, DigitsConfig, Shape
 from qrnn.devices import DeviceOptions
-from qrnn.metrics import bleu
+from qrnn.evaluation.metrics import bleu
+from qrnn.models.attention import ATTENTIONS, Attention
+from qrnn.models.build import build_model
+from qrnn.models.translation import BOS, EOS, PAD, Translator
 from qrnn.networks import HybridConfig
-from qrnn.translation import BOS, EOS, PAD, Translator
 
 V = 6  # target tokens; 4 and 5 are words
 SHAPE = Shape("translate", V, 7, tokens=True)

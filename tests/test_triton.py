@@ -20,13 +20,13 @@ from test_sequence import CONTROLLERS, everything
 import examples
 from qrnn import QRNN, DeviceError, MissingExtraError
 from qrnn.errors import NumericsError
-from qrnn.memory import kernels
+from qrnn.memory import backends as kernels
 from qrnn.memory.fused_sequence import SequenceNode
-from qrnn.memory.numba_kernels import NumbaKernels
+from qrnn.memory.kernels.cpu.kernels import NumbaKernels
 
 pytest.importorskip("triton")
-import qrnn.memory.gpu.kernels as gpu
-from qrnn.memory.gpu.large_kernels import LargeKernels
+import qrnn.memory.kernels.gpu.kernels as gpu
+from qrnn.memory.kernels.gpu.large_kernels import LargeKernels
 
 GPU = bool(os.environ.get("QRNN_TEST_GPU"))
 DEVICE = "cuda" if GPU else "cpu"
@@ -49,7 +49,7 @@ def size(request, monkeypatch):
         monkeypatch.setattr(gpu, "BYTES", 1 / 16)
     elif request.param == "in memory":
         monkeypatch.setattr(gpu, "LARGEST", 0)
-        monkeypatch.setattr("qrnn.memory.gpu.large_kernels.TILE", 4)
+        monkeypatch.setattr("qrnn.memory.kernels.gpu.large_kernels.TILE", 4)
 
 
 def on_numba(rnn):
@@ -224,8 +224,9 @@ def test_a_torch_device_without_kernels_is_refused():
 def test_the_cpu_never_imports_triton():
     code = "import sys, torch, qrnn; qrnn.QRNN(1, 1)(torch.ones(1, 1, 1)); print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "qrnn.memory.numba_kernels" in run.stdout.split()
-    assert not [m for m in run.stdout.split() if m.startswith(("triton", "qrnn.memory.gpu"))]
+    assert "qrnn.memory.kernels.cpu.kernels" in run.stdout.split()
+    gpu_only = ("triton", "qrnn.memory.kernels.gpu")
+    assert not [m for m in run.stdout.split() if m.startswith(gpu_only)]
 
 
 @pytest.mark.parametrize("how", [*STEPWISE, "in memory"])
@@ -239,7 +240,7 @@ def test_all_that_a_kernel_is_given_is_on_its_device(problem, how, monkeypatch):
         launched.append(kernel)
 
     monkeypatch.setattr(gpu, "launch", launch)
-    monkeypatch.setattr("qrnn.memory.gpu.large_kernels.launch", launch)
+    monkeypatch.setattr("qrnn.memory.kernels.gpu.large_kernels.launch", launch)
     monkeypatch.setattr(gpu, "LARGEST", 0 if how == "in memory" else 12)
     monkeypatch.setitem(kernels.BACKENDS, "meta", kernels.BACKENDS["cuda"])
     cell = network(problem, readout_shots=5).cell.to("meta")

@@ -71,7 +71,7 @@ def test_tritons_own_key_knows_the_sources_of_callees(tmp_path):
     for name, edit in {"first": ("", ""), **edits}.items():
         shutil.copytree(SOURCES, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
         for file in (tmp_path / name).glob("*.py"):
-            text = file.read_text().replace("qrnn.memory.gpu", name)
+            text = file.read_text().replace("qrnn.memory.kernels.gpu", name)
             file.write_text(text.replace(*edit) if file.name == "gates.py" else text)
     command = [sys.executable, "-c", KEYS, "first", *edits]
     bare = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}

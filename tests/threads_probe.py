@@ -9,9 +9,9 @@ from small_networks import SMALL
 from qrnn import QRNN
 from qrnn.data import Batch
 from qrnn.devices import DeviceOptions
+from qrnn.models.next_token import NextToken
 from qrnn.networks import NETWORKS
 from qrnn.neurons import QuantumNeuronRNN
-from qrnn.next_token import NextToken
 
 THREADS, CALLS, T, B, D = 8, 8, 2, 2, 2
 

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qrnn.environment import PACKAGES
-from qrnn.files import write_text
-from qrnn.metrics import METRICS, shown
+from qrnn.evaluation.metrics import METRICS, shown
+from qrnn.utils.environment import PACKAGES
+from qrnn.utils.files import write_text
 
 from .grid import Grid, Row
 from .records import Record

@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock
 
 from qrnn.errors import DataError
-from qrnn.files import write_text
+from qrnn.utils.files import write_text
 
 Record = dict[str, Any]
 """A run's measurements, and the settings shown on the page; `train` has all its overrides.

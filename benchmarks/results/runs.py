@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from qrnn.errors import ConfigError, DataError, QRNNError
-from qrnn.files import write_text
-from qrnn.registry import unknown_name
+from qrnn.utils.files import write_text
+from qrnn.utils.registry import unknown_name
 
 from .grid import Grid
 from .records import EVALUATION, SUMMARY, Record, add_record, make_record, read_records

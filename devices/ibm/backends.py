@@ -11,7 +11,7 @@ from typing import Any
 
 from qrnn.devices.ibm import runtime
 from qrnn.errors import DeviceError, require_extra
-from qrnn.registry import unknown_name
+from qrnn.utils.registry import unknown_name
 
 
 @dataclass(frozen=True)

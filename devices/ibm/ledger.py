@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from qrnn.errors import DeviceError
-from qrnn.files import replacing
+from qrnn.utils.files import replacing
 
 
 @dataclass

@@ -8,11 +8,11 @@ tests/test_docs.py fails where the page is older than the declarations.
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from qrnn.cli.help import meanings
 from qrnn.devices import DeviceOptions, DeviceSpec, device_spec
 from qrnn.devices.hardware import aer_spec, fake_spec, ibm_spec
 from qrnn.devices.plugins import plugin_spec
-from qrnn.files import write_text
-from qrnn.key_help import meanings
+from qrnn.utils.files import write_text
 
 PAGE = Path(__file__).parents[1] / "devices.md"
 BEGIN, END = "<!-- made by docs/hooks/device_tables.py -->", "<!-- end -->"

@@ -10,11 +10,10 @@ import torch
 from omegaconf import MISSING
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from qrnn.cell_checks import checked_lengths
-from qrnn.checks import shown, whole
 from qrnn.data.kinds import IGNORED, check_data
 from qrnn.errors import DataError
-from qrnn.registry import Registry
+from qrnn.utils.checks import checked_lengths, shown, whole
+from qrnn.utils.registry import Registry
 
 SPLITS = ("test", "val", "train")  # the parts of a task's data, attributes of `TaskData`
 

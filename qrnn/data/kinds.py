@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from qrnn.errors import DataError
-from qrnn.registry import unknown_name
+from qrnn.utils.registry import unknown_name
 
 if TYPE_CHECKING:
     from qrnn.data.base import Split, Stream, TaskData

@@ -17,7 +17,7 @@ import torch
 from qrnn.data.base import Split, TaskConfig, TaskData, task
 from qrnn.data.sources import at_least, hub_columns, reading
 from qrnn.errors import DataError
-from qrnn.registry import unknown_name
+from qrnn.utils.registry import unknown_name
 
 SEQUENCES = ("rows", "pixels", "permuted")
 SIDE = 28  # pixels

@@ -19,7 +19,7 @@ from qrnn.data.sources import at_least, hub_columns, read_lines
 from qrnn.data.subwords import BEGIN, learn_subwords
 from qrnn.data.text import BOS, EOS, PAD, UNK, Vocabulary, pad
 from qrnn.errors import ConfigError, DataError
-from qrnn.registry import unknown_name
+from qrnn.utils.registry import unknown_name
 
 LANGUAGES = ("cs", "de", "en", "fr")
 SPECIALS = (PAD, UNK, BOS, EOS)  # numbers 0..3 on both sides

@@ -16,7 +16,7 @@ from qrnn.data.base import Stream, TaskConfig, TaskData, task
 from qrnn.data.sources import at_least, hub_columns, read_lines
 from qrnn.data.text import EOS, UNK, Vocabulary
 from qrnn.errors import DataError
-from qrnn.registry import unknown_name
+from qrnn.utils.registry import unknown_name
 
 LEVELS = ("words", "characters")
 PARTS = ("train", "valid", "test")

@@ -17,7 +17,7 @@ from qrnn.data.base import Split, Stream, TaskConfig, TaskData, task
 from qrnn.data.generated import GeneratedConfig, check_held, generated, labelled, padded, predict
 from qrnn.data.sources import at_least
 from qrnn.errors import ConfigError
-from qrnn.registry import unknown_name
+from qrnn.utils.registry import unknown_name
 
 WORDS = ("ba", "dii", "guuu")
 LETTERS = "bdgaiu"

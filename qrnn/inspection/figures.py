@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qrnn.errors import ConfigError
-from qrnn.figure_style import FORMATS, styled, write_all
 from qrnn.inspection import panels
 from qrnn.inspection.panels import Panel, Strip
 from qrnn.inspection.result import Inspection
 from qrnn.inspection.spheres import spheres
 from qrnn.inspection.words import heading, name_of
-from qrnn.progress import progress_bar
+from qrnn.utils.figure_style import FORMATS, styled, write_all
+from qrnn.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qrnn.figure_style import (
+from qrnn.inspection.result import Inspection
+from qrnn.inspection.words import name_of, parting
+from qrnn.utils.figure_style import (
     AMOUNTS,
     BLACK,
     BLUE,
@@ -19,8 +21,6 @@ from qrnn.figure_style import (
     VALUES,
     VERMILLION,
 )
-from qrnn.inspection.result import Inspection
-from qrnn.inspection.words import name_of, parting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

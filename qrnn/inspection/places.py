@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import nn
 
-from qrnn.cell import QRNNCell
-from qrnn.checks import whole
-from qrnn.circuit import StepCircuit
+from qrnn.cell.cell import QRNNCell
+from qrnn.cell.rnn import QRNN
+from qrnn.circuit.step import StepCircuit
 from qrnn.errors import ConfigError
-from qrnn.rnn import QRNN
-from qrnn.translation import Translator
+from qrnn.models.translation import Translator
+from qrnn.utils.checks import whole
 
 
 @dataclass(frozen=True)

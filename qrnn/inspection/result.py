@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from qrnn.files import replacing
 from qrnn.inspection.tracing import Trace
+from qrnn.utils.files import replacing
 
 NONE = -1  # where there is no token, label or step
 
@@ -44,7 +44,7 @@ class Inspection:
         fidelity: of the two devices' states (N, T), or None.
         vocabulary: the tokens in words, or None.
         classes: the labels in words.
-        checkpoint: identity of the model (`qrnn.identity`), or None.
+        checkpoint: identity of the model (`qrnn.models.identity`), or None.
     """
 
     split: str

@@ -13,20 +13,20 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from qrnn.build import Model
 from qrnn.data import IGNORED, SPLITS, Batch, Split, Stream, TaskData
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.devices.hardware import IBMBackend
 from qrnn.errors import ConfigError
-from qrnn.evaluation import check_runnable
-from qrnn.hardware_run import Run, started
-from qrnn.identity import model_identity
+from qrnn.evaluation.evaluation import check_runnable
+from qrnn.evaluation.hardware import Run, started
 from qrnn.inspection.places import Place, angle_names, place_of
 from qrnn.inspection.quantities import fidelities
 from qrnn.inspection.result import NONE, Inspection, joined
 from qrnn.inspection.tracing import Trace, as_array, by_chunks, shows_state, trace
-from qrnn.progress import progress_bar
-from qrnn.registry import unknown_name
+from qrnn.models.build import Model
+from qrnn.models.identity import model_identity
+from qrnn.utils.progress import progress_bar
+from qrnn.utils.registry import unknown_name
 
 
 def inspect(
@@ -74,7 +74,7 @@ def inspect(
         raise ConfigError(f"device must be named with its options, got {', '.join(options)} alone")
     if device is not None:
         device = open_device(device, **options).options
-    from qrnn.checkpoint import load_data, load_model
+    from qrnn.training.checkpoint import load_data, load_model
 
     model, config = load_model(checkpoint)
     place_of(model, cell, f"model={config.model.name}")  # before the data is loaded

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qrnn.figure_style import BLACK, GREY, VALUES
 from qrnn.inspection.result import Inspection
 from qrnn.inspection.words import heading
+from qrnn.utils.figure_style import BLACK, GREY, VALUES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

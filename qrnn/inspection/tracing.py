@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from qrnn.cell import QRNNCell, QRNNState
+from qrnn.cell.cell import QRNNCell, QRNNState
 from qrnn.errors import ConfigError, DeviceError
-from qrnn.gradients import tensors_of
 from qrnn.inspection import quantities
+from qrnn.inspection.gradients import tensors_of
 
 CHUNK = 1 << 22  # complex numbers of the states that are looked at together
 
@@ -151,7 +151,8 @@ def shows_state(cell: QRNNCell) -> bool:
 def gradient_norms(loss: torch.Tensor, states: list[QRNNState]) -> np.ndarray:
     """Return the norm (T,) of a loss's gradient with respect to each state, its readouts included.
 
-    See `qrnn.gradients.gradient_norms`; here the last state counts too, whose readouts may be read.
+    See `qrnn.inspection.gradients.gradient_norms`; here the last state counts too, whose readouts
+    may be read.
     """
     kept = [list({id(tensor): tensor for tensor in tensors_of(state)}.values()) for state in states]
     flat = [tensor for tensors in kept for tensor in tensors]

@@ -9,8 +9,8 @@ import torch
 from pennylane.qnn import TorchLayer
 from torch import nn
 
-from qrnn.circuit import StepCircuit
-from qrnn.readout_noise import ReadoutNoise
+from qrnn.circuit.readout_noise import ReadoutNoise
+from qrnn.circuit.step import StepCircuit
 
 State = Any
 """What a strategy carries: opaque to the cell, made by `start` and `step` alone."""

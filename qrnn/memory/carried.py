@@ -14,10 +14,10 @@ import torch
 from pennylane.operation import Operator
 from pennylane.qnn import TorchLayer
 
-from qrnn.circuit import StepCircuit, precision_of
+from qrnn.circuit.observables import traces
+from qrnn.circuit.step import StepCircuit, precision_of
+from qrnn.circuit.threads import one_at_a_time
 from qrnn.memory.base import Memory
-from qrnn.readouts import traces
-from qrnn.threads import one_at_a_time
 
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 

@@ -15,7 +15,9 @@ import torch
 from pennylane.qnn import TorchLayer
 from torch import nn
 
-from qrnn.circuit import StepCircuit
+from qrnn.circuit.readout_noise import ReadoutNoise
+from qrnn.circuit.step import StepCircuit
+from qrnn.memory.backends import kernels_for
 from qrnn.memory.base import Memory
 from qrnn.memory.fused_sequence import (
     SequenceNode,
@@ -25,10 +27,9 @@ from qrnn.memory.fused_sequence import (
     pack,
 )
 from qrnn.memory.fused_step import StepNode, UndoStep
-from qrnn.memory.kernels import Kernels, kernels_for
-from qrnn.memory.program import Program, compile_program
+from qrnn.memory.kernels.base import Kernels
+from qrnn.memory.kernels.program import Program, compile_program
 from qrnn.memory.snapshot import Snapshot
-from qrnn.readout_noise import ReadoutNoise
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from qrnn.autograd import first_derivative
 from qrnn.controllers import Controller
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.memory.base import has_hooks
-from qrnn.memory.controller_kernels import GELU, GLU, LINEAR, RELU
-from qrnn.memory.kernels import Kernels, Packed
+from qrnn.memory.kernels.base import GELU, GLU, LINEAR, RELU, Kernels, Packed
 from qrnn.memory.snapshot import Snapshot
+from qrnn.utils.autograd import first_derivative
 
 KINDS: dict[type[nn.Module], int] = {
     nn.Identity: LINEAR, nn.ReLU: RELU, nn.GELU: GELU, nn.GLU: GLU,

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from qrnn.autograd import first_derivative
-from qrnn.memory.kernels import Kernels
+from qrnn.memory.kernels.base import Kernels
 from qrnn.memory.snapshot import Snapshot
+from qrnn.utils.autograd import first_derivative
 
 
 class UndoStep:

@@ -14,10 +14,10 @@ import torch
 from pennylane.qnn import TorchLayer
 from pennylane.tape import QuantumScript
 
-from qrnn.circuit import StepCircuit, precision_of
+from qrnn.circuit.step import StepCircuit, precision_of
+from qrnn.circuit.threads import one_at_a_time, with_circuits_behind
 from qrnn.errors import DeviceError
 from qrnn.memory.base import Memory
-from qrnn.threads import one_at_a_time, with_circuits_behind
 
 
 class ReplayedState(NamedTuple):

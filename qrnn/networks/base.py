@@ -12,8 +12,8 @@ from torch import nn
 
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
-from qrnn.limits import check_memory, counted
-from qrnn.registry import Registry
+from qrnn.utils.limits import check_memory, counted
+from qrnn.utils.registry import Registry
 
 BUDGET_TOLERANCE = 0.02
 

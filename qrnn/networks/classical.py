@@ -10,12 +10,11 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from qrnn.cell_checks import check_finite, checked_lengths
-from qrnn.checks import flag, share, whole
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig, network
-from qrnn.registry import unknown_name
+from qrnn.utils.checks import check_finite, checked_lengths, flag, share, whole
+from qrnn.utils.registry import unknown_name
 
 KINDS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 

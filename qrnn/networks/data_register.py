@@ -16,15 +16,15 @@ import pennylane as qml
 import torch
 from torch import nn
 
-from qrnn.ansatz import pairs_of
-from qrnn.checks import whole
-from qrnn.circuit import precision_of
+from qrnn.cell.state import CellState
+from qrnn.circuit.ansatz import pairs_of
+from qrnn.circuit.step import precision_of
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
-from qrnn.limits import check_memory
 from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell, at_least_one
-from qrnn.state import CellState
+from qrnn.utils.checks import whole
+from qrnn.utils.limits import check_memory
 
 
 @dataclass

@@ -7,10 +7,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from qrnn.checks import positive
+from qrnn.cell.rnn import QRNN
 from qrnn.devices import DeviceOptions
 from qrnn.networks.base import ModelConfig, network
-from qrnn.rnn import QRNN
+from qrnn.utils.checks import positive
 
 
 @dataclass

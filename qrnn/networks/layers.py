@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from qrnn.cell import OnDevice
-from qrnn.checks import flag, whole
+from qrnn.cell.cell import OnDevice
+from qrnn.cell.rnn import QRNN
+from qrnn.cell.state import CellState, shown_state
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig
-from qrnn.rnn import QRNN
-from qrnn.state import CellState, shown_state
+from qrnn.utils.checks import flag, whole
 
 
 class StepCell(nn.Module, ABC):

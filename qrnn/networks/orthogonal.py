@@ -12,16 +12,16 @@ from functools import reduce
 import torch
 from torch import nn
 
-from qrnn.checks import flag, whole
+from qrnn.cell.state import CellState
+from qrnn.circuit.observables import pauli_words
 from qrnn.controllers import Controller
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
-from qrnn.limits import check_memory
 from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell
 from qrnn.networks.scornn import Cayley
-from qrnn.readouts import pauli_words
-from qrnn.state import CellState
+from qrnn.utils.checks import flag, whole
+from qrnn.utils.limits import check_memory
 
 
 @dataclass

@@ -15,14 +15,14 @@ from pennylane import CNOT, RY, RZ, Hadamard, Rot
 from pennylane.qnn import TorchLayer
 from torch import nn
 
-from qrnn.ansatz import Ansatz, pairs_of
-from qrnn.checks import flag
-from qrnn.circuit import StepCircuit
+from qrnn.cell.on_device import HoldsQuantumLayer
+from qrnn.cell.state import CellState
+from qrnn.circuit.ansatz import Ansatz, pairs_of
+from qrnn.circuit.step import StepCircuit
 from qrnn.devices import DeviceOptions, open_device
-from qrnn.modules import HoldsQuantumLayer
 from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell, at_least_one
-from qrnn.state import CellState
+from qrnn.utils.checks import flag
 
 GATES = 4  # forget, input, update, output: the circuits that read [x ; h]
 

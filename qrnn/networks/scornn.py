@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from qrnn.autograd import first_derivative
-from qrnn.checks import number, positive
+from qrnn.cell.state import CellState
 from qrnn.devices import DeviceOptions
 from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell, at_least_one
-from qrnn.state import CellState
+from qrnn.utils.autograd import first_derivative
+from qrnn.utils.checks import number, positive
 
 
 @dataclass

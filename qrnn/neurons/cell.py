@@ -10,9 +10,9 @@ import torch
 from pennylane.tape import QuantumScript
 from torch import nn
 
-from qrnn.autograd import in_full_precision
-from qrnn.cell import OnDevice
-from qrnn.checks import whole
+from qrnn.cell.cell import OnDevice
+from qrnn.cell.state import CellState, shown_state
+from qrnn.circuit.threads import LastCall, one_at_a_time
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError, DeviceError, NumericsError
 from qrnn.neurons.circuit import apply_step
@@ -20,8 +20,8 @@ from qrnn.neurons.definition import Definition, Weights
 from qrnn.neurons.recurrence import Recurrence
 from qrnn.neurons.replayed import Replay
 from qrnn.neurons.transfer import Transfer, transfer
-from qrnn.state import CellState, shown_state
-from qrnn.threads import LastCall, one_at_a_time
+from qrnn.utils.autograd import in_full_precision
+from qrnn.utils.checks import whole
 
 
 class QuantumNeuronCell(OnDevice):

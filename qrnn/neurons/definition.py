@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import torch
 
-from qrnn.checks import number, whole
-from qrnn.limits import MOST_LAYERS, MOST_UNITS, check_memory
+from qrnn.utils.checks import number, whole
+from qrnn.utils.limits import MOST_LAYERS, MOST_UNITS, check_memory
 
 BIAS = pi / 2  # b, radians: at theta = phi = 0, a neuron turns by a quarter, where it is steepest
 THETA_STD = 0.1

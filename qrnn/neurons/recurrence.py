@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from qrnn.autograd import first_derivative
+from qrnn.utils.autograd import first_derivative
 
 # Workspace states up to this size are kept at every step, beyond it at every sqrt(T)-th.
 KEEP_BYTES = 64 * 2**20

@@ -10,13 +10,13 @@ import pennylane as qml
 import torch
 from pennylane.tape import QuantumScript
 
-from qrnn.circuit import precision_of
+from qrnn.circuit.step import precision_of
+from qrnn.circuit.threads import one_at_a_time
 from qrnn.devices import Device
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.neurons.circuit import apply_steps
 from qrnn.neurons.definition import Definition, Weights
 from qrnn.neurons.recurrence import sample
-from qrnn.threads import one_at_a_time
 
 SKIPPED = -1  # the token of a step in which a sequence was not active
 History = tuple[Sequence[int], Sequence[int]]

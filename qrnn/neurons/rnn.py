@@ -7,12 +7,12 @@ from functools import partial
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from qrnn.cell import OnDevice
-from qrnn.checks import flag
+from qrnn.cell.cell import OnDevice
+from qrnn.cell.rnn import over_time
+from qrnn.cell.state import CellState
 from qrnn.errors import ConfigError
 from qrnn.neurons.cell import QuantumNeuronCell
-from qrnn.rnn import over_time
-from qrnn.state import CellState
+from qrnn.utils.checks import flag
 
 Tokens = torch.Tensor | PackedSequence
 

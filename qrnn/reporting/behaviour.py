@@ -6,20 +6,20 @@ from collections.abc import Iterator
 
 import torch
 
-from qrnn.build import Model
 from qrnn.data import IGNORED, Batch, Split, Stream, TaskData
 from qrnn.devices import Device
 from qrnn.errors import QRNNError
-from qrnn.evaluation import Evaluation
-from qrnn.models import SequenceModel
-from qrnn.next_token import NextToken
+from qrnn.evaluation.evaluation import Evaluation
+from qrnn.models.build import Model
+from qrnn.models.cells import device_of
+from qrnn.models.next_token import NextToken
+from qrnn.models.sequence import SequenceModel
+from qrnn.models.translation import Translator
 from qrnn.reporting import figures
 from qrnn.reporting.dataset import PICTURED, WRITTEN, leading, picture
 from qrnn.reporting.parts import Cell, Figures, Part, Table, Text
 from qrnn.reporting.spelling import Spelling
 from qrnn.reporting.words import percent, sequences
-from qrnn.running import device_of
-from qrnn.translation import Translator
 
 MOST_CLASSES = 50  # of a confusion matrix
 TOKENS = 200  # of a text that is sampled

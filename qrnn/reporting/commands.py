@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
-
-from hydra.core.override_parser.types import Quote, QuotedString
 
 from qrnn.config import TrainConfig
 from qrnn.data import TASKS
 from qrnn.devices import DeviceOptions
 from qrnn.errors import QRNNError
-from qrnn.evaluation import Evaluation, file_name
+from qrnn.evaluation.evaluation import Evaluation, file_name
 from qrnn.networks import NETWORKS
 from qrnn.reporting.folder import HIDDEN, RunFolder
 from qrnn.reporting.words import flat
+from qrnn.utils.overrides import folded, override
 
 # Of the trainer: they change nothing that is learned.
 IDLE = ("trainer.progress",)
-_BARE = re.compile(r"[A-Za-z_./][\w./+-]*", re.ASCII)  # a string that Hydra reads as it stands
-_SPECIAL = re.compile(r"null|true|false|on|off|yes|no|nan|inf", re.IGNORECASE)
 
 
 def commands(run: RunFolder, splits: Sequence[str | None]) -> str:
@@ -107,33 +103,3 @@ def evaluate_words(run: RunFolder, one: Evaluation, split: str | None) -> list[s
     if one.limit is not None:
         words.append(override("limit", one.limit))
     return list(map(shlex.quote, words))
-
-
-def override(key: str, value: Any) -> str:
-    """Return `key=value` as Hydra reads it."""
-    return f"{key}={_hydra(value)}"
-
-
-def _hydra(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return f"[{','.join(_hydra(one) for one in value)}]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{name}:{_hydra(one)}" for name, one in value.items()) + "}"
-    if isinstance(value, str) and not (_BARE.fullmatch(value) and not _SPECIAL.fullmatch(value)):
-        return QuotedString(value, Quote.single).with_quotes()
-    return str(value)
-
-
-def folded(words: Iterable[str]) -> str:
-    r"""Return a command on lines of at most 88 characters, as far as its words allow, with `\`."""
-    lines: list[str] = []
-    for word in words:
-        if lines and len(lines[-1]) + len(word) < 86:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(f"    {word}" if lines else word)
-    return " \\\n".join(lines)

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from qrnn.evaluation import Evaluation, describe
-from qrnn.metrics import METRICS, shown
+from qrnn.evaluation.evaluation import Evaluation, describe
+from qrnn.evaluation.metrics import METRICS, shown
 from qrnn.reporting import figures
 from qrnn.reporting.commands import IDLE, commands, left_out
 from qrnn.reporting.devices import headings, row

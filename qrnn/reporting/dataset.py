@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from qrnn.data import IGNORED, SPLITS, Split, Stream, TaskData
-from qrnn.evaluation import Evaluation
-from qrnn.metrics import METRICS, shown
+from qrnn.evaluation.evaluation import Evaluation
+from qrnn.evaluation.metrics import METRICS, shown
 from qrnn.reporting import figures
 from qrnn.reporting.parts import Facts, Figures, Part, Table
 from qrnn.reporting.spelling import Spelling

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qrnn.devices.ibm.ledger import recorded_circuits
-from qrnn.evaluation import Evaluation, describe
-from qrnn.metrics import shown
+from qrnn.evaluation.evaluation import Evaluation, describe
+from qrnn.evaluation.metrics import shown
 from qrnn.reporting import figures
 from qrnn.reporting.folder import RunFolder
 from qrnn.reporting.parts import Figures, Part, Table, Text

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qrnn.circuit import StepCircuit
-from qrnn.evaluation import Evaluation
-from qrnn.figure_style import (
+from qrnn.circuit.step import StepCircuit
+from qrnn.circuit.threads import one_at_a_time
+from qrnn.evaluation.evaluation import Evaluation
+from qrnn.reporting.parts import Figure
+from qrnn.reporting.svg import drawing, inline
+from qrnn.reporting.words import difference, loss, percent
+from qrnn.utils.figure_style import (
     BLUE,
     DASHED,
     DOTTED,
@@ -20,10 +24,6 @@ from qrnn.figure_style import (
     SKY,
     VERMILLION,
 )
-from qrnn.reporting.parts import Figure
-from qrnn.reporting.svg import drawing, inline
-from qrnn.reporting.words import difference, loss, percent
-from qrnn.threads import one_at_a_time
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,13 +9,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qrnn.checkpoint import checkpoint_identity, read_checkpoint
 from qrnn.errors import DataError, QRNNError
-from qrnn.evaluation import Evaluation, describe
-from qrnn.hardware_run import Cost
-from qrnn.history import history
-from qrnn.metrics import METRICS
-from qrnn.plain import check_plain, read_text, read_yaml
+from qrnn.evaluation.evaluation import Evaluation, describe
+from qrnn.evaluation.hardware import Cost
+from qrnn.evaluation.metrics import METRICS
+from qrnn.training.checkpoint import checkpoint_identity, read_checkpoint
+from qrnn.training.history import history
+from qrnn.utils.plain import check_plain, read_text, read_yaml
 
 T = TypeVar("T")
 GROUPS = ("task", "model", "device", "trainer")

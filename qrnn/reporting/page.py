@@ -11,13 +11,12 @@ import yaml
 from rich.console import Console
 from torch import nn
 
-from qrnn.build import Model
-from qrnn.checkpoint import load_data, load_model
-from qrnn.circuit import StepCircuit
+from qrnn.circuit.step import StepCircuit
 from qrnn.config import from_plain
 from qrnn.data import TaskData
-from qrnn.environment import environment
 from qrnn.errors import ConfigError, QRNNError
+from qrnn.models.build import Model
+from qrnn.models.cells import device_of
 from qrnn.neurons import QuantumNeuronCell
 from qrnn.reporting import behaviour, dataset, figures
 from qrnn.reporting.commands import commands, left_out
@@ -25,7 +24,8 @@ from qrnn.reporting.devices import devices
 from qrnn.reporting.folder import RunFolder
 from qrnn.reporting.parts import Code, Facts, Figures, Page, Part, Section, Text
 from qrnn.reporting.words import count, duration, loss, percent, plain, result, sequences
-from qrnn.running import device_of
+from qrnn.training.checkpoint import load_data, load_model
+from qrnn.utils.environment import environment
 
 DRAWN = 100_000  # characters of a circuit as text; beyond, only its size is told
 

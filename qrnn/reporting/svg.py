@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from qrnn import figure_style as style
+from qrnn.utils import figure_style as style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from qrnn.evaluation import Evaluation
-from qrnn.metrics import METRICS, shown
+from qrnn.evaluation.evaluation import Evaluation
+from qrnn.evaluation.metrics import METRICS, shown
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 

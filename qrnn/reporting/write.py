@@ -11,11 +11,11 @@ from markupsafe import Markup
 from rich.console import Console
 
 from qrnn.errors import ConfigError
-from qrnn.files import write_text
 from qrnn.reporting.comparison import comparison_of
 from qrnn.reporting.folder import read_folder
 from qrnn.reporting.page import load, page_of
 from qrnn.reporting.parts import Page
+from qrnn.utils.files import write_text
 
 Folder = str | Path
 

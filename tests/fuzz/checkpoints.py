@@ -19,13 +19,13 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 
 from fuzz.harness import Fuzz
-from qrnn.checkpoint import load_model
 from qrnn.cli import main
 from qrnn.config import TrainConfig, TrainerConfig
 from qrnn.data import TASKS
 from qrnn.errors import QRNNError
 from qrnn.networks import NETWORKS
-from qrnn.training import train
+from qrnn.training.checkpoint import load_model
+from qrnn.training.trainer import train
 
 SECRET = "QRNN_FUZZ_SECRET"
 os.environ[SECRET] = "what-the-reader-keeps-to-himself"

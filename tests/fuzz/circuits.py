@@ -18,7 +18,7 @@ from torch import nn
 import examples
 from fuzz.harness import Fuzz
 from qrnn import QRNN
-from qrnn.gates import GATES
+from qrnn.circuit.gates import GATES
 
 DOUBLE = torch.float64
 PAULIS = torch.stack([torch.as_tensor(reference.PAULI[letter]) + 0j for letter in "IXYZ"])

@@ -22,9 +22,9 @@ import torch
 from random_lines import line_of
 
 from fuzz.harness import Fuzz
-from qrnn.build import build_model
 from qrnn.config import TrainConfig, to_plain
 from qrnn.data import DigitsConfig, Shape
+from qrnn.models.build import build_model
 from qrnn.networks import HybridConfig
 
 SECONDS = 60  # of the processor, for a line, to its end or to the training's begin
@@ -33,10 +33,10 @@ MEMORY = 6 << 30  # bytes that it may have beside those of this process
 BEGUN = 77  # status of a line that was right
 HEAVY = [
     "lightning.pytorch:Trainer.fit",
-    "qrnn.costs:prices",
-    "qrnn.evaluation:run",
-    "qrnn.evaluation:run_open",
-    "qrnn.evaluation:translate",
+    "qrnn.evaluation.costs:prices",
+    "qrnn.evaluation.evaluation:run",
+    "qrnn.evaluation.evaluation:run_open",
+    "qrnn.evaluation.evaluation:translate",
     "qrnn.inspection.run:inspect_model",
     "qrnn.table:execute_all",
 ]
@@ -47,20 +47,20 @@ MODULES = [
     "lightning.pytorch.loggers",
     "qiskit_aer",
     "qiskit_ibm_runtime",
-    "qrnn.cli_errors",
-    "qrnn.commands",
-    "qrnn.completion",
-    "qrnn.costs",
+    "qrnn.cli.errors",
+    "qrnn.cli.commands",
+    "qrnn.cli.completion",
+    "qrnn.evaluation.costs",
     "qrnn.devices.ibm",
-    "qrnn.evaluation",
-    "qrnn.export_command",
+    "qrnn.evaluation.evaluation",
+    "qrnn.cli.export",
     "qrnn.inspection",
-    "qrnn.key_help",
-    "qrnn.plots",
+    "qrnn.cli.help",
+    "qrnn.reporting.plots",
     "qrnn.reporting",
     "qrnn.results_page",
     "qrnn.table",
-    "qrnn.training",
+    "qrnn.training.trainer",
     "tensorboard",
     "torch._dynamo",
     "torch.utils.tensorboard",
@@ -253,7 +253,7 @@ def _child(line: list[str], here: Path, folder: Path) -> None:
 
 
 def _status(line: list[str]) -> int:
-    from qrnn import cli
+    from qrnn.cli import dispatch as cli
 
     sys.argv = ["qrnn", *line]
     try:

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from fuzz.harness import Fuzz
-from qrnn.history import history
+from qrnn.training.history import history
 
 TASKS = {
     "digits": ["trainer.steps_per_epoch=6"],
@@ -117,7 +117,7 @@ def run(
 ) -> int:  # fmt: skip
     """Run a command, killed at a moment; return its status, negative if a signal ended it."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["qrnn.training", "qrnn.commands", "fuzz.kills"])
+    context.set_forkserver_preload(["qrnn.training.trainer", "qrnn.cli.commands", "fuzz.kills"])
     place = draw.random() if draw else 0.0
     process = context.Process(target=child, args=(arguments, folder, moment, place, seconds, FAULT))
     process.start()

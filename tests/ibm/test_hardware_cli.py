@@ -6,13 +6,13 @@ import pytest
 import service_double
 import torch
 
-from qrnn.build import build_model
 from qrnn.config import TrainConfig, to_plain
-from qrnn.costs import priceable
 from qrnn.data import DigitsConfig, Shape
 from qrnn.devices import DeviceOptions, device_names, device_spec
 from qrnn.devices.ibm import runtime
 from qrnn.errors import ConfigError, DeviceError
+from qrnn.evaluation.costs import priceable
+from qrnn.models.build import build_model
 from qrnn.networks import HybridConfig
 
 T = 8  # rows of a digit
@@ -84,7 +84,7 @@ def test_an_interruption_elsewhere_promises_nothing(checkpoint, qrnn, monkeypatc
     def press(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("qrnn.evaluation.run", press)
+    monkeypatch.setattr("qrnn.evaluation.evaluation.run", press)
     status, _, err = qrnn("evaluate", "checkpoint=run/best.ckpt", "limit=3")
     assert (status, err) == (130, "qrnn: interrupted\n")
 

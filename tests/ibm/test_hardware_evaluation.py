@@ -10,13 +10,13 @@ import service_double
 import torch
 
 from qrnn import QRNN
-from qrnn.costs import prices
 from qrnn.data import Split
 from qrnn.devices import DeviceOptions
 from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import ConfigError, DeviceError
-from qrnn.evaluation import evaluate, save
-from qrnn.models import SequenceClassifier
+from qrnn.evaluation.costs import prices
+from qrnn.evaluation.evaluation import evaluate, save
+from qrnn.models.sequence import SequenceClassifier
 
 N, T, SHOTS = 3, 3, 50
 HARDWARE = DeviceOptions(service_double.NAME, shots=SHOTS)

@@ -13,13 +13,13 @@ from pennylane.tape import QuantumScript
 
 from qrnn import ConfigError, DeviceError, QuantumNeuronRNN
 from qrnn.cli import main
-from qrnn.costs import priceable
 from qrnn.data import Split, Stream
 from qrnn.devices import DeviceOptions
-from qrnn.evaluation import check_runnable, evaluate
-from qrnn.hardware_run import work_id
-from qrnn.neurons.price import neuron_prices
-from qrnn.next_token import NextToken
+from qrnn.evaluation.costs import priceable
+from qrnn.evaluation.evaluation import check_runnable, evaluate
+from qrnn.evaluation.hardware import work_id
+from qrnn.evaluation.neuron_costs import neuron_prices
+from qrnn.models.next_token import NextToken
 
 SHOTS = 1000
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from qrnn import ConfigError, QuantumNeuronRNN
-from qrnn.build import build_model
 from qrnn.cli import main
 from qrnn.config import TrainConfig
 from qrnn.data import IGNORED, Batch, ElmanXorConfig, Shape
 from qrnn.devices import DeviceOptions
+from qrnn.models.build import build_model
+from qrnn.models.next_token import NextToken, next_tokens
 from qrnn.networks import NETWORKS, QuantumNeuronConfig, n_parameters, solve_width
-from qrnn.next_token import NextToken, next_tokens
 
 DOUBLE = torch.float64
 _ = IGNORED

@@ -8,9 +8,9 @@ import torch
 from pages import call, kept, read
 
 import qrnn
-from qrnn.checkpoint import checkpoint_identity, load_model, read_checkpoint
-from qrnn.identity import model_identity
+from qrnn.models.identity import model_identity
 from qrnn.reporting.folder import read_folder
+from qrnn.training.checkpoint import checkpoint_identity, load_model, read_checkpoint
 
 FUSED = "evaluation-fused-limit100.json"
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from qrnn.data import IGNORED, DigitsConfig, Split, Stream, TaskData, digits
-from qrnn.evaluation import Evaluation
+from qrnn.evaluation.evaluation import Evaluation
 from qrnn.reporting import behaviour, dataset, figures
 from qrnn.reporting.parts import Span
 from qrnn.reporting.spelling import Spelling

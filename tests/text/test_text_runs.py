@@ -11,13 +11,13 @@ from hydra import compose, initialize_config_module
 from task_files import write_multi30k
 from torch.nn.functional import cross_entropy
 
-from qrnn.build import build_model
 from qrnn.cli import main
 from qrnn.config import TrainConfig, register_schemas, to_typed
 from qrnn.data import Shape, Stream
-from qrnn.history import history
+from qrnn.evaluation.predict import run
+from qrnn.models.build import build_model
 from qrnn.networks import LSTMConfig
-from qrnn.running import run
+from qrnn.training.history import history
 
 SIZES = ["model.n_qubits=2", "model.width=4", "model.embedding=4", "trainer.epochs=2",
          "trainer.batch_size=8", "trainer.progress=false", "hydra.run.dir=run"]  # fmt: skip

@@ -1,0 +1,406 @@
+"""The hybrid recurrent cell: controller -> circuit -> memory -> readouts, one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import pennylane as qml
+import torch
+from pennylane.qnn import TorchLayer
+from torch import nn
+
+from qrnn.cell.checks import check_controller, checked_inputs
+from qrnn.cell.on_device import HoldsQuantumLayer, M, shallow
+from qrnn.circuit.ansatz import Ansatz, QuantumFunction, build_ansatz
+from qrnn.circuit.observables import pauli_words
+from qrnn.circuit.readout_noise import ReadoutNoise
+from qrnn.circuit.step import StepCircuit
+from qrnn.controllers import Controller
+from qrnn.devices import Device, DeviceOptions, open_device
+from qrnn.errors import ConfigError, NumericsError
+from qrnn.memory.base import Memory, has_hooks
+from qrnn.utils.autograd import in_full_precision
+from qrnn.utils.checks import at_least_zero, flag, whole
+from qrnn.utils.limits import check_memory
+
+
+@dataclass(frozen=True)
+class QRNNState:
+    """The hidden state of B sequences, to be passed on to the next call.
+
+    Attributes:
+        z: the last readouts (B, R).
+        carried: the quantum state, as the device's memory strategy keeps it.
+        memory: that strategy.
+        step: number of steps so far.
+    """
+
+    z: torch.Tensor
+    carried: Any
+    memory: Memory
+    step: int = 0
+
+    def detach(self) -> QRNNState:
+        """Return the state cut from the autograd graph (truncated backpropagation)."""
+        carried = self.memory.detach(self.carried)
+        return QRNNState(self.z.detach(), carried, self.memory, self.step)
+
+    def amplitudes(self) -> torch.Tensor:
+        """Return complex amplitudes (B, 2^n), or density matrices (B, 2^n, 2^n).
+
+        Raises:
+            DeviceError: the device shows no state.
+        """
+        return self.memory.amplitudes(self.carried)
+
+
+class OnDevice(nn.Module):
+    """A module that holds QRNN cells, and can be had on another device.
+
+    Attributes:
+        made_of: what made a model beside its weights, see `qrnn.models.identity`; None: it has no
+            configuration.
+    """
+
+    made_of: str | None = None
+
+    def on(
+        self,
+        device: str | DeviceOptions,
+        *,
+        readout_mode: str | None = None,
+        readout_angle: float | None = None,
+        **options,
+    ) -> Self:
+        """Return the same module, sharing all parameters, on another device.
+
+        Args:
+            device: name of a device, or its options.
+            readout_mode: how the cell is read there; None: as it is here.
+            readout_angle: of mode `"measure"`, radians.
+            **options: fields of `DeviceOptions`, e.g. `shots=1024`.
+
+        Raises:
+            ConfigError: options that the device would ignore or cannot follow.
+            DeviceError: the device is not installed, too small, or cannot measure mid-circuit.
+        """
+        return on_device(self, open_device(device, **options), readout_mode, readout_angle)
+
+
+class QRNNCell(HoldsQuantumLayer, OnDevice):
+    """A recurrent cell whose hidden state is a quantum state.
+
+        theta_t = bias + controller([x_t ; z_(t-1)])
+        |psi_t> = U(theta_t) |psi_(t-1)>
+        z_t     = <psi_t| O_r |psi_t>,  r = 1..R
+
+    with |psi_0> = |0...0> and z_0 its readout. Source: Xu, Hybrid Quantum-Classical Recurrent
+    Neural Networks, arXiv 2510.25557.
+
+    Args:
+        input_size: number of input features D.
+        n_qubits: number of qubits n.
+        ansatz: U: a registered name (`rotations`, `strongly_entangling`, ...), or a quantum
+            function of `(angles, wires)` together with `n_angles`.
+        n_angles: number of angles P of a quantum function.
+        readout: `"XYZ"` (R = 3n), `"Z"`, `"ZZ"`, `"XYZ+XX+ZZ"`, or a list of Pauli words.
+        controller: `"linear"`, `"relu"`, `"gelu"`, `"glu"`, or a module from (B, D + R) to (B, P).
+        width: units of a hidden layer of the controller.
+        depth: number of its hidden layers.
+        dropout: probability, behind each hidden layer.
+        feedback: whether the controller reads the last readouts; without, it maps (B, D).
+        feedback_readout: the readout set that it reads, R' of the R readouts, which begin with it;
+            it maps (B, D + R') then. None: all.
+        bias_range: the bias starts uniform in [-bias_range, bias_range], radians. Near 0, blank
+            inputs do almost nothing; at pi, the step that they repeat is a random unitary, whose
+            many frequencies tell an input of one step from the same input at another.
+        readout_mode: `"expval"`: expectation values, which do not disturb the state; `"measure"`:
+            mid-circuit measurements through an ancilla, which do; see `qrnn.circuit.mid_circuit`.
+        readout_angle: of the ancilla's controlled RY, radians in (0, pi]; mode `"measure"` only.
+        readout_shots: while training, add the noise of so many shots to exact readouts.
+        readout_depolarizing: while training, shrink them by this share.
+        device: name of a device, or its options.
+        **ansatz_options: of a registered ansatz, e.g. `layers=2, entangler="CRX"`.
+
+    Shape:
+        x (B, D), z (B, R), in the dtype of the parameters. z is in [-1, 1], but the mean of
+        measured outcomes, which is unbiased, can lie outside.
+
+    Raises:
+        ConfigError: an unknown name or a value out of range.
+        DeviceError: the device is not installed or too small.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        n_qubits: int,
+        *,
+        ansatz: str | QuantumFunction | Ansatz = "rotations",
+        n_angles: int | None = None,
+        readout: str | Sequence[str] = "XYZ",
+        readout_mode: str = "expval",
+        readout_angle: float | None = None,
+        controller: str | nn.Module = "gelu",
+        width: int = 64,
+        depth: int = 1,
+        dropout: float = 0.0,
+        feedback: bool = True,
+        feedback_readout: str | Sequence[str] | None = None,
+        bias_range: float = 0.1,
+        readout_shots: int | None = None,
+        readout_depolarizing: float = 0.0,
+        device: str | DeviceOptions = "fused",
+        **ansatz_options,
+    ):
+        super().__init__()
+        self.input_size = input_size = whole("input_size", input_size, 1)
+        bias_range = at_least_zero("bias_range", bias_range, " radians")
+        self.device = open_device(device)
+        self.device.check_wires(
+            whole("n_qubits", n_qubits, 1)
+        )  # before anything is as long as that
+        self.circuit = StepCircuit(
+            build_ansatz(ansatz, n_qubits, n_angles, **ansatz_options),
+            readout,
+            readout_mode,
+            readout_angle,
+        )
+        if self.circuit.weights.names:
+            self.ansatz = self.circuit.weights
+        self.n_readouts = len(self.circuit.words)
+        self.n_fed_back = n_fed_back(self.circuit, flag("feedback", feedback), feedback_readout)
+        if isinstance(controller, str):
+            controller = Controller(
+                input_size, self.n_fed_back, self.circuit.n_angles, controller, width, depth,
+                dropout,
+            )  # fmt: skip
+        check_controller(controller, input_size, self.n_fed_back, self.circuit.n_angles)
+        self.controller = controller
+        self.readout_noise = ReadoutNoise(readout_shots, readout_depolarizing)
+        self.quantum = TorchLayer(
+            self.device.qnode(self.circuit),
+            {"bias": (self.circuit.n_angles,)},
+            init_method=lambda bias: torch.empty(bias.shape).uniform_(-bias_range, bias_range),
+        )
+        self.memory = self.device.memory(self.circuit, self.quantum)
+
+    @property
+    def qnode(self) -> qml.QNode:
+        """The replayed QNode on the chosen device: `(inputs (t P,), bias (P,))` to R readouts."""
+        return self.quantum.qnode
+
+    @property
+    def plugin(self) -> qml.devices.Device:
+        """The PennyLane device that the QNode runs on."""
+        return self.qnode.device
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What its circuits are read by, as plain values: the parameters say the rest."""
+        measured = self.circuit.measured
+        return {
+            "readouts": self.circuit.words,
+            "angle": None if measured is None else measured.angle,
+        }
+
+    def start(self, batch: int, like: torch.Tensor) -> QRNNState:
+        """Return the start state of `batch` sequences, with the dtype and device of `like`.
+
+        Raises:
+            ConfigError: a dtype other than float32 or float64, or more than the memory holds.
+        """
+        if like.dtype not in (torch.float32, torch.float64):
+            raise ConfigError(
+                f"x must be float32 or float64, as the cell's parameters, got {like.dtype}: use "
+                f".to(torch.float32)"
+            )
+        if self.device.strategy != "replayed":  # which keeps angles
+            size = 2.0 * like.element_size() * batch * 2**self.circuit.n_wires
+            check_memory(f"the state of {batch} sequences", size, "lower batch_size or n_qubits")
+        z = self.circuit.start_readout().to(like).expand(batch, -1)
+        return QRNNState(z, self.memory.start(batch, like), self.memory)
+
+    @in_full_precision
+    def forward(
+        self,
+        x: torch.Tensor,
+        state: QRNNState | None = None,
+        active: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, QRNNState]:
+        """Advance by one step.
+
+        Args:
+            x: inputs (B, D).
+            state: as the last call returned it; None: |0...0>.
+            active: (B,) bool; a sequence that is not active keeps its state and readouts.
+
+        Returns:
+            z (B, R), and the new state.
+
+        Raises:
+            ConfigError: x is not (B, D) in the dtype of the parameters, active is not (B,) bool,
+                the state belongs to another batch, device or dtype, or the controller does not
+                return (B, P).
+            NumericsError: angles that are not finite; the step is named.
+        """
+        active = checked_inputs(x, active, ("B", self.input_size), self.quantum.bias.dtype)
+        state = self._checked(state, x)
+        controls = self.controller(torch.cat([x, state.z[:, : self.n_fed_back]], 1))
+        if controls.shape != (len(x), self.circuit.n_angles):
+            raise ConfigError(
+                f"controller must return angles of shape {(len(x), self.circuit.n_angles)}, got "
+                f"{tuple(controls.shape)}: it maps D = {self.input_size} inputs and "
+                f"{self.n_fed_back} readouts to P = {self.circuit.n_angles}"
+            )
+        if not torch.isfinite(controls).all():
+            raise not_finite(state.step)
+        z, carried = self.memory.step(state.carried, controls, active)
+        if self.device.exact:  # a sampled device has noise of its own
+            z = self.readout_noise(z, self.circuit.outcomes)
+        if active is not None:
+            z = torch.where(active[:, None], z, state.z)
+        return z, QRNNState(z, carried, self.memory, state.step + 1)
+
+    @in_full_precision
+    def sequence(
+        self, x: torch.Tensor, state: QRNNState | None = None, active: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, QRNNState]:
+        """Advance by T steps: what T calls of the cell do, at once where the device can.
+
+        Args:
+            x: inputs (T, B, D).
+            state: as the last call returned it; None: |0...0>.
+            active: (T, B) bool; None: all sequences are active.
+
+        Returns:
+            z (T, B, R), and the new state.
+
+        Raises:
+            ConfigError: as `forward` does.
+            NumericsError: angles that are not finite; the step is named.
+        """
+        active = checked_inputs(x, active, ("T", "B", self.input_size), self.quantum.bias.dtype)
+        if not has_hooks(self, self.readout_noise):
+            state = self._checked(state, x[0])
+            done = self.memory.sequence(
+                self.controller, x, state.carried, state.z, active, self.readout_noise,
+                self.n_fed_back,
+            )  # fmt: skip
+            if done is not None:
+                z, carried = done
+                if not torch.isfinite(z[-1]).all():  # what is no number stays none
+                    finite = torch.isfinite(z.detach()).all(2).all(1)
+                    raise not_finite(state.step + int((~finite).nonzero()[0]))
+                return z, QRNNState(z[-1], carried, self.memory, state.step + len(x))
+        out = []
+        for t in range(len(x)):
+            now = None if active is None or active[t].all() else active[t]
+            z_t, state = self(x[t], state, now)
+            out.append(z_t)
+        assert state is not None
+        return torch.stack(out), state
+
+    def _checked(self, state: QRNNState | None, x: torch.Tensor) -> QRNNState:
+        """Return the state to start from, for inputs (B, D)."""
+        if state is None:
+            return self.start(len(x), x)
+        if not isinstance(state, QRNNState):
+            raise ConfigError(
+                f"state must be of this cell's last call, got {type(state).__name__}: start from "
+                f"None"
+            )
+        if state.z.dtype != x.dtype:
+            raise ConfigError(
+                f"state must be {x.dtype}, as x, got {state.z.dtype}: start from None, or use the "
+                f"cell in one precision"
+            )
+        if (
+            state.z.shape != (len(x), self.n_readouts)
+            or state.memory.n_wires != self.circuit.n_wires
+            or type(state.memory) is not type(self.memory)
+        ):
+            raise ConfigError(
+                f"state must be of this cell's last call: {len(x)} sequences of "
+                f"{self.circuit.n_wires} qubits on {self.device.name}, got {len(state.z)} of "
+                f"{state.memory.n_wires}, carried by {type(state.memory).__name__}"
+            )
+        if other := self.memory.differs_from(state.memory):
+            raise ConfigError(
+                f"state must be of this cell's last call, got one of a cell with {other}: start "
+                f"from None"
+            )
+        return state
+
+    def draw(self, **options) -> str:
+        """Return the step circuit as text; see `StepCircuit.draw`."""
+        return self.circuit.draw(**options)
+
+    def specs(self) -> dict[str, Any]:
+        """Return the resources of one step; see `StepCircuit.specs`."""
+        return self.circuit.specs()
+
+    def extra_repr(self) -> str:
+        """Sizes, for `print(cell)`."""
+        return (
+            f"{self.input_size}, n_qubits={self.circuit.n_wires}, "
+            f"n_angles={self.circuit.n_angles}, "
+            f"n_readouts={self.n_readouts}, device={self.device.name!r}"
+        )
+
+
+def n_fed_back(circuit: StepCircuit, feedback: bool, readout: str | Sequence[str] | None) -> int:
+    """Return how many readouts the controller reads; the arguments are the cell's.
+
+    Raises:
+        ConfigError: not the first of the readouts, or none are to be fed back.
+    """
+    if readout is None:
+        return len(circuit.words) if feedback else 0
+    if not feedback:
+        raise ConfigError(f"feedback_readout needs feedback, got {readout!r} without: leave it out")
+    words = pauli_words(readout, circuit.n_wires, circuit.ansatz.pairs, "feedback_readout")
+    if words != circuit.words[: len(words)]:
+        raise ConfigError(
+            f"feedback_readout must be what readout begins with ({' '.join(circuit.words[:3])} ..."
+            f"), got {readout!r}: name its readouts first in readout"
+        )
+    return len(words)
+
+
+def not_finite(step: int) -> NumericsError:
+    """Return the error for angles that are not numbers at a step."""
+    return NumericsError(
+        f"angles must be finite, got NaN or infinity at step {step}: lower the learning rate, clip "
+        f"the gradient, or look for NaN in the input"
+    )
+
+
+def on_device(
+    module: M, device: Device, readout_mode: str | None = None, readout_angle: float | None = None
+) -> M:
+    """Return a copy of a module tree whose QRNN cells run on `device`; parameters are shared."""
+    clones: dict[int, nn.Module] = {}  # a module that has two names is cloned once
+
+    def clone_of(module: nn.Module) -> nn.Module:
+        if id(module) in clones:
+            return clones[id(module)]
+        clone = clones[id(module)] = shallow(module)
+        # All children are cloned, so that .eval() on the copy leaves the original in training.
+        for name, child in module._modules.items():
+            if child is not None:
+                clone._modules[name] = clone_of(child)
+        if isinstance(getattr(clone, "device", None), Device):  # a cell with circuits
+            if readout_mode is not None or readout_angle is not None:
+                if not isinstance(clone, QRNNCell):
+                    raise ConfigError(
+                        f"readout_mode and readout_angle must be left out: "
+                        f"{type(clone).__name__} has no choice of readouts"
+                    )
+                clone.circuit = clone.circuit.read_by(readout_mode, readout_angle)
+            clone.use(device)  # type: ignore[operator]
+        return clone
+
+    return clone_of(module)  # type: ignore[return-value]

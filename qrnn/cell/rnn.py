@@ -1,0 +1,226 @@
+"""The cell over whole sequences, with the conventions of `torch.nn.RNN`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from qrnn.cell.cell import OnDevice, QRNNCell, QRNNState
+from qrnn.errors import ConfigError
+from qrnn.utils.checks import check_finite, checked_lengths, flag, whole
+
+
+@dataclass(frozen=True)
+class QRNNStates:
+    """The hidden states of a network of several cells.
+
+    Attributes:
+        cells: of each cell, layer by layer, forward before backward.
+        directions: number of cells in a layer.
+    """
+
+    cells: tuple[QRNNState, ...]
+    directions: int
+
+    @property
+    def z(self) -> torch.Tensor:
+        """The last readouts of the last layer (B, directions R)."""
+        return torch.cat([state.z for state in self.cells[-self.directions :]], 1)
+
+    def detach(self) -> QRNNStates:
+        """Return the states cut from the autograd graph (truncated backpropagation)."""
+        return QRNNStates(tuple(state.detach() for state in self.cells), self.directions)
+
+
+class QRNN(OnDevice):
+    """`QRNNCell`s applied along time.
+
+    Args:
+        input_size: number of input features D.
+        n_qubits: number of qubits n of each cell.
+        num_layers: number of layers; each reads the readouts of the one below.
+        bidirectional: whether each layer has a second cell, which reads from the end.
+        batch_first: sequences are (B, T, D) instead of (T, B, D).
+        **cell_options: see `QRNNCell`.
+
+    Shape:
+        x (T, B, D), or (T, D) for one sequence, or a PackedSequence; z has `output_size` (R, or 2R
+        when bidirectional) in the place of D.
+
+    Raises:
+        ConfigError: fewer than one layer, or as `QRNNCell` does.
+
+    Examples:
+        >>> rnn = QRNN(8, n_qubits=4, batch_first=True)
+        >>> z, state = rnn(torch.rand(2, 5, 8))
+        >>> z.shape
+        torch.Size([2, 5, 12])
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        n_qubits: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        batch_first: bool = False,
+        **cell_options,
+    ):
+        super().__init__()
+        num_layers = whole("num_layers", num_layers, 1)
+        self.directions = 2 if flag("bidirectional", bidirectional) else 1
+        self.batch_first = flag("batch_first", batch_first)
+        self.cells = nn.ModuleList()
+        for _ in range(num_layers):
+            for _ in range(self.directions):
+                self.cells.append(QRNNCell(input_size, n_qubits, **cell_options))
+            input_size = self.output_size
+
+    @property
+    def cell(self) -> QRNNCell:
+        """The first cell, often the only one."""
+        return self.cells[0]  # type: ignore[return-value]
+
+    @property
+    def output_size(self) -> int:
+        """Number of readouts of a layer."""
+        return self.directions * self.cell.n_readouts
+
+    def forward(
+        self,
+        x: torch.Tensor | PackedSequence,
+        state: QRNNState | QRNNStates | None = None,
+        lengths: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor | PackedSequence, QRNNState | QRNNStates]:
+        """Run sequences through the cell.
+
+        Args:
+            x: inputs; see the class for shapes.
+            state: of the same sequences, from an earlier call; None: |0...0>.
+            lengths: (B,) number of steps of each sequence, at least 1; the steps behind do not
+                move the state, and their z is 0.
+
+        Returns:
+            z of all steps, and the state behind each sequence's last step.
+
+        Raises:
+            ConfigError: x of the wrong shape, or lengths that do not fit it.
+        """
+        return over_time(self._steps, x, state, lengths, self.batch_first)
+
+    def _steps(
+        self,
+        x: torch.Tensor,
+        state: QRNNState | QRNNStates | None,
+        lengths: torch.Tensor | None,
+        active: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, QRNNState | QRNNStates]:
+        """Run x (T, B, D) through all layers; return z (T, B, R) and the last state."""
+        if state is None:
+            states: list[QRNNState | None] = [None] * len(self.cells)
+        else:
+            states = list(state.cells) if isinstance(state, QRNNStates) else [state]
+        if len(states) != len(self.cells):
+            raise ConfigError(
+                f"state must be of this network's {len(self.cells)} cells, got {len(states)}"
+            )
+        after = []
+        for first in range(0, len(self.cells), self.directions):
+            if first and active is not None:  # no layer reads what is behind a sequence's end
+                x = x.masked_fill(~active[:, :, None], 0)
+            z, last = self.cells[first].sequence(x, states[first], active)  # type: ignore[operator]
+            after.append(last)
+            if self.directions == 2:
+                back, last = self.cells[first + 1].sequence(  # type: ignore[operator]
+                    backwards(x, lengths), states[first + 1], active
+                )
+                after.append(last)
+                z = torch.cat([z, backwards(back, lengths)], 2)
+            x = z
+        return x, after[0] if len(after) == 1 else QRNNStates(tuple(after), self.directions)
+
+
+def over_time(
+    steps: Callable[..., tuple[torch.Tensor, Any]],
+    x: torch.Tensor | PackedSequence,
+    state: Any,
+    lengths: torch.Tensor | None,
+    batch_first: bool,
+) -> tuple[torch.Tensor | PackedSequence, Any]:
+    """Run a network over sequences in any layout that `torch.nn.RNN` takes.
+
+    Args:
+        steps: from x (T, B, D), the state, the lengths and which steps are active (T, B), both or
+            neither None, to z (T, B, R) and the last state.
+        x: (T, B, D), (B, T, D) if `batch_first`, (T, D) for one sequence, or a PackedSequence.
+        state: is handed on.
+        lengths: (B,) number of steps of each sequence, or None.
+        batch_first: whether batches of sequences are.
+
+    Returns:
+        z in the layout of x, 0 behind a sequence's end, and the last state.
+
+    Raises:
+        ConfigError: x of the wrong shape, or lengths that do not fit it.
+    """
+    if isinstance(x, PackedSequence):
+        if lengths is not None:
+            raise ConfigError("lengths must be left out with a PackedSequence, which has its own")
+        padded, lengths = pad_packed_sequence(x)
+        z, state = padded_steps(steps, padded, state, lengths)
+        return packed_as(x, z, lengths), state
+    if x.ndim == 2:
+        z, state = padded_steps(steps, x[:, None], state, lengths)
+        return z[:, 0], state
+    if x.ndim != 3:
+        raise ConfigError(f"x must have 2 or 3 dimensions, got shape {tuple(x.shape)}")
+    z, state = padded_steps(steps, x.transpose(0, 1) if batch_first else x, state, lengths)
+    return (z.transpose(0, 1) if batch_first else z), state
+
+
+def packed_as(x: PackedSequence, z: torch.Tensor, lengths: torch.Tensor) -> PackedSequence:
+    """Return z (T, B, R) packed in the order of x; lengths (B,) are those of x, on the CPU."""
+    # Not by a sort of our own: among sequences of one length it may choose another order than x's.
+    if x.sorted_indices is not None:
+        z, lengths = z.index_select(1, x.sorted_indices), lengths[x.sorted_indices.cpu()]
+    data = pack_padded_sequence(z, lengths).data
+    return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
+
+
+def padded_steps(
+    steps: Callable[..., tuple[torch.Tensor, Any]],
+    x: torch.Tensor,
+    state: Any,
+    lengths: torch.Tensor | None,
+) -> tuple[torch.Tensor, Any]:
+    """Run `steps` over x (T, B, D) and lengths (B,) or None; see `over_time`."""
+    n_steps, batch = x.shape[:2]
+    if n_steps < 1 or batch < 1:
+        raise ConfigError(
+            f"x must have at least one step and one sequence, got shape {tuple(x.shape)}"
+        )
+    if lengths is None:
+        check_finite(x)
+        return steps(x, state, None, None)
+    lengths = checked_lengths(lengths, batch, n_steps).to(x.device)
+    padding = torch.arange(n_steps, device=x.device)[:, None] >= lengths
+    # Whatever pads a sequence, NaN even, must reach neither values nor gradients.
+    x = x.masked_fill(padding[:, :, None], 0)
+    check_finite(x)
+    z, state = steps(x, state, lengths, ~padding)
+    return z.masked_fill(padding[:, :, None], 0), state
+
+
+def backwards(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+    """Return sequences (T, B, D) from end to start; what pads them stays behind."""
+    if lengths is None:
+        return x.flip(0)
+    steps = torch.arange(len(x), device=x.device)[:, None]
+    source = torch.where(steps < lengths, lengths - 1 - steps, steps)
+    return x.take_along_dim(source[:, :, None], 0)

@@ -1,0 +1,308 @@
+"""The map from angles, and an ansatz's own weights, to the parameters of gates.
+
+How the user's function calculates the parameters of what it queues is decided by construction:
+from the functions of torch that it calls (`qrnn.circuit.watching`) and the autograd graph that they
+leave (`qrnn.circuit.dependence`). What is affine becomes one matrix; all else is calculated anew at
+each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import pennylane as qml
+import torch
+from pennylane.operation import Operator
+from pennylane.ops.functions import bind_new_parameters
+from pennylane.tape import QuantumScript
+
+from qrnn.circuit.ansatz import Ansatz
+from qrnn.circuit.decomposition import Expansion, flat, jacobian, layout
+from qrnn.circuit.dependence import is_affine, leaves
+from qrnn.circuit.threads import PENNYLANE, one_at_a_time
+from qrnn.circuit.watching import Substitute, Watch
+from qrnn.circuit.weights import Weights, buffers
+from qrnn.errors import ConfigError
+
+NOT_GATES = (
+    qml.measurements.MeasurementProcess,
+    qml.ops.MidMeasure,
+    qml.operation.StatePrepBase,
+    qml.operation.Channel,
+)
+
+
+@contextmanager
+def precision_of(values: torch.Tensor) -> Iterator[None]:
+    """Let PennyLane make new tensors in the precision of `values`.
+
+    It turns Python floats (lightning's results, the eigenvalues of RZ) into torch's default dtype,
+    so that float64 circuits would lose eight digits. The default is the process's own, so this
+    holds `PENNYLANE`.
+    """
+    with PENNYLANE:
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(values.dtype)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(default)
+
+
+class AngleMap:
+    """The gates of an ansatz, and their parameters for any angles and weights.
+
+    Args:
+        ansatz: the ansatz.
+
+    Attributes:
+        gates: gates of the set, with any parameters; there are S parameters.
+        weights: the parameters and buffers that the function uses.
+        matrix: M (S, D): the parameters are M x + b for the D real numbers x that the operators of
+            the function take; see `Expansion.reals`.
+        offset: b (S,).
+
+    Raises:
+        ConfigError: see `StepCircuit`; or the function reads values of angles or weights, uses
+            weights that are no `nn.Parameter`, or has gates without a gradient at some angles.
+    """
+
+    @one_at_a_time
+    def __init__(self, ansatz: Ansatz):
+        self.ansatz = ansatz
+        self.n_angles, self.wires = ansatz.n_angles, range(ansatz.n_wires)
+        points = _points(ansatz.n_angles)
+        watch, operators = self._watched(points[0])
+        self._layout = layout(operators)
+        with qml.QueuingManager.stop_recording(), precision_of(points):
+            self._expansions = [Expansion.of(op, watch) for op in operators]
+        self.gates = [gate for one in self._expansions for gate in one.gates]
+        # What is expanded anew gives its parameters itself.
+        maps = [(one.matrix, one.offset) if one.matrix is not None
+                else (torch.eye(len(one.offset)).double(), torch.zeros_like(one.offset))
+                for one in self._expansions]  # fmt: skip
+        if not sum(len(offset) for _, offset in maps):
+            raise ConfigError("the ansatz must use its angles, got no gate with a parameter")
+        self.matrix = torch.block_diag(*(matrix for matrix, _ in maps))
+        self.offset = torch.cat([offset for _, offset in maps])
+        self.weights = Weights(ansatz.apply, watch.originals)
+        self._originals: list[torch.Tensor] | None = watch.originals
+        values = self._values(operators, watch.inputs)
+        self._affine = self._affine_map(watch, operators, values)
+        self._select = None
+        self._at_once = self._check_points(points, values.detach())
+        self._select = _selection(self._affine)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out which tensors the function uses: that of a copy may use other ones."""
+        return {**vars(self), "_originals": None}
+
+    def holding(self, weights: Weights) -> AngleMap:
+        """Return the same map with other weights."""
+        other = object.__new__(AngleMap)
+        vars(other).update({**vars(self), "weights": weights})
+        return other
+
+    def _watched(self, angles: torch.Tensor) -> tuple[Watch, list[Operator]]:
+        """Return what the function queues at angles (P,), and what was seen of it."""
+        angles = angles.clone().requires_grad_()
+        watch = Watch(angles, buffers(self.ansatz.apply))
+        with torch.device("cpu"), torch.enable_grad():
+            operators = self._operators(angles, watch)
+        known = [angles, *watch.stand_ins]
+        data = [value for op in operators for value in op.data]
+        for leaf in leaves(data):
+            if not any(leaf is one for one in known):
+                raise ConfigError(
+                    f"the ansatz must calculate with its parameters inside the function, got a "
+                    f"tensor calculated outside from one of shape {tuple(leaf.shape)}: use the "
+                    f"parameter itself there"
+                )
+        return watch, operators
+
+    def _affine_map(
+        self, watch: Watch, operators: list[Operator], values: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
+        """Return A (S, P), W (S, weights) and b (S,) of values = A theta + W w + b; or None."""
+        data = [value for op in operators for value in op.data]
+        anew = any(one.matrix is None for one in self._expansions)
+        if watch.cut or anew or not is_affine(data):
+            return None
+        angles = jacobian(values, watch.inputs)
+        weights = torch.cat(
+            [values.new_zeros(len(values), 0), *(jacobian(values, w) for w in watch.stand_ins)], 1
+        )
+        offset = values - angles @ watch.inputs - weights @ flat(watch.stand_ins, values)
+        return angles, weights, offset.detach()
+
+    def _check_points(self, points: torch.Tensor, first: torch.Tensor) -> bool:
+        """Check the function at several angles; return whether it can be called for many at once.
+
+        Args:
+            points: angles (N, P).
+            first: its parameters (S,) at the first of them.
+        """
+        with torch.enable_grad():
+            rows = [point.clone().requires_grad_() for point in points]
+            values = [self._evaluate(row) for row in rows]
+            slopes = [jacobian(one, row).abs() for one, row in zip(values, rows, strict=True)]
+        used = torch.stack(slopes).amax((0, 1))
+        if unused := (used == 0).nonzero().flatten().tolist():
+            raise ConfigError(
+                f"the ansatz must use each of its {self.n_angles} angles, but ignores number "
+                f"{', '.join(map(str, unused))}: lower n_angles"
+            )
+        expected = torch.stack(values).detach()
+        if not torch.allclose(expected[0], first, rtol=1e-9, atol=1e-9):
+            raise ConfigError(
+                "the ansatz must be a function of its angles, got other gate parameters for the "
+                "same angles: leave out random numbers and dropout"
+            )
+        if self._affine is not None:  # a second look: construction has decided
+            if torch.allclose(self.parameters(points).detach(), expected, rtol=1e-9, atol=1e-9):
+                return False
+            self._affine = None
+        try:
+            return torch.allclose(torch.vmap(self._evaluate)(points), expected)
+        except (ConfigError, RuntimeError):  # a function that vmap cannot follow
+            return False
+
+    @one_at_a_time
+    def _operators(self, angles: Any, mode: Substitute | None = None) -> list[Operator]:
+        """Return what the function queues at angles (P,), with the weights as they are now."""
+        like = angles if isinstance(angles, torch.Tensor) else torch.zeros(1, dtype=torch.float64)
+        mode = mode or self._substitute(like.dtype)
+        with qml.queuing.AnnotatedQueue() as queue, precision_of(like), mode or nullcontext():
+            try:
+                self.ansatz.apply(angles, self.wires)
+            except ConfigError:
+                raise
+            except (IndexError, TypeError, ValueError, RuntimeError) as error:
+                reason = " ".join(str(error).split())
+                raise ConfigError(
+                    f"the ansatz must accept {self.n_angles} angles on {len(self.wires)} wires, "
+                    f"but failed with: {reason}"
+                ) from error
+        queued = list(QuantumScript.from_queue(queue))
+        if not_gates := [one for one in queued if isinstance(one, NOT_GATES)]:
+            raise ConfigError(
+                f"the ansatz must hold unitary gates only, got {not_gates[0]}: give observables as "
+                f"`readout`, noise as a device's noise model"
+            )
+        if foreign := {wire for op in queued for wire in op.wires} - set(self.wires):
+            raise ConfigError(
+                f"the ansatz must use wires 0..{len(self.wires) - 1}, got "
+                f"{sorted(foreign, key=str)}"
+            )
+        # A parameter that is a gate's own has met no function of torch.
+        return [_replaced(op, mode) for op in queued] if mode else queued
+
+    def _substitute(self, dtype: torch.dtype) -> Substitute | None:
+        """Return what puts the weights in the place of the function's own tensors, if they differ.
+
+        They do in a copy of a cell, under `torch.func.functional_call`, or in another precision.
+        """
+        if not self.weights.names:
+            return None
+        pairs = [
+            (old, new.to(dtype) if new.is_floating_point() else new)
+            for old, new in self.weights.pairs(self._found())
+        ]
+        return Substitute(pairs) if any(old is not new for old, new in pairs) else None
+
+    def _found(self) -> list[torch.Tensor]:
+        """Return the tensors that the function uses as weights, looked up once."""
+        if self._originals is None:
+            self._originals = self._watched(_points(self.n_angles)[0])[0].originals
+        return self._originals
+
+    @one_at_a_time
+    def _values(self, operators: list[Operator], like: torch.Tensor) -> torch.Tensor:
+        """Return the gates' parameters (S,) for what the function queued."""
+        with precision_of(like), qml.QueuingManager.stop_recording():
+            x = [one.reals(op, like)
+                 for one, op in zip(self._expansions, operators, strict=True)]  # fmt: skip
+            return self.matrix.to(like) @ torch.cat(x) + self.offset.to(like)
+
+    @one_at_a_time
+    def _evaluate(self, angles: torch.Tensor) -> torch.Tensor:
+        """Return the gates' parameters (S,) for angles (P,)."""
+        operators = self._operators(angles)
+        if layout(operators) != self._layout:
+            raise ConfigError(
+                "the ansatz must queue the same gates for all angles, got gates that depend on the "
+                "angles' values: use the angles as gate parameters only"
+            )
+        return self._values(operators, angles)
+
+    def queue(self, angles: Any) -> None:
+        """Queue what the function does at angles (P,) of any array type, weights as they are."""
+        for op in self._operators(angles):
+            qml.apply(op)
+
+    def parameters(self, theta: torch.Tensor) -> torch.Tensor:
+        """Return the gates' parameters in tape order, differentiable.
+
+        Args:
+            theta: angles (..., P), radians.
+
+        Returns:
+            Parameters (..., S), radians: one for each parameter of each gate of `gates`.
+        """
+        if self._select is not None:
+            if torch.equal(self._select, torch.arange(self.n_angles, device="cpu")):
+                return theta
+            return theta[..., self._select.to(theta.device)]
+        if (affine := self.affine()) is not None:
+            matrix, offset = affine
+            return theta @ matrix.T.to(theta) + offset.to(theta)
+        if self.weights.names:
+            self._found()  # not under vmap
+        flat_theta = theta.reshape(-1, self.n_angles)
+        if self._at_once:
+            rows = torch.vmap(self._evaluate)(flat_theta)
+        else:
+            rows = torch.stack([self._evaluate(row) for row in flat_theta])
+        return rows.reshape(*theta.shape[:-1], -1)
+
+    def affine(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return A (S, P) and b (S,), float64, with parameters = A theta + b at these weights.
+
+        b is differentiable in the weights. None: the parameters are no affine function.
+        """
+        if self._affine is None:
+            return None
+        angles, weights, offset = self._affine
+        if weights.shape[1]:
+            offset = offset + weights @ flat([w.to("cpu") for w in self.weights.values()], offset)
+        return angles, offset
+
+
+def _points(n_angles: int) -> torch.Tensor:
+    """Return angles (4, P) to look at: small and large ones, and both signs of each."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(2, n_angles, generator=generator, dtype=torch.float64)
+    points = torch.cat([0.4 * points[:1], 4 * points[1:]])
+    return torch.cat([points, -points])
+
+
+def _replaced(op: Operator, mode: Substitute) -> Operator:
+    """Return an operator with other tensors in the place of some of its data."""
+    data = [mode.current(value) if isinstance(value, torch.Tensor) else value for value in op.data]
+    if all(new is old for new, old in zip(data, op.data, strict=True)):
+        return op
+    with qml.QueuingManager.stop_recording():
+        return bind_new_parameters(op, data)
+
+
+def _selection(
+    affine: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None,
+) -> torch.Tensor | None:
+    """Return which angle each parameter (S,) is, if each is one."""
+    if affine is None:
+        return None
+    angles, weights, offset = affine
+    picks = ((angles == 0) | (angles == 1)).all() and (angles.sum(1) == 1).all()
+    return angles.argmax(1) if picks and not weights.any() and not offset.any() else None

@@ -1,0 +1,196 @@
+"""Ansaetze: the PennyLane quantum functions U(theta) that move the hidden state by one step.
+
+An ansatz is any function of `(angles, wires)` that queues PennyLane gates; `angles` has shape
+(P,), in radians. A registered one is chosen by name, a user's own is passed as a callable with its
+number of angles. Nothing else in the framework types a gate of the step circuit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import pennylane as qml
+
+from qrnn.errors import ConfigError
+from qrnn.utils.checks import whole
+from qrnn.utils.registry import Registry, unknown_name
+
+Pairs = tuple[tuple[int, int], ...]
+QuantumFunction = Callable[[Any, Sequence[int]], Any]
+
+ROTATIONS = {"RX": qml.RX, "RY": qml.RY, "RZ": qml.RZ}
+ENTANGLERS = {
+    name: getattr(qml, name)
+    for name in ("CZ", "CNOT", "CRX", "CRY", "CRZ", "IsingXX", "IsingYY", "IsingZZ")
+}
+TOPOLOGIES = ("line", "ring", "all")
+
+
+@dataclass(frozen=True)
+class Ansatz:
+    """A step circuit without its readouts.
+
+    Attributes:
+        apply: the quantum function `(angles, wires)`; angles (P,) in radians.
+        n_wires: number of qubits n.
+        n_angles: number of angles P.
+        pairs: the coupled qubits; the readouts `XX`, `YY` and `ZZ` measure these.
+    """
+
+    apply: QuantumFunction
+    n_wires: int
+    n_angles: int
+    pairs: Pairs
+
+
+def pairs_of(topology: str | Sequence[Sequence[int]], n_wires: int) -> Pairs:
+    """Return the coupled pairs of qubits.
+
+    Args:
+        topology: `line` (fits IBM's heavy-hex couplings without SWAPs), `ring`, `all`, or a list of
+            pairs of wires.
+        n_wires: number of qubits n.
+
+    Raises:
+        ConfigError: an unknown name, or a pair that is not two different wires of 0..n-1.
+    """
+    if isinstance(topology, str):
+        line = tuple((q, q + 1) for q in range(n_wires - 1))
+        if topology == "line":
+            return line
+        if topology == "ring":  # two qubits have one coupling, not two
+            return (*line, (n_wires - 1, 0)) if n_wires > 2 else line
+        if topology == "all":
+            return tuple(combinations(range(n_wires), 2))
+        raise unknown_name("topology", topology, TOPOLOGIES)
+    pairs = []
+    for pair in topology:
+        wires = tuple(pair) if isinstance(pair, Iterable) else (pair,)
+        if len(set(wires)) != 2 or len(wires) != 2 or not set(wires) <= set(range(n_wires)):
+            raise ConfigError(
+                f"topology: each pair must be two different wires of 0..{n_wires - 1}, "
+                f"got {list(wires)}"
+            )
+        pairs.append((int(wires[0]), int(wires[1])))
+    return tuple(pairs)
+
+
+Builder = Callable[..., Ansatz]
+ANSAETZE: Registry[Builder] = Registry("ansatz")
+
+
+@ANSAETZE.register("rotations")
+def rotations(
+    n_wires: int,
+    layers: int = 2,
+    rotations: Sequence[str] = ("RY", "RZ"),
+    entangler: str = "CZ",
+    topology: str | Sequence[Sequence[int]] = "line",
+) -> Ansatz:
+    """Build `layers` times: each rotation on every wire, then the entangler on every pair.
+
+    The default, RY RZ and CZ on a line, is shallow and needs no routing on IBM's couplings; with
+    all angles zero its two CZ layers cancel, so that U starts near the identity.
+
+    Args:
+        n_wires: number of qubits n.
+        layers: how often the block is repeated.
+        rotations: names out of RX, RY, RZ, in order.
+        entangler: CZ, CNOT (no angle), CRX, CRY, CRZ, IsingXX, IsingYY or IsingZZ (one angle a
+            pair).
+        topology: see `pairs_of`.
+    """
+    for name in rotations:
+        if name not in ROTATIONS:
+            raise unknown_name("rotation", name, ROTATIONS)
+    if entangler not in ENTANGLERS:
+        raise unknown_name("entangler", entangler, ENTANGLERS)
+    layers = whole("layers", layers, 1)
+    pairs = pairs_of(topology, n_wires)
+    turns = [ROTATIONS[name] for name in rotations]
+    entangle = ENTANGLERS[entangler]
+    has_angle = entangle.num_params == 1
+    # No function of its own: of a partial one, a module that holds the ansatz can be pickled.
+    apply = partial(_rotate_and_entangle, layers=layers, turns=turns, entangle=entangle,
+                    pairs=pairs)  # fmt: skip
+    per_layer = len(turns) * n_wires + (len(pairs) if has_angle else 0)
+    return Ansatz(apply, n_wires, layers * per_layer, pairs)
+
+
+def _rotate_and_entangle(
+    angles: Any, wires: Sequence[int], *, layers: int, turns: Sequence, entangle: Any, pairs: Pairs
+) -> None:
+    index = 0
+    for _ in range(layers):
+        for turn in turns:
+            for wire in wires:
+                turn(angles[index], wires=wire)
+                index += 1
+        for a, b in pairs:
+            if entangle.num_params == 1:
+                entangle(angles[index], wires=[wires[a], wires[b]])
+                index += 1
+            else:
+                entangle(wires=[wires[a], wires[b]])
+
+
+def _template(template: Any) -> Builder:
+    """Wrap one of PennyLane's layer templates, whose weights have shape (layers, n, ...)."""
+
+    def build(n_wires: int, layers: int = 2) -> Ansatz:
+        layers = whole("layers", layers, 1)
+        shape = template.shape(n_layers=layers, n_wires=n_wires)
+        apply = partial(_apply_template, template=template, shape=shape)
+        n_angles = 1
+        for size in shape:
+            n_angles *= size
+        return Ansatz(apply, n_wires, n_angles, pairs_of("ring", n_wires))
+
+    build.__doc__ = f"Build `layers` layers of `qml.{template.__name__}`."
+    return build
+
+
+def _apply_template(angles: Any, wires: Sequence[int], *, template: Any, shape: Any) -> None:
+    template(qml.math.reshape(angles, shape), wires=wires)
+
+
+ANSAETZE.add("strongly_entangling", _template(qml.StronglyEntanglingLayers))
+ANSAETZE.add("basic_entangler", _template(qml.BasicEntanglerLayers))
+
+
+def build_ansatz(
+    ansatz: str | QuantumFunction | Ansatz, n_wires: int, n_angles: int | None = None, **options
+) -> Ansatz:
+    """Return the ansatz of a registered name, or wrap a user's quantum function.
+
+    Args:
+        ansatz: a registered name, an `Ansatz`, or a quantum function of `(angles, wires)`.
+        n_wires: number of qubits n, at least 1.
+        n_angles: number of angles P; needed for (and only for) a quantum function.
+        **options: passed to the registered builder, e.g. `layers=2, entangler="CRX"`.
+
+    Raises:
+        ConfigError: an unknown name or option, or a quantum function without `n_angles`.
+    """
+    n_wires = whole("n_qubits", n_wires, 1)
+    if isinstance(ansatz, str):
+        if n_angles is not None:
+            raise ConfigError(f"n_angles is set by the ansatz {ansatz!r}: leave it out")
+        try:
+            return ANSAETZE[ansatz](n_wires, **options)
+        except TypeError as error:
+            raise ConfigError(f"ansatz {ansatz!r}: {error}") from error
+    if options:
+        raise ConfigError(f"a custom ansatz takes no options, got {sorted(options)}")
+    if isinstance(ansatz, Ansatz):
+        if ansatz.n_wires != n_wires:
+            raise ConfigError(f"n_qubits must be the ansatz's {ansatz.n_wires}, got {n_wires}")
+        return ansatz
+    if n_angles is None:
+        raise ConfigError("a custom ansatz needs its number of angles: pass n_angles=...")
+    n_angles = whole("n_angles", n_angles, 1)
+    return Ansatz(ansatz, n_wires, n_angles, pairs_of("line", n_wires))

@@ -1,0 +1,117 @@
+"""Reading Pauli words mid-circuit, through an ancilla that is measured and reset.
+
+For a word P: turn its eigenbasis into that of one qubit's Z, couple a fresh ancilla to that qubit
+by a controlled RY(phi), measure and reset the ancilla, turn back. With s = sin(phi / 2) and
+c = cos(phi / 2), the outcome m and the state behind it obey
+
+    E[m] = s^2 (1 - <P>) / 2
+    rho -> (1 + c) / 2 rho + (1 - c) / 2 P rho P
+
+so that an expectation value that anticommutes with P shrinks by c and any other stays: phi trades
+information for disturbance, and phi = pi is a projective measurement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pennylane as qml
+import torch
+from pennylane.measurements import MeasurementValue
+
+from qrnn.errors import ConfigError
+from qrnn.utils.checks import number
+from qrnn.utils.registry import unknown_name
+
+MODES = ("expval", "measure")
+# Radians; docs/hardware-experiments.md shows what smaller and larger angles trade.
+DEFAULT_ANGLE = math.pi / 4
+
+
+def check_mode(mode: str, angle: float | None) -> None:
+    """Raise the error for a readout mode that is not one, or an angle that it would ignore.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    if mode not in MODES:
+        raise unknown_name("readout_mode", mode, MODES)
+    if mode == "expval" and angle is not None:
+        raise ConfigError(
+            f"readout_angle must be left out with readout_mode expval, got {angle}: set "
+            f"readout_mode=measure"
+        )
+
+
+class MeasuredReadout:
+    """The readouts of one time step, measured one after the other.
+
+    Args:
+        words: the R Pauli words, wire 0 first.
+        angle: phi, radians, in (0, pi].
+
+    Attributes:
+        ancilla: the wire behind the n memory wires.
+        outcomes: (2, R); what a shot says of each word for m = 0 and m = 1. Their mean is
+            unbiased for <P> of the state before the step's first measurement: 1 - 2 m / s^2, over
+            c for each earlier word that anticommutes. It is not clipped to [-1, 1].
+
+    Raises:
+        ConfigError: an angle out of range, or words that an earlier projective measurement wipes
+            out.
+    """
+
+    def __init__(self, words: Sequence[str], angle: float | None = None):
+        angle = DEFAULT_ANGLE if angle is None else angle
+        angle = number("readout_angle", angle, "in (0, pi] radians", lambda a: 0 < a <= math.pi)
+        self.words, self.angle = tuple(words), angle
+        self.ancilla = len(words[0])
+        earlier = [sum(anticommute(a, b) for a in words[:i]) for i, b in enumerate(words)]
+        if angle == math.pi and any(earlier):
+            word = words[next(i for i, k in enumerate(earlier) if k)]
+            raise ConfigError(
+                f"readout_angle must be below pi where words anticommute, got pi, which leaves "
+                f"nothing of {word} to be read: use readout=Z or a smaller angle"
+            )
+        shrink = torch.tensor([math.cos(angle / 2) ** k for k in earlier], dtype=torch.float64)
+        one = torch.ones_like(shrink)
+        self.outcomes = torch.stack([one, one - 2 / math.sin(angle / 2) ** 2 * one]) / shrink
+
+    def couple(self, word: str) -> None:
+        """Queue the gates that write a word on the ancilla and leave the other wires' basis."""
+        wires = [wire for wire, letter in enumerate(word) if letter != "I"]
+
+        def diagonalize() -> None:
+            for wire in wires:
+                if word[wire] == "Y":
+                    qml.adjoint(qml.S(wire), lazy=False)
+                if word[wire] in "XY":
+                    qml.Hadamard(wire)
+            for control, target in pairwise(wires):
+                qml.CNOT([control, target])
+
+        diagonalize()
+        qml.CRY(self.angle, wires=[wires[-1], self.ancilla])
+        qml.adjoint(diagonalize, lazy=False)()
+
+    def measure(self) -> list[MeasurementValue]:
+        """Queue the measurement of all words, inside a quantum function; return their outcomes."""
+        outcomes = []
+        for word in self.words:
+            self.couple(word)
+            outcomes.append(qml.measure(self.ancilla, reset=True))
+        return outcomes
+
+    def unbiased(self, m: torch.Tensor) -> torch.Tensor:
+        """Return the readouts z (..., R) for mean outcomes (..., R) in [0, 1]."""
+        zero, one = self.outcomes.to(m)
+        return zero + (one - zero) * m
+
+
+def anticommute(a: str, b: str) -> bool:
+    """Whether two Pauli words anticommute."""
+    different: list[Any] = [p for p in zip(a, b, strict=True) if "I" not in p and p[0] != p[1]]
+    return len(different) % 2 == 1

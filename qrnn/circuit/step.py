@@ -1,0 +1,235 @@
+"""The step circuit: one ansatz and its readouts, traced once; everything else is derived from it.
+
+The QNodes, the replayed QNode, the drawing, the resource count, a hardware circuit and the fused
+kernels' gate program all start from the tape that is traced here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pennylane as qml
+import torch
+from pennylane.measurements import MeasurementValue
+from pennylane.operation import Operator
+from pennylane.ops.functions import bind_new_parameters
+from pennylane.tape import QuantumScript
+
+from qrnn.circuit.angle_map import AngleMap, precision_of
+from qrnn.circuit.ansatz import Ansatz
+from qrnn.circuit.mid_circuit import MeasuredReadout, check_mode
+from qrnn.circuit.observables import masks, observables, pauli_words
+from qrnn.circuit.threads import one_at_a_time
+from qrnn.circuit.weights import Weights
+from qrnn.utils.checks import checked_angles, whole
+from qrnn.utils.limits import MOST_ANGLES
+
+__all__ = ["StepCircuit", "precision_of"]
+
+
+class StepCircuit:
+    """One time step U(theta), followed by the R readouts.
+
+    Args:
+        ansatz: the circuit; see `qrnn.circuit.ansatz.build_ansatz`.
+        readout: the observables; see `qrnn.circuit.observables.pauli_words`.
+        readout_mode: `expval`: expectation values, which leave the state as it is; `measure`:
+            mid-circuit measurements through an ancilla; see `qrnn.circuit.mid_circuit`.
+        readout_angle: of the controlled RY of `measure`, radians; None: its default.
+
+    Attributes:
+        n_wires: number of qubits n.
+        n_angles: number of angles P.
+        words: the R Pauli words.
+        measured: how they are measured mid-circuit, or None for expectation values.
+        map: U's gates, and how their parameters follow from angles and weights.
+        gates: U's gates, all in `qrnn.circuit.gates.GATES`; their parameters are placeholders.
+        n_parameters: number of their parameters S.
+
+    Raises:
+        ConfigError: the ansatz measures, uses other wires than 0..n-1 or other than P angles, or
+            has a gate that PennyLane cannot decompose into the gate set.
+    """
+
+    def __init__(
+        self,
+        ansatz: Ansatz,
+        readout: str | Sequence[str] = "XYZ",
+        readout_mode: str = "expval",
+        readout_angle: float | None = None,
+    ):
+        whole("angles of a step", ansatz.n_angles, 0, MOST_ANGLES)
+        whole("coupled pairs of qubits", len(ansatz.pairs), 0, MOST_ANGLES)
+        self.ansatz = ansatz
+        self.n_wires = ansatz.n_wires
+        self.n_angles = ansatz.n_angles
+        self.wires = range(ansatz.n_wires)
+        self.words = pauli_words(readout, ansatz.n_wires, ansatz.pairs)
+        # Whatever torch.device the user builds a model under: the circuit is traced on the CPU.
+        with torch.device("cpu"):
+            self.measured = self._measured(readout_mode, readout_angle)
+            self.map = AngleMap(ansatz)
+        self.gates, self.n_parameters = self.map.gates, len(self.map.offset)
+
+    def _measured(self, mode: str, angle: float | None) -> MeasuredReadout | None:
+        check_mode(mode, angle)
+        return MeasuredReadout(self.words, angle) if mode == "measure" else None
+
+    def read_by(self, mode: str | None, angle: float | None = None) -> StepCircuit:
+        """Return the same circuit, read in another mode or at another angle (None: its own)."""
+        other = copy.copy(self)
+        mode = mode or ("expval" if self.measured is None else "measure")
+        if angle is None and mode == "measure" and self.measured is not None:
+            angle = self.measured.angle
+        other.measured = self._measured(mode, angle)
+        return other
+
+    @property
+    def weights(self) -> Weights:
+        """The parameters of the ansatz's own, those of its function; most have none."""
+        return self.map.weights
+
+    def holding(self, weights: Weights) -> StepCircuit:
+        """Return the same circuit with other weights, as a copy of a module has them."""
+        other = copy.copy(self)
+        other.map = self.map.holding(weights)
+        return other
+
+    def parameters(self, theta: torch.Tensor) -> torch.Tensor:
+        """Return the gates' parameters in tape order, differentiable; see `AngleMap.parameters`."""
+        return self.map.parameters(theta)
+
+    def affine(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return M (S, P) and b (S,) with parameters = M theta + b; see `AngleMap.affine`."""
+        return self.map.affine()
+
+    def operations(self, theta: Any) -> list[Operator]:
+        """Return U's gates at theta: (P,), or (B, P) for gates that PennyLane broadcasts over B."""
+        return self.bind(self.parameters(torch.as_tensor(theta)))
+
+    @one_at_a_time
+    def bind(self, parameters: Any) -> list[Operator]:
+        """Return U's gates with parameters (S,) or (B, S) of any array type."""
+        operations, first = [], 0
+        with qml.QueuingManager.stop_recording():
+            for gate in self.gates:
+                stop = first + len(gate.data)
+                values = [parameters[..., i] for i in range(first, stop)]
+                operations.append(bind_new_parameters(gate, values) if values else gate)
+                first = stop
+        return operations
+
+    def apply(self, theta: Any) -> None:
+        """Queue U(theta) inside a quantum function; theta (P,) or (B, P), radians.
+
+        These are the traced gates, not the user's function: that cannot index a batch, and noise
+        must act on the same gates however they are queued.
+        """
+        for operation in self.operations(theta):
+            qml.apply(operation)
+
+    def expvals(self) -> list[qml.measurements.ExpectationMP]:
+        """Return (and queue, inside a quantum function) the R expectation values."""
+        return [qml.expval(observable) for observable in observables(self.words, self.wires)]
+
+    def replay(
+        self, theta: Any, *, every_step: bool = False
+    ) -> list[qml.measurements.ExpectationMP]:
+        """Queue all steps so far inside a quantum function.
+
+        Args:
+            theta: (t, P) or (B, t, P), radians.
+            every_step: return the readouts of all steps, which only measured ones can give.
+
+        Returns:
+            R (or t R) expectation values: of the words, or of the ancilla's outcomes.
+        """
+        outcomes: list[MeasurementValue] = []
+        for step in range(qml.math.shape(theta)[-2]):
+            self.apply(theta[..., step, :])
+            if self.measured is not None:
+                outcomes += self.measured.measure()
+        if self.measured is None:
+            return self.expvals()
+        return [qml.expval(m) for m in (outcomes if every_step else outcomes[-len(self.words) :])]
+
+    def values(self, results: torch.Tensor) -> torch.Tensor:
+        """Return z (..., R) for the results (..., R) of `replay`'s measurements."""
+        return results if self.measured is None else self.measured.unbiased(results)
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What U is but for the gates' parameters, as plain values."""
+        kinds = (str, int, tuple, list)
+        return self.n_angles, *(
+            (
+                gate.name,
+                tuple(gate.wires),
+                str([value for value in gate.hyperparameters.values() if isinstance(value, kinds)]),
+            )
+            for gate in self.gates
+        )
+
+    @property
+    def reading(self) -> tuple[Any, ...]:
+        """What is read and how, as plain values."""
+        return self.words, None if self.measured is None else self.measured.angle
+
+    @property
+    def outcomes(self) -> torch.Tensor:
+        """What one shot can say of each readout: (2, R), or (2, 1) where it is 1 or -1."""
+        if self.measured is None:
+            return torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
+        return self.measured.outcomes
+
+    def start_readout(self) -> torch.Tensor:
+        """Return z_0 (R,), the readouts of |0...0>: 1 for words of I and Z, else 0."""
+        return torch.tensor([0.0 if masks(word)[0] else 1.0 for word in self.words])
+
+    def function(self) -> Callable[[Any], Any]:
+        """Return the step, as the user wrote it, as a quantum function that returns R readouts."""
+
+        def step(theta):
+            self.map.queue(theta)
+            if self.measured is not None:
+                return [qml.expval(m) for m in self.measured.measure()]
+            return self.expvals()
+
+        return step
+
+    @one_at_a_time
+    def draw(self, theta: Sequence[float] | None = None, *, decimals: int | None = 2) -> str:
+        """Return the step circuit as text; without theta the gates show no values."""
+        node = qml.QNode(self.function(), qml.device("default.qubit"))
+        if theta is None:
+            return qml.draw(node, decimals=None, level="user")(torch.zeros(self.n_angles))
+        shown = checked_angles(theta, self.n_angles)
+        return qml.draw(node, decimals=decimals, level="user")(shown)
+
+    @one_at_a_time
+    def draw_mpl(self, theta: Sequence[float] | None = None):
+        """Return the step circuit as a matplotlib figure and axes."""
+        node = qml.QNode(self.function(), qml.device("default.qubit"))
+        zeros = torch.zeros(self.n_angles)
+        shown = zeros if theta is None else checked_angles(theta, self.n_angles)
+        decimals = None if theta is None else 2
+        return qml.draw_mpl(node, decimals=decimals, level="user")(shown)
+
+    @one_at_a_time
+    def specs(self) -> dict[str, Any]:
+        """Return the resources of one step: wires, angles, readouts, gates by name and depth."""
+        with qml.queuing.AnnotatedQueue() as queue:
+            self.replay(torch.zeros(1, self.n_angles))
+        tape = QuantumScript.from_queue(queue)
+        resources = tape.specs["resources"]
+        return {
+            "wires": len(tape.wires),
+            "angles": self.n_angles,
+            "readouts": len(self.words),
+            "gates": sum(resources.gate_types.values()),
+            "gate_types": dict(resources.gate_types),
+            "two_qubit_gates": sum(len(op.wires) == 2 for op in tape.operations),
+            "depth": resources.depth,
+        }

@@ -1,0 +1,344 @@
+"""The commands, each a function; what a command needs is imported only when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def train(config) -> None:
+    """Train, then say where everything is."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from qrnn.cli.errors import fail
+    from qrnn.config import TrainConfig, to_typed
+    from qrnn.training.trainer import train as run
+
+    hydra = HydraConfig.get()
+    typed: TrainConfig = to_typed(resumed(config, list(hydra.overrides.task)))
+    result = run(typed, hydra.runtime.output_dir)
+    if not result.first_process:  # which speaks for all
+        return
+    shown = os.path.relpath(result.best)
+    if result.interrupted:
+        print(f"interrupted in epoch {result.epochs + 1}; to go on:")
+        print(f"  qrnn train resume={os.path.relpath(result.last)}")
+        sys.exit(130)
+    epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
+    print(f"{epochs}, validation accuracy {100 * result.val_accuracy:.1f}% at the lowest loss")
+    print(f"  checkpoint  {shown}")
+    if result.failure is not None:
+        fail(f"{result.failure}; the checkpoints are kept", status=1)
+    print(f"  next        qrnn evaluate checkpoint={shown} device=default.qubit")
+
+
+def resumed(config, overrides: list[str]):
+    """Return the configuration to run: the checkpoint's with the given keys, when resuming.
+
+    Raises:
+        ConfigError: a whole group was chosen beside `resume`.
+        DataError: not a checkpoint.
+    """
+    if config.resume is None:
+        return config
+    from omegaconf import OmegaConf
+
+    from qrnn.config import from_plain
+    from qrnn.errors import ConfigError
+    from qrnn.training.checkpoint import read_checkpoint
+
+    for group in ("task", "model", "device", "trainer"):
+        if any(item.split("=")[0] == group for item in overrides):
+            raise ConfigError(f"{group} must be left out with resume: it is the checkpoint's")
+    saved = OmegaConf.structured(from_plain(read_checkpoint(config.resume)["qrnn"]["config"]))
+    saved.resume = config.resume
+    for item in overrides:
+        key = item.split("=")[0]
+        OmegaConf.update(saved, key, OmegaConf.select(config, key))
+    return saved
+
+
+def _typed(config, example: str):
+    """Return the typed configuration of a command that takes a checkpoint.
+
+    Args:
+        config: as Hydra composed it.
+        example: such a command.
+
+    Raises:
+        ConfigError: no checkpoint, or a split that there is not.
+    """
+    from omegaconf import OmegaConf
+
+    from qrnn.config import to_typed
+    from qrnn.data import SPLITS
+    from qrnn.errors import ConfigError
+    from qrnn.utils.registry import unknown_name
+
+    if OmegaConf.is_missing(config, "checkpoint"):
+        raise ConfigError(f"checkpoint must name a file: {example}")
+    typed = to_typed(config)
+    if typed.split not in SPLITS:
+        raise unknown_name("split", typed.split, SPLITS)
+    return typed
+
+
+def _model_and_part(typed):
+    """Return a checkpoint's model, its task's data, and the part of it to run the model on.
+
+    Raises:
+        ConfigError: a limit or data folder that does not fit.
+        DataError: not a checkpoint.
+    """
+    from qrnn.errors import ConfigError
+    from qrnn.training.checkpoint import load_data, load_model
+
+    model, trained = load_model(typed.checkpoint)
+    for key in ("limit", "batch_size"):
+        if (given := getattr(typed, key)) is not None and given < 1:
+            raise ConfigError(f"{key} must be at least 1, got {given}")
+    data = load_data(trained, typed.data_dir)
+    return model, data, getattr(data, typed.split).head(typed.limit)
+
+
+def evaluate(config) -> None:
+    """Evaluate one checkpoint on one device; print the table and keep it beside the checkpoint."""
+    from rich.console import Console
+
+    from qrnn.config import EvaluateConfig
+    from qrnn.devices import open_device
+    from qrnn.evaluation.evaluation import evaluate as run
+    from qrnn.evaluation.evaluation import save, table
+    from qrnn.evaluation.metrics import judge
+    from qrnn.models.translation import Translator
+
+    typed: EvaluateConfig = _typed(config, "qrnn evaluate checkpoint=FILE device=NAME")
+    open_device(typed.device)  # its options are wrong before anything is loaded
+    model, data, part = _model_and_part(typed)
+    folder = Path(typed.checkpoint).parent
+    result = run(
+        model, part, typed.device, judge=judge(data, typed.split, typed.limit),
+        feedback=typed.feedback, readout_mode=typed.readout_mode,
+        readout_angle=typed.readout_angle, batch_size=typed.batch_size, folder=folder,
+    )  # fmt: skip
+    kept = save(result, folder)
+    Console().print(table([result]))
+    if result.cost is not None:
+        print(result.cost)
+    if result.signature is not None:
+        print(result.signature)
+    print(f"kept in {os.path.relpath(kept)}")
+    if isinstance(model, Translator):
+        from qrnn.reporting.plots import attention
+
+        print(f"attention in {os.path.relpath(attention(model, data, part, folder))}")
+
+
+def inspect(config) -> None:
+    """Show what a hybrid cell of a checkpoint does along some sequences: numbers and figures."""
+    from qrnn.config import InspectConfig
+    from qrnn.errors import ConfigError
+    from qrnn.inspection import draw
+    from qrnn.inspection import inspect as run
+    from qrnn.inspection.figures import check_formats, folder_name
+    from qrnn.inspection.words import summary
+
+    typed: InspectConfig = _typed(config, "qrnn inspect checkpoint=FILE index=12")
+    check_formats(typed.formats)  # before anything is loaded
+    if not typed.device.name and (given := typed.device.given()):
+        named = ", ".join(f"device.{name}" for name in given)
+        raise ConfigError(f"device must be named with its options, got {named} alone: device=NAME")
+    found = run(
+        typed.checkpoint, typed.index, split=typed.split, cell=typed.cell,
+        device=typed.device if typed.device.name else None, gradient=typed.gradient,
+        states=typed.states, data_dir=typed.data_dir, progress=True,
+    )  # fmt: skip
+    folder = Path(typed.folder or Path(typed.checkpoint).parent / "inspection" / folder_name(found))
+    found.save(folder / "inspection.npz")
+    draw(found, folder, formats=typed.formats, progress=True)
+    for line in summary(found):
+        print(line)
+    print(f"kept in {os.path.relpath(folder)}: inspection.npz and the figures")
+
+
+def export(config) -> None:
+    """Write the circuit that a checkpoint runs on one sequence, for other programs."""
+    from qrnn.cli.export import run
+    from qrnn.config import ExportConfig
+
+    typed: ExportConfig = _typed(config, "qrnn export checkpoint=FILE index=0 step=all")
+    print(run(typed))
+
+
+def report(config) -> None:
+    """Write the page of a run, or of several beside each other."""
+    from omegaconf import OmegaConf
+
+    from qrnn.config import ReportConfig, to_typed
+    from qrnn.errors import ConfigError
+    from qrnn.reporting import report as write
+
+    if OmegaConf.is_missing(config, "run"):
+        raise ConfigError("run must name a run's folder: qrnn report run=runs/digits/<time>")
+    typed: ReportConfig = to_typed(config)
+    page = write(typed.run, typed.output, data_dir=typed.data_dir, progress=True)
+    print(f"written to {os.path.relpath(page)}: open it in a browser")
+
+
+def estimate(config) -> None:
+    """Print what the evaluation of a checkpoint would cost, for each way of reading it."""
+    from rich.console import Console
+
+    from qrnn.config import EstimateConfig
+    from qrnn.errors import QRNNError
+    from qrnn.evaluation.costs import FORMULA, priceable, prices, table
+    from qrnn.evaluation.evaluation import check_runnable
+    from qrnn.models.next_token import NextToken
+
+    typed: EstimateConfig = _typed(config, "qrnn estimate checkpoint=FILE device=ibm_torino")
+    options = priceable(typed.device)
+    model, _, part = _model_and_part(typed)
+    if isinstance(model, NextToken):
+        from qrnn.evaluation import neuron_costs as price
+
+        print(f"{typed.device.name}: {len(part)} sequence(s), {options.shots} kept shots of each")
+        Console().print(price.table(price.neuron_prices(model, options, part)))
+        print("The last step of each sequence, projected on its tokens; share of shots kept:")
+        print("median over the sequences. Executions: circuits x shots, those lost included.")
+        print(f"QPU seconds: 0.00035 x executions, after IBM's formula:\n{FORMULA}")
+        return
+    check_runnable(model, part, "closed", ibm=True)
+    steps = part.x.shape[1]
+    print(f"{typed.device.name}: {len(part)} sequences, {steps} steps, {options.shots} shots")
+    found, note = {}, None
+    for mode, angle in (("expval", None), ("measure", typed.readout_angle)):
+        try:
+            loops = prices(
+                model, options, len(part), steps, typed.batch_size, readout_mode=mode,
+                readout_angle=angle,
+            )  # fmt: skip
+        except QRNNError as error:
+            if mode == "expval":
+                raise
+            note = f"Measured readouts have no price: {error}"
+            continue
+        kind = "measured, " if mode == "measure" else ""
+        found.update({f"{kind}{loop}": price for loop, price in loops.items()})
+    Console().print(table(found))
+    if options.name != typed.device.name:
+        print(f"Priced on {options.name}, its simulated copy, as there is no IBM account here.")
+    if note is not None:
+        print(note)
+    print("Closed and open loop; measured: mid-circuit, readout_mode=measure. Depth and")
+    print("gates: of the largest circuit. Error of z: of the worst readout, from shots")
+    print("alone. Executions: circuits x shots. QPU seconds: 2 + 0.00035 x executions")
+    print(f"for each job, IBM's formula:\n{FORMULA}")
+
+
+def draw(config) -> None:
+    """Print the circuit of one time step and its resources."""
+    from qrnn.cell.cell import QRNNCell
+    from qrnn.config import DrawConfig, to_typed
+    from qrnn.errors import ConfigError
+    from qrnn.networks import HybridConfig
+    from qrnn.utils.limits import counted, sizes_of
+
+    typed: DrawConfig = to_typed(config)
+    if not isinstance(typed.model, HybridConfig):
+        raise ConfigError(f"model must be hybrid to be drawn, got {typed.model.name}")
+    with counted("the model", sizes_of(typed.model)):
+        cell = QRNNCell(1, device=typed.device, **typed.model.cell_options())
+    print(cell.draw())
+    print()
+    for name, value in cell.specs().items():
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if name == "gate_types" else value
+        print(f"{name.replace('_', ' '):<16} {shown}")
+
+
+def devices() -> None:
+    """Print all devices, or all that one device declares."""
+    from qrnn.cli.errors import Parser
+
+    parser = Parser(
+        prog="qrnn devices",
+        description="List the devices, or tell all that one declares, and which options it reads.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a device, e.g. fake_torino")
+    named = parser.parse_args().names
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from qrnn.devices import device_names, device_spec
+
+    if named:
+        for name in named:
+            _device(name)
+        return
+    table = Table(title="Devices: device=NAME", title_style="bold")
+    for heading in ("device", "readout", "noise", "n", "strategies", "runs here"):
+        table.add_column(heading, no_wrap=heading == "device", overflow="fold")
+    readouts = {"no": "exact", "optional": "exact/shots", "required": "shots"}
+    for name in device_names():
+        spec = device_spec(name)
+        table.add_row(
+            name, readouts[spec.shots], "yes" if spec.noisy else "no", str(spec.max_wires),
+            ", ".join(spec.strategies), escape(spec.runs_here),
+        )  # fmt: skip
+    Console().print(table)
+    print("ibm is IBM's least busy backend; each has a name too: device=ibm_torino, ...")
+    print("All that one declares, with its options: qrnn devices NAME")
+
+
+def _device(name: str) -> None:
+    """Print what one device declares, and the options that it reads, within 80 columns."""
+    from dataclasses import fields
+    from textwrap import fill
+
+    from qrnn.cli.help import meanings
+    from qrnn.devices import DeviceOptions, device_spec
+
+    spec = device_spec(name)
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        if field.name != "options":
+            shown = ", ".join(value) if isinstance(value, tuple) else value
+            print(f"{field.name.replace('_', ' '):<12} {shown}")
+    print(f"{'runs here':<12} {spec.runs_here}")
+    print("options")
+    told = meanings(DeviceOptions)
+    for option in spec.options:
+        head = f"  device.{option}  "
+        print(fill(told[option], 79, initial_indent=f"{head:<29}", subsequent_indent=" " * 29))
+
+
+def completion(names: Iterable[str]) -> None:
+    """Print the script with which a shell completes commands, keys and values.
+
+    Args:
+        names: of all commands.
+    """
+    from argparse import RawDescriptionHelpFormatter
+
+    from qrnn.cli.errors import Parser
+
+    parser = Parser(
+        prog="qrnn completion",
+        description="Print a script that lets TAB complete qrnn's commands, keys and values.",
+        epilog="""\
+In every shell from now on, once:
+  bash  qrnn completion bash > ~/.qrnn.bash; echo '. ~/.qrnn.bash' >> ~/.bashrc
+  zsh   qrnn completion zsh > ~/.qrnn.zsh; echo '. ~/.qrnn.zsh' >> ~/.zshrc
+  fish  qrnn completion fish > ~/.config/fish/completions/qrnn.fish
+In this one alone: . <(qrnn completion bash)""",
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("shell", help="bash, fish or zsh")
+    shell = parser.parse_args().shell
+
+    from qrnn.cli.completion import script
+
+    print(script(shell, names), end="")

@@ -1,0 +1,124 @@
+"""Shell completion: `qrnn completion bash` prints a script that knows all commands and keys.
+
+The script is complete in itself. Hydra's own would start Python, and import PyTorch, at every TAB,
+and knows nothing of our commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, get_type_hints
+
+from qrnn.circuit.ansatz import ANSAETZE
+from qrnn.config import COMMAND_SCHEMAS, TrainConfig
+from qrnn.data import SPLITS, TASKS
+from qrnn.devices import device_names
+from qrnn.devices.spec import STRATEGIES
+from qrnn.evaluation.evaluation import FEEDBACKS
+from qrnn.networks import NETWORKS
+from qrnn.training.checks import OPTIMIZERS
+from qrnn.utils.registry import unknown_name
+
+SHELLS = ("bash", "fish", "zsh")
+FLAGS = ("--help", "--multirun", "--cfg")  # Hydra's, for all commands but two
+
+
+@cache
+def values() -> dict[str, tuple[str, ...]]:
+    """Return what a key can be set to, for those keys whose values have names."""
+    found: dict[str, tuple[str, ...]] = {
+        "task": tuple(TASKS),
+        "model": tuple(NETWORKS),
+        "device": tuple(device_names()),
+        "device.strategy": STRATEGIES,
+        "model.ansatz": tuple(ANSAETZE),
+        "trainer.optimizer": tuple(OPTIMIZERS),
+        "feedback": FEEDBACKS,
+        "split": SPLITS,
+    }
+    for key, kind in _leaves(TrainConfig):
+        if kind is bool:
+            found[key] = ("true", "false")
+    return found
+
+
+def _leaves(schema: type, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Yield every key of a schema that takes a value, with its type.
+
+    Of tasks and models those of all that there are: which one is meant is not known yet.
+    """
+    tables: dict[str, Any] = {"task": TASKS, "model": NETWORKS}
+    hints = get_type_hints(schema)
+    for field in fields(schema):
+        key, kind = f"{prefix}{field.name}", hints[field.name]
+        if not is_dataclass(kind):
+            yield key, kind
+        elif key in tables:
+            seen: dict[str, Any] = {}
+            for name in tables[key]:
+                seen.update(dict(_leaves(tables[key][name].schema, f"{key}.")))
+            yield from seen.items()
+        else:
+            yield from _leaves(kind, f"{key}.")  # type: ignore[arg-type]
+
+
+def words() -> dict[str, list[str]]:
+    """Return the keys of each command, sorted, as they are written: `device=`, `device.shots=`."""
+    found = {}
+    for command, schema in COMMAND_SCHEMAS.items():
+        keys = [f"{key}=" for key, _ in _leaves(schema) if not key.endswith(".name")]
+        groups = {key.partition(".")[0] for key in keys if "." in key}
+        chosen = [f"{group}=" for group in groups if group in values()]
+        found[command] = sorted(keys + chosen)
+    return found
+
+
+def script(shell: str, commands: Iterable[str]) -> str:
+    """Return the completion script of a shell.
+
+    Args:
+        shell: `bash`, `fish` or `zsh`.
+        commands: the names of all commands.
+
+    Raises:
+        ConfigError: another shell.
+    """
+    if shell not in SHELLS:
+        raise unknown_name("shell", shell, SHELLS)
+    return _fish(commands) if shell == "fish" else _bash(shell, commands)
+
+
+def _bash(shell: str, commands: Iterable[str]) -> str:
+    start = "autoload -Uz bashcompinit && bashcompinit\n" if shell == "zsh" else ""
+    cases = [f"    commands:*) echo '{_lines(commands)}' ;;"]
+    for command, keys in words().items():
+        top = {key if "." not in key else key.partition(".")[0] + "." for key in keys}
+        deep = [key for key in keys if "." in key]
+        cases.append(f"    {command}:*.*) echo '{_lines(deep)}' ;;")
+        cases.append(f"    {command}:*) echo '{_lines(sorted(top | set(FLAGS)))}' ;;")
+    cases.append(f"    devices:*) echo '{_lines(['--help', *values()['device']])}' ;;")
+    cases.append(f"    completion:*) echo '{_lines(SHELLS)}' ;;")
+    known = [f"    {key}) echo '{_lines(names)}' ;;" for key, names in values().items()]
+    lines = [
+        "_qrnn_words() {", '  case "$1:$2" in', *cases, "  esac", "}",
+        "_qrnn_values() {", '  case "$1" in', *known, "    *) return 1 ;;", "  esac", "}",
+    ]  # fmt: skip
+    return start + "\n".join(lines) + "\n" + (files(__name__) / "qrnn.bash").read_text()
+
+
+def _lines(names: Iterable[str]) -> str:
+    return "\n".join(names)
+
+
+def _fish(commands: Iterable[str]) -> str:
+    seen = "complete -c qrnn -n '__fish_seen_subcommand_from {}' -a '{}'"
+    lines = [f"complete -c qrnn -f -n __fish_use_subcommand -a '{' '.join(commands)}'"]
+    for command, keys in words().items():
+        known = [f"{k}={v}" for k, vs in values().items() if f"{k}=" in keys for v in vs]
+        lines.append(seen.format(command, " ".join([*keys, *known, *FLAGS])))
+    lines.append(seen.format("devices", " ".join(["--help", *values()["device"]])))
+    lines.append(seen.format("completion", " ".join(SHELLS)))
+    return "\n".join(lines) + "\n"

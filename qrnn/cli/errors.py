@@ -1,0 +1,160 @@
+"""What the user reads of errors: one line each, Hydra's and OmegaConf's too."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import NoReturn
+
+from hydra._internal.utils import get_args_parser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from qrnn.devices import device_spec
+from qrnn.errors import ConfigError, QRNNError
+from qrnn.utils.registry import unknown_name
+
+# What torch's allocators and shapes say of a size that no memory holds.
+NO_MEMORY = re.compile(
+    "DefaultCPUAllocator|out of memory|not enough memory|bad_alloc|Unable to allocate"
+    "|Storage size calculation overflow|integer multiplication overflow|array is too big"
+    "|Array size is too large|Maximum allowed (size|dimension)|maximum supported dimension"
+    "|nbytes overflow",
+    re.IGNORECASE,
+)
+
+
+def mendable(error: Exception) -> bool:
+    """Return whether an error is about what the user gave, or about files; else it is a fault."""
+    ours = (QRNNError, HydraException, OmegaConfBaseException, OSError)
+    if isinstance(error, ours) or type(error).__module__ == "pennylane.exceptions":
+        return True
+    return no_memory(error)
+
+
+def no_memory(error: BaseException) -> bool:
+    """Return whether something was to be larger than the memory."""
+    if isinstance(error, (RuntimeError, ValueError)):
+        return NO_MEMORY.search(str(error)) is not None
+    return isinstance(error, MemoryError)
+
+
+def one_line(error: Exception) -> str:
+    """Return the message for an error that the user can mend."""
+    if isinstance(error, QRNNError):
+        return _line(error)
+    if no_memory(error):
+        return (
+            "the memory must hold the model, its data and one batch, but it does not "
+            f"({_line(error)[:120] or type(error).__name__}): choose smaller ones"
+        )
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        if group == "device":  # its own message knows which extra brings the fake backends
+            try:
+                device_spec(name)
+            except QRNNError as unknown:
+                return str(unknown)
+        options = [o for o in error.options or [] if not o.endswith("_schema")]
+        return str(unknown_name(group or "--config-name", name, options))
+    if (none := re.match(r"Could not override '(\w+)'\. No match", str(error))) is not None:
+        return f"{none[1]} must be left out: this command takes the checkpoint's, or has none"
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OmegaConfBaseException):
+        cause = cause.__cause__
+    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)):
+        owner = cause.object_type
+        allowed = [f.name for f in fields(owner)] if is_dataclass(owner) else []
+        return str(unknown_name("key", cause.full_key, allowed))
+    if isinstance(cause, OmegaConfBaseException):
+        reason = (cause.msg or str(cause)).split("\n")[0]
+        return f"{cause.full_key}: {reason}" if cause.full_key else reason
+    if isinstance(error, OverrideParseException):
+        return f"{_line(error)[:160]}: write key=value"
+    if isinstance(error, HydraException):
+        return _line(error)
+    # Hydra's, of task=null, model=3 or trainer=[null].
+    if re.match("Config group override|argument of type .* is not iterable", str(error)):
+        return "a group must be given by name, such as model=lstm: no number, no null"
+    return f"the arguments cannot be read ({_described(error)}): see --help"
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _described(error: BaseException) -> str:
+    """Return what kind of error it is, and what it says or else where it was raised."""
+    said = _line(error)[:160]
+    if not said and (frames := traceback.extract_tb(error.__traceback__)):
+        return f"{type(error).__name__} in {frames[-1].name}"
+    return f"{type(error).__name__}: {said}"
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Refuse what Hydra would answer with several lines of its flags.
+
+    Raises:
+        ConfigError: a flag that there is not, a value behind a space, or one that a flag lacks.
+    """
+    parser = get_args_parser()
+    flags = [flag for flag in parser._option_string_actions if flag != RERUN]
+    for argument in arguments:
+        if argument.startswith("="):
+            raise ConfigError(f"{argument} must follow its key without a space: write key=value")
+        if argument.startswith("-") and argument.partition("=")[0] not in flags:
+            key = argument.lstrip("-").partition("=")[0] or "key"
+            near = difflib.get_close_matches(argument, flags, 1, 0.7)
+            advice = f"did you mean {near[0]}?" if near else f"write {key}=value"
+            raise ConfigError(f"option {argument!r} is not known: {advice}")
+    parser.error = _refuse_flag  # type: ignore[method-assign]
+    parser.parse_args(arguments)
+
+
+RERUN = "--experimental-rerun"  # unpickles a file, which can run any code
+
+
+def _refuse_flag(message: str) -> NoReturn:
+    raise ConfigError(f"{message}: see --hydra-help")
+
+
+class Parser(argparse.ArgumentParser):
+    """Reads the arguments of a command without Hydra; what is wrong is said in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process."""
+        fail(f"{message}: `{self.prog} --help` tells what can be given")
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """End the process with one line on stderr."""
+    print(f"qrnn: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def fault(error: BaseException) -> NoReturn:
+    """End the process for an error that is no one's input: one line, its traceback in a file.
+
+    Raises:
+        BaseException: the error itself, if there is no place for the file.
+    """
+    told = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="qrnn-", suffix=".log", delete=False, encoding="utf-8", errors="replace"
+        ) as file:
+            file.write(told)
+    except OSError:
+        raise error from None
+    fail(
+        f"unexpected {_described(error)}; please report it with its traceback, {file.name}",
+        status=1,
+    )

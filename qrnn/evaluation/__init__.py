@@ -1,0 +1,1 @@
+"""A trained model on any device: predictions, metrics and what hardware costs."""

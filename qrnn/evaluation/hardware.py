@@ -1,0 +1,212 @@
+"""Evaluating on a device that submits jobs: recorded, priced, within a budget, and resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pennylane.tape import QuantumScript
+from rich.console import Console
+
+from qrnn.data import Split, Stream
+from qrnn.devices import Device, DeviceOptions
+from qrnn.devices.hardware import IBMBackend
+from qrnn.devices.ibm import IBMDevice, estimate
+from qrnn.evaluation.costs import rounds
+from qrnn.evaluation.predict import batches
+from qrnn.models.build import Model
+from qrnn.models.next_token import NextToken
+from qrnn.models.sequence import SequenceModel
+
+AGAIN = "run the same command again to go on; no job is submitted twice"
+# Options that change neither the circuits nor their outcomes: a run goes on under other ones.
+FREE = ("mode", "instance", "max_qpu_seconds", "queue_timeout", "ledger", "strategy", "gradient")
+
+
+def in_words(jobs: int) -> str:
+    """Return a number of jobs in words."""
+    return f"{jobs} job{'s' * (jobs != 1)}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run took from an IBM backend or its simulated copy, over all its attempts.
+
+    Attributes:
+        backend: the backend's own name.
+        jobs: number of jobs.
+        submitted: how many of them the last attempt submitted; it found the others in the ledger.
+        executions: circuits x shots.
+        estimated_seconds: QPU seconds by IBM's formula.
+        metered_seconds: QPU seconds that IBM metered; 0 for a simulated copy.
+        ledger: the folder that records the jobs, or None.
+    """
+
+    backend: str
+    jobs: int
+    submitted: int
+    executions: int
+    estimated_seconds: float
+    metered_seconds: float
+    ledger: str | None
+
+    def __str__(self) -> str:
+        """Return it in a line."""
+        metered = f"metered {self.metered_seconds:.1f} s" if self.metered_seconds else "not metered"
+        found = self.jobs - self.submitted
+        there = f" ({found} found in the ledger)" if found else ""
+        return (
+            f"{self.backend}: estimate {self.estimated_seconds:.1f} s, {metered}, "
+            f"{in_words(self.jobs)}{there}"
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model on the device that evaluates it.
+
+    Attributes:
+        model: the model.
+        plugin: the IBM device that it is on, or None on any other device.
+        work: id of what is computed.
+        ledger: folder of the ledger, or None.
+    """
+
+    model: Model
+    plugin: IBMDevice | None = None
+    work: str = ""
+    ledger: Path | None = None
+
+    def note(self, step: str, sequences: str) -> None:
+        """Say what the next jobs compute; their ledger keeps it.
+
+        Args:
+            step: index of the time step, or a range of them.
+            sequences: range of indices.
+        """
+        if self.plugin is not None:
+            self.plugin.annotate(config=self.work, step=step, sequences=sequences)
+
+    @property
+    def cost(self) -> Cost | None:
+        """What it took so far; None on a device that submits no jobs."""
+        if self.plugin is None:
+            return None
+        usage = self.plugin.usage
+        return Cost(
+            self.plugin.backend_name, submitted=self.plugin.jobs, **vars(usage),
+            ledger=None if self.ledger is None else str(self.ledger),
+        )  # fmt: skip
+
+
+@contextmanager
+def started(
+    model: Model,
+    device: Device,
+    part: Split | Stream,
+    *,
+    feedback: str,
+    reading: Mapping[str, Any],
+    batch_size: int | None,
+    folder: str | Path | None,
+    quiet: bool,
+) -> Iterator[Run]:
+    """Put a model on a device for an evaluation; on IBM's, with a ledger, a price and a budget.
+
+    Args:
+        model: the model, on its own device.
+        device: the device to run on.
+        part: the sequences; on IBM's devices no text.
+        feedback: `closed` or `open`.
+        reading: `readout_mode` and `readout_angle` of `model.on`.
+        batch_size: sequences that run at once; None: all.
+        folder: the run's folder, where jobs are recorded unless `device.ledger` names another.
+        quiet: whether to say nothing of price and ledger.
+
+    Yields:
+        The run.
+
+    Raises:
+        DeviceError: the device cannot run the model, or the price exceeds the budget.
+    """
+    if not isinstance(device, IBMBackend):
+        yield Run(model.on(device.options, **reading))
+        return
+    assert isinstance(part, Split)  # as `check_runnable` did
+    assert isinstance(model, SequenceModel | NextToken)
+    options = device.options
+    work = work_id(model, options, part, feedback, reading, batch_size)
+    ledger = None
+    if options.ledger is not None:
+        ledger = Path(options.ledger) / f"{device.name}-{work}"
+    elif folder is not None:
+        ledger = Path(folder) / "jobs" / f"{device.name}-{work}"
+    # Nothing is differentiated here, so the tapes need not be expanded for it.
+    options = replace(options, ledger=None if ledger is None else str(ledger), gradient="none")
+    target = model.on(options, **reading)
+    plugin: IBMDevice = target.rnn.cell.plugin
+    run = Run(target, plugin, work, ledger)
+    try:
+        price = estimate(plugin, tapes_of(target, part, feedback, batch_size))
+        plugin.check_budget(price.qpu_seconds)
+        if not quiet:
+            _announce(run, f"{in_words(price.jobs)}, estimated at {price.qpu_seconds:.1f} QPU s")
+        yield run
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted: {AGAIN}" if ledger else "interrupted") from None
+    finally:
+        plugin.close()
+
+
+def tapes_of(
+    model: SequenceModel | NextToken, part: Split, feedback: str, batch_size: int | None
+) -> Iterable[list[QuantumScript]]:
+    """Return the tapes of each execution that an evaluation takes, in order."""
+    if isinstance(model, NextToken):
+        return (model.tapes(batch) for batch in batches(part, batch_size))
+    return rounds(model, len(part), part.x.shape[1], feedback, batch_size)
+
+
+def _announce(run: Run, price: str) -> None:
+    cost = run.cost
+    if cost is None:
+        return
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    there = f", {cost.jobs} of them submitted before" if cost.jobs else ""
+    console.print(f"{cost.backend}: {price}{there}")
+    if run.ledger is not None:
+        console.print(f"recorded in {run.ledger}\nif it stops, {AGAIN}")
+
+
+def work_id(
+    model: SequenceModel | NextToken,
+    options: DeviceOptions,
+    part: Split,
+    feedback: str,
+    reading: Mapping[str, Any],
+    batch_size: int | None,
+) -> str:
+    """Return the id of what an evaluation computes, the same whenever it is started again.
+
+    The jobs' own keys keep them apart in any case; this gives each piece of work its folder.
+    """
+    cell = model.rnn.cell
+    what = {
+        "device": {k: v for k, v in options.given().items() if k not in FREE},
+        "name": options.name,
+        "reference": cell.device.name,
+        **cell.recipe,
+        "reading": dict(reading),
+        "feedback": feedback,
+        "batch_size": batch_size or len(part),
+    }
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
+    for value in (*model.state_dict().values(), part.x, part.y):
+        digest.update(repr(tuple(value.shape)).encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,104 @@
+"""What it costs to read quantum neurons on IBM's backends, where most shots are lost."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from rich.table import Table
+
+from qrnn.data import Split, Stream
+from qrnn.devices import DeviceOptions
+from qrnn.devices.ibm import estimate
+from qrnn.devices.ibm.limits import EXECUTION_SECONDS
+from qrnn.errors import ConfigError
+from qrnn.models.next_token import NextToken, next_tokens
+from qrnn.neurons.amplification import amplify, shots_saved
+from qrnn.neurons.definition import Weights
+from qrnn.neurons.replayed import history
+
+ROUNDS = (0, 1, 2)  # of amplitude amplification
+
+
+@dataclass(frozen=True)
+class NeuronPrice:
+    """The price of reading the last step of some sequences, projected on their tokens.
+
+    Attributes:
+        kept: share of shots that all projections keep, median over the sequences.
+        executions: circuits x shots for as many kept shots of each sequence as are asked for.
+        depth: of the circuit on the backend.
+        two_qubit_gates: of the circuit on the backend.
+        qpu_seconds: of these executions by IBM's formula, without the 2 s of each job.
+    """
+
+    kept: float
+    executions: float
+    depth: int
+    two_qubit_gates: int
+    qpu_seconds: float
+
+
+def neuron_prices(
+    model: NextToken,
+    options: DeviceOptions,
+    part: Split | Stream,
+    rounds: Iterable[int] = ROUNDS,
+    delta: float = 0.3,
+) -> dict[int, NeuronPrice]:
+    """Return the price for each number of rounds of amplitude amplification; nothing is run.
+
+    Args:
+        model: the model, on device `fused`.
+        options: where it would run, as `qrnn.evaluation.costs.priceable` returns them.
+        part: the sequences, all of one length.
+        rounds: of amplification; 0: the circuit as it is.
+        delta: the square root of an amplified projection's largest loss, in (0, 1).
+
+    Raises:
+        ConfigError: a text, or sequences of several lengths.
+        DeviceError: the device cannot run the circuit.
+    """
+    if isinstance(part, Stream) or part.lengths is not None:
+        raise ConfigError(
+            "quantum neurons must have sequences of one length to be priced, got a text or several "
+            "lengths: choose a task like elman_xor"
+        )
+    batch = part.batch(slice(None))
+    cell, targets = model.rnn.cell, next_tokens(batch)
+    shots = options.shots or 1
+    found = {}
+    # Hardware insists on a ledger, which stays empty.
+    with tempfile.TemporaryDirectory() as folder:
+        replay = model.on(replace(options, ledger=folder)).rnn.cell.replay
+        try:
+            steps = history(batch.x[0], targets[0], batch.x.shape[1] - 1)
+            plain = replay.tape(Weights(*(part.detach().numpy() for part in cell.weights)), steps)
+            for n in rounds:
+                (tape,), _ = amplify(plain, cell.definition.ancillas[0], n, delta)
+                circuit = estimate(replay.plugin, [[tape]])
+                saving = shots_saved(cell, batch.x.T, targets.T, n, delta)
+                executions = shots * saving.amplified.sum().item()
+                found[n] = NeuronPrice(
+                    (1 / saving.amplified).median().item(), executions, circuit.depth,
+                    circuit.two_qubit_gates, EXECUTION_SECONDS * executions,
+                )  # fmt: skip
+        finally:
+            replay.plugin.close()
+    return found
+
+
+def table(priced: dict[int, NeuronPrice]) -> Table:
+    """Return one table of all prices, a column for each number of rounds, within 80 columns."""
+    out = Table()
+    out.add_column("rounds of amplification")
+    for n in priced:
+        out.add_column(str(n), justify="right")
+    every = priced.values()
+    out.add_row("share of shots kept", *(f"{one.kept:.2g}" for one in every))
+    out.add_row("executions", *(f"{one.executions:.3g}" for one in every))
+    out.add_row("depth", *(f"{one.depth:,}" for one in every))
+    out.add_row("two-qubit gates", *(f"{one.two_qubit_gates:,}" for one in every))
+    out.add_row("QPU seconds", *(f"{one.qpu_seconds:.3g}" for one in every))
+    return out

@@ -1,0 +1,229 @@
+"""Running a trained model over a part of the data, on any device."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from rich.progress import Progress
+from torch.nn.functional import cross_entropy
+
+from qrnn.data import IGNORED, Batch, Split, Stream
+from qrnn.data.multi30k import detokenise
+from qrnn.models.build import Model
+from qrnn.models.cells import cells_of
+from qrnn.models.sequence import SequenceModel
+from qrnn.models.translation import Translator
+from qrnn.utils.progress import progress_bar
+
+# Called with the step and the sequences that a device is about to run, for its records.
+Note = Callable[[str, str], None]
+
+
+def _no_note(step: str, sequences: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a model said of a part of the data.
+
+    Attributes:
+        predictions: labels, of all sequences or of all steps that are asked for.
+        labels: the right ones.
+        loss: mean cross entropy, nats.
+        z: the network's outputs (B, T, R), a tensor a batch.
+        kept: see `Answer`: the mean over all steps.
+        seconds: wall-clock time.
+    """
+
+    predictions: torch.Tensor
+    labels: torch.Tensor
+    loss: float
+    z: list[torch.Tensor]
+    seconds: float
+    kept: float | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right labels."""
+        return (self.predictions == self.labels).double().mean().item()
+
+
+ROWS = 32  # parallel parts of a text, if `batch_size` does not say
+
+
+def n_cell_steps(model: Model, batch: Batch) -> int:
+    """Return how many steps the hybrid cells of a model take over a batch, together."""
+    if isinstance(model, Translator):
+        encoder, decoder = len(cells_of(model.encoder)), len(cells_of(model.decoder))
+        return encoder * batch.x.shape[1] + decoder * batch.y.shape[1]
+    return len(cells_of(model)) * batch.x.shape[1]
+
+
+def batches(part: Split | Stream, size: int | None) -> list[Batch]:
+    """Return a part of the data in batches of `size` sequences; None: in one.
+
+    Of a text, `size` is the number of parallel rows, None: 32; every token of it is predicted.
+    """
+    if isinstance(part, Stream):
+        return part.all_batches(size or ROWS)
+    size = size or len(part)
+    return [part.batch(slice(first, first + size)) for first in range(0, len(part), size)]
+
+
+def goes_on(part: Split | Stream, todo: Sequence[Batch], index: int) -> bool:
+    """Return whether a batch begins with the state that the one before it left.
+
+    The remainder of a text does not: it is a row of its own, behind those that came before.
+    """
+    if not isinstance(part, Stream) or part.begins_anew(index):
+        return False
+    return len(todo[index].x) == len(todo[index - 1].x)
+
+
+def collect(
+    answers: Iterable[tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor | None]], start: float
+) -> Outcome:
+    """Return the outcome of batches with logits, z and kept, which began at a time."""
+    predictions, labels, losses, outputs, shares = [], [], [], [], []
+    for batch, logits, z, kept in answers:
+        y = batch.y.flatten()
+        asked = y != IGNORED
+        logits = logits.flatten(0, -2)[asked]
+        predictions.append(logits.argmax(1))
+        labels.append(y[asked])
+        losses.append(cross_entropy(logits, y[asked], reduction="none"))
+        outputs.append(z)
+        if kept is not None:
+            shares.append(kept[~kept.isnan()])
+    seconds = time.perf_counter() - start
+    loss = torch.cat(losses).double().mean().item()
+    share = torch.cat(shares).mean().item() if shares else None
+    return Outcome(torch.cat(predictions), torch.cat(labels), loss, outputs, seconds, share)
+
+
+def run(
+    model: Model,
+    part: Split | Stream,
+    batch_size: int | None,
+    title: str | None = None,
+    note: Note = _no_note,
+) -> Outcome:
+    """Run a model; with a title, show a progress bar.
+
+    The bar counts steps of time (on a device that replays, each is one round of circuits), or
+    batches where whole sequences run at once.
+    """
+    todo = batches(part, batch_size)
+    # The fused kernels run a whole sequence at once, unless a hook wants to see each step.
+    cells = [cell for cell in cells_of(model) if cell.device.name != "fused"]
+    unit = "steps" if cells else "batches"
+    total = sum(n_cell_steps(model, batch) for batch in todo) if cells else len(todo)
+    size = batch_size or len(part)
+    now = (0, itertools.count())  # batch and steps
+
+    def announce(*_) -> None:
+        note(str(next(now[1])), span(now[0] * size, size, len(part)))
+
+    def answers() -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor | None]]:
+        nonlocal now
+        state = None
+        for i, batch in enumerate(todo):
+            now = (i, itertools.count())
+            answer = model.answer(batch, state if goes_on(part, todo, i) else None)
+            state = answer.state
+            if not cells:
+                progress.advance(bar)
+            yield batch, answer.logits, answer.z, answer.kept
+
+    start = time.perf_counter()
+    hooks = []
+    with torch.no_grad(), progress_bar(unit, title is not None) as progress:
+        bar = progress.add_task(title or "", total=total)
+        for cell in cells:
+            hooks.append(cell.register_forward_pre_hook(announce))
+            hooks.append(cell.register_forward_hook(lambda *_: progress.advance(bar)))
+        try:
+            return collect(answers(), start)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def translate(
+    model: Model,
+    part: Split | Stream,
+    words: Sequence[str],
+    batch_size: int | None = None,
+    title: str | None = None,
+) -> list[str]:
+    """Return the translations of a part of the data as sentences; of no translator, none."""
+    if not isinstance(model, Translator):
+        return []
+    sentences = []
+    with progress_bar("batches", title is not None) as progress:
+        for batch in progress.track(batches(part, batch_size), description=f"{title}: BLEU"):
+            found, _ = model.translate(batch.x, batch.lengths)
+            sentences += [detokenise(words[token] for token in one) for one in found]
+    return sentences
+
+
+def span(first: int, size: int, most: int) -> str:
+    """Return a range of indices in words: "0-31"."""
+    return f"{first}-{min(first + size, most) - 1}"
+
+
+def record_controls(model: SequenceModel, x: torch.Tensor) -> torch.Tensor:
+    """Return what the controller put out at each step, (N, T, P) radians without the bias."""
+    controls: list[torch.Tensor] = []
+    hook = model.rnn.cell.controller.register_forward_hook(
+        lambda module, inputs, output: controls.append(output)
+    )
+    try:
+        with torch.no_grad():
+            model(x)
+    finally:
+        hook.remove()
+    return torch.stack(controls, 1)
+
+
+def run_open(
+    reference: SequenceModel,
+    target: SequenceModel,
+    part: Split,
+    batch_size: int | None,
+    title: str | None = None,
+    note: Note = _no_note,
+) -> Outcome:
+    """Return what `run` does, for the reference's angles: one execution for each batch."""
+    size = batch_size or len(part)
+    start = time.perf_counter()
+
+    def answers(progress: Progress) -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor, None]]:
+        todo = batches(part, batch_size)
+        for i, batch in enumerate(progress.track(todo, description=title or "")):
+            controls = record_controls(reference, batch.x)
+            steps = controls.shape[1]
+            note(span(0, steps, steps), span(i * size, size, len(part)))
+            z = target.rnn.cell.memory.run(controls)
+            read = z[:, -1] if batch.y.ndim == 1 else z
+            yield batch, target.logits(read, target.embed(batch.x)), z, None
+
+    with torch.no_grad(), progress_bar("batches", title is not None) as progress:
+        return collect(answers(progress), start)
+
+
+def errors_of(found: list[torch.Tensor], expected: list[torch.Tensor]) -> tuple[float, list[float]]:
+    """Return the root mean square difference of outputs (B, T, R), whole and at each step."""
+    steps = max(z.shape[1] for z in found)
+    total = torch.zeros(steps, dtype=torch.float64)
+    count = torch.zeros(steps, dtype=torch.float64)
+    for one, other in zip(found, expected, strict=True):
+        square = (one - other).double().square()
+        total[: square.shape[1]] += square.sum((0, 2))
+        count[: square.shape[1]] += square.shape[0] * square.shape[2]
+    return (total.sum() / count.sum()).sqrt().item(), (total / count).sqrt().tolist()

@@ -1,0 +1,49 @@
+"""Which kernels run on which torch device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from qrnn.errors import DeviceError, require_extra
+from qrnn.memory.kernels.base import Kernels
+from qrnn.memory.kernels.cache import give_triton_a_folder
+from qrnn.memory.kernels.program import Program
+
+
+def _numba(program: Program) -> Kernels:
+    from qrnn.memory.kernels.cpu.kernels import NumbaKernels
+
+    return NumbaKernels(program)
+
+
+def _triton(program: Program) -> Kernels:
+    try:
+        import triton  # noqa: F401
+    except ImportError as error:
+        raise require_extra("triton", "gpu", "device fused on a GPU") from error
+    from qrnn.memory.kernels.gpu.kernels import LARGEST, TritonKernels
+    from qrnn.memory.kernels.gpu.large_kernels import LargeKernels
+
+    give_triton_a_folder()
+    return (TritonKernels if program.n_wires <= LARGEST else LargeKernels)(program)
+
+
+# By the type of the torch device that the tensors are on.
+BACKENDS: dict[str, Callable[[Program], Kernels]] = {"cpu": _numba, "cuda": _triton}
+
+
+def kernels_for(program: Program, device: torch.device) -> Kernels:
+    """Return the kernels for tensors on a torch device.
+
+    Raises:
+        DeviceError: there are none.
+        MissingExtraError: a package is missing.
+    """
+    if device.type not in BACKENDS:
+        raise DeviceError(
+            f"device 'fused' needs weights and inputs on {' or '.join(BACKENDS)}, got {device}: "
+            f"use .to('cpu')"
+        )
+    return BACKENDS[device.type](program)

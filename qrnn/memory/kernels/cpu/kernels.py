@@ -1,0 +1,179 @@
+"""The fused kernels on the CPU: batches in blocks of LANES sequences, moved by numba."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import torch
+
+from qrnn.circuit.readout_noise import ReadoutNoise
+from qrnn.circuit.threads import kernels_alone
+from qrnn.memory.kernels.base import Packed
+from qrnn.memory.kernels.cpu.lanes import (
+    blocks_of,
+    empty_like,
+    flat,
+    from_lanes,
+    to_lanes,
+)
+from qrnn.memory.kernels.cpu.sequence import backward_sequence, forward_sequence
+from qrnn.memory.kernels.cpu.simd import LANES
+from qrnn.memory.kernels.cpu.step import backward, forward
+from qrnn.memory.kernels.program import Program
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What a step keeps: cosines and sines (blocks, S, 2, LANES), active (blocks, LANES), B."""
+
+    cs: torch.Tensor
+    active: torch.Tensor
+    batch: int
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """What a sequence keeps; see `sequence_kernels.forward_sequence`."""
+
+    x: np.ndarray
+    z_start: np.ndarray
+    z: np.ndarray
+    active: np.ndarray
+    packed: Packed
+    share: np.float32
+
+
+class NumbaKernels:
+    """A gate program on the CPU; psi is (blocks, 2^n, 2 LANES), see `gate_kernels`.
+
+    Whole sequences run in single precision only: the kernels' elementary functions have no more
+    digits.
+    """
+
+    sequence_dtypes: tuple[torch.dtype, ...] = (torch.float32,)
+
+    def __init__(self, program: Program):
+        self.program = program
+        self.n_readouts = program.n_readouts
+        self._tables: dict[torch.dtype, tuple] = {}
+
+    def tables(self, dtype: torch.dtype) -> tuple:
+        """Return the program's tables, with the constants in the state's precision."""
+        if dtype not in self._tables:
+            real = torch.empty(0, dtype=dtype).numpy().dtype.type
+            self._tables[dtype] = self.program.tables(real)
+        return self._tables[dtype]
+
+    def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
+        """See `Kernels`."""
+        psi = like.new_zeros(blocks_of(batch), 2**self.program.n_wires, 2 * LANES)
+        psi[:, 0, :LANES] = 1
+        return psi
+
+    @kernels_alone
+    def forward(
+        self, psi: torch.Tensor, angles: torch.Tensor, active: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, _Step]:
+        """See `Kernels`."""
+        blocks, batch = psi.shape[0], angles.shape[0]
+        if active is None:
+            mask = torch.ones(blocks, LANES, dtype=torch.bool)
+        else:
+            mask = to_lanes(active[:, None], blocks)[:, 0]
+        lanes = to_lanes(angles, blocks)
+        kept = _Step(torch.stack([lanes.cos(), lanes.sin()], 2), mask, batch)
+        psi_out = empty_like(psi)
+        z = psi.new_empty(blocks, self.n_readouts, LANES)
+        arrays = [flat(a) for a in (psi, psi_out, kept.cs, kept.active)]
+        tables = self.tables(psi.dtype)
+        forward(shares(blocks), *arrays, tables, flat(z))
+        return psi_out, from_lanes(z, batch), kept
+
+    @kernels_alone
+    def backward(
+        self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: _Step
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """See `Kernels`."""
+        blocks = psi.shape[0]
+        if grad_z is None:
+            grad_z = psi.new_zeros(kept.batch, self.n_readouts)
+        psi_in, lam_in = empty_like(psi), empty_like(psi)
+        grads = psi.new_empty(blocks, kept.cs.shape[1], LANES)
+        arrays = [flat(a) for a in (psi, lam, psi_in, lam_in, kept.cs, kept.active)]
+        tables, given = self.tables(psi.dtype), flat(to_lanes(grad_z, blocks))
+        backward(shares(blocks), *arrays, tables, given, flat(grads))
+        return psi_in, lam_in, from_lanes(grads, kept.batch)
+
+    @kernels_alone
+    def forward_sequence(
+        self,
+        psi: torch.Tensor,
+        z_start: torch.Tensor,
+        x: torch.Tensor,
+        active: torch.Tensor | None,
+        packed: Packed,
+        noise: ReadoutNoise,
+    ) -> tuple[torch.Tensor, torch.Tensor, _Sequence]:
+        """See `Kernels`."""
+        share, inverse_shots = noise.strength()
+        mask = np.empty((0, x.shape[1]), bool) if active is None else active.numpy()
+        z = x.new_empty(*x.shape[:2], self.n_readouts)
+        xi = torch.randn_like(z) if inverse_shots else z[:0]
+        kept = _Sequence(
+            x.contiguous().numpy(), z_start.contiguous().numpy(), z.numpy(), mask, packed,
+            np.float32(share),
+        )  # fmt: skip
+        psi_out = empty_like(psi)
+        arrays = (
+            flat(psi), flat(psi_out), kept.x, kept.z_start, kept.z, kept.active, xi.numpy(),
+            kept.share, np.float32(inverse_shots), packed.kind, packed.layers,
+            packed.weights.detach().numpy(), packed.biases.detach().numpy(),
+            self.tables(psi.dtype), packed.size * LANES,
+        )  # fmt: skip
+        forward_sequence(shares(psi.shape[0]), *arrays)
+        return psi_out, z, kept
+
+    @kernels_alone
+    def backward_sequence(
+        self,
+        psi: torch.Tensor,
+        lam: torch.Tensor,
+        grad_z: torch.Tensor | None,
+        kept: _Sequence,
+        *,
+        want_x: bool,
+    ) -> tuple[torch.Tensor, ...]:
+        """See `Kernels`."""
+        packed = kept.packed
+        given = np.zeros_like(kept.z) if grad_z is None else grad_z.contiguous().numpy()
+        psi_in, lam_in = empty_like(psi), empty_like(psi)
+        grad_x = psi.new_empty(kept.x.shape if want_x else (0, *kept.x.shape[1:]))
+        grad_z_start = psi.new_empty(kept.z_start.shape)
+        ranges = shares(psi.shape[0])
+        grad_weights = psi.new_empty(len(ranges), packed.weights.numel())
+        grad_biases = psi.new_empty(len(ranges), packed.biases.numel())
+        arrays = (
+            flat(psi), flat(lam), flat(psi_in), flat(lam_in), kept.x, kept.z_start, kept.z, given,
+            kept.active, kept.share, packed.kind, packed.layers, packed.weights.detach().numpy(),
+            packed.transposed.numpy(), packed.biases.detach().numpy(), self.tables(psi.dtype),
+            packed.size * LANES, grad_x.numpy(), grad_z_start.numpy(),
+        )  # fmt: skip
+        backward_sequence(ranges, *arrays, grad_weights.numpy(), grad_biases.numpy())
+        return psi_in, lam_in, grad_x, grad_z_start, grad_weights.sum(0), grad_biases.sum(0)
+
+    def amplitudes(self, psi: torch.Tensor, batch: int) -> torch.Tensor:
+        """See `Kernels`."""
+        blocks, size, _ = psi.shape
+        parts = psi.reshape(blocks, size, 2, LANES).permute(0, 3, 1, 2)
+        return torch.view_as_complex(parts.reshape(-1, size, 2).contiguous())[:batch]
+
+
+def shares(blocks: int) -> np.ndarray:
+    """Return which blocks each of torch's threads takes, (threads, 2): first, behind the last."""
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    count = max(1, min(torch.get_num_threads(), most, blocks))
+    numba.set_num_threads(count)
+    edges = np.arange(count + 1) * blocks // count
+    return np.stack([edges[:-1], edges[1:]], 1)

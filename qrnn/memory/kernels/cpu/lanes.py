@@ -1,0 +1,45 @@
+"""Batches as blocks of LANES sequences side by side, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from qrnn.memory.kernels.cpu.simd import LANES
+
+
+def blocks_of(batch: int) -> int:
+    """Return the number of blocks for a batch."""
+    return -(-batch // LANES)
+
+
+def empty_like(psi: torch.Tensor) -> torch.Tensor:
+    """Return an uninitialised tensor for amplitudes, aligned to cache lines.
+
+    Torch aligns with posix_memalign, which cannot reuse the hole that a freed state of the same
+    size left behind (glibc < 2.38): the heap then grows with T by a third of a state a step.
+    """
+    size = psi.numel() * psi.element_size()
+    buffer = np.empty(size + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    return torch.from_numpy(buffer[start : start + size]).view(psi.dtype).view(psi.shape)
+
+
+def flat(values: torch.Tensor) -> np.ndarray:
+    """Return a tensor as a numpy array of one row a block."""
+    return values.numpy().reshape(values.shape[0], -1)
+
+
+def to_lanes(values: torch.Tensor, blocks: int) -> torch.Tensor:
+    """Return (B, K) values as (blocks, K, LANES), padded with zeros."""
+    batch, width = values.shape
+    if batch < blocks * LANES:
+        padded = values.new_zeros(blocks * LANES, width)
+        padded[:batch] = values
+        values = padded
+    return values.view(blocks, LANES, width).transpose(1, 2).contiguous()
+
+
+def from_lanes(values: torch.Tensor, batch: int) -> torch.Tensor:
+    """Return (blocks, K, LANES) values as (B, K)."""
+    return values.transpose(1, 2).reshape(-1, values.shape[1])[:batch]

@@ -1,0 +1,256 @@
+"""Whole sequences in one call: controller, gates and readouts of T steps, forward and reversed.
+
+Blocks of sequences are independent of each other over all of time, so a thread takes a block
+through all steps with its state in the cache, and nothing of torch or Python runs in between.
+Inputs and readouts are (T, B, K), as torch has them; a block takes its LANES sequences from there.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from qrnn.memory.kernels.cpu.controller import (
+    control,
+    control_backward,
+    store_cos_sin,
+    weight_gradients,
+)
+from qrnn.memory.kernels.cpu.gates import ROW, jit, parallel_jit
+from qrnn.memory.kernels.cpu.simd import LANES, full_like, load, sqrt, store, where_less
+from qrnn.memory.kernels.cpu.step import (
+    apply_gates,
+    keep_inactive,
+    read,
+    scratch_for,
+    undo_block,
+)
+
+# Steps whose records are gathered before the weights' gradients are added up.
+RECORDS = 8
+
+
+@jit
+def gather(values, first, out):
+    """Write the rows first, first + 1, ... of values (B, K) side by side to out (K LANES)."""
+    count = min(LANES, values.shape[0] - first)
+    for k in range(values.shape[1]):
+        for m in range(count):
+            out[k * LANES + m] = values[first + m, k]
+        for m in range(count, LANES):
+            out[k * LANES + m] = 0
+
+
+@jit
+def scatter(lanes, first, out):
+    """Write what `gather` would read from out (B, K)."""
+    count = min(LANES, out.shape[0] - first)
+    for m in range(count):
+        for k in range(out.shape[1]):
+            out[first + m, k] = lanes[k * LANES + m]
+
+
+@jit
+def moving_lanes(active, t, first, out):
+    """Write which sequences of a block move at step t; return whether all do."""
+    out[:] = True
+    if active.shape[0] == 0:
+        return True
+    for m in range(min(LANES, active.shape[1] - first)):
+        out[m] = active[t, first + m]
+    return out.all()
+
+
+@jit
+def angles_of(x, first, z, kind, layers, weights, biases, record, cs):
+    """Run the controller on x (B, D) and z (R LANES); write cosines and sines of the slots."""
+    width = x.shape[1] * LANES
+    gather(x, first, record)
+    record[width : width + z.size] = z
+    control(kind, layers, weights, biases, record)
+    _, n_out, _, _, _, target = layers[-1]
+    store_cos_sin(record, target, n_out, cs)
+
+
+@jit
+def add_noise(z, xi, share, inverse_shots):
+    """Make exact readouts look measured; xi has a row for each."""
+    for at in range(0, z.size, LANES):
+        mean = load(z, at) * full_like(load(z, at), share)
+        if inverse_shots > 0:
+            one, zero = full_like(mean, 1), full_like(mean, 0)
+            variance = (one - mean) * (one + mean) * full_like(mean, inverse_shots)
+            variance = where_less(variance, zero, zero, variance)
+            mean = mean + sqrt(variance) * load(xi, at)
+        store(z, at, mean)
+
+
+@jit
+def forward_sequence_share(
+    start, stop, psi_in, psi_out, x, z_start, z, active, xi, share, inverse_shots, kind, layers,
+    weights, biases, program, size,
+):  # fmt: skip
+    """Advance some blocks by T steps.
+
+    Args:
+        start: the first of them.
+        stop: the one behind the last.
+        psi_in: (blocks, 2^n 2 LANES) states.
+        psi_out: likewise, written.
+        x: (T, B, D) inputs.
+        z_start: (B, R) readouts before the first step.
+        z: (T, B, R) readouts, written.
+        active: (T, B) whether a sequence moves; (0, B): all do.
+        xi: (T, B, R) standard normal numbers, or (0, B, R).
+        share: of each readout that is left, 1 without depolarizing noise.
+        inverse_shots: 1 / S, or 0.
+        kind: the controller's activation.
+        layers: see `controller_kernels`, as weights and biases.
+        weights: flat.
+        biases: flat.
+        program: see `Program.tables`.
+        size: numbers in a record.
+    """
+    n = program[2].shape[1]
+    for block in range(start, stop):
+        first = block * LANES
+        psi = psi_out[block]
+        psi[:] = psi_in[block]
+        work = scratch_for(psi, n)
+        record = np.empty(size, psi.dtype)
+        cs = np.empty(layers[-1, 1] * ROW, psi.dtype)
+        before = np.empty(z.shape[2] * LANES, psi.dtype)
+        now = np.empty_like(before)
+        noise = np.empty_like(before)
+        moving = np.empty(LANES, np.bool_)
+        gather(z_start, first, before)
+        for t in range(x.shape[0]):
+            angles_of(x[t], first, before, kind, layers, weights, biases, record, cs)
+            paused = not moving_lanes(active, t, first, moving)
+            stay = psi.copy() if paused else psi
+            apply_gates(psi, cs, program, work)
+            read(psi, program, work, now)
+            if share != 1 or inverse_shots > 0:
+                if xi.shape[0] > 0:
+                    gather(xi[t], first, noise)
+                add_noise(now, noise, share, inverse_shots)
+            if paused:
+                keep_inactive(stay, psi, moving)
+                keep_inactive(before, now, moving)
+            scatter(now, first, z[t])
+            before, now = now, before
+
+
+@jit
+def backward_sequence_share(
+    start, stop, psi_out, lam_out, psi_in, lam_in, x, z_start, z, grad_z, active, share, kind,
+    layers, weights, transposed, biases, program, size, grad_x, grad_z_start, grad_weights,
+    grad_biases,
+):  # fmt: skip
+    """Take some blocks T steps back.
+
+    The controller is run again at each step, so that its activations need not be kept.
+
+    Args:
+        start: the first of them.
+        stop: the one behind the last.
+        psi_out: (blocks, 2^n 2 LANES) states after the last step.
+        lam_out: likewise, their cotangent.
+        psi_in: likewise, written: the states before the first step.
+        lam_in: likewise, written: their cotangent.
+        x: see `forward_sequence`, as z_start, active, share, kind, layers, weights, biases, size.
+        z_start: see there.
+        z: (T, B, R) readouts as they were fed back.
+        grad_z: likewise, their cotangent but for the feedback.
+        active: see there.
+        share: see there.
+        kind: see there.
+        layers: see there.
+        weights: see there.
+        transposed: flat; each layer's weights transposed.
+        biases: see there.
+        program: see `Program.tables`.
+        size: see there.
+        grad_x: (T, B, D) cotangent of the inputs, written; (0, B, D): not wanted.
+        grad_z_start: (B, R) cotangent of z_start, written.
+        grad_weights: flat, written.
+        grad_biases: flat, written.
+    """
+    n = program[2].shape[1]
+    width, readouts = x.shape[2] * LANES, z.shape[2] * LANES
+    grad_weights[:] = 0
+    grad_biases[:] = 0
+    records = np.empty(RECORDS * size, psi_in.dtype)
+    cs = np.empty(layers[-1, 1] * ROW, psi_in.dtype)
+    grads = np.empty(layers[-1, 1] * LANES, psi_in.dtype)
+    gz = np.empty(readouts, psi_in.dtype)
+    before, given, carry = np.empty_like(gz), np.empty_like(gz), np.empty_like(gz)
+    moving = np.empty(LANES, np.bool_)
+    outputs = layers[-1, 5] * LANES
+    scratch = (layers[-1, 5] + layers[-1, 1]) * LANES
+    for block in range(start, stop):
+        first = block * LANES
+        psi, lam = psi_in[block], lam_in[block]
+        psi[:] = psi_out[block]
+        lam[:] = lam_out[block]
+        work = scratch_for(psi, n)
+        carry[:] = 0
+        held = 0
+        for t in range(x.shape[0] - 1, -1, -1):
+            gather(z[t - 1] if t > 0 else z_start, first, before)
+            record = records[held * size : (held + 1) * size]
+            angles_of(x[t], first, before, kind, layers, weights, biases, record, cs)
+            gather(grad_z[t], first, given)
+            for i in range(readouts):
+                gz[i] = (given[i] + carry[i]) * share
+            paused = not moving_lanes(active, t, first, moving)
+            if paused:
+                for m in range(LANES):
+                    if not moving[m]:
+                        gz[m::LANES] = 0
+            undo_block(psi, lam, cs, moving, program, work, gz, grads)
+            record[outputs : outputs + grads.size] = grads
+            control_backward(kind, layers, transposed, biases, record, scratch // LANES)
+            fed = record[scratch + width : scratch + width + readouts]
+            if paused:  # what did not move handed its readouts on
+                for m in range(LANES):
+                    if not moving[m]:
+                        fed[m::LANES] = given[m::LANES] + carry[m::LANES]
+            carry[:] = fed
+            if grad_x.shape[0] > 0:
+                scatter(record[scratch : scratch + width], first, grad_x[t])
+            held += 1
+            if held == RECORDS:
+                weight_gradients(layers, records, held, size, grad_weights, grad_biases)
+                held = 0
+        weight_gradients(layers, records, held, size, grad_weights, grad_biases)
+        scatter(carry, first, grad_z_start)
+
+
+@parallel_jit
+def forward_sequence(
+    shares, psi_in, psi_out, x, z_start, z, active, xi, share, inverse_shots, kind, layers, weights,
+    biases, program, size,
+):  # fmt: skip
+    """Advance all blocks by T steps; shares (threads, 2): which blocks each thread takes."""
+    for i in nb.prange(len(shares)):
+        start, stop = shares[i]
+        forward_sequence_share(
+            start, stop, psi_in, psi_out, x, z_start, z, active, xi, share, inverse_shots, kind,
+            layers, weights, biases, program, size,
+        )  # fmt: skip
+
+
+@parallel_jit
+def backward_sequence(
+    shares, psi_out, lam_out, psi_in, lam_in, x, z_start, z, grad_z, active, share, kind, layers,
+    weights, transposed, biases, program, size, grad_x, grad_z_start, grad_weights, grad_biases,
+):  # fmt: skip
+    """Take all blocks T steps back; grad_weights and grad_biases have a row a thread."""
+    for i in nb.prange(len(shares)):
+        start, stop = shares[i]
+        backward_sequence_share(
+            start, stop, psi_out, lam_out, psi_in, lam_in, x, z_start, z, grad_z, active, share,
+            kind, layers, weights, transposed, biases, program, size, grad_x, grad_z_start,
+            grad_weights[i], grad_biases[i],
+        )  # fmt: skip

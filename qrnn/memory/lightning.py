@@ -1,0 +1,174 @@
+"""The carried strategy on PennyLane-Lightning, with gradients by the two-branch adjoint.
+
+Lightning has no batch and can differentiate neither `qml.state` nor `StatePrep`. With an ancilla
+in superposition of two branches, (|0>|psi> + |1>|lambda^>)/sqrt(2), and U acting in the first
+branch only, `<X>` on the ancilla is Re <lambda^| U |psi>: its adjoint gradient, times the norm of
+lambda, is the cotangent of the gate parameters. U^dagger lambda is one more circuit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pennylane as qml
+import torch
+from pennylane.devices import ExecutionConfig
+from pennylane.qnn import TorchLayer
+from pennylane.tape import QuantumScript
+
+from qrnn.circuit.observables import masks
+from qrnn.circuit.step import StepCircuit
+from qrnn.circuit.threads import one_at_a_time
+from qrnn.memory.base import Memory
+from qrnn.memory.carried import start_vectors
+from qrnn.utils.autograd import first_derivative
+
+DeviceFactory = Callable[[type], qml.devices.Device]
+
+
+def apply_word(word: str, psi: torch.Tensor) -> torch.Tensor:
+    """Return P |psi> for states (B, 2^n); see `qrnn.circuit.observables.masks`."""
+    x, z = masks(word)
+    source = torch.arange(psi.shape[1], device=psi.device) ^ x
+    bits = torch.tensor([int(k & z).bit_count() for k in source.tolist()], device=psi.device)
+    factor = (1j) ** word.count("Y") * (1 - 2 * (bits % 2))
+    return psi[:, source] * factor.to(psi.dtype)
+
+
+class _Step(torch.autograd.Function):
+    """(psi, gate parameters) -> (psi', z), one circuit a sequence."""
+
+    @staticmethod
+    def forward(ctx: Any, psi, parameters, memory: CarriedLightning):
+        states, z = memory.evolve(psi, parameters)
+        ctx.save_for_backward(psi, parameters, states)
+        ctx.memory = memory
+        return states, z
+
+    @staticmethod
+    @first_derivative()
+    def backward(ctx: Any, grad_psi, grad_z):
+        psi, parameters, psi_out = ctx.saved_tensors
+        memory: CarriedLightning = ctx.memory
+        lam = grad_psi.clone()
+        for index, word in enumerate(memory.circuit.words):
+            lam += 2 * grad_z[:, index : index + 1] * apply_word(word, psi_out)
+        return *memory.pull_back(psi, parameters, lam), None
+
+
+class CarriedLightning(Memory):
+    """State vectors on lightning.qubit, lightning.kokkos or lightning.gpu.
+
+    Args:
+        circuit: the step circuit.
+        layer: the quantum layer.
+        make_device: from a c_dtype (complex64 or complex128) to a Lightning device without shots
+            and without fixed wires: it runs n wires, and n + 1 for gradients.
+    """
+
+    def __init__(self, circuit: StepCircuit, layer: TorchLayer, make_device: DeviceFactory):
+        super().__init__(circuit, layer)
+        self._make_device = make_device
+        self._devices: dict[torch.dtype, qml.devices.Device] = {}
+
+    def _device(self, psi: torch.Tensor) -> qml.devices.Device:
+        """Return the device in the precision of the state."""
+        if psi.dtype not in self._devices:
+            c_dtype = np.complex64 if psi.dtype == torch.complex64 else np.complex128
+            self._devices[psi.dtype] = self._make_device(c_dtype)
+        return self._devices[psi.dtype]
+
+    @one_at_a_time
+    def evolve(
+        self, psi: torch.Tensor, parameters: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the states (B, 2^n) after one step and the readouts (B, R)."""
+        measurements = [qml.state(), *self.circuit.expvals()]
+        tapes = [
+            QuantumScript([prepare(one, self.circuit.wires), *self.circuit.bind(values)],
+                          measurements)
+            for one, values in zip(as_numpy(psi), as_numpy(parameters), strict=True)
+        ]  # fmt: skip
+        results = qml.execute(tapes, self._device(psi))
+        states = np.stack([result[0] for result in results])
+        z = np.array([result[1:] for result in results])
+        return torch.as_tensor(states).to(psi), torch.as_tensor(z).to(parameters)
+
+    @one_at_a_time
+    def pull_back(
+        self, psi: torch.Tensor, parameters: torch.Tensor, lam: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the cotangents of psi (B, 2^n) and of the parameters (B, n_parameters).
+
+        Args:
+            psi: states before the step (B, 2^n).
+            parameters: gate parameters (B, n_parameters).
+            lam: cotangent of the states after the step (B, 2^n).
+        """
+        wires = list(self.circuit.wires)
+        ancilla = self.circuit.n_wires
+        device = self._device(psi)
+        norms = lam.norm(dim=1)
+        directions = torch.where(
+            norms[:, None] > 0, lam, psi
+        )  # any unit vector does for lambda = 0
+        branches, adjoints = [], []
+        for one, values, direction in zip(
+            as_numpy(psi), as_numpy(parameters), as_numpy(directions), strict=True
+        ):
+            # A controlled Identity would be decomposed into a phase with a parameter of its own.
+            gates = [gate for gate in self.circuit.bind(values) if gate.name != "Identity"]
+            both = np.concatenate(
+                [one / np.linalg.norm(one), direction / np.linalg.norm(direction)]
+            )
+            branch = QuantumScript(
+                [prepare(both, [ancilla, *wires])]
+                + [qml.ctrl(gate, ancilla, control_values=[0]) for gate in gates],
+                [qml.expval(qml.X(ancilla))],
+            )
+            branch.trainable_params = list(range(1, 1 + len(values)))
+            branches.append(branch)
+            undo = [qml.adjoint(gate) for gate in reversed(gates)]
+            adjoints.append(QuantumScript([prepare(direction, wires), *undo], [qml.state()]))
+        config = device.setup_execution_config(
+            ExecutionConfig(gradient_method="adjoint", use_device_gradient=True), branches[0]
+        )
+        branches, _ = device.preprocess_transforms(config)(branches)
+        jacobians = np.reshape(device.compute_derivatives(branches, config), parameters.shape)
+        grad = norms[:, None] * torch.as_tensor(jacobians).to(parameters)
+        pulled = torch.as_tensor(np.stack(qml.execute(adjoints, device))).to(psi)
+        return norms[:, None] * pulled, grad
+
+    def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
+        """See `Memory.start`; (B, 2^n) complex."""
+        return start_vectors(batch, self.circuit.n_wires, like)
+
+    def step(
+        self, state: torch.Tensor, controls: torch.Tensor, active: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Memory.step`."""
+        parameters = self.circuit.parameters(controls + self.layer.bias)
+        psi, z = _Step.apply(state, parameters, self)
+        if active is not None:
+            psi = torch.where(active[:, None], psi, state)
+        return z, psi
+
+    def detach(self, state: torch.Tensor) -> torch.Tensor:
+        """See `Memory.detach`."""
+        return state.detach()
+
+    def amplitudes(self, state: torch.Tensor) -> torch.Tensor:
+        """See `Memory.amplitudes`."""
+        return state
+
+
+def prepare(psi: np.ndarray, wires: Any) -> qml.StatePrep:
+    """Return the preparation of psi, normalised: rounding drifts the norm over many steps."""
+    return qml.StatePrep(psi / np.linalg.norm(psi), wires=wires)
+
+
+def as_numpy(values: torch.Tensor) -> np.ndarray:
+    """Return a tensor's values on the CPU."""
+    return values.detach().cpu().numpy()

@@ -1,0 +1,1 @@
+"""Embedding, recurrent network and head; from a configuration to a model."""

@@ -1,0 +1,156 @@
+"""From a configuration to an untrained model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from qrnn.config import TrainConfig, to_plain
+from qrnn.data import KINDS, Shape
+from qrnn.errors import ConfigError
+from qrnn.models.identity import made_of
+from qrnn.models.next_token import NextToken
+from qrnn.models.sequence import SequenceClassifier, SequenceLabeller, SequenceModel
+from qrnn.models.translation import Translator
+from qrnn.networks import NETWORKS, ModelConfig, refuse_unread, solve_width
+from qrnn.utils.checks import typed, whole
+from qrnn.utils.limits import MOST_LAYERS, counted, sizes_of
+from qrnn.utils.registry import unknown_name
+
+MAX_BUDGET = 10**8  # the width is found by building
+Model = SequenceModel | Translator | NextToken
+
+
+def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None = None) -> Model:
+    """Return the untrained model of a configuration.
+
+    Args:
+        config: the whole configuration.
+        shape: what the task asks for.
+        vectors: pretrained embedding (V, E) to begin with; None: a random one.
+
+    Raises:
+        ConfigError: a value out of range, a key that the task does not need, or a budget that no
+            width meets.
+    """
+    check_model(config.model)
+    with counted("the model", sizes_of(config.model)):
+        model = _build(config, shape, vectors)
+    model.made_of = made_of(to_plain(config), asdict(shape))
+    return model
+
+
+def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> Model:
+    model = config.model
+
+    def network(options: ModelConfig, input_size: int) -> Any:
+        solved = solve_width(options, input_size, config.device)
+        return NETWORKS[options.name].build(solved, input_size, config.device)
+
+    if NETWORKS[model.name].tokens:
+        if not shape.tokens or shape.kind != "label":
+            raise ConfigError(
+                f"model {model.name} must have a task of tokens with one label a step, got one to "
+                f"{shape.kind}: try task=elman_xor, or another model"
+            )
+        return NextToken(network(model, max(shape.input_size, shape.n_classes)))
+    if shape.kind not in KINDS:
+        raise unknown_name("kind", shape.kind, KINDS)
+    if KINDS[shape.kind].tokens and not shape.tokens:
+        raise ConfigError(f"a task of kind {shape.kind} must have tokens as inputs, got none")
+    if not shape.tokens:
+        refuse_unread(model, ("embedding", "embedding_dropout"), "for inputs that are no tokens")
+    else:
+        refuse_unread(model, ("input_scale",), "for tokens, which have an embedding")
+    if shape.kind != "translate":
+        refuse_unread(model, ("attention",), "where nothing is translated")
+    if model.skip and shape.kind == "classify":
+        raise ConfigError(
+            "model.skip must be false for a task with one label a sequence, whose head reads the "
+            "last outputs alone, got true"
+        )
+    skip = model.embedding if model.skip else 0
+    head = (model.head_dropout, model.head_width, model.head_norm, skip)
+    if not shape.tokens:
+        rnn = network(model, shape.input_size)
+        scale = Scale(model.input_scale)
+        return SequenceClassifier(rnn, shape.n_classes, scale, *head)
+    source = embedding(shape.input_size, model, vectors)
+    if shape.kind == "translate":
+        return Translator(
+            network(model, model.embedding),
+            network(replace(model, bidirectional=False), model.embedding),
+            source,
+            embedding(shape.n_classes, model),
+            shape.n_classes,
+            attention=model.attention,
+            dropout=model.head_dropout,
+            width=model.head_width,
+            norm=model.head_norm,
+            skip=skip,
+            hands_over=not model.bidirectional,
+        )
+    kind = {"classify": SequenceClassifier, "label": SequenceLabeller}[shape.kind]
+    rnn = network(model, model.embedding)
+    return kind(rnn, shape.n_classes, source, *head)
+
+
+def check_model(config: ModelConfig) -> None:
+    """Raise the error for a value out of range of a key that all models share.
+
+    What a network adds, it checks where it is built; that its numbers are finite, is checked here.
+
+    Raises:
+        ConfigError: such a value, with its key and what is allowed.
+    """
+    typed(config, "model")
+    for key, value in vars(config).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"model.{key} must be a finite number, got {value}")
+    whole("model.num_layers", config.num_layers, 1, MOST_LAYERS)
+    limits: dict[str, tuple[bool, str]] = {
+        "budget": (
+            config.budget is None or 1 <= config.budget <= MAX_BUDGET,
+            f"null or in 1..{MAX_BUDGET}",
+        ),
+        "embedding": (config.embedding >= 1, "at least 1"),
+        "embedding_dropout": (0 <= config.embedding_dropout < 1, "in [0, 1)"),
+        "head_width": (config.head_width is None or config.head_width >= 1, "null or at least 1"),
+        "head_dropout": (0 <= config.head_dropout < 1, "in [0, 1)"),
+    }
+    for key, (holds, allowed) in limits.items():
+        if not holds:
+            raise ConfigError(f"model.{key} must be {allowed}, got {getattr(config, key)}")
+
+
+class Scale(nn.Module):
+    """Multiplies by a constant."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the product."""
+        return x if self.factor == 1 else self.factor * x
+
+
+def embedding(n_tokens: int, model: ModelConfig, vectors: torch.Tensor | None = None) -> nn.Module:
+    """Return the embedding of tokens (B, T) as (B, T, E), with dropout behind it.
+
+    Raises:
+        ConfigError: pretrained vectors of another size.
+    """
+    table = nn.Embedding(n_tokens, model.embedding)
+    if vectors is not None:
+        if vectors.shape[1] != model.embedding:
+            raise ConfigError(
+                f"model.embedding must be {vectors.shape[1]}, as task.vectors are, got "
+                f"{model.embedding}"
+            )
+        table = nn.Embedding.from_pretrained(vectors, freeze=False)
+    return nn.Sequential(table, nn.Dropout(model.embedding_dropout))

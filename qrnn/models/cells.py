@@ -1,0 +1,32 @@
+"""The hybrid cells of a model, and the device that they are on."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from qrnn.cell.cell import QRNNCell
+from qrnn.devices import Device, DeviceOptions
+from qrnn.errors import ConfigError
+
+
+def cells_of(model: nn.Module) -> list[QRNNCell]:
+    """Return the hybrid cells of a model."""
+    return [module for module in model.modules() if isinstance(module, QRNNCell)]
+
+
+def device_of(model: nn.Module) -> Device | None:
+    """Return the device that a model's circuits run on, or None if it has none."""
+    devices = (getattr(module, "device", None) for module in model.modules())
+    return next((device for device in devices if isinstance(device, Device)), None)
+
+
+def refuse_options(model: nn.Module, options: DeviceOptions) -> None:
+    """Raise the error for options of a device that a model has no circuits for.
+
+    Raises:
+        ConfigError: the model runs in torch alone.
+    """
+    if device_of(model) is None and (given := options.given()):
+        raise ConfigError(
+            f"device.{next(iter(given))} must be left out: the model runs in torch alone"
+        )

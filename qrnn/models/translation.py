@@ -1,0 +1,197 @@
+"""Sequence to sequence: an encoder, a decoder, and attention between them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from qrnn.cell.cell import OnDevice
+from qrnn.data import IGNORED, Batch
+from qrnn.models.attention import Attention
+from qrnn.models.sequence import Answer
+from qrnn.networks import Network, State, n_parameters
+from qrnn.utils.checks import checked_lengths, real, share, whole
+
+PAD, BOS, EOS = 0, 2, 3  # places of the special tokens in a target vocabulary
+
+
+class Source(NamedTuple):
+    """What the encoder says of source sequences.
+
+    Attributes:
+        z: what is attended to (B, S, K): its outputs, and beside them the embeddings if these skip
+            the network.
+        state: its last state, if the decoder can begin from it.
+        lengths: (B,) number of steps of each sequence, or None.
+    """
+
+    z: torch.Tensor
+    state: State | None
+    lengths: torch.Tensor | None
+
+
+class Translator(OnDevice):
+    """Target sequences from source sequences, both of tokens.
+
+    The encoder reads the source. The decoder begins from the encoder's last state, hidden quantum
+    state included, and reads the target one token behind (teacher forcing). Its outputs q_t
+    attend to the encoder's outputs: c_t = sum_s a_ts z_s, and
+
+        logits_t = head(tanh(combine([c_t ; q_t])))
+
+    as Luong et al., arXiv 1508.04025, without feeding the context back, so that the decoder runs
+    over the whole target at once. A bidirectional encoder has no state that the decoder could
+    begin from: it begins from its own start.
+
+    Args:
+        encoder: recurrent network over source embeddings.
+        decoder: recurrent network over target embeddings, in one direction.
+        source: embedding of source tokens.
+        target: embedding of target tokens.
+        n_classes: number of target tokens.
+        attention: `dot` or `additive`.
+        dropout: probability, in front of the head.
+        width: units of `combine`, in front of the head; None: as many as c_t and q_t have.
+        norm: whether a LayerNorm of c_t and q_t comes in front of `combine`.
+        skip: size E of the embeddings, which then stand beside q_t, and beside the z_s that are
+            summed, as [z_s ; e_s]; 0: they do not.
+        hands_over: whether the decoder begins from the encoder's state.
+    """
+
+    def __init__(
+        self,
+        encoder: Network,
+        decoder: Network,
+        source: nn.Module,
+        target: nn.Module,
+        n_classes: int,
+        *,
+        attention: str = "additive",
+        dropout: float = 0.0,
+        width: int | None = None,
+        norm: bool = False,
+        skip: int = 0,
+        hands_over: bool = True,
+    ):
+        super().__init__()
+        self.encoder: Any = encoder
+        self.decoder: Any = decoder
+        self.source, self.target = source, target
+        self.skip = skip = whole("skip", skip, 0)
+        width = None if width is None else whole("width", width, 1)
+        n_classes = whole("n_classes", n_classes, 1)
+        sizes = decoder.output_size + skip, encoder.output_size + skip
+        self.attention = Attention(*sizes, attention)
+        size = sum(sizes)
+        mix = nn.Linear(size, width or size)
+        self.combine = nn.Sequential(nn.LayerNorm(size), mix) if norm else mix
+        self.dropout = nn.Dropout(share("dropout", dropout))
+        self.head = nn.Linear(width or size, n_classes)
+        self.hands_over = hands_over
+
+    def recurrent_parameters(self) -> int:
+        """Return the number of parameters of encoder and decoder."""
+        return n_parameters(self.encoder) + n_parameters(self.decoder)
+
+    def encode(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> Source:
+        """Read source tokens (B, S)."""
+        if lengths is not None:
+            lengths = checked_lengths(lengths, *x.shape).to(x.device)
+        embedded = self.source(x)
+        z, state = self.encoder(embedded, None, lengths)
+        return Source(self._beside(z, embedded), state if self.hands_over else None, lengths)
+
+    def decode(
+        self, source: Source, tokens: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, State]:
+        """Return logits (B, U, V), attention weights (B, U, S), the decoder's outputs and state.
+
+        Args:
+            source: what the encoder said of the same sequences.
+            tokens: target tokens so far (B, U), the first one `BOS`.
+        """
+        embedded = self.target(tokens)
+        q, state = self.decoder(embedded, source.state)
+        asks = self._beside(q, embedded)
+        context, weights = self.attention(asks, source.z, source.lengths)
+        mixed = torch.tanh(self.combine(torch.cat([context, asks], 2)))
+        return self.head(self.dropout(mixed)), weights, q, state
+
+    def _beside(self, outputs: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+        return torch.cat([outputs, embedded], 2) if self.skip else outputs
+
+    def answer(self, batch: Batch, state: State | None = None) -> Answer:
+        """Return the logits of the next token under teacher forcing; see `SequenceModel.answer`."""
+        given = batch.y.masked_fill(batch.y == IGNORED, PAD)
+        tokens = torch.cat([torch.full_like(given[:, :1], BOS), given[:, :-1]], 1)
+        logits, _, q, state = self.decode(self.encode(batch.x, batch.lengths), tokens)
+        return Answer(logits, q, state)
+
+    @torch.no_grad()
+    def translate(
+        self,
+        x: torch.Tensor,
+        lengths: torch.Tensor | None = None,
+        *,
+        beam: int = 5,
+        max_steps: int = 60,
+        length_penalty: float = 1.0,
+    ) -> tuple[list[list[int]], list[torch.Tensor]]:
+        """Return the likeliest target of each source sequence, found by beam search.
+
+        Each round runs the decoder over all tokens so far: a hidden state on hardware can be
+        neither copied nor kept, and the fused kernels run whole sequences at once.
+
+        Args:
+            x: source tokens (B, S).
+            lengths: (B,) number of steps of each sequence; None: all S.
+            beam: number of candidates that are followed for each sequence; 1 is greedy.
+            max_steps: largest number of target tokens.
+            length_penalty: candidates are compared by log probability / length^this; those that
+                have not ended after `max_steps` only where none has.
+
+        Returns:
+            Tokens of each target without `EOS`, and attention weights (U, S) of each.
+        """
+        beam, max_steps = whole("beam", beam, 1), whole("max_steps", max_steps, 1)
+        length_penalty = real("length_penalty", length_penalty)
+        rows = len(x)
+        if lengths is not None:
+            lengths = checked_lengths(lengths, *x.shape).to(x.device)
+        x = x.repeat_interleave(beam, 0)
+        lengths = None if lengths is None else lengths.repeat_interleave(beam, 0)
+        source = self.encode(x, lengths)
+        tokens = torch.full((rows * beam, 1), BOS, device=x.device)
+        # All candidates begin alike; all but one are out until they differ.
+        scores = torch.full((rows, beam), -torch.inf, device=x.device)
+        scores[:, 0] = 0.0
+        ended = torch.zeros(rows, beam, dtype=torch.bool, device=x.device)
+        for _ in range(max_steps):
+            logits = self.decode(source, tokens)[0][:, -1].double()
+            logits[:, [PAD, BOS]] = -torch.inf  # neither is ever a target
+            gains = logits.log_softmax(1).view(rows, beam, -1)
+            gains[ended] = -torch.inf
+            gains[..., PAD][ended] = 0.0  # what has ended goes on as it is
+            n_tokens = gains.shape[2]
+            scores, best = (scores[:, :, None] + gains).flatten(1).topk(beam)
+            parent, token = best // n_tokens, best % n_tokens
+            tokens = tokens.view(rows, beam, -1).take_along_dim(parent[:, :, None], 1)
+            tokens = torch.cat([tokens, token[:, :, None]], 2).flatten(0, 1)
+            ended = ended.take_along_dim(parent, 1) | (token == EOS)
+            if ended.all():
+                break
+        n_steps = (tokens[:, 1:] != PAD).sum(1).view(rows, beam)
+        # A loop that never ends has a high mean: it is no answer where there is one.
+        out = ended.any(1, keepdim=True) & ~ended
+        chosen = (scores / n_steps**length_penalty).masked_fill(out, -torch.inf).argmax(1)
+        kept = torch.arange(rows, device=x.device) * beam + chosen
+        weights = self.decode(source, tokens)[1][kept]
+        targets, maps = [], []
+        for row, one in enumerate(tokens[kept, 1:].tolist()):
+            target = [token for token in one if token not in (PAD, EOS)]
+            targets.append(target)
+            n_source = x.shape[1] if lengths is None else int(lengths[row * beam])
+            maps.append(weights[row, : len(target), :n_source])
+        return targets, maps

@@ -1,0 +1,1 @@
+"""Training with PyTorch Lightning: from a model and data to a checkpoint."""

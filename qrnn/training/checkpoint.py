@@ -1,0 +1,187 @@
+"""Checkpoints: weights and the whole configuration, as plain data in one file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import torch
+from lightning.pytorch.plugins import TorchCheckpointIO
+
+from qrnn.config import TrainConfig, from_plain
+from qrnn.data import KINDS, TASKS, Shape, TaskConfig, TaskData
+from qrnn.errors import ConfigError, DataError
+from qrnn.models.build import Model, build_model
+from qrnn.models.identity import identity, made_of
+from qrnn.utils.files import replacing
+from qrnn.utils.plain import check_plain
+from qrnn.utils.registry import unknown_name
+
+PREFIX = "model."
+MOST_CLASSES = 1 << 24  # of labels, tokens or input features
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoint writer, but the old file stays until the new one is whole."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint; see Lightning's `CheckpointIO`."""
+        # torch hides the system's error where it writes a file itself.
+        torch.save(checkpoint, buffer := io.BytesIO())
+        with replacing(path) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Return a checkpoint's content, loaded without running any code of the file.
+
+    Raises:
+        DataError: no such file, or not one that `qrnn train` wrote.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"checkpoint must be a file that `qrnn train` wrote, but {path} is not one")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of a damaged file the unpickler may raise anything
+        reason = str(error).split("\n")[0][:100]
+        raise DataError(f"checkpoint {path} is damaged or not a checkpoint: {reason}") from error
+    if not isinstance(content, dict) or "qrnn" not in content:
+        raise DataError(f"checkpoint {path} must come from `qrnn train`: it holds no configuration")
+    with refusing(path):
+        _check(content)
+    return content
+
+
+def weights_of(content: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Return the model's weights of a checkpoint's content, by their names in the model."""
+    saved = content["state_dict"].items()
+    return {name.removeprefix(PREFIX): value for name, value in saved if name.startswith(PREFIX)}
+
+
+def checkpoint_identity(content: dict[str, Any]) -> str:
+    """Return the identity of the model in a checkpoint's content."""
+    ours = content["qrnn"]
+    return identity(weights_of(content), made_of(ours["config"], ours["shape"]))
+
+
+@contextmanager
+def refusing(path: str | Path | None) -> Iterator[None]:
+    """Make of an error about a checkpoint's content one that names the file."""
+    try:
+        yield
+    except ConfigError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise DataError(f"checkpoint {path} is damaged or does not fit: {reason}") from error
+
+
+def _check(content: dict[str, Any]) -> None:
+    """Raise the error for what no reader of a checkpoint could use.
+
+    Whether the configuration fits the schemas, and the weights the model, is checked where they
+    are used: a report shows the configuration of a task that is not registered here.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    ours, weights = content["qrnn"], content.get("state_dict")
+    if not isinstance(ours, dict) or not isinstance(ours.get("config"), dict):
+        raise ConfigError("qrnn.config must hold a configuration")
+    check_plain(ours["config"], "qrnn.config")
+    shape, hints = ours.get("shape"), get_type_hints(Shape)
+    if not isinstance(shape, dict) or not shape.keys() <= hints.keys():
+        raise ConfigError(f"qrnn.shape must have the keys {', '.join(hints)}")
+    for name, kind in hints.items():
+        value: Any = shape.get(name, getattr(Shape, name, None))
+        if type(value) is not kind or (kind is int and not 1 <= value <= MOST_CLASSES):
+            allowed = f"in 1..{MOST_CLASSES}" if kind is int else f"a {kind.__name__}"
+            raise ConfigError(f"qrnn.shape.{name} must be {allowed}, got {value!r:.60}")
+    if shape["kind"] not in KINDS:
+        raise unknown_name("qrnn.shape.kind", shape["kind"], KINDS)
+    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
+        raise ConfigError("state_dict must hold weights by name")
+
+
+def size_of(weights: dict[str, Any], name: str) -> str:
+    """Return the shape of one of some weights in words, for messages; "none": it is not there."""
+    if name not in weights:
+        return "none"
+    value = weights[name]
+    return str(tuple(value.shape)) if isinstance(value, torch.Tensor) else type(value).__name__
+
+
+def check_weights(saved: dict[str, Any], wanted: dict[str, torch.Tensor]) -> None:
+    """Raise the error for weights that are not those of a model.
+
+    Args:
+        saved: of a checkpoint.
+        wanted: the model's own, by the same names.
+
+    Raises:
+        ConfigError: one is missing or too many, has another shape, or holds no finite numbers.
+    """
+    for name in sorted({*saved, *wanted}):
+        right, given = size_of(wanted, name), size_of(saved, name)
+        if right != given:
+            raise ConfigError(f"weight {name:.80} must be {right}, got {given}")
+        mine, other = saved[name], wanted[name]
+        if mine.layout != torch.strided or mine.is_quantized or mine.is_meta or (
+            mine.is_floating_point() != other.is_floating_point() or mine.is_complex()
+        ):  # fmt: skip
+            raise ConfigError(f"weight {name} must be {other.dtype}, got {mine.dtype}")
+        if not mine.isfinite().all():
+            raise ConfigError(
+                f"weight {name} must be finite, got NaN or infinity: did the training diverge?"
+            )
+
+
+def load_model(path: str | Path) -> tuple[Model, TrainConfig]:
+    """Return the trained model, on the device that trained it, and its configuration.
+
+    Raises:
+        DataError: not a checkpoint, or its weights are not its model's.
+        ConfigError: its configuration is not one of this version.
+        DeviceError: the device that trained it is not installed.
+    """
+    content = read_checkpoint(path)
+    config = from_plain(content["qrnn"]["config"])
+    model = build_model(config, Shape(**content["qrnn"]["shape"]))
+    weights = weights_of(content)
+    with refusing(path):
+        check_weights(weights, model.state_dict())
+    model.load_state_dict(weights)
+    model.made_of = made_of(content["qrnn"]["config"], content["qrnn"]["shape"])
+    return model.eval(), config
+
+
+def load_data(config: TrainConfig, data_dir: str | None = None) -> TaskData:
+    """Return the data of a checkpoint's task.
+
+    Args:
+        config: the checkpoint's.
+        data_dir: where the data lies now, if not where the training found it.
+
+    Raises:
+        ConfigError: a data folder for a task that reads none.
+        DataError: a data file is missing or damaged.
+    """
+    if data_dir is not None:
+        if not hasattr(config.task, "data_dir"):
+            raise ConfigError(f"data_dir must be left out: task {config.task.name} reads no files")
+        config.task.data_dir = data_dir
+    return load_task(config.task)
+
+
+def load_task(config: TaskConfig) -> TaskData:
+    """Return the data of a task.
+
+    Raises:
+        ConfigError: a key out of range.
+        DataError: a data file is missing or damaged.
+    """
+    return TASKS[config.name].load(config)

@@ -1,0 +1,79 @@
+"""What the trainer's options may be, by themselves and for the data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from qrnn.config import TrainerConfig
+from qrnn.data import Stream, TaskData
+from qrnn.errors import ConfigError
+from qrnn.utils.checks import typed
+
+SCHEDULES = ("cosine", "constant")
+OPTIMIZERS: dict[str, Any] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+
+
+def check_trainer(config: TrainerConfig) -> None:
+    """Raise the error for a value out of range.
+
+    Raises:
+        ConfigError: such a value, with its key and what is allowed.
+    """
+    typed(config, "trainer")
+    limits: dict[str, tuple[bool, str]] = {
+        "epochs": (config.epochs >= 1, "at least 1"),
+        "batch_size": (config.batch_size >= 1, "at least 1"),
+        "lr": (config.lr > 0 and math.isfinite(config.lr), "positive"),
+        "optimizer": (config.optimizer in OPTIMIZERS, " or ".join(OPTIMIZERS)),
+        "weight_decay": (config.weight_decay >= 0, "at least 0"),
+        "schedule": (config.schedule in SCHEDULES, " or ".join(SCHEDULES)),
+        "clip": (config.clip > 0, "positive"),
+        "patience": (config.patience is None or config.patience >= 1, "null or at least 1"),
+        "stop_below": (
+            config.stop_below is None or 0 < config.stop_below < math.inf,
+            "null or positive",
+        ),
+        "steps_per_epoch": (
+            config.steps_per_epoch is None or config.steps_per_epoch >= 1,
+            "null or at least 1",
+        ),
+        "processes": (
+            config.processes >= 1 and config.batch_size % max(1, config.processes) == 0,
+            f"at least 1 and divide trainer.batch_size={config.batch_size}",
+        ),
+        "seed": (0 <= config.seed < 2**32, "in 0..2^32-1"),
+    }
+    for key, (holds, allowed) in limits.items():
+        if not holds:
+            raise ConfigError(f"trainer.{key} must be {allowed}, got {getattr(config, key)}")
+
+
+def batches_of_epoch(data: TaskData, config: TrainerConfig) -> int | float:
+    """Return how many batches an epoch has: a number, or 1.0 for all that there are.
+
+    Raises:
+        ConfigError: the training data has fewer, or is a text, which must be read to its end.
+    """
+    steps = config.steps_per_epoch
+    if steps is None:
+        return 1.0
+    if isinstance(data.train, Stream):
+        raise ConfigError(
+            f"trainer.steps_per_epoch must be null for a text, of which only the beginning would "
+            f"be read, got {steps}: leave it out"
+        )
+    most = -(-len(data.train) // config.batch_size)
+    if steps > most:
+        raise ConfigError(
+            f"trainer.steps_per_epoch must be at most {most}, the batches of all training "
+            f"sequences, got {steps}: choose fewer, or a smaller trainer.batch_size"
+        )
+    return steps

@@ -1,0 +1,101 @@
+"""The metrics of a run by epochs, in its `metrics.csv`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+
+from qrnn.utils.files import write_text
+
+FILE = "metrics.csv"
+
+
+def _rows(run_dir: Path) -> list[dict[str, str]]:
+    if not (run_dir / FILE).is_file():  # stopped before its first epoch ended
+        return []
+    with open(run_dir / FILE, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def history(run_dir: str | Path) -> dict[str, list[tuple[int, float]]]:
+    """Return each metric of a run as (epoch, value) pairs."""
+    series: dict[str, list[tuple[int, float]]] = {}
+    for row in _rows(Path(run_dir)):
+        for name, value in row.items():
+            if value and name not in ("epoch", "step"):
+                series.setdefault(name, []).append((int(row["epoch"]), float(value)))
+    return series
+
+
+def best_accuracy(run_dir: Path) -> float:
+    """Return the validation accuracy of the epoch with the lowest validation loss."""
+    series = history(run_dir)
+    if "val/loss" not in series:
+        return math.nan
+    epoch = min(series["val/loss"], key=lambda point: point[1])[0]
+    return dict(series["val/accuracy"])[epoch]
+
+
+class Metrics(pl.Callback):
+    """Writes the metrics, a row an epoch; those of the epochs before a resume come first.
+
+    The whole file is replaced before the epoch's checkpoints are written: wherever the process is
+    killed, no checkpoint lacks the metrics of its epochs. Lightning's logger writes them later, and
+    line by line.
+
+    Args:
+        run_dir: folder of the run.
+        resume: the checkpoint that it goes on from, beside which its metrics lie; None: none.
+        steps: number of optimiser steps before.
+    """
+
+    def __init__(self, run_dir: Path, resume: str | None, steps: int):
+        self.path = run_dir / FILE
+        self.rows = [] if resume is None else _before(Path(resume).parent, steps)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """See Lightning; a run that had ended has no epoch to come."""
+        if self.rows:
+            self._write(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """See Lightning; what keeps checkpoints is called after all others."""
+        row = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if row.get("train/skipped") == 1:  # Lightning keeps the value of an epoch before
+            row.pop("train/gradient", None)
+        place = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1}
+        self.rows.append(place | dict(sorted(row.items())))
+        self._write(trainer)
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        if not trainer.is_global_zero:
+            return
+        text = io.StringIO()
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.path, text.getvalue())
+
+
+def _before(run_dir: Path, steps: int) -> list[dict[str, float]]:
+    """Return a run's rows of the first steps; a damaged one is no reason not to go on."""
+    try:
+        rows = _rows(run_dir)
+    except (ValueError, csv.Error):  # not text, or no CSV
+        return []
+    found = []
+    for row in rows:
+        try:
+            numbers: dict[str, float] = {name: float(row[name]) for name in row if row[name]}
+            numbers |= {name: int(row[name]) for name in ("epoch", "step")}
+        except (KeyError, TypeError, ValueError):  # a line that a crash cut off
+            continue
+        if numbers["step"] < steps:
+            found.append(numbers)
+    return found

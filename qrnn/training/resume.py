@@ -1,0 +1,160 @@
+"""Going on from a checkpoint: what must stay, and what may be another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch.optim import Optimizer
+
+from qrnn.config import TrainerConfig
+from qrnn.errors import ConfigError
+from qrnn.training.checkpoint import size_of
+
+
+def check_same(saved: TrainerConfig, wanted: TrainerConfig) -> None:
+    """Refuse to go on with an optimiser's state that is another's.
+
+    Raises:
+        ConfigError: another optimiser or schedule.
+    """
+    for name in ("optimizer", "schedule"):
+        before, now = getattr(saved, name), getattr(wanted, name)
+        if before != now:
+            raise ConfigError(
+                f"trainer.{name} must stay {before} with resume, got {now}: leave it out"
+            )
+
+
+def check_shapes(saved: dict[str, Any], wanted: dict[str, torch.Tensor]) -> None:
+    """Refuse to go on with weights of another model.
+
+    Raises:
+        ConfigError: a weight is missing on one side, or has another shape there.
+    """
+    for key in sorted({*saved, *wanted}):
+        before, now = size_of(saved, key), size_of(wanted, key)
+        if before != now:
+            raise ConfigError(
+                f"resume must leave the model its size, but {key:.80} is {before} in the "
+                f"checkpoint and {now} now: leave out the keys that change it"
+            )
+
+
+def set_rates(checkpoint: dict[str, Any], optimizer: Optimizer) -> None:
+    """Replace the options of an optimiser in a checkpoint, of which torch would take the saved.
+
+    Args:
+        checkpoint: Lightning's.
+        optimizer: a new one, with the rates of each group of parameters at the schedule's peak.
+    """
+    groups = optimizer.state_dict()["param_groups"]
+    for saved in checkpoint["optimizer_states"]:
+        for group, new in zip(saved["param_groups"], groups, strict=True):
+            peak = group.get("initial_lr", group["lr"])  # only schedules have a peak
+            rate = new["lr"] * (group["lr"] / peak if peak else 1.0)
+            initial = {"initial_lr": new["lr"]} if "initial_lr" in group else {}
+            group.update({**new, **initial, "lr": rate, "params": group["params"]})
+    for schedule in checkpoint["lr_schedulers"]:
+        schedule["base_lrs"] = [group["lr"] for group in groups]
+
+
+def check_state(saved: dict[str, Any], trainer: pl.Trainer, optimizer: Optimizer) -> None:
+    """Raise the error for what Lightning or torch would read of a checkpoint without a look.
+
+    Args:
+        saved: the checkpoint.
+        trainer: that is to go on, with its callbacks.
+        optimizer: a new one.
+
+    Raises:
+        ConfigError: a value is missing, or of another type or shape than those of a new run.
+    """
+    top = {"epoch": 0, "global_step": 0, "pytorch-lightning_version": "", "loops": dict,
+           "optimizer_states": list, "lr_schedulers": list, "callbacks": dict,
+           "rng": torch.get_rng_state()}  # fmt: skip
+    check_like(saved, top, "")
+    fresh = {"fit_loop": trainer.fit_loop.state_dict()}
+    check_like(saved["loops"], fresh, "loops", whole=False)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if (given := saved["callbacks"].get(callback.state_key)) is not None:
+            known = callback.state_dict()
+            known.pop("patience", None)  # is this run's
+            check_like(given, known, f"callbacks.{type(callback).__name__}")
+    for one in saved["lr_schedulers"]:
+        known = {"base_lrs": list, "last_epoch": 0, "_step_count": 0, "_last_lr": []}
+        check_like(one, known, "lr_schedulers")
+    if len(saved["optimizer_states"]) != 1:
+        raise ConfigError(f"optimizer_states must be one, got {len(saved['optimizer_states'])}")
+    shapes = [p.shape for group in optimizer.param_groups for p in group["params"]]
+    like = _state_of_one(optimizer)
+    for one in saved["optimizer_states"]:
+        check_like(one, {"state": dict, "param_groups": list}, "optimizer_states")
+        if len(one["param_groups"]) != len(optimizer.param_groups):
+            raise ConfigError(
+                "model.output_lr must not become or leave 1 with resume: leave it out"
+            )
+        for group in one["param_groups"]:
+            check_like(group, {"lr": 0.0, "params": []}, "optimizer_states.param_groups")
+            check_like(group, {"initial_lr": 0.0}, "optimizer_states.param_groups", whole=False)
+        held = [i for group in one["param_groups"] for i in group["params"]]
+        if held != list(range(len(shapes))) or not {*one["state"]} <= {*held}:
+            raise ConfigError(f"optimizer_states must be of {len(shapes)} parameters, in order")
+        for i, state in one["state"].items():
+            wanted = {k: v.expand(shapes[i]) if v.ndim else v for k, v in like.items()}
+            check_like(state, wanted, f"optimizer_states.state.{i}")
+
+
+def _state_of_one(optimizer: Optimizer) -> dict[str, torch.Tensor]:
+    """Return what an optimiser keeps of a parameter of one number, after a step."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.zeros(1)
+    kind: Any = type(optimizer)
+    one = kind([parameter])
+    one.step()
+    return {k: v for k, v in one.state[parameter].items() if isinstance(v, torch.Tensor)}
+
+
+def check_like(given: Any, wanted: Any, where: str, *, whole: bool = True) -> None:
+    """Raise the error for data that is not built as other data is.
+
+    Args:
+        given: dicts of plain values and tensors; what `wanted` does not have is not looked at.
+        wanted: the like, or a type; None: a number or None; an empty list: numbers.
+        where: what it is, for the message.
+        whole: whether all keys must be there.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    if isinstance(wanted, dict):
+        if not isinstance(given, dict) or (whole and not wanted.keys() <= given.keys()):
+            raise ConfigError(f"{where} must hold {', '.join(map(str, wanted))}".strip())
+        for key in wanted.keys() & given.keys():
+            check_like(given[key], wanted[key], f"{where}.{key}".strip("."), whole=whole)
+        return
+    if isinstance(wanted, type):
+        right = isinstance(given, wanted)
+    elif isinstance(wanted, torch.Tensor):
+        right = (
+            isinstance(given, torch.Tensor)
+            and given.shape == wanted.shape
+            and given.dtype == wanted.dtype
+            and given.layout == wanted.layout
+        )
+    elif isinstance(wanted, bool | str):
+        right = isinstance(given, type(wanted))
+    elif isinstance(wanted, int):
+        right = type(given) is int and 0 <= given < 1 << 60
+    elif isinstance(wanted, list):
+        right = isinstance(given, list) and all(type(one) in (int, float) for one in given)
+    elif isinstance(given, torch.Tensor) and wanted is None:
+        right = given.ndim == 0
+    else:
+        right = type(given) in (int, float) or (wanted is None and given is None)
+    if not right:
+        kind = wanted.__name__ if isinstance(wanted, type) else type(wanted).__name__
+        if isinstance(wanted, torch.Tensor):
+            kind = f"{wanted.dtype} of shape {tuple(wanted.shape)}"
+        raise ConfigError(f"{where} must be as in a new run ({kind}), got {given!r:.60}")

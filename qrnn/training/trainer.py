@@ -1,0 +1,423 @@
+"""Training with PyTorch Lightning."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import statistics
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
+
+from qrnn.config import TrainConfig, TrainerConfig, from_plain, to_plain
+from qrnn.data import IGNORED, Batch, Split, Stream, TaskData, loader
+from qrnn.errors import ConfigError, QRNNError
+from qrnn.models.build import build_model
+from qrnn.models.cells import refuse_options
+from qrnn.networks import n_parameters
+from qrnn.training.callbacks import (
+    BestCheckpoint,
+    EpochTimes,
+    Interrupts,
+    LastCheckpoint,
+    Stopper,
+    WholeRun,
+)
+from qrnn.training.checkpoint import (
+    AtomicCheckpointIO,
+    check_weights,
+    load_task,
+    read_checkpoint,
+    refusing,
+)
+from qrnn.training.checks import OPTIMIZERS, batches_of_epoch, check_trainer
+from qrnn.training.history import Metrics, best_accuracy
+from qrnn.training.resume import check_like, check_same, check_shapes, check_state, set_rates
+from qrnn.training.run_folder import check_free, claimed
+from qrnn.training.seeding import epoch_seed, seed_all
+from qrnn.utils.checks import typed
+from qrnn.utils.environment import environment
+from qrnn.utils.files import naming, write_text
+
+WARM_UP = 0.1  # share of the steps; without it, 1e-2 sometimes ends at chance
+EVAL_BATCH = 512
+
+
+class Learner(pl.LightningModule):
+    """Cross entropy of a model's labels.
+
+    Args:
+        config: the whole configuration; it goes into every checkpoint.
+        data: the task's data; its shape goes there too.
+    """
+
+    def __init__(self, config: TrainConfig, data: TaskData):
+        super().__init__()
+        self.config, self.shape = config, data.shape
+        self.text = data.train if isinstance(data.train, Stream) else None
+        self.model = build_model(config, data.shape, data.vectors)
+        self.states: dict[str, Any] = {}  # of the texts of training and validation
+
+    def _step(self, batch: Batch, index: int, part: str) -> torch.Tensor:
+        anew = self.text is None or self.text.begins_anew(index)
+        answer = self.model.answer(batch, None if anew else self.states[part])
+        if self.text is not None:
+            self.states[part] = answer.state.detach()
+        logits, y = answer.logits.flatten(0, -2), batch.y.flatten()
+        asked = y != IGNORED
+        n = int(asked.sum())
+        loss = cross_entropy(logits, y, ignore_index=IGNORED)
+        options: dict[str, Any] = {
+            "on_step": False,
+            "on_epoch": True,
+            "batch_size": n,
+            "sync_dist": True,
+        }
+        accuracy = (logits.argmax(1) == y)[asked].float().mean()
+        self.log(f"{part}/loss", loss, **options)
+        self.log(f"{part}/accuracy", accuracy, **options)
+        return loss
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        """Draw the random numbers of each epoch from the seed and the epoch alone.
+
+        So a resumed run has those of an uninterrupted one. A random state in the checkpoint would
+        not do: Lightning makes the loaders' iterators, which draw too, at other times in a resumed
+        run, and there is one checkpoint for all processes.
+        """
+        if batch_index == 0:
+            rank, epoch = self.trainer.global_rank, self.current_epoch
+            seed_all(epoch_seed(self.config.trainer.seed, epoch, rank), self.model)
+
+    def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
+        """See Lightning."""
+        return self._step(batch, batch_index, "train")
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """See Lightning."""
+        self._step(batch, batch_index, "val")
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the norm of the gradient, before it is clipped; leave out one that is not finite.
+
+        Over hundreds of steps of feedback a single batch can overflow: clipping would make NaN of
+        it, and of all weights.
+        """
+        norms = [p.grad.norm() for p in self.parameters() if p.grad is not None]
+        norm = torch.stack(norms).norm()
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": 1}
+        finite = bool(norm.isfinite())
+        self.log("train/skipped", float(not finite), **options)
+        if finite:
+            self.log("train/gradient", norm, **options)
+        else:
+            self.zero_grad(set_to_none=True)
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser, and the schedule by steps.
+
+        A parameter's attribute `lr_scale` multiplies its learning rate.
+        """
+        optimizer = self.optimizer()
+        if self.config.trainer.schedule == "constant":
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        warm_up = max(1, int(WARM_UP * steps))
+
+        def factor(step: int) -> float:
+            if step < warm_up:
+                return (step + 1) / warm_up
+            return 0.5 * (
+                1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, steps - warm_up)))
+            )
+
+        # Not OneCycleLR: its state fixes the number of steps, and a resumed run may have more.
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Return a new optimiser, with a group of parameters for each learning rate."""
+        trainer = self.config.trainer
+        return OPTIMIZERS[trainer.optimizer](
+            [{"params": group, "lr": rate} for rate, group in self._groups().items()],
+            lr=trainer.lr, weight_decay=trainer.weight_decay,
+        )  # fmt: skip
+
+    def _groups(self) -> dict[float, list[torch.nn.Parameter]]:
+        """Return the parameters by their learning rates."""
+        groups: dict[float, list[torch.nn.Parameter]] = {}
+        for parameter in self.parameters():
+            rate = getattr(parameter, "lr_scale", 1.0) * self.config.trainer.lr
+            groups.setdefault(rate, []).append(parameter)
+        return groups
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what rebuilds the model."""
+        checkpoint["qrnn"] = {"config": to_plain(self.config), "shape": asdict(self.shape)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let rates and weight decay be this run's."""
+        set_rates(checkpoint, self.optimizer())
+
+
+class TaskDataModule(pl.LightningDataModule):
+    """A task's training and validation parts."""
+
+    def __init__(self, data: TaskData, config: TrainerConfig):
+        super().__init__()
+        self.data, self.config = data, config
+
+    def train_dataloader(self) -> DataLoader:
+        """Shuffled batches of the current epoch, this process's share of them."""
+        rank, world, epoch = 0, 1, 0
+        if self.trainer:
+            rank, world = self.trainer.global_rank, self.trainer.world_size
+            epoch = self.trainer.current_epoch
+        part, size = self.data.train_of(epoch), self.config.batch_size // world
+        return loader(part, size, shuffle=True, seed=self.config.seed, rank=rank, world=world)
+
+    def val_dataloader(self) -> DataLoader:
+        """Batches in order."""
+        size = EVAL_BATCH if isinstance(self.data.val, Split) else self.config.batch_size
+        return loader(self.data.val, size, shuffle=False)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training run left.
+
+    Attributes:
+        run_dir: its folder.
+        best: checkpoint of the epoch with the lowest validation loss.
+        last: checkpoint of the last epoch.
+        val_accuracy: validation accuracy of `best`.
+        epochs: number of epochs run.
+        steps: number of optimiser steps taken, those before a resumed checkpoint too.
+        reached: whether the validation loss fell below `trainer.stop_below`; None: it is null.
+        interrupted: whether it was stopped by hand.
+        first_process: whether this is the first of the processes that trained.
+        failure: why the last epoch taught nothing, in a line; None: it did.
+    """
+
+    run_dir: Path
+    best: Path
+    last: Path
+    val_accuracy: float
+    epochs: int
+    steps: int
+    reached: bool | None
+    interrupted: bool
+    first_process: bool
+    failure: str | None = None
+
+
+def quiet_lightning() -> None:
+    """Silence notices that a reader of our progress bar cannot use."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for text in (
+        ".*does not have many workers.*",
+        ".*in the `DataLoader`.*",
+        ".*smaller than the logging interval.*",
+        ".*isinstance.*LeafSpec.*",
+        ".*exists and is not empty.*",
+        ".*The dirpath has changed.*",
+    ):
+        warnings.filterwarnings("ignore", text)  # fmt: skip
+
+
+def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = None) -> TrainResult:
+    """Train a model; write checkpoints, configuration and logs to `run_dir`.
+
+    Args:
+        config: the whole configuration. `config.resume` names a checkpoint to go on from, with
+            the same losses as if the run had not been interrupted. The best checkpoint and the
+            metrics of the epochs before are taken from its folder.
+        run_dir: folder of the run; made. It may hold no other run than the one that goes on.
+        data: the task's data, if it is loaded already.
+
+    Raises:
+        ConfigError: a value out of range or an unknown name; a folder that holds another run, or
+            that another process trains in.
+        DataError: data or the checkpoint to resume from are missing or damaged.
+        DeviceError: the device cannot run the model.
+    """
+    check_trainer(config.trainer)
+    run_dir = Path(run_dir)
+    check_free(run_dir, config.resume)
+    quiet_lightning()
+    saved = {} if config.resume is None else read_checkpoint(config.resume)
+    typed(config.task, "task")
+    data = data if data is not None else load_task(config.task)
+    limit = batches_of_epoch(data, config.trainer)
+    pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
+    module = Learner(config, data)
+    refuse_options(module.model, config.device)
+    if saved:
+        check_same(from_plain(saved["qrnn"]["config"]).trainer, config.trainer)
+        check_shapes(saved["state_dict"], module.state_dict())
+        with refusing(config.resume):
+            check_weights(saved["state_dict"], module.state_dict())
+            check_like(saved, {"global_step": 0}, "")
+    with claimed(run_dir, config.resume):
+        return _fit(module, data, limit, run_dir, saved)
+
+
+def _fit(
+    module: Learner, data: TaskData, limit: Any, run_dir: Path, saved: dict[str, Any]
+) -> TrainResult:
+    """Train what was checked, in a folder of its own; see `train`.
+
+    Args:
+        module: what learns.
+        data: the task's.
+        limit: batches of an epoch, as Lightning takes it.
+        run_dir: folder of the run.
+        saved: the checkpoint that it goes on from, or nothing.
+    """
+    config = module.config
+    checkpoints = BestCheckpoint(run_dir, config.resume)
+    interrupts, times = Interrupts(), EpochTimes()
+    last_checkpoint = LastCheckpoint(run_dir / "last.ckpt")
+    callbacks: list[pl.Callback] = [
+        interrupts, times, Metrics(run_dir, config.resume, saved.get("global_step", 0)),
+        checkpoints, last_checkpoint,
+    ]  # fmt: skip
+    stopper = Stopper(config.trainer.stop_below, config.trainer.patience)
+    if not (config.trainer.stop_below is None and config.trainer.patience is None):
+        callbacks.append(stopper)
+    if config.trainer.progress:
+        callbacks.append(WholeRun())
+    trainer = pl.Trainer(
+        max_epochs=config.trainer.epochs,
+        limit_train_batches=limit,
+        accelerator=accelerator(config.device.name),
+        devices=config.trainer.processes,
+        strategy="ddp" if config.trainer.processes > 1 else "auto",
+        gradient_clip_val=config.trainer.clip,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        logger=TensorBoardLogger(run_dir, "tensorboard", ""),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1 if data.curriculum else 0,
+        log_every_n_steps=10,
+    )
+    if saved:
+        with refusing(config.resume):
+            check_state(saved, trainer, module.optimizer())
+    write_text(run_dir / "config.yaml", config_yaml(config))
+    write_text(run_dir / "environment.json", json.dumps(environment(), indent=1) + "\n")
+    try:
+        with interrupts, naming(run_dir):  # a logger's errors name no file
+            trainer.fit(
+                module, datamodule=TaskDataModule(data, config.trainer), ckpt_path=config.resume,
+                weights_only=True,
+            )  # fmt: skip
+    except Exception as error:
+        # What comes before the first batch of a resumed run is about the checkpoint.
+        if not saved or last_checkpoint.begun or isinstance(error, QRNNError | OSError):
+            raise
+        with refusing(config.resume):
+            raise ConfigError(str(error)) from error
+    except SystemExit:  # Lightning leaves the process on Ctrl-C
+        if not trainer.interrupted:
+            raise
+    last = run_dir / "last.ckpt"
+    best = Path(checkpoints.best_model_path or last)
+    reached = stopper.reached
+    failure = failure_of(trainer.callback_metrics)
+    if trainer.is_global_zero and not trainer.interrupted and failure is None:
+        write_summary(run_dir, module, best, times.seconds, reached)
+    return TrainResult(
+        run_dir=run_dir,
+        best=best,
+        last=last,
+        val_accuracy=best_accuracy(run_dir),
+        epochs=trainer.current_epoch,
+        steps=trainer.global_step,
+        reached=reached,
+        interrupted=trainer.interrupted,
+        first_process=trainer.is_global_zero,
+        failure=failure,
+    )
+
+
+def failure_of(metrics: Mapping[str, torch.Tensor]) -> str | None:
+    """Return why a run's last epoch taught nothing, or None.
+
+    Args:
+        metrics: what was logged of it.
+    """
+    remedy = "lower trainer.lr or model.output_lr"
+    if float(metrics.get("train/skipped", 0.0)) >= 1:
+        return f"every step of the last epoch was skipped, its gradient not finite: {remedy}"
+    for name in ("train/loss", "val/loss"):
+        if not math.isfinite(loss := float(metrics.get(name, 0.0))):
+            return f"{name} of the last epoch must be finite, got {loss}: {remedy}"
+    return None
+
+
+def write_summary(
+    run_dir: Path, module: Learner, best: Path, seconds: list[float], reached: bool | None
+) -> None:
+    """Write what a finished run took to `summary.json`.
+
+    Args:
+        run_dir: its folder.
+        module: what was trained.
+        best: its best checkpoint.
+        seconds: of each epoch.
+        reached: see `TrainResult`.
+    """
+    per_epoch = statistics.median(seconds) if seconds else 0.0
+    summary = {
+        "best": str(best),
+        "epochs": module.current_epoch,
+        "steps": module.global_step,
+        "reached": reached,
+        "seconds_per_epoch": per_epoch,
+        "minutes": module.current_epoch * per_epoch / 60,
+        "threads": torch.get_num_threads(),
+        "peak_memory_mb": peak_memory_mb(),
+        "parameters": module.model.recurrent_parameters(),
+        "all_parameters": n_parameters(module.model),
+        "config": to_plain(module.config),
+    }
+    write_text(run_dir / "summary.json", json.dumps(summary, indent=1) + "\n")
+
+
+def peak_memory_mb() -> float | None:
+    """Return the largest resident memory of this process, MB; None where nobody records it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def accelerator(device: str) -> str:
+    """Return Lightning's name of the hardware to train on."""
+    if device != "fused":
+        return "auto"
+    return "gpu" if torch.cuda.is_available() else "cpu"  # it has kernels for no other
+
+
+def config_yaml(config: TrainConfig) -> str:
+    """Return the configuration as YAML."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.structured(config))

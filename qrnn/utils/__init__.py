@@ -1,0 +1,1 @@
+"""What all parts share, and what knows none of them: files, checks, registries."""

@@ -1,0 +1,42 @@
+"""Writing `key=value` as Hydra reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from hydra.core.override_parser.types import Quote, QuotedString
+
+_BARE = re.compile(r"[A-Za-z_./][\w./+-]*", re.ASCII)  # a string that Hydra reads as it stands
+_SPECIAL = re.compile(r"null|true|false|on|off|yes|no|nan|inf", re.IGNORECASE)
+
+
+def override(key: str, value: Any) -> str:
+    """Return `key=value` as Hydra reads it."""
+    return f"{key}={_hydra(value)}"
+
+
+def _hydra(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(_hydra(one) for one in value)}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{name}:{_hydra(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, str) and not (_BARE.fullmatch(value) and not _SPECIAL.fullmatch(value)):
+        return QuotedString(value, Quote.single).with_quotes()
+    return str(value)
+
+
+def folded(words: Iterable[str]) -> str:
+    r"""Return a command on lines of at most 88 characters, as far as its words allow, with `\`."""
+    lines: list[str] = []
+    for word in words:
+        if lines and len(lines[-1]) + len(word) < 86:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"    {word}" if lines else word)
+    return " \\\n".join(lines)
