@@ -7,10 +7,20 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 PACKAGES = (
-    "pennylane-qrnn", "torch", "numpy", "numba", "triton", "pennylane", "pennylane-lightning",
-    "pennylane-lightning-gpu", "pennylane-qiskit", "qiskit", "qiskit-aer", "qiskit-ibm-runtime",
+    "pennylane-qrnn",
+    "torch",
+    "numpy",
+    "numba",
+    "triton",
+    "pennylane",
+    "pennylane-lightning",
+    "pennylane-lightning-gpu",
+    "pennylane-qiskit",
+    "qiskit",
+    "qiskit-aer",
+    "qiskit-ibm-runtime",
     "torchquantum-ng",
-)  # fmt: skip
+)
 
 
 def environment() -> dict[str, Any]:

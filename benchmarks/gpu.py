@@ -66,9 +66,12 @@ def measured(work: Callable[[], object], device: str) -> dict:
     times = seconds_of(work, device)
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else None
     return {
-        "repeats": len(times), "median": statistics.median(times), "min": min(times),
-        "max": max(times), "memory": peak,
-    }  # fmt: skip
+        "repeats": len(times),
+        "median": statistics.median(times),
+        "min": min(times),
+        "max": max(times),
+        "memory": peak,
+    }
 
 
 def difference(one: nn.Module, other: nn.Module, loss: Callable, x: torch.Tensor) -> float:

@@ -52,8 +52,10 @@ def main() -> None:
     for name, (colour, line) in STYLES.items():
         norms = torch.tensor(found[name]).median(0).values
         axes.semilogy(norms.clamp(min=1e-30), line, color=colour, label=name)
-        print(f"{name:<8} first step {norms[0]:.2e}, middle {norms[steps // 2]:.2e}, "
-              f"last {norms[-1]:.2e}")  # fmt: skip
+        print(
+            f"{name:<8} first step {norms[0]:.2e}, middle {norms[steps // 2]:.2e}, "
+            f"last {norms[-1]:.2e}"
+        )
     axes.set(xlabel="time step t", ylabel="norm of dL/d(state at t)", ylim=(1e-16, 1e2))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)

@@ -55,13 +55,20 @@ def measure(sequences: int) -> list[dict]:
             continue
         device = DeviceOptions(BACKEND, shots=shots, seed=7) if shots else DeviceOptions("fused")
         one = evaluate(model_of(n, training), split, device, feedback=feedback)
-        rows.append({
-            "n_qubits": n, "training": training, "shots": shots, "feedback": feedback,
-            "accuracy": one.accuracy, "rms_z": one.rms_z, "rms_z_steps": one.rms_z_steps,
-            "rounds": one.cost.jobs if one.cost else 0,
-            "qpu_seconds": one.cost.estimated_seconds if one.cost else 0.0,
-            "seconds": one.seconds,
-        })  # fmt: skip
+        rows.append(
+            {
+                "n_qubits": n,
+                "training": training,
+                "shots": shots,
+                "feedback": feedback,
+                "accuracy": one.accuracy,
+                "rms_z": one.rms_z,
+                "rms_z_steps": one.rms_z_steps,
+                "rounds": one.cost.jobs if one.cost else 0,
+                "qpu_seconds": one.cost.estimated_seconds if one.cost else 0.0,
+                "seconds": one.seconds,
+            }
+        )
         kept = {"sequences": sequences, "backend": BACKEND, **environment(), "rows": rows}
         write_text(OUT, json.dumps(kept, indent=1) + "\n")
     return rows
@@ -104,10 +111,15 @@ def main() -> None:
     for row in rows:
         exact = row["shots"] is None
         table.add_row(
-            str(row["n_qubits"]), row["training"], "exact" if exact else f"{row['shots']:,}",
-            "" if exact else row["feedback"], f"{100 * row['accuracy']:.0f}%",
-            f"{row['rms_z']:.3f}", str(row["rounds"]), f"{row['qpu_seconds']:,.0f}",
-        )  # fmt: skip
+            str(row["n_qubits"]),
+            row["training"],
+            "exact" if exact else f"{row['shots']:,}",
+            "" if exact else row["feedback"],
+            f"{100 * row['accuracy']:.0f}%",
+            f"{row['rms_z']:.3f}",
+            str(row["rounds"]),
+            f"{row['qpu_seconds']:,.0f}",
+        )
     Console().print(table)
 
 

@@ -69,9 +69,11 @@ class Meter:
         """Return the counts since the last lap."""
         seconds = limits.JOB_SECONDS * self.jobs + limits.EXECUTION_SECONDS * self.executions
         out = {
-            "jobs": self.jobs, "executions": self.executions, "aer_seconds": self.aer,
+            "jobs": self.jobs,
+            "executions": self.executions,
+            "aer_seconds": self.aer,
             "qpu_seconds": seconds,
-        }  # fmt: skip
+        }
         self.jobs = self.executions = 0
         self.aer = 0.0
         return out
@@ -135,11 +137,13 @@ def main() -> None:
     for heading in ("", *results, "ratio"):
         table.add_column(heading, justify="right" if heading else "left")
     for key, label, form in (
-        ("seconds", "wall-clock, s", ".1f"), ("aer_seconds", "of it in Aer, s", ".1f"),
-        ("jobs", "jobs", ",.0f"), ("executions", "executions", ",.0f"),
+        ("seconds", "wall-clock, s", ".1f"),
+        ("aer_seconds", "of it in Aer, s", ".1f"),
+        ("jobs", "jobs", ",.0f"),
+        ("executions", "executions", ",.0f"),
         ("qpu_seconds", "QPU seconds (IBM's formula)", ",.0f"),
         ("rms_z", "RMS error of z", ".3f"),
-    ):  # fmt: skip
+    ):
         table.add_row(label, f"{a[key]:{form}}", f"{b[key]:{form}}", f"{b[key] / a[key]:.1f}")
     Console().print(table)
     print(f"{given.peer} of {given.sequences} sequences were run on qiskit.remote, and scaled.")

@@ -21,9 +21,14 @@ from qrnn.memory.kernels.cpu.simd import LANES
 
 REPEATS, RECORDS = 200, 8
 PARTS = (
-    "controller", "gates", "readouts", "readouts, reversed", "gates, reversed",
-    "controller, reversed", "weights' gradients",
-)  # fmt: skip
+    "controller",
+    "gates",
+    "readouts",
+    "readouts, reversed",
+    "gates, reversed",
+    "controller, reversed",
+    "weights' gradients",
+)
 
 
 @jit
@@ -68,12 +73,19 @@ def main() -> None:
 
     slots, size = packed.layers[-1, 1], packed.size * LANES
     arguments = (
-        values(LANES, N_FEATURES), values(3 * n * LANES),
-        (packed.kind, packed.layers, weights, packed.transposed.numpy(), biases, size), program,
-        values(2**n * ROW), values(2**n * ROW), values(slots * ROW), values(3 * n * LANES),
-        values(slots * LANES), values(RECORDS * size), values(4, (1 << (n - n // 2)) * ROW),
+        values(LANES, N_FEATURES),
+        values(3 * n * LANES),
+        (packed.kind, packed.layers, weights, packed.transposed.numpy(), biases, size),
+        program,
+        values(2**n * ROW),
+        values(2**n * ROW),
+        values(slots * ROW),
+        values(3 * n * LANES),
+        values(slots * LANES),
+        values(RECORDS * size),
+        values(4, (1 << (n - n // 2)) * ROW),
         (np.zeros_like(weights), np.zeros_like(biases)),
-    )  # fmt: skip
+    )
     psi, lam, cs = arguments[4:7]
     total = 0.0
     for part, name in enumerate(PARTS):

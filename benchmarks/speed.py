@@ -79,9 +79,13 @@ def measure(system: str, case: dict, repeats: int) -> dict:
     result = json.loads(done.stdout.splitlines()[-1])
     per = [1e6 * s / (batch * case["steps"]) for s in result["seconds"]]
     return {
-        "repeats": len(per), "median": statistics.median(per), "min": min(per), "max": max(per),
-        "sequences": batch, "memory": result["memory"],
-    }  # fmt: skip
+        "repeats": len(per),
+        "median": statistics.median(per),
+        "min": min(per),
+        "max": max(per),
+        "sequences": batch,
+        "memory": result["memory"],
+    }
 
 
 def cases(quick: bool) -> list[tuple[str, dict]]:
@@ -103,9 +107,10 @@ def plot(rows: list[dict]) -> None:
     for axis, sweep in zip(axes, ("n", "batch", "steps"), strict=True):
         for system in SYSTEMS:
             points = [
-                (r[sweep], r["median"]) for r in rows
+                (r[sweep], r["median"])
+                for r in rows
                 if r["sweep"] == sweep and r["system"] == system and "median" in r
-            ]  # fmt: skip
+            ]
             if points:
                 axis.plot(*zip(*points, strict=True), "o-", color=COLOURS[system], label=system)
         axis.set_yscale("log")
@@ -183,8 +188,10 @@ def main() -> None:
     peak = peak_flops()
     share = flops / (1e-6 * base["median"]) / (BASE["threads"] * peak)
     facts = {
-        "flops_per_sequence_step": flops, "peak_flops_per_thread": peak, "fraction_of_peak": share,
-    }  # fmt: skip
+        "flops_per_sequence_step": flops,
+        "peak_flops_per_thread": peak,
+        "fraction_of_peak": share,
+    }
     result = {**environment(), "agreement": agreement, **facts, "rows": rows}
     print(table(rows))
     if given.quick:

@@ -31,11 +31,11 @@ def _table() -> dict[str, tuple[DeviceSpec, DeviceClass]]:
     """Return every device that can be named, installed or not."""
     lightning = [
         lightning_spec("lightning.qubit", "pennylane_lightning", None, seed=True),
-        lightning_spec("lightning.kokkos", "pennylane_lightning.lightning_kokkos_ops",
-                       "kokkos", seed=False),
-        lightning_spec("lightning.gpu", "pennylane_lightning.lightning_gpu_ops",
-                       "gpu", seed=False),
-    ]  # fmt: skip
+        lightning_spec(
+            "lightning.kokkos", "pennylane_lightning.lightning_kokkos_ops", "kokkos", seed=False
+        ),
+        lightning_spec("lightning.gpu", "pennylane_lightning.lightning_gpu_ops", "gpu", seed=False),
+    ]
     table: dict[str, tuple[DeviceSpec, DeviceClass]] = {
         cls.spec.name: (cls.spec, cls) for cls in (Fused, DefaultQubit, DefaultMixed)
     }

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pennylane as qml
+from typing_extensions import override
 
 from qrnn.devices.base import Device
 from qrnn.devices.simulators import SHIFTS
@@ -17,9 +18,14 @@ LEAST_BUSY = "ibm"
 
 # Fields of DeviceOptions that `make_plugin` hands on, besides the shots.
 _RUN = (
-    "mode", "max_qpu_seconds", "ledger", "readout_mitigation", "zne", "optimization_level",
+    "mode",
+    "max_qpu_seconds",
+    "ledger",
+    "readout_mitigation",
+    "zne",
+    "optimization_level",
     "initial_layout",
-)  # fmt: skip
+)
 _LOCAL = ("seed",)
 _REMOTE = ("instance", "queue_timeout")
 
@@ -29,8 +35,8 @@ class IBMBackend(Device):
 
     mcm_method = None
 
+    @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
-        """See `Device.make_plugin`."""
         from qrnn.devices.ibm import IBMDevice
 
         given = self.options.given()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 import pennylane as qml
+from typing_extensions import override
 
 from qrnn.devices.base import Device
 from qrnn.devices.simulators import SHIFTS
@@ -15,8 +16,9 @@ from qrnn.errors import DeviceError
 class Plugin(Device):
     """Any other PennyLane device; its own capabilities are not declared to qrnn."""
 
+    @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
-        """See `Device.make_plugin`.
+        """Return the device that PennyLane finds under this name.
 
         Raises:
             DeviceError: the package cannot make it, with these options or at all.

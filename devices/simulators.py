@@ -6,6 +6,7 @@ from functools import partial
 
 import pennylane as qml
 from pennylane.qnn import TorchLayer
+from typing_extensions import override
 
 from qrnn.circuit.step import StepCircuit
 from qrnn.devices.base import Device
@@ -35,12 +36,12 @@ class Fused(Device):
         cost="T 2^n B, memory without T",
     )
 
+    @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
-        """See `Device.make_plugin`."""
         return qml.device("default.qubit", wires=n_wires)
 
+    @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
-        """See `Device.carry`."""
         from qrnn.memory.fused import FusedMemory  # numba takes a second to import
 
         return FusedMemory(circuit, layer)
@@ -63,13 +64,13 @@ class DefaultQubit(Device):
         cost="T 2^n B, memory too",
     )
 
+    @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
-        """See `Device.make_plugin`."""
         seed = "global" if self.options.seed is None else self.options.seed
         return qml.device("default.qubit", wires=n_wires, seed=seed)
 
+    @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
-        """See `Device.carry`."""
         return CarriedVectors(circuit, layer, self.plugin(circuit.n_wires))
 
 
@@ -94,22 +95,23 @@ class DefaultMixed(Device):
         super().__init__(spec, options)
         check_noise(options.noise, options.strength)
 
+    @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
-        """See `Device.make_plugin`."""
         seed = "global" if self.options.seed is None else self.options.seed
         return qml.device(self.name, wires=n_wires, seed=seed)
 
+    @override
     def transform(self, qnode: qml.QNode) -> qml.QNode:
-        """See `Device.transform`."""
         return noise_transform(self.options.noise, self.options.strength)(qnode)
 
     @property
+    @override
     def mcm_method(self) -> str:
-        """See `Device.mcm_method`; there is no other on density matrices."""
+        """There is no other on density matrices."""
         return "deferred"
 
+    @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
-        """See `Device.carry`."""
         memory = CarriedDensities if circuit.measured is None else MeasuredDensities
         errors = partial(readout_errors, self.options.noise, self.options.strength)
         return memory(circuit, layer, self.plugin(None), self.transform, errors)
@@ -118,16 +120,17 @@ class DefaultMixed(Device):
 class Lightning(Device):
     """PennyLane-Lightning: C++ (qubit), Kokkos or cuQuantum (gpu)."""
 
+    @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
-        """See `Device.make_plugin`."""
         keywords = {} if self.options.seed is None else {"seed": self.options.seed}
         return qml.device(self.name, wires=n_wires, **keywords)
 
+    @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
-        """See `Device.carry`."""
         self.plugin(None)  # an early and clear error where the library does not load
-        return CarriedLightning(circuit, layer, lambda c_dtype: qml.device(
-            self.name, wires=None, c_dtype=c_dtype))  # fmt: skip
+        return CarriedLightning(
+            circuit, layer, lambda c_dtype: qml.device(self.name, wires=None, c_dtype=c_dtype)
+        )
 
 
 def lightning_spec(name: str, needs: str, extra: str | None, seed: bool) -> DeviceSpec:

@@ -56,10 +56,13 @@ def main() -> None:
         plots.training_curves(RUN, RUN / "training.png"),
         plots.circuit(model.rnn.cell.circuit, RUN / "circuit.png"),
         plots.confusion_matrix(
-            exact.labels, exact.predictions, data.classes, RUN / "confusion.png",
+            exact.labels,
+            exact.predictions,
+            data.classes,
+            RUN / "confusion.png",
             title=f"digits, {exact.device}: {100 * exact.accuracy:.1f}%",
         ),
-    ]  # fmt: skip
+    ]
     console.print("Pictures: " + ", ".join(str(path) for path in pictures))
     console.print(f"Next: qrnn evaluate checkpoint={RUN}/best.ckpt device=lightning.qubit")
 

@@ -39,9 +39,14 @@ def main():
     x = torch.tensor(images, dtype=torch.float32).reshape(-1, 8, 8) / 16
     train, test = random_split(TensorDataset(x, torch.tensor(labels)), [0.8, 0.2])
     trainer = lightning.Trainer(
-        max_epochs=15, gradient_clip_val=1.0, accelerator="cpu", logger=False,
-        enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=False,
-    )  # fmt: skip
+        max_epochs=15,
+        gradient_clip_val=1.0,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )
     trainer.fit(Reader(), DataLoader(train, batch_size=64, shuffle=True))
     trainer.save_checkpoint("reader.ckpt")
 

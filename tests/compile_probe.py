@@ -68,11 +68,13 @@ def usage(done) -> dict[str, int]:
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = {key: int(value) for key, value in re.findall(r"(REG|STACK):(\d+)", text)}
     return {
-        "registers": found["REG"], "stack": found["STACK"], "shared": done.metadata.shared,
+        "registers": found["REG"],
+        "stack": found["STACK"],
+        "shared": done.metadata.shared,
         "threads": 32 * done.metadata.num_warps,
         # The table of 2 / pi that a cosine needs to reduce any angle; the fast one does without.
         "reduces": "__cudart_i2opi" in done.asm["ptx"] and "cos.approx" not in done.asm["ptx"],
-    }  # fmt: skip
+    }
 
 
 def case(n: int, dtype: torch.dtype) -> dict[str, list[dict[str, int]]]:

@@ -58,8 +58,10 @@ GATES = {
     "adjoint U3 (via)": (3, 1, lambda p, w: qml.adjoint(qml.U3(*p, w))),
     "doubly controlled RY (via)": (1, 3, lambda p, w: qml.ctrl(qml.RY(p[0], w[2]), w[:2])),
     "RX controlled on 0 (via)": (
-        1, 2, lambda p, w: qml.ctrl(qml.RX(p[0], w[1]), w[0], control_values=[0]),
+        1,
+        2,
+        lambda p, w: qml.ctrl(qml.RX(p[0], w[1]), w[0], control_values=[0]),
     ),
     "power of S (via)": (0, 1, lambda p, w: qml.pow(qml.S(w), 3)),
     "QFT (via)": (0, 3, lambda p, w: qml.QFT(w)),
-}  # fmt: skip
+}

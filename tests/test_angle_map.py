@@ -101,9 +101,17 @@ def by_matrix(a, wires):
 @pytest.mark.parametrize("angle", [0.0, 1e-9, 0.3, math.pi, 400.0])
 def test_a_unitary_of_one_qubit_has_its_gradient_everywhere(device, angle):
     rnn = QRNN(
-        1, 1, ansatz=by_matrix, n_angles=1, readout=["X", "Y", "Z"], controller="linear",
-        depth=0, bias_range=0.0, feedback=False, device=device,
-    ).to(DOUBLE)  # fmt: skip
+        1,
+        1,
+        ansatz=by_matrix,
+        n_angles=1,
+        readout=["X", "Y", "Z"],
+        controller="linear",
+        depth=0,
+        bias_range=0.0,
+        feedback=False,
+        device=device,
+    ).to(DOUBLE)
     with torch.no_grad():
         rnn.cell.controller[0].weight.fill_(1.0)
         rnn.cell.controller[0].bias.zero_()
@@ -166,8 +174,9 @@ def test_gradcheck_passes_at_zero_for_gates_that_are_smooth_there(device):
         qml.IQPEmbedding(a[3:5], wires)
 
     torch.manual_seed(0)
-    rnn = QRNN(2, 2, ansatz=ansatz, n_angles=6, controller="linear", depth=0, bias_range=0,
-               device=device).to(DOUBLE)  # fmt: skip
+    rnn = QRNN(
+        2, 2, ansatz=ansatz, n_angles=6, controller="linear", depth=0, bias_range=0, device=device
+    ).to(DOUBLE)
     names, values = zip(*rnn.named_parameters(), strict=True)
     values = [torch.zeros_like(v).requires_grad_() for v in values]
 
@@ -197,24 +206,29 @@ class Doubled(qml.operation.Operation):
 READS = r"must queue the same gates for all angles, but reads the value of an angle or a weight"
 REFUSED = {
     "a choice of gates far outside": (
-        lambda a, w: qml.X(w[0]) if a[0] > 100 else qml.RY(a[0], w[0]), rf"{READS} \(__bool__\)",
+        lambda a, w: qml.X(w[0]) if a[0] > 100 else qml.RY(a[0], w[0]),
+        rf"{READS} \(__bool__\)",
     ),
     "a number": (lambda a, w: (qml.RY(a[0], w[0]), qml.RX(a[0].item(), w[0])), r"\(item\)"),
     "a number by math": (lambda a, w: (qml.RY(a[0], w[0]), qml.RX(math.cos(a[0]), w[0])), READS),
     "numpy": (lambda a, w: (qml.RY(a[0], w[0]), qml.RX(np.cos(a.detach()[0]), w[0])), READS),
     "a list": (lambda a, w: (qml.RY(a[0], w[0]), qml.RX(a.tolist()[0], w[0])), r"\(tolist\)"),
     "PennyLane's conversion": (
-        lambda a, w: (qml.RY(a[0], w[0]), qml.RX(qml.math.toarray(a.detach())[0], w[0])), READS,
+        lambda a, w: (qml.RY(a[0], w[0]), qml.RX(qml.math.toarray(a.detach())[0], w[0])),
+        READS,
     ),
     "PennyLane's condition": (
-        lambda a, w: (qml.RY(a[0], w[0]), qml.cond(a[0] > 100, qml.X)(w[0])), READS,
+        lambda a, w: (qml.RY(a[0], w[0]), qml.cond(a[0] > 100, qml.X)(w[0])),
+        READS,
     ),
     "a comparison": (
-        lambda a, w: qml.RY(a[0] if torch.equal(a, a) else -a[0], w[0]), r"\(equal\)",
+        lambda a, w: qml.RY(a[0] if torch.equal(a, a) else -a[0], w[0]),
+        r"\(equal\)",
     ),
     "an index": (lambda a, w: qml.RY(a[0] * [1, 2][(a[0] > 99).long()], w[0]), r"\(__index__\)"),
     "a batch of angles as one parameter": (
-        lambda a, w: qml.RY(a[0] * torch.ones(3), w[0]), r"one number a parameter.*\(3,\)",
+        lambda a, w: qml.RY(a[0] * torch.ones(3), w[0]),
+        r"one number a parameter.*\(3,\)",
     ),
     "an operator of one's own that looks": (lambda a, w: Doubled(a[0], w[0]), READS),
     "a function that counts": (counts, "must be a function of its angles, got other gate param"),
@@ -228,14 +242,15 @@ REFUSED = {
     ),
     "a controlled unitary": (
         lambda a, w: qml.ControlledQubitUnitary(
-            torch.linalg.matrix_exp(-1j * a[0] * HERMITIAN), [w[0], w[1]]),
+            torch.linalg.matrix_exp(-1j * a[0] * HERMITIAN), [w[0], w[1]]
+        ),
         "PennyLane decomposes ControlledQubitUnitary by .*atan2.*, which has none at some",
     ),
     "a preparation": (
         lambda a, w: qml.MottonenStatePreparation(torch.stack([a[0].cos(), a[0].sin()]), w[0]),
         "PennyLane decomposes MottonenStatePreparation by .*, which has none at some",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)

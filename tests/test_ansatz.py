@@ -120,7 +120,8 @@ WRONG = {
         "n_angles is set by the ansatz 'rotations': leave it out",
     ),
     "a function without its number of angles": (
-        lambda: build_ansatz(rx, 2), "a custom ansatz needs its number of angles: pass n_angles",
+        lambda: build_ansatz(rx, 2),
+        "a custom ansatz needs its number of angles: pass n_angles",
     ),
     "options of a function": (
         lambda: build_ansatz(rx, 2, n_angles=1, layers=2),
@@ -131,10 +132,12 @@ WRONG = {
         "n_qubits must be the ansatz's 3, got 2",
     ),
     "no layers": (
-        lambda: build_ansatz("rotations", 2, layers=0), "layers must be at least 1, got 0",
+        lambda: build_ansatz("rotations", 2, layers=0),
+        "layers must be at least 1, got 0",
     ),
     "no layers of a template": (
-        lambda: build_ansatz("basic_entangler", 2, layers=0), "layers must be at least 1, got 0",
+        lambda: build_ansatz("basic_entangler", 2, layers=0),
+        "layers must be at least 1, got 0",
     ),
     "an unknown rotation": (
         lambda: build_ansatz("rotations", 2, rotations=["RW"]),
@@ -149,20 +152,23 @@ WRONG = {
         "topology 'circle' is not known: .*Allowed: all, line, ring",
     ),
     "a pair of one wire": (
-        lambda: pairs_of([(0, 1), (1, 1)], 3), r"two different wires of 0..2, got \[1, 1\]",
+        lambda: pairs_of([(0, 1), (1, 1)], 3),
+        r"two different wires of 0..2, got \[1, 1\]",
     ),
     "a pair of three wires": (
-        lambda: pairs_of([(0, 1, 2)], 3), r"two different wires of 0..2, got \[0, 1, 2\]",
+        lambda: pairs_of([(0, 1, 2)], 3),
+        r"two different wires of 0..2, got \[0, 1, 2\]",
     ),
     "a wire that is not there": (
-        lambda: pairs_of([(0, 3)], 3), r"two different wires of 0..2, got \[0, 3\]",
+        lambda: pairs_of([(0, 3)], 3),
+        r"two different wires of 0..2, got \[0, 3\]",
     ),
     "a pair that is a number": (lambda: pairs_of([0, 1], 3), "two different wires of .* got .0."),
     "a registered name twice": (
         lambda: ANSAETZE.add("rotations", rx),
         "ansatz 'rotations' is already registered: choose another name",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG)

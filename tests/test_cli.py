@@ -17,9 +17,13 @@ from qrnn.training.trainer import TrainResult
 
 def qrnn(*arguments, cwd):
     return subprocess.run(
-        [sys.executable, "-m", "qrnn", *arguments], cwd=cwd, capture_output=True, text=True,
-        timeout=240, env=None,
-    )  # fmt: skip
+        [sys.executable, "-m", "qrnn", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=None,
+    )
 
 
 def no_account(home):
@@ -31,8 +35,15 @@ def no_account(home):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
-    done = qrnn("train", "model.n_qubits=3", "model.width=8", "trainer.epochs=2",
-                "trainer.progress=false", "hydra.run.dir=runs/a", cwd=folder)  # fmt: skip
+    done = qrnn(
+        "train",
+        "model.n_qubits=3",
+        "model.width=8",
+        "trainer.epochs=2",
+        "trainer.progress=false",
+        "hydra.run.dir=runs/a",
+        cwd=folder,
+    )
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
@@ -56,16 +67,30 @@ def test_train_says_where_the_checkpoint_is_and_how_to_go_on(trained):
 
 def test_evaluate_prints_a_table_and_keeps_the_numbers(trained):
     folder, _ = trained
-    done = qrnn("evaluate", "checkpoint=runs/a/best.ckpt", "device=default.qubit",
-                "device.shots=200", "device.seed=1", "limit=5", cwd=folder)  # fmt: skip
+    done = qrnn(
+        "evaluate",
+        "checkpoint=runs/a/best.ckpt",
+        "device=default.qubit",
+        "device.shots=200",
+        "device.seed=1",
+        "limit=5",
+        cwd=folder,
+    )
     assert done.returncode == 0, done.stderr
     assert "200 shots" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     kept = json.loads((folder / "runs/a/evaluation-default.qubit-limit5.json").read_text())
     assert kept["sequences"] == 5
     assert kept["options"] == {"shots": 200, "seed": 1}
-    again = qrnn("evaluate", "checkpoint=runs/a/best.ckpt", "device=default.qubit", "limit=7",
-                 "split=val", "batch_size=3", cwd=folder)  # fmt: skip
+    again = qrnn(
+        "evaluate",
+        "checkpoint=runs/a/best.ckpt",
+        "device=default.qubit",
+        "limit=7",
+        "split=val",
+        "batch_size=3",
+        cwd=folder,
+    )
     name = "runs/a/evaluation-default.qubit-val-limit7.json"
     assert f"kept in {name}" in again.stdout
     validated = json.loads((folder / name).read_text())
@@ -79,8 +104,15 @@ def test_evaluate_prints_a_table_and_keeps_the_numbers(trained):
 
 def test_evaluate_can_read_a_model_in_another_way_than_it_was_trained(trained):
     folder, _ = trained
-    done = qrnn("evaluate", "checkpoint=runs/a/best.ckpt", "device=default.mixed", "limit=2",
-                "readout_mode=measure", "readout_angle=0.5", cwd=folder)  # fmt: skip
+    done = qrnn(
+        "evaluate",
+        "checkpoint=runs/a/best.ckpt",
+        "device=default.mixed",
+        "limit=2",
+        "readout_mode=measure",
+        "readout_angle=0.5",
+        cwd=folder,
+    )
     assert done.returncode == 0, done.stderr
     assert "at 0.50" in done.stdout  # "measured" is on the line above
     kept = json.loads((folder / "runs/a/evaluation-default.mixed-measure-limit2.json").read_text())
@@ -90,8 +122,9 @@ def test_evaluate_can_read_a_model_in_another_way_than_it_was_trained(trained):
 
 def test_resume_takes_the_checkpoints_configuration(trained):
     folder, _ = trained
-    done = qrnn("train", "resume=runs/a/last.ckpt", "trainer.epochs=3", "hydra.run.dir=runs/b",
-                cwd=folder)  # fmt: skip
+    done = qrnn(
+        "train", "resume=runs/a/last.ckpt", "trainer.epochs=3", "hydra.run.dir=runs/b", cwd=folder
+    )
     assert done.returncode == 0, done.stderr
     config = (folder / "runs/b/config.yaml").read_text()
     assert "n_qubits: 3" in config
@@ -162,20 +195,36 @@ WRONG = [
     (["evaluate", "checkpoint=none.ckpt"], "must be a file that `qrnn train` wrote"),
     (["evaluate", "checkpoint=x", "device=fake_torino"], "set device.shots, e.g. 1024"),
     (["evaluate", "checkpoint=x", "device=ibm_torino"], "set device.shots, e.g. 1024"),
-    (["evaluate", "checkpoint=x", "device=ibm_torino", "device.shots=10", "device.seed=1"],
-     "device 'ibm_torino' would ignore device.seed: it reads"),
-    (["evaluate", "checkpoint=x", "device=fake_torino", "device.shots=10", "device.instance=crn"],
-     "device 'fake_torino' would ignore device.instance: it reads"),
-    (["evaluate", "checkpoint=x", "device=aer", "device.shots=10", "device.queue_timeout=3"],
-     "device 'aer' would ignore device.queue_timeout: it reads"),
-    (["evaluate", "checkpoint=x", "device=default.qubit", "device.zne=[1,3]"],
-     "device 'default.qubit' would ignore device.zne"),
+    (
+        ["evaluate", "checkpoint=x", "device=ibm_torino", "device.shots=10", "device.seed=1"],
+        "device 'ibm_torino' would ignore device.seed: it reads",
+    ),
+    (
+        [
+            "evaluate",
+            "checkpoint=x",
+            "device=fake_torino",
+            "device.shots=10",
+            "device.instance=crn",
+        ],
+        "device 'fake_torino' would ignore device.instance: it reads",
+    ),
+    (
+        ["evaluate", "checkpoint=x", "device=aer", "device.shots=10", "device.queue_timeout=3"],
+        "device 'aer' would ignore device.queue_timeout: it reads",
+    ),
+    (
+        ["evaluate", "checkpoint=x", "device=default.qubit", "device.zne=[1,3]"],
+        "device 'default.qubit' would ignore device.zne",
+    ),
     (["evaluate", "checkpoint=x", "device=ibm_Torino"], "device 'ibm_Torino' is not known"),
     (["train", "device=ibm", "device.shots=10"], "must be reachable with a saved account"),
     (["train", "device=ibm_boston", "device.shots=10"], "must be reachable with a saved account"),
     (["train", "device=ibm", "device.name=ibm_boston", "device.shots=10"], "with a saved account"),
-    (["train", "device=fake_torino", "device.shots=10", "device.zne=[2,3]"],
-     "`zne` must be odd whole factors"),
+    (
+        ["train", "device=fake_torino", "device.shots=10", "device.zne=[2,3]"],
+        "`zne` must be odd whole factors",
+    ),
     (["train", "device=fake_manila", "device.shots=10"], "must be at most 5 on fake_manila, but"),
     (["train", "device=aer", "device.shots=10", "device.mode=queue"], "must be one of job, batch"),
     (["estimate"], "checkpoint must name a file: qrnn estimate checkpoint=FILE device=ibm_torino"),
@@ -183,8 +232,10 @@ WRONG = [
     (["estimate", "checkpoint=x", "device=ibm_boston"], "'ibm_boston' must have a fake twin"),
     (["estimate", "checkpoint=x", "device=ibm_torino", "device.seed=1"], "ignore device.seed"),
     (["estimate", "checkpoint=x", "device=aer"], "must be a file that `qrnn train` wrote"),
-    (["estimate", "checkpoint=x", "device=fused", "device.shots=null"],
-     "device must be one of IBM's to have a price, got 'fused'"),
+    (
+        ["estimate", "checkpoint=x", "device=fused", "device.shots=null"],
+        "device must be one of IBM's to have a price, got 'fused'",
+    ),
     (["evaluate", "checkpoint=x", "split=all"], "split 'all' is not known"),
     (["evaluate", "checkpoint=x", "+limits=3"], "key 'limits' is not known: did you mean limit"),
     (["train", "+trainer.lrr=3"], "key 'lrr' is not known: did you mean lr"),
@@ -213,9 +264,17 @@ WRONG = [
     (["train", "device=default.qubit", "device.shots=3000000000"], "shots must be at most 10"),
     (["draw", "+x=\udcff"], "arguments must be UTF-8"),
     (["train", "--multirun", "trainer.epochs=0,-1"], "trainer.epochs must be at least 1, got 0"),
-    (["evaluate", "checkpoint=x", "device=default.mixed", "device.noise=pink",
-      "device.strength=0.1"], "device.noise 'pink' is not known"),
-]  # fmt: skip
+    (
+        [
+            "evaluate",
+            "checkpoint=x",
+            "device=default.mixed",
+            "device.noise=pink",
+            "device.strength=0.1",
+        ],
+        "device.noise 'pink' is not known",
+    ),
+]
 
 
 def test_wrong_input_is_one_line_with_status_2(tmp_path):
@@ -243,9 +302,14 @@ for arguments in json.load(sys.stdin):
 json.dump(results, sys.stdout)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], input=json.dumps([a for a, _ in WRONG]), cwd=tmp_path,
-        capture_output=True, text=True, timeout=240, env=no_account(tmp_path),
-    )  # fmt: skip
+        [sys.executable, "-c", script],
+        input=json.dumps([a for a, _ in WRONG]),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=no_account(tmp_path),
+    )
     assert done.returncode == 0, done.stderr
     for (arguments, message), (status, out, err) in zip(
         WRONG, json.loads(done.stdout), strict=True
@@ -322,8 +386,12 @@ def test_of_several_runs_only_the_refused_one_goes(qrnn_command, tmp_path, monke
 def test_a_terminal_without_utf_8_shows_the_circuit(tmp_path):
     environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = subprocess.run(
-        [sys.executable, "-m", "qrnn", "draw", "model.n_qubits=2", "model.layers=1"], cwd=tmp_path,
-        capture_output=True, text=True, timeout=240, env=environment,
-    )  # fmt: skip
+        [sys.executable, "-m", "qrnn", "draw", "model.n_qubits=2", "model.layers=1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=environment,
+    )
     assert done.stdout.startswith("0: --RY--RZ-+*-|  <X>"), done.stderr
     assert "1: --RY--RZ-+Z-|  <X>" in done.stdout

@@ -21,8 +21,11 @@ INTERPOLATION = "${oc.env:QRNN_TEST_SECRET}"
 def run(tmp_path_factory):
     data = digits(DigitsConfig())
     part = data.val.head(40)
-    return train(config(epochs=1), tmp_path_factory.mktemp("run"), data=type(data)(
-        part, part, part, data.classes))  # fmt: skip
+    return train(
+        config(epochs=1),
+        tmp_path_factory.mktemp("run"),
+        data=type(data)(part, part, part, data.classes),
+    )
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ MODEL = [
     (put(torch.ones(10, 9).long(), "state_dict", FIRST), "must be torch.float32, got torch.int64"),
     (put(torch.full((10, 9), float("nan")), "state_dict", FIRST), "must be finite"),
     (put(torch.ones(1), "state_dict", "model.more"), "must be none, got"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("change", "message"), MODEL)
@@ -103,7 +106,7 @@ RESUMED = [
     (put("x", "optimizer_states", 0, "param_groups", 0, "lr"), "lr must be"),
     (put("no version", "pytorch-lightning_version"), "does not fit"),
     (put(torch.full((10, 9), float("inf")), "state_dict", FIRST), "must be finite"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("change", "message"), RESUMED)

@@ -90,22 +90,42 @@ WRONG = [
     ("fake_manila", {"shots": 9, "max_qpu_seconds": -1.0}, ConfigError, "at least 0, got -1.0"),
     ("fake_manila", {"shots": 9, "max_qpu_seconds": math.inf}, ConfigError, "finite and at lea"),
     ("default.qubit", {"shots": -5}, ConfigError, "device.shots must be at least 1, got -5"),
-    ("default.qubit", {"strategy": "fused"}, ConfigError,
-     "device.strategy must be carried or replayed on 'default.qubit', got 'fused'"),
+    (
+        "default.qubit",
+        {"strategy": "fused"},
+        ConfigError,
+        "device.strategy must be carried or replayed on 'default.qubit', got 'fused'",
+    ),
     ("fused", {"strategy": "carried"}, ConfigError, "must be fused on 'fused', got 'carried'"),
-    ("default.qubit", {"strategy": "carried", "shots": 10}, ConfigError,
-     "strategy 'carried' reads an exact state, got device.shots=10: use strategy replayed"),
-    ("default.qubit", {"strategy": "replayed", "gradient": "magic"}, ConfigError,
-     "device.gradient must be one of backprop, adjoint.* got 'magic' with strategy replayed"),
+    (
+        "default.qubit",
+        {"strategy": "carried", "shots": 10},
+        ConfigError,
+        "strategy 'carried' reads an exact state, got device.shots=10: use strategy replayed",
+    ),
+    (
+        "default.qubit",
+        {"strategy": "replayed", "gradient": "magic"},
+        ConfigError,
+        "device.gradient must be one of backprop, adjoint.* got 'magic' with strategy replayed",
+    ),
     ("default.qubit", {"gradient": "adjoint"}, ConfigError, "got 'adjoint' with strategy carried"),
-    ("default.qubit", {"shots": 10, "gradient": "backprop"}, ConfigError,
-     "device.gradient must be one of parameter-shift, spsa, none with strategy replayed"),
-    ("lightning.qubit", {"strategy": "replayed", "gradient": "backprop"}, ConfigError,
-     "must be one of adjoint, parameter-shift, spsa, none"),
+    (
+        "default.qubit",
+        {"shots": 10, "gradient": "backprop"},
+        ConfigError,
+        "device.gradient must be one of parameter-shift, spsa, none with strategy replayed",
+    ),
+    (
+        "lightning.qubit",
+        {"strategy": "replayed", "gradient": "backprop"},
+        ConfigError,
+        "must be one of adjoint, parameter-shift, spsa, none",
+    ),
     ("fake_manila", {}, ConfigError, "'fake_manila' samples its readouts: set device.shots"),
     ("fake_manila", {"shots": 10, "noise": "readout"}, ConfigError, "would ignore device.noise"),
     ("fake_atlantis", {"shots": 10}, ConfigError, "device 'fake_atlantis' is not known"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "options", "error", "message"), WRONG)

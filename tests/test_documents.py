@@ -125,6 +125,6 @@ def test_links_between_documents_lead_somewhere():
         ("fused", "fuse", False),
         ("a b", "a b c", False),
     ],
-)  # fmt: skip
+)
 def test_outputs_are_compared_as_far_as_machines_agree(expected, printed, same):
     assert (difference(expected, printed) is None) == same

@@ -190,8 +190,9 @@ def test_measured_readouts_are_kept_mid_circuit(words):
     circuit = export.qiskit_circuit(cell, theta, "ZZ")
     assert circuit.num_qubits == 3
     assert {register.name: register.size for register in circuit.cregs} == {
-        "c": 2, "m": 3 * cell.n_readouts,
-    }  # fmt: skip
+        "c": 2,
+        "m": 3 * cell.n_readouts,
+    }
     for loaded in (circuit, through_qpy(circuit), through_qasm(circuit)):
         found = cell.circuit.values(mean_outcomes(loaded).reshape(3, -1))
         torch.testing.assert_close(found, z[:, 0], **EXACT)
@@ -299,8 +300,15 @@ def test_the_command_exports_the_circuit_of_a_test_sequence(command, checkpoint,
     text = (tmp_path / "kept/a.py").read_text()
     torch.testing.assert_close(execute(tape_of(text)).float(), z[0, -1], **single)
 
-    status, out, _ = command("index=4", "format=qiskit", "step=0", "output=a.qpy", "split=test",
-                             "readout_mode=measure", "readout_angle=0.5")  # fmt: skip
+    status, out, _ = command(
+        "index=4",
+        "format=qiskit",
+        "step=0",
+        "output=a.qpy",
+        "split=test",
+        "readout_mode=measure",
+        "readout_angle=0.5",
+    )
     assert (status, out) == (0, "step 0 of 3 qubits, in a.qpy\n")
     (circuit,) = qpy.load((tmp_path / "a.qpy").open("rb"))
     read = model.rnn.cell.circuit.read_by("measure", 0.5)
@@ -358,10 +366,13 @@ def test_there_must_be_such_a_sequence_and_step(checkpoint, options, message):
     [
         (HybridConfig(width=4), Shape("classify", 2, 3), r"^cell must be one of 0\.\.0, got 1$"),
         (LSTMConfig(), Shape("classify", 2, 3), "^checkpoint must be of model hybrid, got lstm$"),
-        (QuantumNeuronConfig(), Shape("label", 4, 4, tokens=True),
-         r"got quantum_neuron; its circuits are model.on\('default.qubit'\).tapes\(batch\)"),
+        (
+            QuantumNeuronConfig(),
+            Shape("label", 4, 4, tokens=True),
+            r"got quantum_neuron; its circuits are model.on\('default.qubit'\).tapes\(batch\)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_model_must_have_such_a_cell(config, shape, message):
     with pytest.raises(ConfigError, match=message):
         cell_of(build_model(TrainConfig(model=config), shape), config.name, 1)

@@ -175,9 +175,13 @@ def in_terminal(*arguments, cwd):
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "qrnn", *arguments], cwd=cwd, stdin=theirs, stdout=theirs,
-        stderr=theirs, env={**environment, "TERM": "xterm"},
-    )  # fmt: skip
+        [sys.executable, "-m", "qrnn", *arguments],
+        cwd=cwd,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**environment, "TERM": "xterm"},
+    )
     os.close(theirs)
     shown = b""
     try:
@@ -192,9 +196,14 @@ def in_terminal(*arguments, cwd):
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 def test_training_shows_the_time_that_is_left_of_the_whole_run(tmp_path):
     shown = in_terminal(
-        "train", "model.n_qubits=2", "model.width=4", "trainer.epochs=2", "trainer.batch_size=64",
-        "hydra.run.dir=run", cwd=tmp_path,
-    )  # fmt: skip
+        "train",
+        "model.n_qubits=2",
+        "model.width=4",
+        "trainer.epochs=2",
+        "trainer.batch_size=64",
+        "hydra.run.dir=run",
+        cwd=tmp_path,
+    )
     bars = [line for line in re.split(r"[\r\n]+", shown) if "batches" in line]
     assert re.match(r"epoch 1 of 2 \S+ +\d+/40 batches ", bars[0])
     assert re.match(r"epoch 2 of 2, val loss \d\.\d+ \S+ 40/40 batches 0:00:00", bars[-1])

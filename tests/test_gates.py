@@ -167,5 +167,7 @@ def test_a_layer_of_rz_and_cz_is_one_pass():
 
 def test_pauli_matrices_of_the_reference_are_pennylanes():
     for letter, matrix in PAULI.items():
-        np.testing.assert_array_equal(matrix, qml.pauli.string_to_pauli_word(letter).matrix([0])
-                                      if letter != "I" else np.eye(2))  # fmt: skip
+        np.testing.assert_array_equal(
+            matrix,
+            qml.pauli.string_to_pauli_word(letter).matrix([0]) if letter != "I" else np.eye(2),
+        )

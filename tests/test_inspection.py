@@ -131,10 +131,11 @@ def test_gradient_norms_are_finite_differences_of_a_dense_recurrence(device):
     expected = [
         finite_differences(
             lambda psi, z, t=t: tail_loss(rnn, head, x[0, t + 1 :], y, psi, z),
-            found.state[t], found.z[t],
+            found.state[t],
+            found.z[t],
         )
         for t in range(3)
-    ]  # fmt: skip
+    ]
     np.testing.assert_allclose(found.gradient_norm, expected, rtol=1e-6)
     assert np.ptp(found.gradient_norm) > 0.01
     # The states are those of the way forward, whatever the way back did with its memory.
@@ -191,8 +192,19 @@ def test_sequences_of_several_lengths_are_padded_with_nothing():
     assert found.length.tolist() == [2, 3, 5]
     assert found.position.tolist() == [[0, 1, -1, -1, -1], [0, 1, 2, -1, -1], [0, 1, 2, 3, 4]]
     assert found.labels.tolist() == data.test.y[[1, 3, 0]].reshape(3, 1).tolist()
-    over_time = ("x", "z", "theta", "bloch", "entropy", "half_chain_entropy", "state_entropy",
-                 "fidelity_previous", "fidelity_start", "gradient_norm", "state")  # fmt: skip
+    over_time = (
+        "x",
+        "z",
+        "theta",
+        "bloch",
+        "entropy",
+        "half_chain_entropy",
+        "state_entropy",
+        "fidelity_previous",
+        "fidelity_start",
+        "gradient_norm",
+        "state",
+    )
     for row, (index, length) in enumerate(zip([1, 3, 0], [2, 3, 5], strict=True)):
         alone = inspect_model(model, data, index, states=True)
         one = found.sequence(row)
@@ -238,10 +250,12 @@ def test_cells_of_several_layers_and_directions_have_numbers():
 
 def test_a_backward_cell_reads_the_tokens_from_the_end():
     torch.manual_seed(3)
-    model = SequenceClassifier(QRNN(4, 2, batch_first=True, bidirectional=True), 3,
-                               nn.Embedding(6, 4)).eval()  # fmt: skip
-    part = Split(torch.tensor([[4, 5, 2, 0], [5, 3, 4, 1]]), torch.tensor([0, 1]),
-                 torch.tensor([3, 4]))  # fmt: skip
+    model = SequenceClassifier(
+        QRNN(4, 2, batch_first=True, bidirectional=True), 3, nn.Embedding(6, 4)
+    ).eval()
+    part = Split(
+        torch.tensor([[4, 5, 2, 0], [5, 3, 4, 1]]), torch.tensor([0, 1]), torch.tensor([3, 4])
+    )
     data = TaskData(part, part, part, classes=("a", "b", "c"), vocabulary=tuple("uvwxyz"))
     forward, backward = (inspect_model(model, data, [0, 1], cell=k) for k in range(2))
     assert forward.tokens.tolist() == [[4, 5, 2, -1], [5, 3, 4, 1]]
@@ -258,8 +272,9 @@ def test_translations_have_an_encoder_and_a_decoder_that_goes_on_from_it():
     x = torch.tensor([[4, 5, 2, 0], [5, 3, 4, 2]])
     y = torch.tensor([[4, 3, IGNORED], [6, 4, 3]])
     part = Split(x, y, torch.tensor([3, 4]))
-    data = TaskData(part, part, part, classes=tuple("0123456"), kind="translate",
-                    vocabulary=tuple("abcdef"))  # fmt: skip
+    data = TaskData(
+        part, part, part, classes=tuple("0123456"), kind="translate", vocabulary=tuple("abcdef")
+    )
     encoder = inspect_model(model, data, [0, 1], states=True)
     decoder = inspect_model(model, data, [0, 1], cell=1, states=True)
     assert [encoder.cell_name, decoder.cell_name] == ["encoder, layer 1", "decoder, layer 1"]
@@ -293,8 +308,9 @@ def test_a_text_is_cut_into_windows_that_begin_anew():
     rnn = QRNN(4, 2, batch_first=True, bias_range=1.5)
     model = SequenceLabeller(rnn, 5, nn.Embedding(5, 4)).eval()
     part = Stream(tokens, steps=7)
-    data = TaskData(part, part, part, classes=tuple("abcde"), kind="label",
-                    vocabulary=tuple("abcde"))  # fmt: skip
+    data = TaskData(
+        part, part, part, classes=tuple("abcde"), kind="label", vocabulary=tuple("abcde")
+    )
     found = inspect_model(model, data, [0, 3])
     assert found.tokens.tolist() == [tokens[:7].tolist(), tokens[21:28].tolist()]
     assert found.labels.tolist() == [tokens[1:8].tolist(), tokens[22:29].tolist()]
@@ -399,23 +415,62 @@ def test_the_arrays_are_kept_in_a_file_without_code(tmp_path):
 @pytest.mark.parametrize(
     ("problem", "names"),
     [
-        ("default", ["RY 0", "RY 1", "RY 2", "RZ 0", "RZ 1", "RZ 2", "RY 0 (2)", "RY 1 (2)",
-                     "RY 2 (2)", "RZ 0 (2)", "RZ 1 (2)", "RZ 2 (2)"]),
-        ("CRX on a ring", ["RX 0", "RX 1", "RX 2", "RX 3", "RY 0", "RY 1", "RY 2", "RY 3",
-                           "CRX 0,1", "CRX 1,2", "CRX 2,3", "CRX 3,0"]),
+        (
+            "default",
+            [
+                "RY 0",
+                "RY 1",
+                "RY 2",
+                "RZ 0",
+                "RZ 1",
+                "RZ 2",
+                "RY 0 (2)",
+                "RY 1 (2)",
+                "RY 2 (2)",
+                "RZ 0 (2)",
+                "RZ 1 (2)",
+                "RZ 2 (2)",
+            ],
+        ),
+        (
+            "CRX on a ring",
+            [
+                "RX 0",
+                "RX 1",
+                "RX 2",
+                "RX 3",
+                "RY 0",
+                "RY 1",
+                "RY 2",
+                "RY 3",
+                "CRX 0,1",
+                "CRX 1,2",
+                "CRX 2,3",
+                "CRX 3,0",
+            ],
+        ),
         ("affine function", ["0", "1", "2"]),
         ("nonlinear function", ["0", "1", "2"]),
     ],
-)  # fmt: skip
+)
 def test_angles_are_named_after_the_gate_that_each_turns_alone(problem, names):
     assert angle_names(network(problem).cell.circuit) == names
 
 
 @pytest.mark.parametrize(
     ("index", "shown"),
-    [(4, "4"), (-1, "-1"), ([], r"\[\]"), ([0, 9], r"\[0, 9\]"), ("x", "'x'"), (1.5, "1.5"),
-     (True, "True"), (None, "None"), ([[0]], r"\[\[0\]\]")],
-)  # fmt: skip
+    [
+        (4, "4"),
+        (-1, "-1"),
+        ([], r"\[\]"),
+        ([0, 9], r"\[0, 9\]"),
+        ("x", "'x'"),
+        (1.5, "1.5"),
+        (True, "True"),
+        (None, "None"),
+        ([[0]], r"\[\[0\]\]"),
+    ],
+)
 def test_there_must_be_such_a_sequence(index, shown):
     match = rf"0\.\.3 \(test has 4 sequences\), got {shown}: write index=12 or index=\[3,12\]"
     with pytest.raises(ConfigError, match=match):

@@ -44,9 +44,16 @@ def test_the_command_keeps_numbers_and_figures_beside_the_checkpoint(command, ch
     assert status == 0, err
     folder = checkpoint.parent / "inspection" / "test-12"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "angles-12.svg", "bloch-12.svg", "entropy-12.svg", "fidelity-12.svg", "gradient-12.svg",
-        "inspection.npz", "overview-12.svg", "readouts-12.svg", "spheres-12.svg",
-    ]  # fmt: skip
+        "angles-12.svg",
+        "bloch-12.svg",
+        "entropy-12.svg",
+        "fidelity-12.svg",
+        "gradient-12.svg",
+        "inspection.npz",
+        "overview-12.svg",
+        "readouts-12.svg",
+        "spheres-12.svg",
+    ]
     kept = np.load(folder / "inspection.npz")
     found = qrnn.inspect(checkpoint, 12)
     for name, values in found.arrays().items():
@@ -74,10 +81,17 @@ def test_the_command_takes_several_sequences_and_a_second_device(
     every = figures.figures
     monkeypatch.setattr(figures, "figures", lambda one: list(every(one))[-1:])
     status, out, err = command(
-        f"checkpoint={checkpoint}", "index=[3,5]", "split=val", "device=default.mixed",
-        "device.noise=depolarizing", "device.strength=0.01", "gradient=false", "states=true",
-        "formats=[png]", "folder=here",
-    )  # fmt: skip
+        f"checkpoint={checkpoint}",
+        "index=[3,5]",
+        "split=val",
+        "device=default.mixed",
+        "device.noise=depolarizing",
+        "device.strength=0.01",
+        "gradient=false",
+        "states=true",
+        "formats=[png]",
+        "folder=here",
+    )
     assert status == 0, err
     assert sorted(path.name for path in (tmp_path / "here").iterdir()) == sorted(
         ["devices-3.png", "devices-5.png", "inspection.npz"]
@@ -92,8 +106,9 @@ def test_the_command_takes_several_sequences_and_a_second_device(
     np.testing.assert_array_equal(kept["x"], digits(DigitsConfig()).val.x[[3, 5]])
     assert "\nbeside default.mixed, depolarizing 0.01\n" in out
     assert "  the difference rises most in step " in out
-    found = qrnn.inspect(checkpoint, [3, 5], split="val", device="default.mixed",
-                         noise="depolarizing", strength=0.01)  # fmt: skip
+    found = qrnn.inspect(
+        checkpoint, [3, 5], split="val", device="default.mixed", noise="depolarizing", strength=0.01
+    )
     np.testing.assert_array_equal(kept["rms_z"], found.rms_z)
     np.testing.assert_array_equal(kept["fidelity"], found.fidelity)
     assert max(map(len, out.splitlines())) <= 80

@@ -230,10 +230,12 @@ def test_spheres_are_seen_from_above_and_from_the_side_of_x():
     [
         ({}, "test-1"),
         ({"index": np.array([3, 12]), "split": "val"}, "val-3-12"),
-        ({"cell": 2, "device_beside": "default.mixed, depolarizing 0.01"},
-         "test-1-cell2-default.mixed"),
+        (
+            {"cell": 2, "device_beside": "default.mixed, depolarizing 0.01"},
+            "test-1-cell2-default.mixed",
+        ),
         ({"index": np.arange(9)}, "test-0-1-2-3-4-and-4-more"),
     ],
-)  # fmt: skip
+)
 def test_the_folder_is_named_after_what_is_in_it(changes, name):
     assert folder_name(replace(found(1, n_qubits=1), **changes)) == name

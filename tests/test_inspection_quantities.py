@@ -125,8 +125,9 @@ def test_a_depolarised_qubit_has_the_closed_form():
     rho = (1 - p) * matrices(psi) + p * np.eye(2) / 2
     bloch = q.bloch_vectors(rho)
     np.testing.assert_allclose(np.linalg.norm(bloch, axis=-1), 1 - p)
-    np.testing.assert_allclose(bloch[0, 0], (1 - p) * np.array([0, np.sin(0.6), np.cos(0.6)]),
-                               atol=1e-12)  # fmt: skip
+    np.testing.assert_allclose(
+        bloch[0, 0], (1 - p) * np.array([0, np.sin(0.6), np.cos(0.6)]), atol=1e-12
+    )
     bits = -(p / 2) * np.log2(p / 2) - (1 - p / 2) * np.log2(1 - p / 2)
     np.testing.assert_allclose(q.state_entropies(rho), bits)
     np.testing.assert_allclose(q.qubit_entropies(bloch), [[bits]])

@@ -71,8 +71,9 @@ def test_a_loader_process_packs_sequences_after_the_kernels_have_run():
     sequences = [torch.randn(steps, D) for steps in (3, 1, 5, 2)]
     rnn = network()
     alone = torch.cat([rnn(x)[1].z for x in (one[:, None] for one in sequences)])
-    loader = DataLoader(sequences, 2, collate_fn=pack, num_workers=1, timeout=60,
-                        multiprocessing_context="fork")  # fmt: skip
+    loader = DataLoader(
+        sequences, 2, collate_fn=pack, num_workers=1, timeout=60, multiprocessing_context="fork"
+    )
     packed = torch.cat([rnn(x)[1].z for x in loader])
     torch.testing.assert_close(packed, alone, **CLOSE)
 
@@ -230,9 +231,11 @@ def test_averages_follow_the_weights_and_clipping_sees_all_of_them():
     for _ in range(3):
         averaged.update_parameters(model)
         now = {name: p.detach().clone() for name, p in model.named_parameters()}
-        expected = now if expected is None else {
-            name: 0.75 * expected[name] + 0.25 * now[name] for name in now
-        }  # fmt: skip
+        expected = (
+            now
+            if expected is None
+            else {name: 0.75 * expected[name] + 0.25 * now[name] for name in now}
+        )
         optimizer.zero_grad()
         (100 * model(x).square().sum()).backward()
         clip_grad_norm_(model.parameters(), 0.5)

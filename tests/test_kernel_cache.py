@@ -135,8 +135,9 @@ def copy():
     folder.chmod(0o755)
     ignored = shutil.ignore_patterns("__pycache__")
     for name, target in (("qrnn", ""), ("devices", "devices"), ("configs", "configs")):
-        shutil.copytree(REPOSITORY / name, folder / "qrnn" / target, ignore=ignored,
-                        dirs_exist_ok=True)  # fmt: skip
+        shutil.copytree(
+            REPOSITORY / name, folder / "qrnn" / target, ignore=ignored, dirs_exist_ok=True
+        )
     yield folder
     shutil.rmtree(folder)
 
@@ -175,8 +176,17 @@ def test_a_user_without_a_home_in_a_package_that_is_read_only(copy):
     if user == 0:  # a user that nobody knows, but who may read what root has installed
         user, may = 54321, "=+dac_read_search"
         os.chown(temporary, user, user)
-        prefix = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups",
-                  f"--inh-caps{may}", f"--ambient-caps{may}", "env", "-u", "HOME"]  # fmt: skip
+        prefix = [
+            "setpriv",
+            f"--reuid={user}",
+            f"--regid={user}",
+            "--clear-groups",
+            f"--inh-caps{may}",
+            f"--ambient-caps{may}",
+            "env",
+            "-u",
+            "HOME",
+        ]
     folders = [copy, *(p for p in copy.rglob("*") if p.is_dir() and p != temporary)]
     for folder in folders:
         folder.chmod(0o555)

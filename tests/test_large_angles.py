@@ -50,9 +50,16 @@ def angles_in(dtype, batch, steps=2):
 def network(dtype):
     """Return a network whose angles are its inputs."""
     rnn = QRNN(
-        3, 3, ansatz=every_kind, n_angles=3, readout=["XII", "IYZ", "ZIX"], feedback=False,
-        controller="linear", depth=0, bias_range=0.0,
-    )  # fmt: skip
+        3,
+        3,
+        ansatz=every_kind,
+        n_angles=3,
+        readout=["XII", "IYZ", "ZIX"],
+        feedback=False,
+        controller="linear",
+        depth=0,
+        bias_range=0.0,
+    )
     with torch.no_grad():
         rnn.cell.controller[0].weight.copy_(torch.eye(3))
         rnn.cell.controller[0].bias.zero_()

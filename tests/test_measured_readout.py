@@ -88,8 +88,10 @@ def test_on_the_ibm_device_outcome_and_dephasing_have_their_closed_forms():
 
 words = st.lists(
     st.text("IXYZ", min_size=2, max_size=2).filter(lambda w: w != "II"),
-    min_size=1, max_size=3, unique=True,
-)  # fmt: skip
+    min_size=1,
+    max_size=3,
+    unique=True,
+)
 
 
 @settings(max_examples=25, deadline=None)
@@ -199,8 +201,9 @@ def test_noise_acts_on_the_ancillas_gates_and_bits_too(noise):
     options = {"noise": noise, "strength": 0.1}
     z = {}
     for strategy in ("carried", "replayed"):
-        device = rnn.on("default.mixed", readout_mode="measure", readout_angle=PHI,
-                        strategy=strategy, **options)  # fmt: skip
+        device = rnn.on(
+            "default.mixed", readout_mode="measure", readout_angle=PHI, strategy=strategy, **options
+        )
         with torch.no_grad():
             z[strategy], _ = device(x)
     torch.testing.assert_close(z["carried"], z["replayed"], rtol=0, atol=1e-5)
@@ -276,9 +279,12 @@ def test_what_cannot_be_measured_is_refused_in_one_line(device, options, error, 
     assert "\n" not in str(caught.value)
     with pytest.raises(error, match=message):
         QRNN(
-            2, 2, readout=["XI", "ZZ", "IY"], device=DeviceOptions(device, **options),
+            2,
+            2,
+            readout=["XI", "ZZ", "IY"],
+            device=DeviceOptions(device, **options),
             **{"readout_mode": "measure", **choice},
-        )  # fmt: skip
+        )
 
 
 def test_more_deferred_measurements_than_fit_are_refused_before_they_run():

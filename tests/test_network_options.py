@@ -133,12 +133,18 @@ SHARED = [
     ("budget", -5, "must be null or in 1..100000000, got -5"),
 ]
 FINITE = [
-    ("hybrid", "dropout"), ("hybrid", "bias_range"), ("hybrid", "output_lr"), ("lstm", "dropout"),
-    ("scornn", "skew_lr"), ("quantum_neuron", "theta_mean"),
-]  # fmt: skip
+    ("hybrid", "dropout"),
+    ("hybrid", "bias_range"),
+    ("hybrid", "output_lr"),
+    ("lstm", "dropout"),
+    ("scornn", "skew_lr"),
+    ("quantum_neuron", "theta_mean"),
+]
 SHAPES_OF_TASKS = [
-    Shape("classify", 3, D), Shape("label", 4, 4, tokens=True), Shape("translate", 9, 9, True),
-]  # fmt: skip
+    Shape("classify", 3, D),
+    Shape("label", 4, 4, tokens=True),
+    Shape("translate", 9, 9, True),
+]
 
 
 @pytest.mark.parametrize("name", [*SMALL, "quantum_neuron"])

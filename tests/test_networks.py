@@ -206,19 +206,37 @@ def test_layers_and_directions_are_those_of_a_naive_loop(name, num_layers, bidir
 
 # What another value of a key must change: the outputs of a run in training, or a learning rate.
 OTHER = {
-    "hidden_size": 4, "dropout": 0.5, "negative_share": 0.0, "skew_lr": 0.5, "n_qubits": 3,
-    "n_angles": 2, "readout": "Z", "learned": False, "controller": "relu", "width": 4, "depth": 3,
-    "output_circuits": False, "n_data": 3, "n_history": 3, "layers": 3, "topology": "line",
-    "num_layers": 2, "bidirectional": True,
-}  # fmt: skip
+    "hidden_size": 4,
+    "dropout": 0.5,
+    "negative_share": 0.0,
+    "skew_lr": 0.5,
+    "n_qubits": 3,
+    "n_angles": 2,
+    "readout": "Z",
+    "learned": False,
+    "controller": "relu",
+    "width": 4,
+    "depth": 3,
+    "output_circuits": False,
+    "n_data": 3,
+    "n_history": 3,
+    "layers": 3,
+    "topology": "line",
+    "num_layers": 2,
+    "bidirectional": True,
+}
 ELSEWHERE = {f.name for f in fields(ModelConfig)} - {"num_layers", "bidirectional"}
 
 
 @pytest.mark.parametrize(
     ("name", "key"),
-    [(n, f.name) for n in [*CLASSICAL, *STEPPED] for f in fields(SMALL[n])
-     if f.name not in ELSEWHERE],
-)  # fmt: skip
+    [
+        (n, f.name)
+        for n in [*CLASSICAL, *STEPPED]
+        for f in fields(SMALL[n])
+        if f.name not in ELSEWHERE
+    ],
+)
 def test_each_key_changes_something(name, key):
     base = {"num_layers": 2} if key == "dropout" and name in CLASSICAL else {}
     value = 2 if (name, key) == ("qlstm", "n_qubits") else OTHER[key]

@@ -65,8 +65,10 @@ def link_requirements(site):
 def test_a_wheel_trains_in_an_environment_without_extras(tmp_path):
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path, ROOT],
-        check=True, capture_output=True, timeout=240,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        timeout=240,
+    )
     (wheel,) = tmp_path.glob("pennylane_qrnn-*.whl")
     assert "qrnn/py.typed" in zipfile.ZipFile(wheel).namelist()
     # A clean environment that sees what pip would install for the core, and no more.
@@ -75,24 +77,40 @@ def test_a_wheel_trains_in_an_environment_without_extras(tmp_path):
     bare = clean / "bin" / "python"
     site = subprocess.run(
         [bare, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        capture_output=True, text=True, check=True,
-    ).stdout.strip()  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
     link_requirements(Path(site))
     subprocess.run(
         [bare, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel],
-        check=True, capture_output=True, timeout=120,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     run = subprocess.run(
-        [clean / "bin" / "qrnn", "train", "trainer.epochs=1", "trainer.progress=false",
-         "model.n_qubits=2", "hydra.run.dir=run"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+        [
+            clean / "bin" / "qrnn",
+            "train",
+            "trainer.epochs=1",
+            "trainer.progress=false",
+            "model.n_qubits=2",
+            "hydra.run.dir=run",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "run" / "best.ckpt").is_file()
     missing = subprocess.run(
-        [clean / "bin" / "qrnn", "train", "device=fake_torino"], cwd=tmp_path,
-        capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+        [clean / "bin" / "qrnn", "train", "device=fake_torino"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
     assert missing.returncode == 2
     assert "pip install 'pennylane-qrnn[ibm]'" in missing.stderr
 

@@ -20,9 +20,13 @@ SCRIPT = Path(__file__).with_name("ddp_run.py")
 def run(*command, cwd):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=cwd, env=environment, capture_output=True,
-        text=True, timeout=300,
-    )  # fmt: skip
+        [sys.executable, *map(str, command)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
@@ -45,9 +49,14 @@ def test_two_processes_have_the_gradient_of_one_with_the_joint_batch(tmp_path):
 
 def test_the_command_trains_in_two_processes_speaks_once_and_resumes(tmp_path):
     command = (
-        "-m", "qrnn", "train", "trainer.processes=2", "model.n_qubits=2", "model.width=4",
+        "-m",
+        "qrnn",
+        "train",
+        "trainer.processes=2",
+        "model.n_qubits=2",
+        "model.width=4",
         "trainer.progress=false",
-    )  # fmt: skip
+    )
     out = run(*command, "trainer.epochs=1", "hydra.run.dir=run", cwd=tmp_path)
     assert out.count("checkpoint  run/best.ckpt") == 1
     assert "INFO" not in out
@@ -64,10 +73,18 @@ def test_the_command_trains_in_two_processes_speaks_once_and_resumes(tmp_path):
 
 def test_a_sweep_over_seeds_is_one_run_a_seed(tmp_path):
     out = run(
-        "-m", "qrnn", "train", "--multirun", "trainer.seed=0,1", "trainer.epochs=1",
-        "model.n_qubits=2", "model.width=4", "trainer.progress=false", "hydra.sweep.dir=sweep",
+        "-m",
+        "qrnn",
+        "train",
+        "--multirun",
+        "trainer.seed=0,1",
+        "trainer.epochs=1",
+        "model.n_qubits=2",
+        "model.width=4",
+        "trainer.progress=false",
+        "hydra.sweep.dir=sweep",
         cwd=tmp_path,
-    )  # fmt: skip
+    )
     assert out.count("1 epoch, validation accuracy") == 2
     kept = [(tmp_path / f"sweep/{i}/config.yaml").read_text() for i in (0, 1)]
     assert ["seed: 0" in kept[0], "seed: 1" in kept[1]] == [True, True]

@@ -260,8 +260,11 @@ def test_the_epochs_of_a_curriculum_have_their_own_sequences_also_when_resumed(
     monkeypatch.setattr(Learner, "training_step", noting)
     small = replace(config(batch_size=4), model=replace(SMALL, embedding=4))
     task = CopyingConfig(delay=4)
-    done = train(replace(small, task=task, trainer=replace(small.trainer, epochs=2)),
-                 tmp_path / "first", data=data)  # fmt: skip
+    done = train(
+        replace(small, task=task, trainer=replace(small.trainer, epochs=2)),
+        tmp_path / "first",
+        data=data,
+    )
     assert seen == [21, 21, 22, 22]
     train(replace(small, task=task, resume=str(done.last)), tmp_path / "second", data=data)
     assert seen[4:] == [23, 23, 24, 24]

@@ -393,7 +393,7 @@ WRONG = {
         lambda r, x: network(controller=Twin(D + 9, 1))(x),
         r"controller must return angles of shape \(3, 12\), got \(3, 1\): it maps D = 2 inputs",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG)

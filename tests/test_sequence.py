@@ -71,16 +71,23 @@ def test_every_controller_has_the_values_and_gradients_of_torch(name, ragged, co
     x = inputs(7, B)
     lengths = torch.tensor([1 + i % 7 for i in range(B - 1)] + [7]) if ragged else None
     np.testing.assert_allclose(
-        quick(x, lengths=lengths)[0].detach(), exact(x.double(), lengths=lengths)[0].detach(),
+        quick(x, lengths=lengths)[0].detach(),
+        exact(x.double(), lengths=lengths)[0].detach(),
         atol=1e-5,
-    )  # fmt: skip
+    )
     agree(quick, exact, lambda rnn, x: everything(rnn, x, lengths), x)
     assert len(counted) == 2
 
 
-@pytest.mark.parametrize("problem", [
-    "strongly entangling", "CRX on a ring", "affine function", "a part fed back",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "problem",
+    [
+        "strongly entangling",
+        "CRX on a ring",
+        "affine function",
+        "a part fed back",
+    ],
+)
 def test_every_ansatz_has_the_gradients_of_the_steps(problem, counted):
     quick, exact = pair(problem)
     agree(quick, exact, everything, inputs(5, B))

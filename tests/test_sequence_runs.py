@@ -47,9 +47,20 @@ def test_a_task_is_trained_and_judged_by_the_steps_that_are_asked_for(
     if name == "mnist_binary":
         (tmp_path / "data").mkdir()
         write_mnist(tmp_path / "data")
-    call(monkeypatch, "train", f"task={name}", *keys, "model=lstm", "model.hidden_size=4",
-         "model.embedding=4", "trainer.epochs=3", "trainer.batch_size=8",
-         "trainer.steps_per_epoch=2", "trainer.progress=false", "hydra.run.dir=run")  # fmt: skip
+    call(
+        monkeypatch,
+        "train",
+        f"task={name}",
+        *keys,
+        "model=lstm",
+        "model.hidden_size=4",
+        "model.embedding=4",
+        "trainer.epochs=3",
+        "trainer.batch_size=8",
+        "trainer.steps_per_epoch=2",
+        "trainer.progress=false",
+        "hydra.run.dir=run",
+    )
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert (summary["epochs"], summary["steps"], summary["reached"]) == (3, 6, None)
     call(monkeypatch, "evaluate", "checkpoint=run/best.ckpt", "limit=2")
@@ -89,8 +100,14 @@ def test_a_model_that_runs_in_torch_alone_takes_no_options_of_a_device(name):
 
 
 def config(**trainer) -> TrainConfig:
-    options = {"epochs": 4, "batch_size": 16, "schedule": "constant", "progress": False,
-               "weight_decay": 0.0, "optimizer": "adam"} | trainer  # fmt: skip
+    options = {
+        "epochs": 4,
+        "batch_size": 16,
+        "schedule": "constant",
+        "progress": False,
+        "weight_decay": 0.0,
+        "optimizer": "adam",
+    } | trainer
     model = LSTMConfig(hidden_size=8, embedding=8)
     return TrainConfig(task=SimpleConfig(), model=model, trainer=TrainerConfig(**options))
 
@@ -142,9 +159,7 @@ def test_a_loss_that_is_not_reached_ends_by_patience_or_epochs(
 
 def test_a_resumed_run_takes_the_threshold_and_patience_of_its_own(data, tmp_path):
     first = train(config(epochs=2, stop_below=1e-6, patience=9), tmp_path / "a", data=data)
-    again = replace(
-        config(epochs=90, stop_below=100.0, patience=1), resume=str(first.last)
-    )  # fmt: skip
+    again = replace(config(epochs=90, stop_below=100.0, patience=1), resume=str(first.last))
     second = train(again, tmp_path / "b", data=data)
     assert (first.reached, second.reached) == (False, True)
     assert (second.epochs, second.steps) == (3, 21)  # those before are counted

@@ -184,13 +184,17 @@ WRONG = [
     (dna, DnaConfig(length=3), r"task\.length must be at least 4, got 3"),
     (dna, DnaConfig(answer="ends"), r"task\.answer 'ends' is not known: did you mean end"),
     (dna, DnaConfig(marker="bits"), r"task\.marker 'bits' is not known: did you mean bit"),
-    *((load, schema(n_test=0), r"task\.n_test must be at least 1, got 0")
-      for load, schema in RANDOM),
+    *(
+        (load, schema(n_test=0), r"task\.n_test must be at least 1, got 0")
+        for load, schema in RANDOM
+    ),
     *((load, schema(seed=-1), r"task\.seed must be at least 0, got -1") for load, schema in RANDOM),
     (dna, DnaConfig(length=10**6), r"must be at most 2147 sequences of task\.length=1000000, got"),
-    *((mnist_binary, MnistBinaryConfig(data_dir="x", digits=digits), "must be two different ones")
-      for digits in ([0], [0, 0], [0, 10], [0, 1, 2])),
-]  # fmt: skip
+    *(
+        (mnist_binary, MnistBinaryConfig(data_dir="x", digits=digits), "must be two different ones")
+        for digits in ([0], [0, 0], [0, 10], [0, 1, 2])
+    ),
+]
 
 
 @pytest.mark.parametrize(("load", "config", "message"), WRONG)

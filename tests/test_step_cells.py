@@ -170,9 +170,11 @@ def test_a_step_of_the_orthogonal_cell_is_an_orthogonal_matrix():
     g = torch.zeros(8, 8, dtype=DOUBLE)
     for plane, angle in enumerate(theta[[0, 1, 2, 0]]):
         for row, column, value in (
-            (plane, plane, angle.cos()), (plane, plane + 4, -angle.sin()),
-            (plane + 4, plane, angle.sin()), (plane + 4, plane + 4, angle.cos()),
-        ):  # fmt: skip
+            (plane, plane, angle.cos()),
+            (plane, plane + 4, -angle.sin()),
+            (plane + 4, plane, angle.sin()),
+            (plane + 4, plane + 4, angle.cos()),
+        ):
             g[row, column] = value
     assert_close(g @ g.T, torch.eye(8, dtype=DOUBLE))
     assert_close(after.carried[0][0], cell.mix() @ g @ s[0])

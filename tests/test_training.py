@@ -118,13 +118,25 @@ def test_a_failed_write_keeps_the_old_checkpoint(tmp_path):
 
 
 def test_ctrl_c_leaves_a_checkpoint_that_loads(tmp_path):
-    command = [sys.executable, "-m", "qrnn", "train", "trainer.epochs=5000", "model.n_qubits=3",
-               "trainer.progress=false", f"hydra.run.dir={tmp_path}/run"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "qrnn",
+        "train",
+        "trainer.epochs=5000",
+        "model.n_qubits=3",
+        "trainer.progress=false",
+        f"hydra.run.dir={tmp_path}/run",
+    ]
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         # A test run in the background ignores Ctrl-C, and its children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
     last = tmp_path / "run" / "last.ckpt"
     for _ in range(1200):
         if last.is_file() or process.poll() is not None:
@@ -209,12 +221,21 @@ def test_a_file_that_is_not_a_checkpoint_is_named(tmp_path, run):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("n_qubits", 4), ("ansatz", "strongly_entangling"), ("layers", 1), ("rotations", ["RX"]),
-        ("entangler", "CRX"), ("topology", "ring"), ("readout", "Z"), ("controller", "glu"),
-        ("width", 9), ("depth", 2), ("dropout", 0.5), ("readout_shots", 100),
+        ("n_qubits", 4),
+        ("ansatz", "strongly_entangling"),
+        ("layers", 1),
+        ("rotations", ["RX"]),
+        ("entangler", "CRX"),
+        ("topology", "ring"),
+        ("readout", "Z"),
+        ("controller", "glu"),
+        ("width", 9),
+        ("depth", 2),
+        ("dropout", 0.5),
+        ("readout_shots", 100),
         ("readout_depolarizing", 0.1),
     ],
-)  # fmt: skip
+)
 def test_each_model_key_changes_the_model(key, value):
     from qrnn.models.build import build_model
 
@@ -232,9 +253,16 @@ def test_each_model_key_changes_the_model(key, value):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("epochs", 2), ("batch_size", 16), ("lr", 1e-3), ("weight_decay", 0.5),
-     ("schedule", "cosine"), ("clip", 1e-3), ("seed", 5)],
-)  # fmt: skip
+    [
+        ("epochs", 2),
+        ("batch_size", 16),
+        ("lr", 1e-3),
+        ("weight_decay", 0.5),
+        ("schedule", "cosine"),
+        ("clip", 1e-3),
+        ("seed", 5),
+    ],
+)
 def test_each_trainer_key_changes_the_run(key, value, run, data, tmp_path):
     other = train(config(**{key: value}), tmp_path, data=data)
     assert losses(other.run_dir) != losses(run.run_dir)
@@ -273,9 +301,13 @@ def test_a_gradient_that_is_not_finite_is_left_out_and_counted(data, tmp_path):
 
     learner._step = overflowing
     trainer = pl.Trainer(
-        max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, gradient_clip_val=1.0,
-    )  # fmt: skip
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        gradient_clip_val=1.0,
+    )
     trainer.fit(learner, TaskDataModule(data, config().trainer))
     assert all(p.isfinite().all() for p in learner.parameters())
     assert trainer.logged_metrics["train/skipped"] == pytest.approx(1 / len(calls))

@@ -275,9 +275,10 @@ def test_a_thousand_steps_on_a_gpu_come_back_to_where_they_began(monkeypatch):
     before = []
     undo = memory.kernels(torch.device(DEVICE)).backward_sequence
     monkeypatch.setattr(
-        gpu.TritonKernels, "backward_sequence",
+        gpu.TritonKernels,
+        "backward_sequence",
         lambda _, *a, **k: before.append(undo(*a, **k)) or before[0],
-    )  # fmt: skip
+    )
     z, _ = rnn(inputs(1000, 64).to(DEVICE))
     z.square().mean().backward()
     torch.testing.assert_close(before[0][0], memory.start(64, z).psi, rtol=0, atol=1e-3)

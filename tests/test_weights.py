@@ -319,13 +319,15 @@ def no_parameter():
 
 REFUSED = {
     "the value of a weight": (
-        lambda: by_closure(reads), r"reads the value of an angle or a weight \(__float__\)",
+        lambda: by_closure(reads),
+        r"reads the value of an angle or a weight \(__float__\)",
     ),
     "a tensor calculated outside": (
-        stale, "must calculate with its parameters inside the function",
+        stale,
+        "must calculate with its parameters inside the function",
     ),
     "a tensor that is no parameter": (no_parameter, "must hold its weights as torch.nn.Parameter"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)

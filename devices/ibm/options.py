@@ -98,9 +98,11 @@ class Options:
                 f"Argument `initial_layout` must name one qubit for each of the {n} wires, but got "
                 f"{list(layout)}"
             )
-        if layout is not None and available is not None and (
-            len(set(layout)) < len(layout) or not set(layout) <= set(range(available))
-        ):  # fmt: skip
+        if (
+            layout is not None
+            and available is not None
+            and (len(set(layout)) < len(layout) or not set(layout) <= set(range(available)))
+        ):
             raise DeviceError(
                 f"Argument `initial_layout` must name different qubits out of 0..{available - 1}, "
                 f"but got {list(layout)}"

@@ -21,14 +21,20 @@ BEGIN, END = "<!-- made by docs/hooks/device_tables.py -->", "<!-- end -->"
 DEVICES: dict[str, DeviceSpec] = {
     **{
         f"`{name}`": device_spec(name)
-        for name in ("fused", "default.qubit", "default.mixed", "lightning.qubit",
-                     "lightning.kokkos", "lightning.gpu")
+        for name in (
+            "fused",
+            "default.qubit",
+            "default.mixed",
+            "lightning.qubit",
+            "lightning.kokkos",
+            "lightning.gpu",
+        )
     },
     "`aer`": aer_spec(),
     "`fake_*`": fake_spec("fake_torino"),
     "`ibm`, `ibm_*`": ibm_spec(),
     "other plugins": plugin_spec("plugin", "pennylane"),
-}  # fmt: skip
+}
 LIGHTNING = [name for name in DEVICES if "lightning" in name]
 NOTE = """\
 `fake_*` are simulated copies of IBM's backends (`fake_torino`), `ibm_*` the backends

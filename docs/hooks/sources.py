@@ -20,8 +20,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     root = Path(config.config_file_path).parent
     for folder, inside in (("qrnn", "."), ("devices", "devices"), ("configs", "configs")):
         copytree(
-            root / folder, Path(_copy.name, "qrnn", inside), dirs_exist_ok=True,
+            root / folder,
+            Path(_copy.name, "qrnn", inside),
+            dirs_exist_ok=True,
             ignore=ignore_patterns("__pycache__"),
-        )  # fmt: skip
+        )
     config.plugins["mkdocstrings"].config.handlers["python"]["paths"] = [_copy.name]
     return config

@@ -174,9 +174,14 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         self.n_fed_back = n_fed_back(self.circuit, flag("feedback", feedback), feedback_readout)
         if isinstance(controller, str):
             controller = Controller(
-                input_size, self.n_fed_back, self.circuit.n_angles, controller, width, depth,
+                input_size,
+                self.n_fed_back,
+                self.circuit.n_angles,
+                controller,
+                width,
+                depth,
                 dropout,
-            )  # fmt: skip
+            )
         check_controller(controller, input_size, self.n_fed_back, self.circuit.n_angles)
         self.controller = controller
         self.readout_noise = ReadoutNoise(readout_shots, readout_depolarizing)
@@ -286,9 +291,14 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         if not has_hooks(self, self.readout_noise):
             state = self._checked(state, x[0])
             done = self.memory.sequence(
-                self.controller, x, state.carried, state.z, active, self.readout_noise,
+                self.controller,
+                x,
+                state.carried,
+                state.z,
+                active,
+                self.readout_noise,
                 self.n_fed_back,
-            )  # fmt: skip
+            )
             if done is not None:
                 z, carried = done
                 if not torch.isfinite(z[-1]).all():  # what is no number stays none

@@ -80,9 +80,12 @@ class AngleMap:
             self._expansions = [Expansion.of(op, watch) for op in operators]
         self.gates = [gate for one in self._expansions for gate in one.gates]
         # What is expanded anew gives its parameters itself.
-        maps = [(one.matrix, one.offset) if one.matrix is not None
-                else (torch.eye(len(one.offset)).double(), torch.zeros_like(one.offset))
-                for one in self._expansions]  # fmt: skip
+        maps = [
+            (one.matrix, one.offset)
+            if one.matrix is not None
+            else (torch.eye(len(one.offset)).double(), torch.zeros_like(one.offset))
+            for one in self._expansions
+        ]
         if not sum(len(offset) for _, offset in maps):
             raise ConfigError("the ansatz must use its angles, got no gate with a parameter")
         self.matrix = torch.block_diag(*(matrix for matrix, _ in maps))
@@ -222,8 +225,7 @@ class AngleMap:
     def _values(self, operators: list[Operator], like: torch.Tensor) -> torch.Tensor:
         """Return the gates' parameters (S,) for what the function queued."""
         with precision_of(like), qml.QueuingManager.stop_recording():
-            x = [one.reals(op, like)
-                 for one, op in zip(self._expansions, operators, strict=True)]  # fmt: skip
+            x = [one.reals(op, like) for one, op in zip(self._expansions, operators, strict=True)]
             return self.matrix.to(like) @ torch.cat(x) + self.offset.to(like)
 
     @one_at_a_time

@@ -115,8 +115,9 @@ def rotations(
     entangle = ENTANGLERS[entangler]
     has_angle = entangle.num_params == 1
     # No function of its own: of a partial one, a module that holds the ansatz can be pickled.
-    apply = partial(_rotate_and_entangle, layers=layers, turns=turns, entangle=entangle,
-                    pairs=pairs)  # fmt: skip
+    apply = partial(
+        _rotate_and_entangle, layers=layers, turns=turns, entangle=entangle, pairs=pairs
+    )
     per_layer = len(turns) * n_wires + (len(pairs) if has_angle else 0)
     return Ansatz(apply, n_wires, layers * per_layer, pairs)
 

@@ -139,8 +139,12 @@ class Expansion:
         elif values.requires_grad:
             matrix = jacobian(values, x)
         values, x = values.detach(), x.detach()
-        gates = [bind_new_parameters(gate, [torch.as_tensor(value).detach() for value in gate.data])
-                 if gate.data else gate for gate in gates]  # fmt: skip
+        gates = [
+            bind_new_parameters(gate, [torch.as_tensor(value).detach() for value in gate.data])
+            if gate.data
+            else gate
+            for gate in gates
+        ]
         offset = values if matrix is None else values - matrix @ x
         return cls(gates, depends, matrix, offset)
 
@@ -173,8 +177,9 @@ def layout(gates: Sequence[Operator]) -> list[tuple]:
 
 def flat(data: Sequence[torch.Tensor], like: torch.Tensor | None = None) -> torch.Tensor:
     """Return data as one row of real numbers, two for each complex one."""
-    rows = [(torch.view_as_real(value) if value.is_complex() else value).reshape(-1)
-            for value in data]  # fmt: skip
+    rows = [
+        (torch.view_as_real(value) if value.is_complex() else value).reshape(-1) for value in data
+    ]
     like = torch.empty(0) if like is None else like
     return torch.cat([row.to(like.dtype) for row in rows]) if rows else like.new_zeros(0)
 
@@ -196,8 +201,9 @@ def jacobian(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Return d values (S,) / d x (D,), 0 where there is no dependence; x of any shape is a row."""
     if not values.requires_grad or not x.requires_grad:
         return values.new_zeros(len(values), x.numel())
-    rows = [torch.autograd.grad(value, x, retain_graph=True, allow_unused=True)[0]
-            for value in values]  # fmt: skip
+    rows = [
+        torch.autograd.grad(value, x, retain_graph=True, allow_unused=True)[0] for value in values
+    ]
     rows = [torch.zeros_like(x) if row is None else row for row in rows]
     return torch.stack(rows).detach().reshape(len(values), -1)
 

@@ -47,8 +47,11 @@ def pauli_words(
                 raise ConfigError(not_a_set)
             if not places:
                 raise ConfigError(f"{option} {part} needs coupled qubits, and none are: choose XYZ")
-            words += ["".join(letter if q in place else "I" for q in range(n_wires))
-                      for letter in letters for place in places]  # fmt: skip
+            words += [
+                "".join(letter if q in place else "I" for q in range(n_wires))
+                for letter in letters
+                for place in places
+            ]
     elif isinstance(readout, Sequence):
         words = [str(word) for word in readout]
     else:

@@ -15,24 +15,61 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
+from typing_extensions import override
 
 from qrnn.errors import ConfigError
 
 # What tells of a tensor's form, not of its values; attributes aside, which are told by their type.
-FORM = frozenset({
-    "dim", "ndimension", "size", "numel", "nelement", "__len__", "stride", "storage_offset",
-    "is_floating_point", "is_complex", "is_signed", "is_conj", "is_neg", "is_contiguous",
-    "is_inference", "is_same_size", "is_tensor", "element_size", "get_device", "data_ptr",
-    "result_type", "type", "__hash__", "__repr__", "__format__",
-})  # fmt: skip
-LIKE = frozenset({
-    "zeros_like", "ones_like", "empty_like", "new_zeros", "new_ones", "new_empty",
-})  # fmt: skip
+FORM = frozenset(
+    {
+        "dim",
+        "ndimension",
+        "size",
+        "numel",
+        "nelement",
+        "__len__",
+        "stride",
+        "storage_offset",
+        "is_floating_point",
+        "is_complex",
+        "is_signed",
+        "is_conj",
+        "is_neg",
+        "is_contiguous",
+        "is_inference",
+        "is_same_size",
+        "is_tensor",
+        "element_size",
+        "get_device",
+        "data_ptr",
+        "result_type",
+        "type",
+        "__hash__",
+        "__repr__",
+        "__format__",
+    }
+)
+LIKE = frozenset(
+    {
+        "zeros_like",
+        "ones_like",
+        "empty_like",
+        "new_zeros",
+        "new_ones",
+        "new_empty",
+    }
+)
 # Those through whom a user's function or an operator of PennyLane calls torch.
 BETWEEN = (
-    "torch", "autoray", "numpy", "pennylane.math", "pennylane.control_flow", "pennylane.capture",
-    "pennylane.ops.op_math.condition", "qrnn.circuit.watching",
-)  # fmt: skip
+    "torch",
+    "autoray",
+    "numpy",
+    "pennylane.math",
+    "pennylane.control_flow",
+    "pennylane.capture",
+    "pennylane.ops.op_math.condition",
+    "qrnn.circuit.watching",
+)
 
 
 class Substitute(TorchFunctionMode):
@@ -50,8 +87,8 @@ class Substitute(TorchFunctionMode):
         """Return what stands for a tensor."""
         return self._pairs.get(id(tensor), (tensor, tensor))[1]
 
+    @override
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        """See torch."""
         args, kwargs = tree_map_only(torch.Tensor, self.current, (args, kwargs or {}))
         return func(*args, **kwargs)
 
@@ -111,8 +148,8 @@ class Watch(Substitute):
             return False
         return value.requires_grad or id(value) in self._derived
 
+    @override
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        """See torch."""
         args, kwargs = tree_map_only(torch.Tensor, self.current, (args, kwargs or {}))
         derived = any(map(self.derives, tree_leaves((args, kwargs))))
         result = func(*args, **kwargs)

@@ -119,10 +119,16 @@ def evaluate(config) -> None:
     model, data, part = _model_and_part(typed)
     folder = Path(typed.checkpoint).parent
     result = run(
-        model, part, typed.device, judge=judge(data, typed.split, typed.limit),
-        feedback=typed.feedback, readout_mode=typed.readout_mode,
-        readout_angle=typed.readout_angle, batch_size=typed.batch_size, folder=folder,
-    )  # fmt: skip
+        model,
+        part,
+        typed.device,
+        judge=judge(data, typed.split, typed.limit),
+        feedback=typed.feedback,
+        readout_mode=typed.readout_mode,
+        readout_angle=typed.readout_angle,
+        batch_size=typed.batch_size,
+        folder=folder,
+    )
     kept = save(result, folder)
     Console().print(table([result]))
     if result.cost is not None:
@@ -151,10 +157,16 @@ def inspect(config) -> None:
         named = ", ".join(f"device.{name}" for name in given)
         raise ConfigError(f"device must be named with its options, got {named} alone: device=NAME")
     found = run(
-        typed.checkpoint, typed.index, split=typed.split, cell=typed.cell,
-        device=typed.device if typed.device.name else None, gradient=typed.gradient,
-        states=typed.states, data_dir=typed.data_dir, progress=True,
-    )  # fmt: skip
+        typed.checkpoint,
+        typed.index,
+        split=typed.split,
+        cell=typed.cell,
+        device=typed.device if typed.device.name else None,
+        gradient=typed.gradient,
+        states=typed.states,
+        data_dir=typed.data_dir,
+        progress=True,
+    )
     folder = Path(typed.folder or Path(typed.checkpoint).parent / "inspection" / folder_name(found))
     found.save(folder / "inspection.npz")
     draw(found, folder, formats=typed.formats, progress=True)
@@ -216,9 +228,14 @@ def estimate(config) -> None:
     for mode, angle in (("expval", None), ("measure", typed.readout_angle)):
         try:
             loops = prices(
-                model, options, len(part), steps, typed.batch_size, readout_mode=mode,
+                model,
+                options,
+                len(part),
+                steps,
+                typed.batch_size,
+                readout_mode=mode,
                 readout_angle=angle,
-            )  # fmt: skip
+            )
         except QRNNError as error:
             if mode == "expval":
                 raise
@@ -285,9 +302,13 @@ def devices() -> None:
     for name in device_names():
         spec = device_spec(name)
         table.add_row(
-            name, readouts[spec.shots], "yes" if spec.noisy else "no", str(spec.max_wires),
-            ", ".join(spec.strategies), escape(spec.runs_here),
-        )  # fmt: skip
+            name,
+            readouts[spec.shots],
+            "yes" if spec.noisy else "no",
+            str(spec.max_wires),
+            ", ".join(spec.strategies),
+            escape(spec.runs_here),
+        )
     Console().print(table)
     print("ibm is IBM's least busy backend; each has a name too: device=ibm_torino, ...")
     print("All that one declares, with its options: qrnn devices NAME")

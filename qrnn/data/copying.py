@@ -89,7 +89,13 @@ def copying(config: CopyingConfig) -> TaskData:
     train, val, test = (split(part, config.delay) for part in parts)
     easier = {delay: split(parts[0], delay) for delay in set(config.curriculum)}
     return TaskData(
-        train, val, test, SYMBOLS, kind="label", vocabulary=SYMBOLS, metric="cross_entropy",
+        train,
+        val,
+        test,
+        SYMBOLS,
+        kind="label",
+        vocabulary=SYMBOLS,
+        metric="cross_entropy",
         baseline=LENGTH * math.log(N_DATA) / steps,
         curriculum=tuple(easier[delay] for delay in config.curriculum),
-    )  # fmt: skip
+    )

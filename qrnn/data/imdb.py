@@ -186,9 +186,11 @@ def imdb(config: ImdbConfig) -> TaskData:
     )
     train, val = ([reviews["train"][row] for row in sorted(part)] for part in rows)
     vocabulary = Vocabulary.learn(
-        (tokenise(text) for text, _ in train), (PAD, UNK),
-        min_count=config.min_count, max_size=config.max_words,
-    )  # fmt: skip
+        (tokenise(text) for text, _ in train),
+        (PAD, UNK),
+        min_count=config.min_count,
+        max_size=config.max_words,
+    )
 
     def split(part: list[Review]) -> Split:
         # A review of nothing but signs is one unknown word: a sequence has at least one step.
@@ -200,6 +202,10 @@ def imdb(config: ImdbConfig) -> TaskData:
     if config.vectors is not None:
         vectors = read_vectors(config.vectors, vocabulary.words, config.seed)
     return TaskData(
-        split(train), split(val), split(reviews["test"]), CLASSES,
-        vocabulary=vocabulary.words, vectors=vectors,
-    )  # fmt: skip
+        split(train),
+        split(val),
+        split(reviews["test"]),
+        CLASSES,
+        vocabulary=vocabulary.words,
+        vectors=vectors,
+    )

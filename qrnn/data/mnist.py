@@ -201,6 +201,9 @@ def mnist(config: MnistConfig) -> TaskData:
 
     train, val, test = (split(*part) for part in read_parts(config.data_dir))
     return TaskData(
-        train, val, test, tuple("0123456789"),
+        train,
+        val,
+        test,
+        tuple("0123456789"),
         permutation=None if order is None else tuple(order.tolist()),
-    )  # fmt: skip
+    )

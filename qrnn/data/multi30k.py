@@ -204,7 +204,12 @@ def multi30k(config: Multi30kConfig) -> TaskData:
         y, _ = pad([b for _, b in coded], IGNORED, len(labels))
         parts[part] = Split(x, y, lengths)
     return TaskData(
-        parts["train"], parts["val"], parts["test"], labels,
-        kind="translate", vocabulary=inputs, metric="bleu",
+        parts["train"],
+        parts["val"],
+        parts["test"],
+        labels,
+        kind="translate",
+        vocabulary=inputs,
+        metric="bleu",
         references={part: tuple(b for _, b in pairs[part]) for part in ("val", "test")},
-    )  # fmt: skip
+    )

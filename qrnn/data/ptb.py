@@ -119,6 +119,11 @@ def ptb(config: PtbConfig) -> TaskData:
             raise DataError(f"{place}: {error}") from error
     train, val, test = streams
     return TaskData(
-        train, val, test, vocabulary.words, kind="label", vocabulary=vocabulary.words,
+        train,
+        val,
+        test,
+        vocabulary.words,
+        kind="label",
+        vocabulary=vocabulary.words,
         metric="perplexity" if config.level == "words" else "bits_per_character",
-    )  # fmt: skip
+    )

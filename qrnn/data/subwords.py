@@ -53,9 +53,11 @@ def learn_subwords(
         ]
     )
     trainer = trainers.BpeTrainer(
-        vocab_size=size, min_frequency=min(min_count, sys.maxsize),
-        special_tokens=list(specials), show_progress=False,
-    )  # fmt: skip
+        vocab_size=size,
+        min_frequency=min(min_count, sys.maxsize),
+        special_tokens=list(specials),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(sentences, trainer)
     tokenizer.encode_special_tokens = True  # as text
     if tokenizer.get_vocab_size() > size:

@@ -167,9 +167,15 @@ def evaluate(
     same = same and not (feedback == "open" or readout_mode or readout_angle)
     reading = {"readout_mode": readout_mode, "readout_angle": readout_angle}
     with started(
-        model, opened, part, feedback=feedback, reading=reading, batch_size=batch_size,
-        folder=folder, quiet=not progress,
-    ) as on:  # fmt: skip
+        model,
+        opened,
+        part,
+        feedback=feedback,
+        reading=reading,
+        batch_size=batch_size,
+        folder=folder,
+        quiet=not progress,
+    ) as on:
         expected = run(model, part, batch_size)
         if feedback == "open":
             assert isinstance(part, Split)  # as `check_runnable` did
@@ -262,8 +268,11 @@ def file_name(evaluation: Evaluation) -> str:
     the first sequences alone has another name than one of all.
     """
     words = [evaluation.device]
-    words += [word for word in (evaluation.split, evaluation.feedback, evaluation.readout_mode)
-              if word not in (None, "test", "closed", "expval")]  # fmt: skip
+    words += [
+        word
+        for word in (evaluation.split, evaluation.feedback, evaluation.readout_mode)
+        if word not in (None, "test", "closed", "expval")
+    ]
     if evaluation.limit is not None:
         words.append(f"limit{evaluation.limit}")
     return f"evaluation-{'-'.join(words)}.json"

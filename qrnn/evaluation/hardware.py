@@ -99,9 +99,11 @@ class Run:
             return None
         usage = self.plugin.usage
         return Cost(
-            self.plugin.backend_name, submitted=self.plugin.jobs, **vars(usage),
+            self.plugin.backend_name,
+            submitted=self.plugin.jobs,
+            **vars(usage),
             ledger=None if self.ledger is None else str(self.ledger),
-        )  # fmt: skip
+        )
 
 
 @contextmanager

@@ -81,9 +81,12 @@ def neuron_prices(
                 saving = shots_saved(cell, batch.x.T, targets.T, n, delta)
                 executions = shots * saving.amplified.sum().item()
                 found[n] = NeuronPrice(
-                    (1 / saving.amplified).median().item(), executions, circuit.depth,
-                    circuit.two_qubit_gates, EXECUTION_SECONDS * executions,
-                )  # fmt: skip
+                    (1 / saving.amplified).median().item(),
+                    executions,
+                    circuit.depth,
+                    circuit.two_qubit_gates,
+                    EXECUTION_SECONDS * executions,
+                )
         finally:
             replay.plugin.close()
     return found

@@ -93,9 +93,13 @@ def heat(
     beyond = values.min() < limits[0], values.max() > limits[1]
     extend = {(1, 1): "both", (1, 0): "min", (0, 1): "max", (0, 0): "neither"}[beyond]
     shown = strip.axes.imshow(
-        values.T, aspect="auto", cmap=colours, vmin=limits[0], vmax=limits[1],
+        values.T,
+        aspect="auto",
+        cmap=colours,
+        vmin=limits[0],
+        vmax=limits[1],
         extent=(0.5, len(values) + 0.5, rows - 0.5, -0.5),
-    )  # fmt: skip
+    )
     every = -(-rows // ROWS)
     ticks = range(0, rows, every)
     size = 8 if rows <= 10 else 6.5
@@ -104,8 +108,9 @@ def heat(
     strip.axes.tick_params(axis="y", length=0 if rows > 10 else 2)
     strip.axes.spines[["top", "right"]].set_visible(True)
     # Whatever the panel's height, the bar and its label keep one that can be read.
-    bar = strip.axes.figure.colorbar(shown, cax=strip.side.inset_axes((0.0, 0.02, 0.09, 0.96)),
-                                     extend=extend)  # fmt: skip
+    bar = strip.axes.figure.colorbar(
+        shown, cax=strip.side.inset_axes((0.0, 0.02, 0.09, 0.96)), extend=extend
+    )
     bar.set_label(label)
     bar.outline.set_linewidth(0.5)
     bar.ax.tick_params(labelsize=7)
@@ -145,20 +150,30 @@ def inputs(strip: Strip, one: Inspection) -> None:
             for t, word in enumerate(words, 1):
                 shown = word if len(word) <= LETTERS else word[: LETTERS - 1] + "…"
                 turned = 90 if max(map(len, words)) > 2 else 0
-                axes.text(t, 0.06, shown, rotation=turned, ha="center", va="bottom", fontsize=8,
-                          parse_math=False)  # fmt: skip
+                axes.text(
+                    t,
+                    0.06,
+                    shown,
+                    rotation=turned,
+                    ha="center",
+                    va="bottom",
+                    fontsize=8,
+                    parse_math=False,
+                )
             axes.set(ylim=(0, 1), yticks=[], ylabel="input")
             axes.spines["left"].set_visible(False)
             return
-        axes.plot(np.arange(1, steps + 1), tokens, color=BLACK, drawstyle="steps-mid",
-                  linewidth=0.8)  # fmt: skip
+        axes.plot(
+            np.arange(1, steps + 1), tokens, color=BLACK, drawstyle="steps-mid", linewidth=0.8
+        )
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
         axes.set_ylabel("input\n(token)")
         return
     x = one.trace.x
     if x.shape[1] == 1:
-        axes.plot(np.arange(1, steps + 1), x[:, 0], color=BLACK, drawstyle="steps-mid",
-                  linewidth=0.8)  # fmt: skip
+        axes.plot(
+            np.arange(1, steps + 1), x[:, 0], color=BLACK, drawstyle="steps-mid", linewidth=0.8
+        )
         axes.set_ylabel("input x")
         return
     low = min(float(x.min()), 0.0)
@@ -208,8 +223,14 @@ def half_chain(strip: Strip, one: Inspection) -> None:
         line(strip.axes, trace.half_chain_entropy, colour, styles[0], f"half chain{tail}")
         largest = max(largest, float(trace.half_chain_entropy.max()))
         if trace.state_entropy.any():  # a density matrix's
-            line(strip.axes, trace.state_entropy, colour, styles[1], f"whole state{tail}",
-                 markerfacecolor="white")  # fmt: skip
+            line(
+                strip.axes,
+                trace.state_entropy,
+                colour,
+                styles[1],
+                f"whole state{tail}",
+                markerfacecolor="white",
+            )
             largest = max(largest, float(trace.state_entropy.max()))
     if one.beside is None and one.trace.entropy is not None:
         mean = one.trace.entropy.mean(1)
@@ -272,8 +293,14 @@ def device_error(strip: Strip, one: Inspection) -> None:
     assert one.rms_z is not None
     line(strip.axes, one.rms_z, VERMILLION, "-", "RMS of\nthe readouts'\ndifference")
     if (step := parting(one.rms_z)) is not None:
-        strip.axes.axvline(step - 0.5, color=BLACK, linestyle=DOTTED, linewidth=1, zorder=0,
-                           label=f"rises most\nin step {step}")  # fmt: skip
+        strip.axes.axvline(
+            step - 0.5,
+            color=BLACK,
+            linestyle=DOTTED,
+            linewidth=1,
+            zorder=0,
+            label=f"rises most\nin step {step}",
+        )
     strip.axes.set(ylabel=r"RMS of $\Delta z$", ylim=(0, None))
     legend(strip)
 
@@ -305,8 +332,15 @@ def bloch(strip: Strip, one: Inspection, qubit: int) -> None:
         line(strip.axes, values, colour, style, rf"$\langle {letter}\rangle$")
     if one.beside is not None and one.beside.bloch is not None:
         length = np.linalg.norm(one.beside.bloch[:, qubit], axis=1)
-        line(strip.axes, length, BLACK, "-.", f"length,\n{name_of(one.device_beside)}",
-             marker=None, linewidth=1)  # fmt: skip
+        line(
+            strip.axes,
+            length,
+            BLACK,
+            "-.",
+            f"length,\n{name_of(one.device_beside)}",
+            marker=None,
+            linewidth=1,
+        )
     strip.axes.set(ylim=(-1.06, 1.06), yticks=[-1, 0, 1], ylabel=f"qubit {qubit}")
     strip.axes.axhline(0, color="0.85", linewidth=0.6, zorder=0)
 

@@ -73,8 +73,9 @@ class Inspection:
 
         def cut(name: str, value: Any) -> Any:
             if isinstance(value, Trace):
-                return replace(value, **{f.name: cut(f.name, getattr(value, f.name))
-                                         for f in fields(value)})  # fmt: skip
+                return replace(
+                    value, **{f.name: cut(f.name, getattr(value, f.name)) for f in fields(value)}
+                )
             if not isinstance(value, np.ndarray):
                 return value
             mine = value[row]

@@ -79,9 +79,17 @@ def inspect(
     model, config = load_model(checkpoint)
     place_of(model, cell, f"model={config.model.name}")  # before the data is loaded
     return inspect_model(
-        model, load_data(config, data_dir), index, split=split, cell=cell, device=device,
-        gradient=gradient, states=states, folder=Path(checkpoint).parent, progress=progress,
-    )  # fmt: skip
+        model,
+        load_data(config, data_dir),
+        index,
+        split=split,
+        cell=cell,
+        device=device,
+        gradient=gradient,
+        states=states,
+        folder=Path(checkpoint).parent,
+        progress=progress,
+    )
 
 
 def inspect_model(
@@ -140,17 +148,26 @@ def inspect_model(
     }
     found = []
     with progress_bar("steps", progress) as bar:
-        todo = [bar.add_task(one.name, total=sum(steps))
-                for one in (place.cell.device, other) if one is not None]  # fmt: skip
+        todo = [
+            bar.add_task(one.name, total=sum(steps))
+            for one in (place.cell.device, other)
+            if one is not None
+        ]
         for row, one, length in zip(rows, singles, steps, strict=True):
             batch = one.batch([0])
             mine, tokens = look(Run(model), cell, batch, gradient, partial(bar.advance, todo[0]))
             compared: dict[str, Any] = {}
             if other is not None:
                 with started(
-                    model, other, one, feedback="closed", reading={}, batch_size=None,
-                    folder=folder, quiet=not progress,
-                ) as on:  # fmt: skip
+                    model,
+                    other,
+                    one,
+                    feedback="closed",
+                    reading={},
+                    batch_size=None,
+                    folder=folder,
+                    quiet=not progress,
+                ) as on:
                     theirs, _ = look(on, cell, batch, False, partial(bar.advance, todo[1]))
                 compared = comparison(mine, theirs, states)
             position = np.arange(length)[:: -1 if place.backward else 1]

@@ -101,7 +101,14 @@ def path(axes: Axes, r: np.ndarray, scale: Normalize) -> None:
     lines.set_array((ends[:-1] + ends[1:]) / 2 + 1)
     axes.add_collection(lines)
     if steps <= DOTS:
-        axes.scatter(points[:, 0], points[:, 1], 8, np.arange(1, steps + 1), cmap=VALUES,
-                     norm=scale, zorder=4)  # fmt: skip
+        axes.scatter(
+            points[:, 0],
+            points[:, 1],
+            8,
+            np.arange(1, steps + 1),
+            cmap=VALUES,
+            norm=scale,
+            zorder=4,
+        )
     axes.plot(*points[0], "o", color="white", markeredgecolor=BLACK, markersize=5, zorder=5)
     axes.plot(*points[-1], "s", color=BLACK, markersize=4.5, zorder=5)

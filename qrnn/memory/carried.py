@@ -13,6 +13,7 @@ import pennylane as qml
 import torch
 from pennylane.operation import Operator
 from pennylane.qnn import TorchLayer
+from typing_extensions import override
 
 from qrnn.circuit.observables import traces
 from qrnn.circuit.step import StepCircuit, precision_of
@@ -49,27 +50,28 @@ class CarriedVectors(Memory):
 
         self._step = step
 
+    @override
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
-        """See `Memory.start`; (B, 2^n) complex."""
+        """(B, 2^n) complex."""
         return start_vectors(batch, self.circuit.n_wires, like)
 
+    @override
     @one_at_a_time
     def step(
         self, state: torch.Tensor, controls: torch.Tensor, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Memory.step`."""
         psi, *values = self._step(state, controls + self.layer.bias)
         psi = psi.to(state.dtype).reshape(state.shape)
         if active is not None:
             psi = torch.where(active[:, None], psi, state)
         return torch.stack(values, -1).reshape(len(state), -1).to(controls), psi
 
+    @override
     def detach(self, state: torch.Tensor) -> torch.Tensor:
-        """See `Memory.detach`."""
         return state.detach()
 
+    @override
     def amplitudes(self, state: torch.Tensor) -> torch.Tensor:
-        """See `Memory.amplitudes`."""
         return state
 
 
@@ -111,16 +113,17 @@ class CarriedDensities(Memory):
         self._errs = bool(readout_errors(circuit.wires))
         self._misread = misread
 
+    @override
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
-        """See `Memory.start`; (B, 2^n, 2^n) complex."""
+        """(B, 2^n, 2^n) complex."""
         psi = start_vectors(batch, self.circuit.n_wires, like)
         return psi[:, :, None] * psi[:, None, :].conj()
 
+    @override
     @one_at_a_time
     def step(
         self, state: torch.Tensor, controls: torch.Tensor, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Memory.step`."""
         theta = controls + self.layer.bias
         rho = list(state)
         z = [controls.new_zeros(len(self.circuit.words))] * len(rho)
@@ -142,12 +145,12 @@ class CarriedDensities(Memory):
         """Return the density matrix of `wires` as it looks to one who misreads some of them."""
         return self._misread(rho, wires, read).to(rho.dtype) if self._errs else rho
 
+    @override
     def detach(self, state: torch.Tensor) -> torch.Tensor:
-        """See `Memory.detach`."""
         return state.detach()
 
+    @override
     def amplitudes(self, state: torch.Tensor) -> torch.Tensor:
-        """See `Memory.amplitudes`."""
         return state
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from pennylane.qnn import TorchLayer
 from torch import nn
+from typing_extensions import override
 
 from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.circuit.step import StepCircuit
@@ -78,8 +79,9 @@ class FusedMemory(Memory):
         self._factors = torch.tensor(self.program.factors, dtype=torch.float64, device="cpu")
         self._kernels: dict[str, Kernels] = {}
 
+    @override
     def __getstate__(self) -> dict[str, Any]:
-        """See `Memory.__getstate__`; the program finds the kernels that show the amplitudes."""
+        """The program finds the kernels that show the amplitudes."""
         return {**super().__getstate__(), "program": self.program, "_kernels": {}}
 
     def kernels(self, device: torch.device) -> Kernels:
@@ -95,14 +97,14 @@ class FusedMemory(Memory):
             parameters = parameters[:, self._columns]
         return parameters * self._factors.to(parameters)
 
+    @override
     def start(self, batch: int, like: torch.Tensor) -> FusedState:
-        """See `Memory.start`."""
         return FusedState.of(self.kernels(like.device).start(batch, like), batch)
 
+    @override
     def step(
         self, state: FusedState, controls: torch.Tensor, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, FusedState]:
-        """See `Memory.step`."""
         angles = self.slot_angles(self.circuit.parameters(controls + self.layer.bias))
         undo = UndoStep(self.kernels(state.psi.device), active)
         psi, z = StepNode.apply(state.psi, angles, state.snapshot, undo)
@@ -110,6 +112,7 @@ class FusedMemory(Memory):
             state.snapshot.follow(undo)
         return z, FusedState(psi, undo.after.psi(), undo.after, state.batch)
 
+    @override
     def sequence(
         self,
         controller: nn.Module,
@@ -120,7 +123,6 @@ class FusedMemory(Memory):
         noise: ReadoutNoise,
         n_fed_back: int | None = None,
     ) -> tuple[torch.Tensor, FusedState] | None:
-        """See `Memory.sequence`."""
         slot_map, kernels = self.slot_map, self.kernels(x.device)
         n_seen = x.shape[2] + (z_start.shape[1] if n_fed_back is None else n_fed_back)
         if (
@@ -133,9 +135,17 @@ class FusedMemory(Memory):
         packed = pack(controller, self.layer.bias, slot_map, x.shape[2] + z_start.shape[1])
         undo = UndoSequence(kernels)
         psi, z = SequenceNode.apply(
-            state.psi, z_start, x, packed.weights, packed.biases, packed, active, noise,
-            state.snapshot, undo,
-        )  # fmt: skip
+            state.psi,
+            z_start,
+            x,
+            packed.weights,
+            packed.biases,
+            packed,
+            active,
+            noise,
+            state.snapshot,
+            undo,
+        )
         if psi.requires_grad:
             undo.watch(z)
             state.snapshot.follow(undo)
@@ -151,10 +161,10 @@ class FusedMemory(Memory):
         columns = self._columns.to(matrix.device)
         return self._factors[:, None] * matrix[columns], self._factors * offset[columns]
 
+    @override
     def detach(self, state: FusedState) -> FusedState:
-        """See `Memory.detach`."""
         return FusedState.of(state.raw, state.batch)
 
+    @override
     def amplitudes(self, state: FusedState) -> torch.Tensor:
-        """See `Memory.amplitudes`."""
         return self.kernels(state.psi.device).amplitudes(state.psi, state.batch)

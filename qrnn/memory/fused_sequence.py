@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import torch
 from torch import nn
+from typing_extensions import override
 
 from qrnn.controllers import Controller
 from qrnn.errors import ConfigError, DeviceError
@@ -19,8 +20,11 @@ from qrnn.memory.snapshot import Snapshot
 from qrnn.utils.autograd import first_derivative
 
 KINDS: dict[type[nn.Module], int] = {
-    nn.Identity: LINEAR, nn.ReLU: RELU, nn.GELU: GELU, nn.GLU: GLU,
-}  # fmt: skip
+    nn.Identity: LINEAR,
+    nn.ReLU: RELU,
+    nn.GELU: GELU,
+    nn.GLU: GLU,
+}
 LAYERS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Dropout, *KINDS)
 FORWARDS = {layer.forward for layer in LAYERS}
 ACTIVATIONS: list[set[str]] = [set(), *({repr(kind())} for kind in KINDS)]
@@ -147,11 +151,21 @@ class SequenceNode(torch.autograd.Function):
     """T steps as an autograd node: (psi, z_start, x, weights, biases) -> (psi', z)."""
 
     @staticmethod
+    @override
     def forward(
-        ctx: Any, psi, z_start, x, weights, biases, packed: Packed, active, noise,
-        before: Snapshot, undo: UndoSequence,
-    ):  # fmt: skip
-        """See torch, and `Kernels.forward_sequence`; weights and biases are those of `packed`."""
+        ctx: Any,
+        psi,
+        z_start,
+        x,
+        weights,
+        biases,
+        packed: Packed,
+        active,
+        noise,
+        before: Snapshot,
+        undo: UndoSequence,
+    ):
+        """`Kernels.forward_sequence`; weights and biases are those of `packed`."""
         # Copies: a loop may fill its input buffer anew before the backward pass reads it.
         x, z_start = (v.clone(memory_format=torch.contiguous_format) for v in (x, z_start))
         psi_out, z, undo.kept = undo.kernels.forward_sequence(
@@ -165,8 +179,8 @@ class SequenceNode(torch.autograd.Function):
 
     @staticmethod
     @first_derivative()
+    @override
     def backward(ctx: Any, lam, grad_z):
-        """See torch."""
         undo: UndoSequence = ctx.undo
         _ = ctx.saved_tensors  # `kept` shares the memory of z: torch's error if it was changed
         want_x = ctx.needs_input_grad[2]
@@ -178,6 +192,10 @@ class SequenceNode(torch.autograd.Function):
         ctx.before.hold(psi_in)
         undo.after.release()
         return (
-            lam_in, grad_z_start, grad_x if want_x else None, grad_weights, grad_biases,
+            lam_in,
+            grad_z_start,
+            grad_x if want_x else None,
+            grad_weights,
+            grad_biases,
             *[None] * 5,
-        )  # fmt: skip
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from typing_extensions import override
 
 from qrnn.memory.kernels.base import Kernels
 from qrnn.memory.snapshot import Snapshot
@@ -29,8 +30,9 @@ class StepNode(torch.autograd.Function):
     """One step as an autograd node: (psi, angles) -> (psi', z)."""
 
     @staticmethod
+    @override
     def forward(ctx: Any, psi, angles, before: Snapshot, undo: UndoStep):
-        """See torch; psi as the kernels lay it out, angles (B, S)."""
+        """Psi as the kernels lay it out, angles (B, S)."""
         psi_out, z, undo.kept = undo.kernels.forward(psi, angles, undo.active)
         # A second tensor on the same storage: psi_out itself will point at ctx, a cycle.
         undo.after = Snapshot(psi_out.detach())
@@ -39,8 +41,8 @@ class StepNode(torch.autograd.Function):
 
     @staticmethod
     @first_derivative()
+    @override
     def backward(ctx: Any, lam, grad_z):
-        """See torch."""
         undo: UndoStep = ctx.undo
         psi_in, lam_in, grads = undo.kernels.backward(
             undo.after.psi(), lam.contiguous(), grad_z, undo.kept

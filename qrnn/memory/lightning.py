@@ -17,6 +17,7 @@ import torch
 from pennylane.devices import ExecutionConfig
 from pennylane.qnn import TorchLayer
 from pennylane.tape import QuantumScript
+from typing_extensions import override
 
 from qrnn.circuit.observables import masks
 from qrnn.circuit.step import StepCircuit
@@ -87,10 +88,11 @@ class CarriedLightning(Memory):
         """Return the states (B, 2^n) after one step and the readouts (B, R)."""
         measurements = [qml.state(), *self.circuit.expvals()]
         tapes = [
-            QuantumScript([prepare(one, self.circuit.wires), *self.circuit.bind(values)],
-                          measurements)
+            QuantumScript(
+                [prepare(one, self.circuit.wires), *self.circuit.bind(values)], measurements
+            )
             for one, values in zip(as_numpy(psi), as_numpy(parameters), strict=True)
-        ]  # fmt: skip
+        ]
         results = qml.execute(tapes, self._device(psi))
         states = np.stack([result[0] for result in results])
         z = np.array([result[1:] for result in results])
@@ -141,26 +143,27 @@ class CarriedLightning(Memory):
         pulled = torch.as_tensor(np.stack(qml.execute(adjoints, device))).to(psi)
         return norms[:, None] * pulled, grad
 
+    @override
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
-        """See `Memory.start`; (B, 2^n) complex."""
+        """(B, 2^n) complex."""
         return start_vectors(batch, self.circuit.n_wires, like)
 
+    @override
     def step(
         self, state: torch.Tensor, controls: torch.Tensor, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Memory.step`."""
         parameters = self.circuit.parameters(controls + self.layer.bias)
         psi, z = _Step.apply(state, parameters, self)
         if active is not None:
             psi = torch.where(active[:, None], psi, state)
         return z, psi
 
+    @override
     def detach(self, state: torch.Tensor) -> torch.Tensor:
-        """See `Memory.detach`."""
         return state.detach()
 
+    @override
     def amplitudes(self, state: torch.Tensor) -> torch.Tensor:
-        """See `Memory.amplitudes`."""
         return state
 
 

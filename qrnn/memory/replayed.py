@@ -13,6 +13,7 @@ import pennylane as qml
 import torch
 from pennylane.qnn import TorchLayer
 from pennylane.tape import QuantumScript
+from typing_extensions import override
 
 from qrnn.circuit.step import StepCircuit, precision_of
 from qrnn.circuit.threads import one_at_a_time, with_circuits_behind
@@ -46,14 +47,14 @@ class ReplayedMemory(Memory):
         super().__init__(circuit, layer)
         self.at_once = at_once
 
+    @override
     def start(self, batch: int, like: torch.Tensor) -> ReplayedState:
-        """See `Memory.start`."""
         return ReplayedState((), ())
 
+    @override
     def step(
         self, state: ReplayedState, controls: torch.Tensor, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ReplayedState]:
-        """See `Memory.step`."""
         if active is None:
             active = torch.ones(len(controls), dtype=torch.bool, device=controls.device)
         state = ReplayedState((*state.controls, controls), (*state.active, active))
@@ -85,10 +86,11 @@ class ReplayedMemory(Memory):
             self.layer.qnode_weights["bias"] = bias
             return self.circuit.values(self.layer(inputs))
 
+    @override
     @one_at_a_time
     @torch.no_grad()  # weights of the ansatz's own would ask for gradients
     def run(self, controls: torch.Tensor) -> torch.Tensor:
-        """See `Memory.run`; all steps of all sequences are one execution (on IBM: one job)."""
+        """All steps of all sequences are one execution (on IBM: one job)."""
         qnode, bias = self.layer.qnode, self.layer.bias.detach()
         if self.at_once is not None:
             with precision_of(controls):
@@ -111,15 +113,16 @@ class ReplayedMemory(Memory):
                 z.append(values.reshape(len(controls), -1))  # sampled, a batch of 1 is squeezed
         return torch.stack(z, 1).to(controls)
 
+    @override
     def detach(self, state: ReplayedState) -> ReplayedState:
-        """See `Memory.detach`."""
         return ReplayedState(tuple(c.detach() for c in state.controls), state.active)
 
+    @override
     def amplitudes(self, state: ReplayedState) -> torch.Tensor:
-        """See `Memory.amplitudes`.
+        """Raise the error for a state that is only the angles so far.
 
         Raises:
-            DeviceError: always; the device shows no state.
+            DeviceError: always.
         """
         raise DeviceError(
             "amplitudes need a device that shows its state, got a replayed one: "

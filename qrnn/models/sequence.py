@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from qrnn.cell.cell import OnDevice
 from qrnn.data import Batch
@@ -118,8 +119,8 @@ class SequenceClassifier(SequenceModel):
         x (B, T, D) or tokens (B, T); logits (B, C).
     """
 
+    @override
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
-        """See `SequenceModel.read`."""
         return state.z
 
 
@@ -130,6 +131,6 @@ class SequenceLabeller(SequenceModel):
         x (B, T, D) or tokens (B, T); logits (B, T, C).
     """
 
+    @override
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
-        """See `SequenceModel.read`."""
         return z

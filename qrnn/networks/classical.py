@@ -119,9 +119,13 @@ class Classical(nn.Module):
         self.directions = 2 if flag("bidirectional", bidirectional) else 1
         self.output_size = self.directions * hidden_size
         self.rnn = KINDS[kind](
-            input_size, hidden_size, num_layers,
-            batch_first=True, bidirectional=bidirectional, dropout=dropout,
-        )  # fmt: skip
+            input_size,
+            hidden_size,
+            num_layers,
+            batch_first=True,
+            bidirectional=bidirectional,
+            dropout=dropout,
+        )
         if kind == "lstm":
             forget = slice(hidden_size, 2 * hidden_size)  # torch's order: i, f, g, o
             with torch.no_grad():
@@ -204,9 +208,13 @@ class Classical(nn.Module):
 
 def _build(config: ClassicalConfig, input_size: int) -> Classical:
     return Classical(
-        config.name, input_size, config.hidden_size, config.num_layers, config.bidirectional,
+        config.name,
+        input_size,
+        config.hidden_size,
+        config.num_layers,
+        config.bidirectional,
         config.dropout,
-    )  # fmt: skip
+    )
 
 
 @network(RNNConfig, width="hidden_size")

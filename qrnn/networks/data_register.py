@@ -15,6 +15,7 @@ from typing import Any
 import pennylane as qml
 import torch
 from torch import nn
+from typing_extensions import override
 
 from qrnn.cell.state import CellState
 from qrnn.circuit.ansatz import pairs_of
@@ -92,9 +93,10 @@ class DataRegisterCell(StepCell):
         self.n_data = n_data
         self.n_history = whole("n_history", n_history, 1, 14)
         check_memory(  # U of all layers
-            "the model", 32 * layers * 4.0 ** (n_data + n_history),
+            "the model",
+            32 * layers * 4.0 ** (n_data + n_history),
             f"lower model.n_data={n_data}, n_history={n_history} or layers={layers}",
-        )  # fmt: skip
+        )
         self.n_wires = n_data + n_history
         self.pairs = pairs_of(topology, self.n_wires)
         self.encode = nn.Linear(input_size, n_data)
@@ -126,15 +128,17 @@ class DataRegisterCell(StepCell):
             layers = torch.cat([layers[1::2] @ layers[: len(layers) // 2 * 2 : 2], odd])
         return layers[0]
 
+    @override
     def start(self, batch: int, like: torch.Tensor) -> CellState:
-        """See `StepCell.start`; carried is rho (B, 2^h, 2^h), complex."""
+        """What is carried is rho (B, 2^h, 2^h), complex."""
         size = 2**self.n_history
         rho = like.new_zeros(batch, size, size, dtype=like.dtype.to_complex())
         rho[:, 0, 0] = 1
         return CellState(like.new_zeros(batch, self.n_readouts), (rho,))
 
+    @override
     def prepare(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `StepCell.prepare`: |d(x)> (T, B, 2^d), and U as (2^d, 2^h 2^d 2^h)."""
+        """|d(x)> (T, B, 2^d), and U as (2^d, 2^h 2^d 2^h)."""
         half = self.encode(x) / 2
         qubits = torch.stack([half.cos(), half.sin()], -1).unbind(2)  # d of (T, B, 2)
         data = reduce(lambda a, b: (a[..., :, None] * b[..., None, :]).flatten(-2), qubits)
@@ -143,8 +147,9 @@ class DataRegisterCell(StepCell):
         dtype = x.dtype.to_complex()
         return data.to(dtype), u.reshape(d, -1).to(dtype)
 
+    @override
     def step(self, x: torch.Tensor, state: CellState, shared: torch.Tensor) -> CellState:
-        """See `StepCell.step`; x is |d(x_t)>.
+        """The input x is |d(x_t)>.
 
         U |d(x)> is one operator K_m on the history for each outcome m of the data register: then
         rho_t = sum_m K_m rho K_m^dagger, and Tr(K_m rho K_m^dagger) is the probability of m.

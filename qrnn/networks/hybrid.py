@@ -78,9 +78,13 @@ def hybrid(config: HybridConfig, input_size: int, device: DeviceOptions) -> QRNN
     """Return the network of a configuration."""
     output_lr = positive("model.output_lr", config.output_lr)
     rnn = QRNN(
-        input_size, num_layers=config.num_layers, bidirectional=config.bidirectional,
-        batch_first=True, device=device, **config.cell_options(),
-    )  # fmt: skip
+        input_size,
+        num_layers=config.num_layers,
+        bidirectional=config.bidirectional,
+        batch_first=True,
+        device=device,
+        **config.cell_options(),
+    )
     cells: Any = rnn.cells
     for cell in cells:
         for parameter in (*cell.controller[-1].parameters(), cell.quantum.bias):

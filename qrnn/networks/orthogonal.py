@@ -11,6 +11,7 @@ from functools import reduce
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from qrnn.cell.state import CellState
 from qrnn.circuit.observables import pauli_words
@@ -115,8 +116,9 @@ class OrthogonalCell(StepCell):
         self.register_buffer("bases", torch.cat(bases, 1), persistent=False)
         self.register_buffer("signs", torch.block_diag(*signs), persistent=False)
 
+    @override
     def start(self, batch: int, like: torch.Tensor) -> CellState:
-        """See `StepCell.start`; carried is s (B, N)."""
+        """What is carried is s (B, N)."""
         s = like.new_zeros(batch, self.mix.n)
         s[:, 0] = 1
         return CellState(self.read(s), (s,))
@@ -125,12 +127,13 @@ class OrthogonalCell(StepCell):
         """Return z (B, R) of s (B, N)."""
         return (s @ self.bases).square() @ self.signs
 
+    @override
     def prepare(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `StepCell.prepare`; W is shared."""
+        """W is shared."""
         return x, self.mix()
 
+    @override
     def step(self, x: torch.Tensor, state: CellState, shared: torch.Tensor) -> CellState:
-        """See `StepCell.step`."""
         theta = self.controller(torch.cat([x, state.z], 1))[:, self.turned_by]
         cos, sin = theta.cos(), theta.sin()
         a, b = state.carried[0].chunk(2, 1)
@@ -164,10 +167,17 @@ def orthogonal(config: OrthogonalConfig, input_size: int, device: DeviceOptions)
     """Return the network of a configuration; it has no circuit, and reads no device."""
     return Layers(
         lambda size: OrthogonalCell(
-            size, config.n_qubits, config.n_angles, config.readout, config.learned,
-            config.skew_lr, kind=config.controller, width=config.width, depth=config.depth,
+            size,
+            config.n_qubits,
+            config.n_angles,
+            config.readout,
+            config.learned,
+            config.skew_lr,
+            kind=config.controller,
+            width=config.width,
+            depth=config.depth,
             dropout=config.dropout,
         ),
         input_size,
         config,
-    )  # fmt: skip
+    )

@@ -14,6 +14,7 @@ import torch
 from pennylane import CNOT, RY, RZ, Hadamard, Rot
 from pennylane.qnn import TorchLayer
 from torch import nn
+from typing_extensions import override
 
 from qrnn.cell.on_device import HoldsQuantumLayer
 from qrnn.cell.state import CellState
@@ -143,19 +144,22 @@ class QLSTMCell(HoldsQuantumLayer, StepCell):
         ).requires_grad_(False)
         self.use(opened)
 
+    @override
     def start(self, batch: int, like: torch.Tensor) -> CellState:
-        """See `StepCell.start`; carried are h and c (B, H)."""
+        """What is carried are h and c (B, H)."""
         zero = like.new_zeros(batch, self.n_readouts)
         return CellState(zero, (zero, zero))
 
+    @override
     def prepare(self, x: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        """See `StepCell.prepare`; shared are |0...0> for each batch of circuits."""
+        """What is shared is |0...0> for each batch of circuits."""
         batch = x.shape[1]
         zeros = [self.memory.start(rows * batch, x) for rows in (GATES, 2)]
         return x @ self.enter.weight[:, : self.input_size].T + self.enter.bias, zeros
 
+    @override
     def step(self, x: torch.Tensor, state: CellState, shared: Any) -> CellState:
-        """See `StepCell.step`; x is E's part of the inputs."""
+        """The input x is E's part of the inputs."""
         h, c = state.carried
         u = torch.addmm(x, h, self.enter.weight[:, self.input_size :].T)
         gates = self.run(u, slice(0, GATES), shared[0])

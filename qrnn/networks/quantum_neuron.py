@@ -62,6 +62,12 @@ def quantum_neuron(
             "it out"
         )
     return QuantumNeuronRNN(
-        config.workspace, in_out, stages=config.stages, order=config.order, degree=config.degree,
-        theta_mean=config.theta_mean, batch_first=True, device=device,
-    )  # fmt: skip
+        config.workspace,
+        in_out,
+        stages=config.stages,
+        order=config.order,
+        degree=config.degree,
+        theta_mean=config.theta_mean,
+        batch_first=True,
+        device=device,
+    )

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from qrnn.cell.state import CellState
 from qrnn.devices import DeviceOptions
@@ -125,23 +126,25 @@ class ScoRNNCell(StepCell):
         self.weight = nn.Parameter(torch.empty(hidden_size, input_size).uniform_(-0.01, 0.01))
         self.bias = nn.Parameter(torch.zeros(hidden_size))
 
+    @override
     def start(self, batch: int, like: torch.Tensor) -> CellState:
-        """See `StepCell.start`."""
         return CellState(like.new_zeros(batch, self.n_readouts))
 
+    @override
     def step(self, x: torch.Tensor, state: CellState, shared: torch.Tensor) -> CellState:
-        """See `StepCell.step`; x is U x_t, shared is W."""
+        """The input x is U x_t, shared is W."""
         a = x + state.z @ shared.T
         return CellState(a.sign() * torch.relu(a.abs() + self.bias))
 
+    @override
     def prepare(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `StepCell.prepare`."""
         return x @ self.weight.T, self.recurrent()
 
+    @override
     def sequence(
         self, x: torch.Tensor, state: CellState | None = None, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, CellState]:
-        """See `StepCell.sequence`; all steps are one autograd node."""
+        """All steps are one autograd node."""
         state = self.checked(x, state)
         inputs, w = self.prepare(x)
         h = ModReLUSequence.apply(inputs, state.z, w, self.bias, active)
@@ -170,8 +173,8 @@ class ModReLUSequence(torch.autograd.Function):
 
     @staticmethod
     @first_derivative("call the cell step by step")
+    @override
     def backward(ctx: Any, grad):
-        """See torch."""
         start, out, w, active = ctx.saved_tensors
         grad_a = torch.empty_like(out)
         grad_b = torch.zeros_like(out[0])

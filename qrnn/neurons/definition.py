@@ -80,15 +80,19 @@ class Definition:
 
     def __post_init__(self):
         limits = {
-            "workspace": (1, 20), "in_out": (1, 20), "order": (1, 20),
-            "stages": (0, MOST_LAYERS), "degree": (1, MOST_UNITS),
-        }  # fmt: skip
+            "workspace": (1, 20),
+            "in_out": (1, 20),
+            "order": (1, 20),
+            "stages": (0, MOST_LAYERS),
+            "degree": (1, MOST_UNITS),
+        }
         for name, (least, most) in limits.items():
             object.__setattr__(self, name, whole(name, getattr(self, name), least, most))
         check_memory(  # the neurons' sets of controls, and the matrices of a step
-            "the cell", 16.0 * self.n_subsets * 2 ** (self.workspace + self.in_out),
+            "the cell",
+            16.0 * self.n_subsets * 2 ** (self.workspace + self.in_out),
             f"lower workspace={self.workspace} or degree={self.degree}",
-        )  # fmt: skip
+        )
 
     @property
     def classes(self) -> int:

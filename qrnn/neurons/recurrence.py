@@ -10,6 +10,7 @@ from math import isqrt
 from typing import Any, NamedTuple
 
 import torch
+from typing_extensions import override
 
 from qrnn.utils.autograd import first_derivative
 
@@ -140,8 +141,8 @@ class Recurrence(torch.autograd.Function):
 
     @staticmethod
     @first_derivative()
+    @override
     def backward(ctx: Any, grad_log_p, grad_psi, *_):
-        """See torch."""
         matrices, kept, x, outcomes, active = ctx.saved_tensors
         steps, batch = x.shape
         values, w, classes, _ = matrices.shape

@@ -63,10 +63,15 @@ def confusion(one: Evaluation, data: TaskData, where: str) -> Iterator[Part]:
     wrong = counts.clone().fill_diagonal_(0)
     worst = [divmod(int(k), size) for k in wrong.flatten().argsort(descending=True, stable=True)]
     rows = [
-        [data.classes[label], data.classes[taken], str(int(wrong[label, taken])),
-         percent(int(wrong[label, taken]) / int(counts[label].sum()))]
-        for label, taken in worst[:5] if wrong[label, taken]
-    ]  # fmt: skip
+        [
+            data.classes[label],
+            data.classes[taken],
+            str(int(wrong[label, taken])),
+            percent(int(wrong[label, taken]) / int(counts[label].sum())),
+        ]
+        for label, taken in worst[:5]
+        if wrong[label, taken]
+    ]
     if rows and size > 2:
         yield Table(["class", "taken for", "times", "of the class"], rows, (2, 3))
 
@@ -86,9 +91,10 @@ def predictions(one: Evaluation, data: TaskData, part: Split) -> Table:
         at = stop
     label = "label" if part.y.ndim == 1 else "labels"
     return Table(
-        ["sequence", label, f"said on {one.device}"], rows,
+        ["sequence", label, f"said on {one.device}"],
+        rows,
         caption="Marked: other than the label.",
-    )  # fmt: skip
+    )
 
 
 def mistakes(one: Evaluation, data: TaskData, part: Split) -> Iterator[Part]:
@@ -110,12 +116,14 @@ def text_read(one: Evaluation, text: Stream, spelling: Spelling) -> Table:
     most = leading(one, text)
     wanted, said = one.labels[:most], one.predictions[:most]
     rows: list[list[Cell]] = [
-        ["text", spelling.text(wanted)], ["said", spelling.spans(said, wanted)],
-    ]  # fmt: skip
+        ["text", spelling.text(wanted)],
+        ["said", spelling.spans(said, wanted)],
+    ]
     return Table(
-        ["", f"the next token, on {one.device}"], rows,
+        ["", f"the next token, on {one.device}"],
+        rows,
         caption="Each token is told from the text before it. Marked: other than the text's.",
-    )  # fmt: skip
+    )
 
 
 def translations(one: Evaluation, data: TaskData, split: str) -> Table:

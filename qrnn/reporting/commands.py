@@ -88,9 +88,8 @@ def evaluate_words(run: RunFolder, one: Evaluation, split: str | None) -> list[s
     if one.device not in ("fused", "torch"):
         words.append(f"device={one.device}")
     words += [
-        override(f"device.{name}", value) for name, value in one.options.items()
-        if value != HIDDEN
-    ]  # fmt: skip
+        override(f"device.{name}", value) for name, value in one.options.items() if value != HIDDEN
+    ]
     model = run.config["model"]
     if one.readout_mode != model.get("readout_mode", "expval"):
         words.append(override("readout_mode", one.readout_mode))

@@ -30,9 +30,10 @@ from qrnn.reporting.words import (
 
 SEED = "trainer.seed"
 CURVES = {
-    "val/loss": "Validation loss", "val/accuracy": "Validation accuracy",
+    "val/loss": "Validation loss",
+    "val/accuracy": "Validation accuracy",
     "train/loss": "Training loss",
-}  # fmt: skip
+}
 UNLIKE = ("resume", *IDLE)  # keys that say nothing of what was run
 
 
@@ -45,11 +46,15 @@ def comparison_of(runs: Sequence[RunFolder]) -> Page:
         Section("differences", "What differs", list(configurations(different, names))),
         Section("training", "Training", list(training(runs, names))),
         Section("devices", "Devices", list(devices(runs, names))),
-        Section("commands", "Commands", [
-            Code(commands(run, [None] * len(run.evaluations)), title=name)
-            for run, name in zip(runs, names, strict=True)
-        ]),
-    ]  # fmt: skip
+        Section(
+            "commands",
+            "Commands",
+            [
+                Code(commands(run, [None] * len(run.evaluations)), title=name)
+                for run, name in zip(runs, names, strict=True)
+            ],
+        ),
+    ]
     tasks = list(dict.fromkeys(run.name_of("task") for run in runs))
     return Page(
         title=f"{count(len(runs), 'run')}: {', '.join(tasks)}",
@@ -133,24 +138,41 @@ def metrics(
     rows = []
     for run, name in zip(runs, names, strict=True):
         one, best, told = run.main, best_epoch(run), run.summary
-        rows.append([
-            name, run.name_of("model"),
-            "not evaluated" if one is None else result(one),
-            "" if one is None else loss(one.loss),
-            "" if one is None else f"{one.device}, {one.sequences:,}",
-            "" if best is None else percent(best[2]),
-            "" if told is None else f"{told['parameters']:,}",
-            "" if told is None else f"{told['epochs']:,}",
-            "" if told is None else duration(60 * told["minutes"]),
-            "" if told is None or told.get("peak_memory_mb") is None
-            else f"{told['peak_memory_mb']:,.0f} MB",
-            plain(run.config["trainer"].get("seed")),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                run.name_of("model"),
+                "not evaluated" if one is None else result(one),
+                "" if one is None else loss(one.loss),
+                "" if one is None else f"{one.device}, {one.sequences:,}",
+                "" if best is None else percent(best[2]),
+                "" if told is None else f"{told['parameters']:,}",
+                "" if told is None else f"{told['epochs']:,}",
+                "" if told is None else duration(60 * told["minutes"]),
+                ""
+                if told is None or told.get("peak_memory_mb") is None
+                else f"{told['peak_memory_mb']:,.0f} MB",
+                plain(run.config["trainer"].get("seed")),
+            ]
+        )
     yield Table(
-        ["run", "model", "result", "loss", "on, sequences", "validation", "parameters", "epochs",
-         "training", "memory", "seed"], rows, numbers=(2, 3, 5, 6, 7, 8, 9, 10),
+        [
+            "run",
+            "model",
+            "result",
+            "loss",
+            "on, sequences",
+            "validation",
+            "parameters",
+            "epochs",
+            "training",
+            "memory",
+            "seed",
+        ],
+        rows,
+        numbers=(2, 3, 5, 6, 7, 8, 9, 10),
         caption="Parameters: recurrent ones. Validation: accuracy of the best epoch.",
-    )  # fmt: skip
+    )
     judged = alike(runs)
     if set(different) == {SEED} and judged:
         values = [one.value for one in judged]

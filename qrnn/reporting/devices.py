@@ -20,11 +20,13 @@ def devices(run: RunFolder) -> list[Part]:
     first = run.evaluations[0]
     parts: list[Part] = [
         Table(
-            headings(first.metric), [row(one) for one in run.evaluations], numbers=range(2, 9),
+            headings(first.metric),
+            [row(one) for one in run.evaluations],
+            numbers=range(2, 9),
             caption=f"Agreement: share of labels as on {first.reference}, which trained. RMS z: "
             "difference of the readouts to it, over all steps.",
         )
-    ]  # fmt: skip
+    ]
     others = [one for one in run.evaluations if one.rms_z > 0 and one.rms_z_steps]
     if others:
         parts.append(Figures([figures.errors_by_step(others, [one.device for one in others])]))
@@ -33,8 +35,17 @@ def devices(run: RunFolder) -> list[Part]:
 
 def headings(metric: str) -> list[str]:
     """Return the headings of the table."""
-    return ["device", "read", "sequences", metric_name(metric), "loss", "agreement", "RMS z",
-            "shots", "time"]  # fmt: skip
+    return [
+        "device",
+        "read",
+        "sequences",
+        metric_name(metric),
+        "loss",
+        "agreement",
+        "RMS z",
+        "shots",
+        "time",
+    ]
 
 
 def row(one: Evaluation) -> list[str]:
@@ -59,12 +70,20 @@ def costs(run: RunFolder) -> Part:
     if not priced:
         return Text("None of these devices submits jobs: there is nothing to pay.")
     return Table(
-        ["device", "backend", "jobs", "circuits", "executions", "QPU s, estimated",
-         "QPU s, metered"],
-        [_cost(run, one) for one in priced], numbers=range(2, 7),
+        [
+            "device",
+            "backend",
+            "jobs",
+            "circuits",
+            "executions",
+            "QPU s, estimated",
+            "QPU s, metered",
+        ],
+        [_cost(run, one) for one in priced],
+        numbers=range(2, 7),
         caption="Executions: circuits x shots. Estimated by IBM's formula, 2 + 0.00035 x "
         "executions for each job; simulated copies meter nothing.",
-    )  # fmt: skip
+    )
 
 
 def _cost(run: RunFolder, one: Evaluation) -> Sequence[str]:

@@ -38,8 +38,10 @@ QUANTITIES = {
     "gradient": "norm of the gradient",
 }
 CAPTIONS = {
-    "loss": "Loss", "accuracy": "Accuracy", "gradient": "Gradient's norm before clipping",
-}  # fmt: skip
+    "loss": "Loss",
+    "accuracy": "Accuracy",
+    "gradient": "Gradient's norm before clipping",
+}
 DECADES = 30.0  # a range beyond this is drawn by powers of ten
 NUMBERED = 12  # classes up to which a confusion matrix shows its numbers
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")  # no SVG can hold them
@@ -96,10 +98,13 @@ def over_epochs(lines: Mapping[str, Series], label: str, caption: str, told: str
         figure, axes = _new()
         for index, (name, line) in enumerate(lines.items()):
             axes.plot(
-                [epoch + 1 for epoch, _ in line], [value for _, value in line],
-                label=word(name), marker="o" if len(line) < 4 else None, markersize=4,
+                [epoch + 1 for epoch, _ in line],
+                [value for _, value in line],
+                label=word(name),
+                marker="o" if len(line) < 4 else None,
+                markersize=4,
                 **look(index),
-            )  # fmt: skip
+            )
         by_decades(axes, [value for line in lines.values() for _, value in line])
         axes.set(xlabel="epoch", ylabel=label)
         _whole(axes, max(len(line) for line in lines.values()))
@@ -140,9 +145,10 @@ def _shaded(axes: Axes, shares: np.ndarray) -> None:
     rows, columns = shares.shape
     colours = np.array([to_rgba(BLUE, float(share)) for share in shares.flat])
     axes.pcolormesh(
-        np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5,
+        np.arange(columns + 1) - 0.5,
+        np.arange(rows + 1) - 0.5,
         colours.reshape(rows, columns, 4),
-    )  # fmt: skip
+    )
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
     axes.tick_params(length=0)
     for spine in axes.spines.values():
@@ -166,9 +172,14 @@ def confusion(counts: np.ndarray, classes: Sequence[str], where: str) -> Figure:
         if size <= NUMBERED:
             for row, column in np.argwhere(counts):
                 axes.text(
-                    column, row, str(counts[row, column]), ha="center", va="center",
-                    color="#FFFFFF" if shares[row, column] > 0.75 else "#000000", fontsize=8,
-                )  # fmt: skip
+                    column,
+                    row,
+                    str(counts[row, column]),
+                    ha="center",
+                    va="center",
+                    color="#FFFFFF" if shares[row, column] > 0.75 else "#000000",
+                    fontsize=8,
+                )
         step = 1 if size <= 30 else 5
         names = [word(name) for name in classes]
         turn = 90 if max(map(len, names)) > 3 and size > 3 else 0
@@ -196,9 +207,11 @@ def examples(pictures: Sequence[np.ndarray], titles: Sequence[str], caption: str
     with drawing():
         figure = Drawing(figsize=(SIZE[0], 0.95 * rows))
         grid = figure.subplots(
-            rows, columns, squeeze=False,
+            rows,
+            columns,
+            squeeze=False,
             gridspec_kw={"left": 0, "right": 1, "bottom": 0, "top": 1, "hspace": 0.25},
-        )  # fmt: skip
+        )
         for axes in grid.flat:
             axes.axis("off")
         for axes, values, title in zip(grid.flat, pictures, titles, strict=False):

@@ -108,9 +108,16 @@ def read_folder(folder: str | Path) -> RunFolder:
     if summary is None and not (folder / "summary.json").exists():
         missing.append("summary.json is not there: the training has not ended")
     return RunFolder(
-        folder, hide(config), summary, environment, curves or {}, valid, stale,
-        checkpoints[0] if checkpoints else None, tuple(missing),
-    )  # fmt: skip
+        folder,
+        hide(config),
+        summary,
+        environment,
+        curves or {},
+        valid,
+        stale,
+        checkpoints[0] if checkpoints else None,
+        tuple(missing),
+    )
 
 
 def hide(value: Any, name: str = "") -> Any:
@@ -169,8 +176,15 @@ def _content(path: Path) -> dict[str, Any]:
         raise ValueError(str(error)) from error
 
 
-NUMBERS = ("epochs", "steps", "seconds_per_epoch", "minutes", "threads", "parameters",
-           "all_parameters")  # fmt: skip
+NUMBERS = (
+    "epochs",
+    "steps",
+    "seconds_per_epoch",
+    "minutes",
+    "threads",
+    "parameters",
+    "all_parameters",
+)
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -222,13 +222,20 @@ def circuit(loaded: Loaded) -> Iterator[Part]:
         yield Text("This model has no circuit that runs on a device.")
         return
     sizes = neurons.definition
-    yield Facts([
-        ("wires", f"{sizes.n_wires}: {sizes.in_out} in/out, {sizes.workspace} workspace, "
-                  f"{sizes.order} ancillas"),
-        ("neurons a step", str(sizes.n_neurons)),
-        ("stages", str(sizes.stages)), ("order", str(sizes.order)),
-        ("degree", str(sizes.degree)), ("parameters", f"{sizes.n_parameters:,}"),
-    ])  # fmt: skip
+    yield Facts(
+        [
+            (
+                "wires",
+                f"{sizes.n_wires}: {sizes.in_out} in/out, {sizes.workspace} workspace, "
+                f"{sizes.order} ancillas",
+            ),
+            ("neurons a step", str(sizes.n_neurons)),
+            ("stages", str(sizes.stages)),
+            ("order", str(sizes.order)),
+            ("degree", str(sizes.degree)),
+            ("parameters", f"{sizes.n_parameters:,}"),
+        ]
+    )
     drawn = neurons.draw(max_length=10**9)
     if len(drawn) <= DRAWN:
         yield Code(drawn, title="One step with input 0, gate by gate")
@@ -247,14 +254,16 @@ def time_and_memory(run: RunFolder) -> Iterator[Part]:
         return
     told = run.summary
     memory = told.get("peak_memory_mb")
-    yield Facts([
-        ("epochs", f"{told['epochs']:,}"),
-        ("optimiser steps", f"{told['steps']:,}"),
-        ("time per epoch", f"{duration(told['seconds_per_epoch'])} (median)"),
-        ("training in all", duration(60 * told["minutes"])),
-        ("peak memory", "not recorded" if memory is None else f"{memory:,.0f} MB"),
-        ("threads of torch", str(told["threads"])),
-    ])  # fmt: skip
+    yield Facts(
+        [
+            ("epochs", f"{told['epochs']:,}"),
+            ("optimiser steps", f"{told['steps']:,}"),
+            ("time per epoch", f"{duration(told['seconds_per_epoch'])} (median)"),
+            ("training in all", duration(60 * told["minutes"])),
+            ("peak memory", "not recorded" if memory is None else f"{memory:,.0f} MB"),
+            ("threads of torch", str(told["threads"])),
+        ]
+    )
 
 
 def configuration(run: RunFolder) -> Code:

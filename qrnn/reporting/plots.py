@@ -27,9 +27,12 @@ def training_curves(run_dir: str | Path, path: str | Path) -> Path:
         for part, colour in (("train", BLUE), ("val", ORANGE)):
             points = series.get(f"{part}/{quantity}", [])
             axes.plot(
-                [epoch + 1 for epoch, _ in points], [value for _, value in points],
-                color=colour, linestyle="-" if part == "train" else "--", label=part,
-            )  # fmt: skip
+                [epoch + 1 for epoch, _ in points],
+                [value for _, value in points],
+                color=colour,
+                linestyle="-" if part == "train" else "--",
+                label=part,
+            )
         axes.set(xlabel="epoch", ylabel="cross entropy (nats)" if quantity == "loss" else quantity)
         axes.grid(True)
         axes.legend()
@@ -62,9 +65,14 @@ def confusion_matrix(
     figure = Figure(figsize=(5, 4.5))
     axes = figure.subplots()
     ConfusionMatrixDisplay.from_predictions(
-        labels, predictions, labels=np.arange(len(classes)), display_labels=list(classes),
-        cmap="Blues", colorbar=False, ax=axes,
-    )  # fmt: skip
+        labels,
+        predictions,
+        labels=np.arange(len(classes)),
+        display_labels=list(classes),
+        cmap="Blues",
+        colorbar=False,
+        ax=axes,
+    )
     axes.set(xlabel="predicted class", ylabel="true class", title=title)
     return write(figure, path)
 

@@ -37,9 +37,11 @@ class Spelling:
         self, tokens: Sequence[int], wanted: Sequence[int] | None = None, *, end: bool = False
     ) -> list[Span]:
         """Return tokens as pieces of text; those that differ from `wanted` are marked."""
-        wrong = [False] * len(tokens) if wanted is None else [
-            token != right for token, right in zip(tokens, wanted, strict=True)
-        ]  # fmt: skip
+        wrong = (
+            [False] * len(tokens)
+            if wanted is None
+            else [token != right for token, right in zip(tokens, wanted, strict=True)]
+        )
         words: list[Span] = []
         for (token, bad), same in itertools.groupby(zip(tokens, wrong, strict=True)):
             number = len(list(same))

@@ -102,9 +102,7 @@ def _value(name: str, value: str, prefix: str) -> str:
         return value
     value = re.sub(r"\bfont: ?(?:(\d+) )?([\d.]+px) [^;]*", _font, value)
     value = re.sub(r"\bfont-family: ?[^;]*;? ?", "", value)
-    return re.sub(
-        r"#[0-9a-f]{6}\b", lambda found: _BY_CODE.get(found[0], found[0]), value
-    )  # fmt: skip
+    return re.sub(r"#[0-9a-f]{6}\b", lambda found: _BY_CODE.get(found[0], found[0]), value)
 
 
 def _font(found: re.Match[str]) -> str:

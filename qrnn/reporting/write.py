@@ -69,9 +69,12 @@ def report(
 def render(page: Page) -> str:
     """Return a page as HTML; every text in it is escaped."""
     environment = Environment(
-        loader=PackageLoader("qrnn.reporting", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("qrnn.reporting", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     style = (files("qrnn.reporting") / "style.css").read_text(encoding="utf-8")
     html = environment.get_template("page.html").render(page=page, style=Markup(style))
     # A name in a damaged file may hold half of a character.

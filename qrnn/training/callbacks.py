@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
+from typing_extensions import override
 
 from qrnn.utils.files import replacing
 from qrnn.utils.progress import progress_bar
@@ -31,13 +32,14 @@ class LastCheckpoint(Checkpoint):
         self.path = path
         self.begun = False
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """See Lightning."""
         self.begun = True
         trainer.save_checkpoint(self.path)
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """See Lightning; called after what stops a run, and after the best one."""
+        """Called after what stops a run, and after the best one."""
         trainer.save_checkpoint(self.path)
 
 
@@ -54,8 +56,11 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, run_dir: Path, resume: str | None):
         super().__init__(
-            run_dir, "best", monitor="val/loss", enable_version_counter=False,
-        )  # fmt: skip
+            run_dir,
+            "best",
+            monitor="val/loss",
+            enable_version_counter=False,
+        )
         self.resume = resume
 
     @property
@@ -100,9 +105,10 @@ class Stopper(EarlyStopping):
 
     def __init__(self, below: float | None, patience: int | None):
         super().__init__(
-            "val/loss", patience=math.inf if patience is None else patience,  # type: ignore[arg-type]
+            "val/loss",
+            patience=math.inf if patience is None else patience,  # type: ignore[arg-type]
             stopping_threshold=below,
-        )  # fmt: skip
+        )
 
         self.loss, self.stopped = math.inf, False
 
@@ -111,8 +117,9 @@ class Stopper(EarlyStopping):
         """Lightning's name of its own class, as in older checkpoints."""
         return super().state_key.replace(type(self).__name__, EarlyStopping.__name__)
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """See Lightning; the epoch's checkpoints are written next."""
+        """The epoch's checkpoints are written next."""
         super().on_train_epoch_end(trainer, pl_module)
         self.loss = float(trainer.callback_metrics[self.monitor])
         self.stopped = trainer.should_stop
@@ -121,8 +128,8 @@ class Stopper(EarlyStopping):
         """Let a run that was stopped have ended, also when it is resumed with the same limits."""
         trainer.should_stop = trainer.should_stop or self.stopped
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """See Lightning."""
         limits = [self.stopping_threshold, self.patience]
         return {
             **super().state_dict(),
@@ -150,20 +157,21 @@ class EpochTimes(pl.Callback):
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
+    @override
     def on_train_epoch_start(self, *_: Any) -> None:
-        """See Lightning."""
         self._start = time.perf_counter()
 
+    @override
     def on_validation_end(self, *_: Any) -> None:
-        """See Lightning; the epoch's checkpoints are written next."""
+        """The epoch's checkpoints are written next."""
         self.seconds.append(time.perf_counter() - self._start)
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """See Lightning."""
         return {"seconds": self.seconds}
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """See Lightning."""
         self.seconds = list(state_dict["seconds"])
 
 
@@ -173,31 +181,33 @@ class WholeRun(pl.Callback):
     Lightning's own bars begin anew with each epoch.
     """
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """See Lightning."""
         self._bar = progress_bar("batches", trainer.is_global_zero)
         self._task = self._bar.add_task(
-            self._epoch(trainer), total=int(trainer.estimated_stepping_batches),
+            self._epoch(trainer),
+            total=int(trainer.estimated_stepping_batches),
             completed=trainer.global_step,
-        )  # fmt: skip
+        )
         self._bar.start()
 
+    @override
     def on_train_batch_end(self, *_: Any) -> None:
-        """See Lightning."""
         self._bar.advance(self._task)
 
+    @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """See Lightning."""
         loss = trainer.callback_metrics["val/loss"]
         told = f"{self._epoch(trainer)}, val loss {loss:.3g}"
         self._bar.update(self._task, description=told)
 
+    @override
     def on_train_end(self, *_: Any) -> None:
-        """See Lightning."""
         self._bar.stop()
 
+    @override
     def on_exception(self, *_: Any) -> None:
-        """See Lightning; nothing is shown yet if it came before the first batch."""
+        """Nothing is shown yet if it came before the first batch."""
         if hasattr(self, "_bar"):
             self._bar.stop()
 
@@ -235,12 +245,12 @@ class Interrupts(pl.Callback):
             raise KeyboardInterrupt
         self.heard = True
 
+    @override
     def on_train_batch_start(self, *_: Any) -> None:
-        """See Lightning."""
         if self.heard:
             raise KeyboardInterrupt
 
+    @override
     def on_validation_batch_start(self, *_: Any) -> None:
-        """See Lightning."""
         if self.heard:
             raise KeyboardInterrupt

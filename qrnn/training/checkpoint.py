@@ -130,9 +130,12 @@ def check_weights(saved: dict[str, Any], wanted: dict[str, torch.Tensor]) -> Non
         if right != given:
             raise ConfigError(f"weight {name:.80} must be {right}, got {given}")
         mine, other = saved[name], wanted[name]
-        if mine.layout != torch.strided or mine.is_quantized or mine.is_meta or (
-            mine.is_floating_point() != other.is_floating_point() or mine.is_complex()
-        ):  # fmt: skip
+        if (
+            mine.layout != torch.strided
+            or mine.is_quantized
+            or mine.is_meta
+            or (mine.is_floating_point() != other.is_floating_point() or mine.is_complex())
+        ):
             raise ConfigError(f"weight {name} must be {other.dtype}, got {mine.dtype}")
         if not mine.isfinite().all():
             raise ConfigError(

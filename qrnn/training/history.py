@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from typing_extensions import override
 
 from qrnn.utils.files import write_text
 
@@ -58,13 +59,15 @@ class Metrics(pl.Callback):
         self.path = run_dir / FILE
         self.rows = [] if resume is None else _before(Path(resume).parent, steps)
 
+    @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """See Lightning; a run that had ended has no epoch to come."""
+        """A run that had ended has no epoch to come."""
         if self.rows:
             self._write(trainer)
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """See Lightning; what keeps checkpoints is called after all others."""
+        """What keeps checkpoints is called after all others."""
         row = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if row.get("train/skipped") == 1:  # Lightning keeps the value of an epoch before
             row.pop("train/gradient", None)

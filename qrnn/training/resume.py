@@ -71,9 +71,16 @@ def check_state(saved: dict[str, Any], trainer: pl.Trainer, optimizer: Optimizer
     Raises:
         ConfigError: a value is missing, or of another type or shape than those of a new run.
     """
-    top = {"epoch": 0, "global_step": 0, "pytorch-lightning_version": "", "loops": dict,
-           "optimizer_states": list, "lr_schedulers": list, "callbacks": dict,
-           "rng": torch.get_rng_state()}  # fmt: skip
+    top = {
+        "epoch": 0,
+        "global_step": 0,
+        "pytorch-lightning_version": "",
+        "loops": dict,
+        "optimizer_states": list,
+        "lr_schedulers": list,
+        "callbacks": dict,
+        "rng": torch.get_rng_state(),
+    }
     check_like(saved, top, "")
     fresh = {"fit_loop": trainer.fit_loop.state_dict()}
     check_like(saved["loops"], fresh, "loops", whole=False)

@@ -18,6 +18,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
+from typing_extensions import override
 
 from qrnn.config import TrainConfig, TrainerConfig, from_plain, to_plain
 from qrnn.data import IGNORED, Batch, Split, Stream, TaskData, loader
@@ -99,12 +100,12 @@ class Learner(pl.LightningModule):
             rank, epoch = self.trainer.global_rank, self.current_epoch
             seed_all(epoch_seed(self.config.trainer.seed, epoch, rank), self.model)
 
+    @override
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
-        """See Lightning."""
         return self._step(batch, batch_index, "train")
 
+    @override
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """See Lightning."""
         self._step(batch, batch_index, "val")
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -150,8 +151,9 @@ class Learner(pl.LightningModule):
         trainer = self.config.trainer
         return OPTIMIZERS[trainer.optimizer](
             [{"params": group, "lr": rate} for rate, group in self._groups().items()],
-            lr=trainer.lr, weight_decay=trainer.weight_decay,
-        )  # fmt: skip
+            lr=trainer.lr,
+            weight_decay=trainer.weight_decay,
+        )
 
     def _groups(self) -> dict[float, list[torch.nn.Parameter]]:
         """Return the parameters by their learning rates."""
@@ -233,7 +235,7 @@ def quiet_lightning() -> None:
         ".*exists and is not empty.*",
         ".*The dirpath has changed.*",
     ):
-        warnings.filterwarnings("ignore", text)  # fmt: skip
+        warnings.filterwarnings("ignore", text)
 
 
 def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = None) -> TrainResult:
@@ -290,9 +292,12 @@ def _fit(
     interrupts, times = Interrupts(), EpochTimes()
     last_checkpoint = LastCheckpoint(run_dir / "last.ckpt")
     callbacks: list[pl.Callback] = [
-        interrupts, times, Metrics(run_dir, config.resume, saved.get("global_step", 0)),
-        checkpoints, last_checkpoint,
-    ]  # fmt: skip
+        interrupts,
+        times,
+        Metrics(run_dir, config.resume, saved.get("global_step", 0)),
+        checkpoints,
+        last_checkpoint,
+    ]
     stopper = Stopper(config.trainer.stop_below, config.trainer.patience)
     if not (config.trainer.stop_below is None and config.trainer.patience is None):
         callbacks.append(stopper)
@@ -323,9 +328,11 @@ def _fit(
     try:
         with interrupts, naming(run_dir):  # a logger's errors name no file
             trainer.fit(
-                module, datamodule=TaskDataModule(data, config.trainer), ckpt_path=config.resume,
+                module,
+                datamodule=TaskDataModule(data, config.trainer),
+                ckpt_path=config.resume,
                 weights_only=True,
-            )  # fmt: skip
+            )
     except Exception as error:
         # What comes before the first batch of a resumed run is about the checkpoint.
         if not saved or last_checkpoint.begun or isinstance(error, QRNNError | OSError):

@@ -43,9 +43,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         if not straight:
             place.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
-            dir=None if straight else place.parent, prefix=f".{Path(path).name}.",
+            dir=None if straight else place.parent,
+            prefix=f".{Path(path).name}.",
             suffix=Path(path).suffix,
-        )  # fmt: skip
+        )
         os.close(handle)
         temporary = Path(name)
         try:

@@ -74,8 +74,16 @@ class _Counted(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-SIZED = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full, torch.eye,
-         torch.arange)  # fmt: skip
+SIZED = (
+    torch.empty,
+    torch.zeros,
+    torch.ones,
+    torch.rand,
+    torch.randn,
+    torch.full,
+    torch.eye,
+    torch.arange,
+)
 
 
 def numbers(func: Any, args: Any, kwargs: Any) -> float:

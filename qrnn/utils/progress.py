@@ -20,6 +20,12 @@ def progress_bar(unit: str, shown: bool = True) -> Progress:
         shown: whether it is drawn; it vanishes when the work is done.
     """
     return Progress(
-        TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn(unit),
-        TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=not shown,
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not shown,
+    )

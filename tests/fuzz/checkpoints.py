@@ -36,15 +36,42 @@ SMALL = {
     "orthogonal": {"n_qubits": 2, "width": 4, "embedding": 4},
     "data_register": {"n_data": 1, "n_history": 1, "layers": 1, "embedding": 4},
     "quantum_neuron": {"workspace": 1},
-}  # fmt: skip
+}
 CLASSICAL = {"hidden_size": 3, "embedding": 4}
 ODD: list[Any] = [
-    None, True, -1, 0, 7, 10**12, 10**30, 0.5, 1e308, float("nan"), float("-inf"), "", "x", "???",
-    "${oc.env:" + SECRET + "}", "a${oc.env:" + SECRET + "}b", "${task.name}", "${", "../..", [],
-    [1, [2, [3]]], {}, {"name": "lstm"}, {"a": {"b": [1]}}, ["${oc.env:" + SECRET + "}"], (1, 2),
-    torch.zeros(3), torch.tensor(float("nan")), torch.zeros(2, 2, dtype=torch.complex64),
-    torch.zeros(0), torch.zeros(2, dtype=torch.int64), torch.zeros(1).expand(10**9),
-]  # fmt: skip
+    None,
+    True,
+    -1,
+    0,
+    7,
+    10**12,
+    10**30,
+    0.5,
+    1e308,
+    float("nan"),
+    float("-inf"),
+    "",
+    "x",
+    "???",
+    "${oc.env:" + SECRET + "}",
+    "a${oc.env:" + SECRET + "}b",
+    "${task.name}",
+    "${",
+    "../..",
+    [],
+    [1, [2, [3]]],
+    {},
+    {"name": "lstm"},
+    {"a": {"b": [1]}},
+    ["${oc.env:" + SECRET + "}"],
+    (1, 2),
+    torch.zeros(3),
+    torch.tensor(float("nan")),
+    torch.zeros(2, 2, dtype=torch.complex64),
+    torch.zeros(0),
+    torch.zeros(2, dtype=torch.int64),
+    torch.zeros(1).expand(10**9),
+]
 
 
 @cache
@@ -128,10 +155,17 @@ def damaged(content: Any, rng: random.Random) -> str:
     elif how == "extra" and isinstance(value, dict):
         value[rng.choice(["extra", "name", 7])] = rng.choice(ODD)
     elif isinstance(value, torch.Tensor) and how == "tensor":
-        parent[key] = rng.choice([
-            value.double(), value.long(), value[None], value.flatten()[:-1], value * float("nan"),
-            value.to_sparse() if value.ndim else value, value.t() if value.ndim == 2 else value,
-        ])  # fmt: skip
+        parent[key] = rng.choice(
+            [
+                value.double(),
+                value.long(),
+                value[None],
+                value.flatten()[:-1],
+                value * float("nan"),
+                value.to_sparse() if value.ndim else value,
+                value.t() if value.ndim == 2 else value,
+            ]
+        )
     else:
         how, parent[key] = "replace", rng.choice(ODD)
         where += f" by {parent[key]!r:.60}"
@@ -185,9 +219,15 @@ def case(seed: int, folder: Path) -> str | None:
         "export": ("export", read, f"output={folder}/out.qasm"),
         "report": ("report", f"run={run}", f"output={folder}/report.html"),
         "estimate": ("estimate", read, "device=fake_manila", "device.shots=10", "limit=1"),
-        "train": ("train", f"resume={best}", "trainer.epochs=2", "trainer.processes=1",
-                  "trainer.progress=false", f"hydra.run.dir={folder}/resumed"),
-    }  # fmt: skip
+        "train": (
+            "train",
+            f"resume={best}",
+            "trainer.epochs=2",
+            "trainer.processes=1",
+            "trainer.progress=false",
+            f"hydra.run.dir={folder}/resumed",
+        ),
+    }
     before = digests(run)
     outcomes = {"load_model": quietly(lambda: load_model(best))}
     for name in rng.sample(list(commands), 2):

@@ -111,9 +111,16 @@ def network(draw: Random) -> QRNN:
     if controller == "own":
         given, options = Gated(size + feedback * len(readout), n_angles), {}
     rnn = QRNN(
-        size, n, ansatz=ansatz(draw, n, n_angles, weights), n_angles=n_angles, readout=readout,
-        feedback=feedback, controller=given, bias_range=2.0, **options,
-    )  # fmt: skip
+        size,
+        n,
+        ansatz=ansatz(draw, n, n_angles, weights),
+        n_angles=n_angles,
+        readout=readout,
+        feedback=feedback,
+        controller=given,
+        bias_range=2.0,
+        **options,
+    )
     blank = draw.random() < 0.15  # all angles are 0, where decompositions are singular
     with torch.no_grad():
         for name, p in rnn.named_parameters():
@@ -165,8 +172,14 @@ def case(seed: int, folder: Path) -> str | None:
     expected = dense(rnn, x, lengths)
     directions = [torch.randn_like(one) for one in (x, *rnn.parameters())]
     exact = slope(rnn, x, lengths, directions)
-    others = [None, None, ("default.qubit", {}), ("lightning.qubit", {}), ("default.mixed", {}),
-              ("default.qubit", {"strategy": "replayed"})]  # fmt: skip
+    others = [
+        None,
+        None,
+        ("default.qubit", {}),
+        ("lightning.qubit", {}),
+        ("default.mixed", {}),
+        ("default.qubit", {"strategy": "replayed"}),
+    ]
     second = draw.choice(others)
     for device in [("fused", {}), *([second] if second else [])]:
         there = rnn.on(device[0], **device[1])
@@ -178,8 +191,10 @@ def case(seed: int, folder: Path) -> str | None:
             loss(z), (given, *there.parameters()), allow_unused=True, materialize_grads=True
         )
         got = sum(float((g * d).sum()) for g, d in zip(grads, directions, strict=True))
-        if abs(got - exact) > 1e-6 * (1 + sum(float((g.abs() * d.abs()).sum()) for g, d in
-                                              zip(grads, directions, strict=True))):  # fmt: skip
+        if abs(got - exact) > 1e-6 * (
+            1
+            + sum(float((g.abs() * d.abs()).sum()) for g, d in zip(grads, directions, strict=True))
+        ):
             return f"{device}: the slope is {got:.9f}, by finite differences {exact:.9f}"
     return single(rnn, x, lengths)
 
@@ -207,8 +222,9 @@ def single(rnn: QRNN, x: torch.Tensor, lengths: torch.Tensor | None) -> str | No
     again = torch.autograd.grad(
         loss(z), (given_too, *rnn.parameters()), allow_unused=True, materialize_grads=True
     )
-    worst = max(float((a - b).abs().max() / (1 + b.abs().max()))
-                for a, b in zip(grads, again, strict=True))  # fmt: skip
+    worst = max(
+        float((a - b).abs().max() / (1 + b.abs().max())) for a, b in zip(grads, again, strict=True)
+    )
     return None if worst < 1e-3 else f"fused in float32: whole and stepwise differ by {worst:.1e}"
 
 

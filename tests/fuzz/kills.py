@@ -25,21 +25,33 @@ from qrnn.training.history import history
 TASKS = {
     "digits": ["trainer.steps_per_epoch=6"],
     "elman_xor": ["task.length=12", "task.n_train=128", "task.n_val=16", "task.n_test=4"],
-    "copying": ["task.delay=3", "task.n_train=96", "task.n_val=16", "task.n_test=4",
-                "task.curriculum=[1,2]"],
-}  # fmt: skip
+    "copying": [
+        "task.delay=3",
+        "task.n_train=96",
+        "task.n_val=16",
+        "task.n_test=4",
+        "task.curriculum=[1,2]",
+    ],
+}
 HYBRID = ["model=hybrid", "model.n_qubits=2", "model.width=4"]
 MODELS = {
     "hybrid": HYBRID,
     "hybrid, dropout": [*HYBRID, "model.dropout=0.3", "model.head_dropout=0.2"],
     "hybrid, readout noise": [*HYBRID, "model.readout_shots=50"],
-    "hybrid, shots": ["model=hybrid", "model.n_qubits=1", "model.width=2", "model.readout=Z",
-                      "device=default.qubit", "device.shots=20", "trainer.batch_size=2"],
+    "hybrid, shots": [
+        "model=hybrid",
+        "model.n_qubits=1",
+        "model.width=2",
+        "model.readout=Z",
+        "device=default.qubit",
+        "device.shots=20",
+        "trainer.batch_size=2",
+    ],
     "lstm": ["model=lstm", "model.hidden_size=6"],
     "gru, dropout": ["model=gru", "model.hidden_size=6", "model.head_dropout=0.4"],
     "qlstm": ["model=qlstm", "model.n_qubits=2"],
     "scornn, dropout": ["model=scornn", "model.hidden_size=6", "model.head_dropout=0.3"],
-}  # fmt: skip
+}
 STOPPED = ["trainer.patience=1", "trainer.lr=0.1"]
 MOMENTS = ("any time", "writing a file", "behind a write")
 LONGEST = 120.0  # seconds of a training, at most
@@ -57,8 +69,12 @@ def command(seed: int) -> list[str]:
     given["trainer.schedule"] = draw.choice(["cosine", "constant"])
     if draw.random() < 0.3:
         given |= dict(item.split("=") for item in STOPPED)
-    return ["train", f"task={task}", "trainer.progress=false",
-            *(f"{key}={value}" for key, value in given.items())]  # fmt: skip
+    return [
+        "train",
+        f"task={task}",
+        "trainer.progress=false",
+        *(f"{key}={value}" for key, value in given.items()),
+    ]
 
 
 def case(seed: int, folder: Path) -> str | None:
@@ -112,9 +128,12 @@ def said(folder: Path) -> str:
 
 
 def run(
-    arguments: list[str], folder: Path, moment: str | None = None,
-    draw: random.Random | None = None, seconds: float = LONGEST,
-) -> int:  # fmt: skip
+    arguments: list[str],
+    folder: Path,
+    moment: str | None = None,
+    draw: random.Random | None = None,
+    seconds: float = LONGEST,
+) -> int:
     """Run a command, killed at a moment; return its status, negative if a signal ended it."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["qrnn.training.trainer", "qrnn.cli.commands", "fuzz.kills"])
@@ -131,9 +150,13 @@ def run(
 
 
 def child(
-    arguments: list[str], folder: Path, moment: str | None, place: float, seconds: float,
+    arguments: list[str],
+    folder: Path,
+    moment: str | None,
+    place: float,
+    seconds: float,
     fault: Callable[[], None] | None,
-) -> None:  # fmt: skip
+) -> None:
     """Be the command; `place` in 0..1 says when it is killed."""
     log = os.open(folder / "log.txt", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
     for stream in (1, 2):

@@ -46,8 +46,12 @@ def qrnn(qrnn_command):
 
 
 EVALUATE = (
-    "evaluate", "checkpoint=run/best.ckpt", "device=ibm_double", "device.shots=20", "limit=3",
-)  # fmt: skip
+    "evaluate",
+    "checkpoint=run/best.ckpt",
+    "device=ibm_double",
+    "device.shots=20",
+    "limit=3",
+)
 
 
 def test_the_same_command_goes_on_after_a_budget_and_an_interruption(
@@ -109,9 +113,14 @@ def no_account(monkeypatch):
 
 def test_a_price_without_an_account_is_the_twins(checkpoint, qrnn, no_account):
     status, out, err = qrnn(
-        "estimate", "checkpoint=run/best.ckpt", "device=ibm_torino", "limit=5",
-        "device.instance=crn", "device.queue_timeout=3", "device.max_qpu_seconds=1",
-    )  # fmt: skip
+        "estimate",
+        "checkpoint=run/best.ckpt",
+        "device=ibm_torino",
+        "limit=5",
+        "device.instance=crn",
+        "device.queue_timeout=3",
+        "device.max_qpu_seconds=1",
+    )
     assert status == 0, err
     assert max(map(len, out.splitlines())) <= 80
     lines = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in out.splitlines()]

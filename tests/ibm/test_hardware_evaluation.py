@@ -134,9 +134,13 @@ def test_a_finished_evaluation_submits_nothing(run):
 def test_budget_and_mode_leave_the_work_the_same_and_all_else_makes_it_another(run):
     run.evaluate()
     for same in (
-        {"max_qpu_seconds": 99.0}, {"queue_timeout": 9.0}, {"mode": "batch"}, {"instance": "crn"},
-        {"gradient": "spsa"}, {"strategy": "replayed"},
-    ):  # fmt: skip
+        {"max_qpu_seconds": 99.0},
+        {"queue_timeout": 9.0},
+        {"mode": "batch"},
+        {"instance": "crn"},
+        {"gradient": "spsa"},
+        {"strategy": "replayed"},
+    ):
         run.evaluate(replace(HARDWARE, **same))
         assert len(run.ledgers) == 1
     run.evaluate(replace(HARDWARE, shots=40))

@@ -123,9 +123,12 @@ def test_shots_saved_are_those_of_theory_and_of_a_device():
     tape = qml.tape.QuantumScript.from_queue(queue, shots=shots)
     (tape,), _ = amplify(tape, cell.definition.ancillas[0], rounds=1, delta=0.3)
     (counts,) = qml.execute(
-        [tape], qml.device("default.qubit", seed=1), diff_method=None,
-        mcm_method="tree-traversal", postselect_mode="hw-like",
-    )  # fmt: skip
+        [tape],
+        qml.device("default.qubit", seed=1),
+        diff_method=None,
+        mcm_method="tree-traversal",
+        postselect_mode="hw-like",
+    )
     expected = 1 / saving.amplified[0].item()
     error = (expected * (1 - expected) / shots) ** 0.5
     assert abs(sum(counts.values()) / shots - expected) < 5 * error

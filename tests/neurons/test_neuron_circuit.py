@@ -16,9 +16,15 @@ ACTIVE = torch.tensor([[1, 1], [0, 1]]).bool()
 
 @pytest.mark.parametrize(
     ("w", "io", "stages", "order", "degree"),
-    [(1, 1, 1, 1, 1), (2, 1, 0, 1, 3), (1, 2, 0, 2, 2), (2, 1, 1, 2, 1), (1, 1, 1, 3, 1),
-     (1, 2, 0, 3, 2)],
-)  # fmt: skip
+    [
+        (1, 1, 1, 1, 1),
+        (2, 1, 0, 1, 3),
+        (1, 2, 0, 2, 2),
+        (2, 1, 1, 2, 1),
+        (1, 1, 1, 3, 1),
+        (1, 2, 0, 3, 2),
+    ],
+)
 def test_values_and_gradients_on_default_qubit_are_the_dense_ones(w, io, stages, order, degree):
     cell = cell_of(w, io, stages, order, degree, spread=0.4).on("default.qubit")
     x, targets = tokens(io, 2, 2)

@@ -69,9 +69,9 @@ def test_theta_mean_moves_theta_alone():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("workspace", 0), ("in_out", 0), ("stages", -1), ("order", 0),
-                        ("degree", 0)]
-)  # fmt: skip
+    ("name", "value"),
+    [("workspace", 0), ("in_out", 0), ("stages", -1), ("order", 0), ("degree", 0)],
+)
 def test_sizes_below_their_minimum_are_refused(name, value):
     sizes = {"workspace": 2, "in_out": 1, name: value}
     with pytest.raises(ConfigError, match=f"{name} must be at least {value + 1}, got {value}"):

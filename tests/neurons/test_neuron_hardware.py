@@ -150,15 +150,32 @@ def test_a_checkpoint_is_priced_and_run_on_a_simulated_backend(tmp_path, monkeyp
         told = capsys.readouterr()
         return told.out + told.err
 
-    call("train", "task=elman_xor", "task.length=3", "model=quantum_neuron", "model.workspace=1",
-         "model.order=1", "model.degree=2", "task.n_train=64", "task.n_val=16", "task.n_test=4",
-         "trainer.epochs=1", "trainer.progress=false", "hydra.run.dir=run")  # fmt: skip
+    call(
+        "train",
+        "task=elman_xor",
+        "task.length=3",
+        "model=quantum_neuron",
+        "model.workspace=1",
+        "model.order=1",
+        "model.degree=2",
+        "task.n_train=64",
+        "task.n_val=16",
+        "task.n_test=4",
+        "trainer.epochs=1",
+        "trainer.progress=false",
+        "hydra.run.dir=run",
+    )
     told = call("estimate", "checkpoint=run/best.ckpt", "device=fake_manila", "limit=1")
     assert "rounds of amplification" in told
     assert all(len(line) <= 80 for line in told.splitlines() if line[0] in "┃│")
 
-    arguments = ("checkpoint=run/best.ckpt", "device=fake_manila", "limit=1",
-                 f"device.shots={SHOTS}", "device.seed=1")  # fmt: skip
+    arguments = (
+        "checkpoint=run/best.ckpt",
+        "device=fake_manila",
+        "limit=1",
+        f"device.shots={SHOTS}",
+        "device.seed=1",
+    )
     told = call("evaluate", *arguments)
     # A circuit for each of the two inputs, priced beforehand.
     assert f"1 job, estimated at {2 + 0.00035 * 2 * SHOTS:.1f} QPU s" in told

@@ -119,9 +119,21 @@ def test_it_trains_and_is_evaluated_by_the_command_line(tmp_path, monkeypatch, d
         monkeypatch.setattr(sys, "argv", ["qrnn", *arguments])
         main()
 
-    call("train", "task=elman_xor", "task.length=9", "model=quantum_neuron", "model.workspace=2",
-         "model.order=1", "model.degree=2", "task.n_train=64", "task.n_val=16", "task.n_test=4",
-         "trainer.epochs=2", "trainer.progress=false", "hydra.run.dir=run")  # fmt: skip
+    call(
+        "train",
+        "task=elman_xor",
+        "task.length=9",
+        "model=quantum_neuron",
+        "model.workspace=2",
+        "model.order=1",
+        "model.degree=2",
+        "task.n_train=64",
+        "task.n_val=16",
+        "task.n_test=4",
+        "trainer.epochs=2",
+        "trainer.progress=false",
+        "hydra.run.dir=run",
+    )
     summary = json.loads(Path("run/summary.json").read_text())
     assert summary["parameters"] == summary["all_parameters"] == (2 * 2 + 2) * (1 + 3 + 3) + 2
     call("evaluate", "checkpoint=run/best.ckpt", f"device={device}", "limit=2")

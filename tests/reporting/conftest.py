@@ -16,10 +16,25 @@ def made(tmp_path_factory):
         train_digits(patch, "runs/a")
         best = "checkpoint=runs/a/best.ckpt"
         call(patch, "evaluate", best, "limit=100")
-        call(patch, "evaluate", best, "limit=3", "device=default.mixed",
-             "device.noise=depolarizing", "device.strength=0.05", "split=val")  # fmt: skip
-        call(patch, "evaluate", best, "limit=2", "device=fake_manila", "device.shots=50",
-             "device.seed=1")  # fmt: skip
+        call(
+            patch,
+            "evaluate",
+            best,
+            "limit=3",
+            "device=default.mixed",
+            "device.noise=depolarizing",
+            "device.strength=0.05",
+            "split=val",
+        )
+        call(
+            patch,
+            "evaluate",
+            best,
+            "limit=2",
+            "device=fake_manila",
+            "device.shots=50",
+            "device.seed=1",
+        )
         train_digits(patch, "runs/b", "trainer.seed=1")
         call(patch, "evaluate", "checkpoint=runs/b/best.ckpt", "limit=100")
         call(patch, "report", "run=runs/a")

@@ -20,9 +20,17 @@ def call(monkeypatch, *arguments):
 
 def train_digits(monkeypatch, folder, *arguments):
     """Train a model of the digits with two qubits, in no time."""
-    call(monkeypatch, "train", "model.n_qubits=2", "model.width=4", "trainer.epochs=2",
-         "trainer.steps_per_epoch=4", "trainer.progress=false", f"hydra.run.dir={folder}",
-         *arguments)  # fmt: skip
+    call(
+        monkeypatch,
+        "train",
+        "model.n_qubits=2",
+        "model.width=4",
+        "trainer.epochs=2",
+        "trainer.steps_per_epoch=4",
+        "trainer.progress=false",
+        f"hydra.run.dir={folder}",
+        *arguments,
+    )
 
 
 class Reader(HTMLParser):
@@ -95,9 +103,11 @@ class Reader(HTMLParser):
     def loads(self):
         """Every address that a browser would ask for, or a reader follow."""
         named = [
-            value for _, attributes in self.tags for name, value in attributes.items()
+            value
+            for _, attributes in self.tags
+            for name, value in attributes.items()
             if name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href") and value
-        ]  # fmt: skip
+        ]
         styles = [value for _, attributes in self.tags if (value := attributes.get("style"))]
         return named + [url for style in styles for url in re.findall(r"url\(([^)]*)\)", style)]
 

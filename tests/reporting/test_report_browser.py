@@ -16,9 +16,15 @@ pytestmark = pytest.mark.skipif(
     not (BROWSER and DRIVER), reason="needs Chromium: apt-get install chromium chromium-driver"
 )
 FLAGS = (
-    "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run",
-    "disable-background-networking", "disable-component-update", "disable-sync",
-)  # fmt: skip
+    "headless",
+    "no-sandbox",
+    "disable-gpu",
+    "disable-quic",
+    "no-first-run",
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-sync",
+)
 WIDTHS = {"desktop": 1280, "phone": 390, "small phone": 360}
 
 
@@ -49,8 +55,15 @@ def pages(tmp_path_factory):
         patch.chdir(folder)
         train_digits(patch, "a")
         call(patch, "evaluate", "checkpoint=a/best.ckpt", "limit=60")
-        call(patch, "evaluate", "checkpoint=a/best.ckpt", "limit=2", "device=default.mixed",
-             "device.noise=depolarizing", "device.strength=0.05")  # fmt: skip
+        call(
+            patch,
+            "evaluate",
+            "checkpoint=a/best.ckpt",
+            "limit=2",
+            "device=default.mixed",
+            "device.noise=depolarizing",
+            "device.strength=0.05",
+        )
         train_digits(patch, "b", "trainer.seed=1")
         return {
             "run": qrnn.report("a").resolve(),

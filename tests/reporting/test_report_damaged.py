@@ -42,7 +42,7 @@ BROKEN = [
     ("environment.json", lambda path: path.write_text("}"), "environment.json is damaged"),
     ("config.yaml", lambda path: path.write_text("task: ["), "config.yaml is damaged"),
     ("config.yaml", lambda path: path.write_text("task: 3"), "must hold the group task"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "harm", "told"), BROKEN)

@@ -30,9 +30,17 @@ HOSTILE = "<script>alert(1)</script> & \"quotes' $x^2$ </style> \x01 \ud800"
 def test_the_sections_are_in_order_and_nothing_is_missing(page):
     assert page.problems == []
     assert page.named("h1") == ["digits · hybrid · fused"]
-    assert page.named("h2") == ["Data", "Training", "Results", "Circuit", "Devices",
-                                "Time and memory", "Configuration", "Commands",
-                                "Environment"]  # fmt: skip
+    assert page.named("h2") == [
+        "Data",
+        "Training",
+        "Results",
+        "Circuit",
+        "Devices",
+        "Time and memory",
+        "Configuration",
+        "Commands",
+        "Environment",
+    ]
     assert "missing" not in [attributes.get("class") for _, attributes in page.tags]
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
     assert links == ["#" + attributes["id"] for tag, attributes in page.tags if tag == "section"]
@@ -229,15 +237,25 @@ def test_every_part_of_a_page_is_escaped():
     ]
     parts = [
         Table([HOSTILE], [[HOSTILE], [[Span(HOSTILE, wrong=True)]]], caption=HOSTILE),
-        Figures(drawn), Facts([(HOSTILE, HOSTILE)]), Text(HOSTILE), Text(HOSTILE, missing=True),
-        Code(HOSTILE, title=HOSTILE), Code(HOSTILE),
-    ]  # fmt: skip
+        Figures(drawn),
+        Facts([(HOSTILE, HOSTILE)]),
+        Text(HOSTILE),
+        Text(HOSTILE, missing=True),
+        Code(HOSTILE, title=HOSTILE),
+        Code(HOSTILE),
+    ]
     page = Reader(
         render(
-            Page(HOSTILE, HOSTILE, [(HOSTILE,) * 3], [Section("a", HOSTILE, parts)], HOSTILE,
-                 [HOSTILE])
+            Page(
+                HOSTILE,
+                HOSTILE,
+                [(HOSTILE,) * 3],
+                [Section("a", HOSTILE, parts)],
+                HOSTILE,
+                [HOSTILE],
+            )
         )
-    )  # fmt: skip
+    )
     assert_closed(page)
     assert page.problems == []
     assert "mark" in {tag for tag, _ in page.tags}

@@ -13,10 +13,25 @@ from qrnn.reporting.spelling import Spelling
 
 
 def evaluation(**values):
-    known = {"device": "fused", "options": {}, "reference": "fused", "feedback": "closed",
-             "readout_mode": "expval", "readout_angle": None, "metric": "accuracy", "value": 0.5,
-             "loss": 1.0, "accuracy": 0.5, "agreement": 1.0, "rms_z": 0.0, "rms_z_steps": [0.0],
-             "seconds": 1.0, "translations": [], "predictions": [], "labels": []}  # fmt: skip
+    known = {
+        "device": "fused",
+        "options": {},
+        "reference": "fused",
+        "feedback": "closed",
+        "readout_mode": "expval",
+        "readout_angle": None,
+        "metric": "accuracy",
+        "value": 0.5,
+        "loss": 1.0,
+        "accuracy": 0.5,
+        "agreement": 1.0,
+        "rms_z": 0.0,
+        "rms_z_steps": [0.0],
+        "seconds": 1.0,
+        "translations": [],
+        "predictions": [],
+        "labels": [],
+    }
     return Evaluation(**(known | {"sequences": len(values["labels"])} | values))
 
 

@@ -8,8 +8,14 @@ from task_files import write_multi30k
 import qrnn
 from qrnn.reporting.spelling import Spelling
 
-SMALL = ["model.n_qubits=2", "model.width=4", "model.embedding=4", "trainer.batch_size=8",
-         "trainer.progress=false", "hydra.run.dir=run"]  # fmt: skip
+SMALL = [
+    "model.n_qubits=2",
+    "model.width=4",
+    "model.embedding=4",
+    "trainer.batch_size=8",
+    "trainer.progress=false",
+    "hydra.run.dir=run",
+]
 
 
 def test_a_translator_shows_its_sentences_and_where_it_looked(tmp_path, monkeypatch):
@@ -33,8 +39,16 @@ def test_a_language_model_shows_the_text_it_read_and_one_that_it_makes_up(tmp_pa
     monkeypatch.chdir(tmp_path)
     for part, n in (("train", 60), ("valid", 10), ("test", 10)):
         (tmp_path / f"ptb.{part}.txt").write_text(" the cat sat \n" * n)
-    call(monkeypatch, "train", "task=ptb", "task.data_dir=.", "task.steps=5",
-         "task.level=characters", *SMALL, "trainer.epochs=1")  # fmt: skip
+    call(
+        monkeypatch,
+        "train",
+        "task=ptb",
+        "task.data_dir=.",
+        "task.steps=5",
+        "task.level=characters",
+        *SMALL,
+        "trainer.epochs=1",
+    )
     call(monkeypatch, "evaluate", "checkpoint=run/best.ckpt", "batch_size=2")
     page = read(qrnn.report("run"))
     told = kept(Path("run/evaluation-fused.json"))
@@ -49,9 +63,19 @@ def test_a_language_model_shows_the_text_it_read_and_one_that_it_makes_up(tmp_pa
 
 def test_labels_of_steps_are_shown_beside_what_was_said(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    call(monkeypatch, "train", "task=copying", "task.delay=3", "task.n_train=64", "task.n_val=16",
-         "task.n_test=16", "model=lstm", "model.hidden_size=4", *SMALL[2:],
-         "trainer.epochs=1")  # fmt: skip
+    call(
+        monkeypatch,
+        "train",
+        "task=copying",
+        "task.delay=3",
+        "task.n_train=64",
+        "task.n_val=16",
+        "task.n_test=16",
+        "model=lstm",
+        "model.hidden_size=4",
+        *SMALL[2:],
+        "trainer.epochs=1",
+    )
     call(monkeypatch, "evaluate", "checkpoint=run/best.ckpt", "limit=5")
     page = read(qrnn.report("run"))
     assert page.named("h1") == ["copying · lstm · torch"]
@@ -70,8 +94,17 @@ def test_labels_of_steps_are_shown_beside_what_was_said(tmp_path, monkeypatch):
 
 def test_quantum_neurons_show_what_they_sample(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    call(monkeypatch, "train", "task=simple", "task.length=6", "task.repeats=2",
-         "model=quantum_neuron", "model.workspace=2", *SMALL[3:], "trainer.epochs=1")  # fmt: skip
+    call(
+        monkeypatch,
+        "train",
+        "task=simple",
+        "task.length=6",
+        "task.repeats=2",
+        "model=quantum_neuron",
+        "model.workspace=2",
+        *SMALL[3:],
+        "trainer.epochs=1",
+    )
     page = read(qrnn.report("run"))
     rows = page.table("begins with", "sampled by the model")
     assert [row["begins with"] for row in rows] == ["0", "4"]

@@ -18,9 +18,19 @@ from qrnn.data.text import PAD, UNK, Vocabulary, pad, read_vectors, tokenise
 WORDS = st.lists(st.sampled_from(["a", "b", "cat", "dog", "<pad>", "<unk>", "ü"]), max_size=8)
 
 BASIC_ENGLISH = (  # torchtext's, in its order
-    ("'", " ' "), ('"', ""), (r"\.", " . "), ("<br />", " "), (",", " , "), (r"\(", " ( "),
-    (r"\)", " ) "), ("!", " ! "), (r"\?", " ? "), (";", " "), (":", " "), (r"\s+", " "),
-)  # fmt: skip
+    ("'", " ' "),
+    ('"', ""),
+    (r"\.", " . "),
+    ("<br />", " "),
+    (",", " , "),
+    (r"\(", " ( "),
+    (r"\)", " ) "),
+    ("!", " ! "),
+    (r"\?", " ? "),
+    (";", " "),
+    (":", " "),
+    (r"\s+", " "),
+)
 
 
 @given(st.text(st.sampled_from("aB.,()!?';:\" <br/>-é1\n\t")))

@@ -19,8 +19,15 @@ from qrnn.models.build import build_model
 from qrnn.networks import LSTMConfig
 from qrnn.training.history import history
 
-SIZES = ["model.n_qubits=2", "model.width=4", "model.embedding=4", "trainer.epochs=2",
-         "trainer.batch_size=8", "trainer.progress=false", "hydra.run.dir=run"]  # fmt: skip
+SIZES = [
+    "model.n_qubits=2",
+    "model.width=4",
+    "model.embedding=4",
+    "trainer.epochs=2",
+    "trainer.batch_size=8",
+    "trainer.progress=false",
+    "hydra.run.dir=run",
+]
 
 
 def call(monkeypatch, *arguments):
@@ -46,8 +53,17 @@ def folder(tmp_path, monkeypatch):
 def test_a_translator_is_judged_by_bleu_and_shows_its_attention(folder, monkeypatch, capsys, model):
     write_multi30k(folder)
     size = SIZES[2:] if model == "lstm" else SIZES
-    call(monkeypatch, "train", "task=multi30k", "task.data_dir=.", f"model={model}",
-         "model.bidirectional=true", *size, "trainer.epochs=40", "trainer.lr=0.03")  # fmt: skip
+    call(
+        monkeypatch,
+        "train",
+        "task=multi30k",
+        "task.data_dir=.",
+        f"model={model}",
+        "model.bidirectional=true",
+        *size,
+        "trainer.epochs=40",
+        "trainer.lr=0.03",
+    )
     told = evaluated(monkeypatch)
     assert told["metric"] == "bleu"
     assert told["value"] > 50
@@ -69,8 +85,16 @@ def test_a_translator_runs_on_another_device(folder, monkeypatch):
 def test_a_language_model_carries_its_state_and_is_judged_by_perplexity(folder, monkeypatch):
     for part, n in (("train", 60), ("valid", 10), ("test", 10)):
         (folder / f"ptb.{part}.txt").write_text(" the cat sat \n" * n)
-    call(monkeypatch, "train", "task=ptb", "task.data_dir=.", "task.steps=5", *SIZES,
-         "trainer.epochs=20", "trainer.lr=0.03")  # fmt: skip
+    call(
+        monkeypatch,
+        "train",
+        "task=ptb",
+        "task.data_dir=.",
+        "task.steps=5",
+        *SIZES,
+        "trainer.epochs=20",
+        "trainer.lr=0.03",
+    )
     told = evaluated(monkeypatch, "batch_size=2", "device=default.qubit")
     assert told["metric"] == "perplexity"
     assert 1 <= told["value"] < 2
@@ -85,8 +109,16 @@ def test_a_text_shorter_than_its_rows_is_learned_and_all_of_it_is_predicted(
 ):
     for part, n in (("train", 3), ("valid", 1), ("test", 15)):
         (folder / f"ptb.{part}.txt").write_text(" the cat sat \n" * n)
-    call(monkeypatch, "train", "task=ptb", "task.data_dir=.", "task.steps=5", f"model={model}",
-         *(SIZES if model == "hybrid" else SIZES[2:]), "trainer.batch_size=32")  # fmt: skip
+    call(
+        monkeypatch,
+        "train",
+        "task=ptb",
+        "task.data_dir=.",
+        "task.steps=5",
+        f"model={model}",
+        *(SIZES if model == "hybrid" else SIZES[2:]),
+        "trainer.batch_size=32",
+    )
     log = history(Path("run"))
     for name in ("train/loss", "val/loss", "val/accuracy"):
         assert len(log[name]) == 2
@@ -114,8 +146,16 @@ def test_the_remainder_of_a_text_is_read_from_the_start_and_other_rows_go_on():
 
 
 def test_copying_is_judged_by_cross_entropy(folder, monkeypatch):
-    call(monkeypatch, "train", "task=copying", "task.delay=3", "task.n_train=64", "task.n_val=16",
-         "task.n_test=16", *SIZES)  # fmt: skip
+    call(
+        monkeypatch,
+        "train",
+        "task=copying",
+        "task.delay=3",
+        "task.n_train=64",
+        "task.n_val=16",
+        "task.n_test=16",
+        *SIZES,
+    )
     told = evaluated(monkeypatch, "device=lightning.qubit", "limit=4")
     assert told["metric"] == "cross_entropy"
     assert told["value"] == told["loss"]
@@ -124,9 +164,13 @@ def test_copying_is_judged_by_cross_entropy(folder, monkeypatch):
 
 @pytest.mark.parametrize(
     "choice",
-    ["imdb task.max_words=9", "copying task.delay=7", "ptb task.level=characters",
-     "multi30k task.subwords=99"],
-)  # fmt: skip
+    [
+        "imdb task.max_words=9",
+        "copying task.delay=7",
+        "ptb task.level=characters",
+        "multi30k task.subwords=99",
+    ],
+)
 def test_each_is_a_choice_of_the_command_line(choice):
     name, change = choice.split()
     register_schemas()

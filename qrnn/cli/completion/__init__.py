@@ -103,9 +103,18 @@ def _bash(shell: str, commands: Iterable[str]) -> str:
     cases.append(f"    completion:*) echo '{_lines(SHELLS)}' ;;")
     known = [f"    {key}) echo '{_lines(names)}' ;;" for key, names in values().items()]
     lines = [
-        "_qrnn_words() {", '  case "$1:$2" in', *cases, "  esac", "}",
-        "_qrnn_values() {", '  case "$1" in', *known, "    *) return 1 ;;", "  esac", "}",
-    ]  # fmt: skip
+        "_qrnn_words() {",
+        '  case "$1:$2" in',
+        *cases,
+        "  esac",
+        "}",
+        "_qrnn_values() {",
+        '  case "$1" in',
+        *known,
+        "    *) return 1 ;;",
+        "  esac",
+        "}",
+    ]
     return start + "\n".join(lines) + "\n" + (files(__name__) / "qrnn.bash").read_text()
 
 

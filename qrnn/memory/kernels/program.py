@@ -64,9 +64,14 @@ class Program:
     def tables(self, dtype: type[np.floating]) -> tuple[np.ndarray, ...]:
         """Return what the kernels read, with the constants in the state's precision."""
         return (
-            self.instructions, self.matrices.astype(dtype), self.z_slots,
-            self.constants.astype(dtype), self.pairs, self.z_out, self.words,
-        )  # fmt: skip
+            self.instructions,
+            self.matrices.astype(dtype),
+            self.z_slots,
+            self.constants.astype(dtype),
+            self.pairs,
+            self.z_out,
+            self.words,
+        )
 
 
 class _Compiler:
@@ -98,8 +103,14 @@ class _Compiler:
             parts = [part for z in primitive.entries for part in (z.real, z.imag)]
             if parts not in self.matrices:
                 self.matrices.append(parts)
-            row = [MATRIX, self.bit(primitive.wire), 0, self.mask(primitive.controls),
-                   self.matrices.index(parts), 0]  # fmt: skip
+            row = [
+                MATRIX,
+                self.bit(primitive.wire),
+                0,
+                self.mask(primitive.controls),
+                self.matrices.index(parts),
+                0,
+            ]
         elif isinstance(primitive, Phase):
             if primitive.angle is not None:  # a constant phase outside a merged layer
                 self.emit_diagonal([(primitive, first)])
@@ -117,8 +128,7 @@ class _Compiler:
             z = self.mask(
                 [w for w, p in zip(primitive.wires, primitive.word, strict=True) if p in "YZ"]
             )
-            row = [ROTATE, x, z, self.mask(primitive.controls), slot,
-                   primitive.word.count("Y") % 4]  # fmt: skip
+            row = [ROTATE, x, z, self.mask(primitive.controls), slot, primitive.word.count("Y") % 4]
         self.rows.append(row)
 
     def emit_rotate_y(self, bit: int, slot: int) -> None:
@@ -156,8 +166,12 @@ class _Compiler:
         for primitive, first in run:
             if isinstance(primitive, Phase) and primitive.angle is not None:
                 merged.append((primitive, first))
-            elif (isinstance(primitive, Rotation) and primitive.word == "Z"
-                  and not primitive.controls and primitive.wires[0] not in taken):  # fmt: skip
+            elif (
+                isinstance(primitive, Rotation)
+                and primitive.word == "Z"
+                and not primitive.controls
+                and primitive.wires[0] not in taken
+            ):
                 taken.add(primitive.wires[0])
                 merged.append((primitive, first))
             else:

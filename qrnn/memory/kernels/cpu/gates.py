@@ -214,11 +214,17 @@ def matrix(psi, bit, control, entries, adjoint):
         ai, di = -ai, -di
         br, bi, cr, ci = cr, -ci, br, -bi
     v_ar, v_ai, v_br, v_bi = (
-        full_like(one, ar), full_like(one, ai), full_like(one, br), full_like(one, bi),
-    )  # fmt: skip
+        full_like(one, ar),
+        full_like(one, ai),
+        full_like(one, br),
+        full_like(one, bi),
+    )
     v_cr, v_ci, v_dr, v_di = (
-        full_like(one, cr), full_like(one, ci), full_like(one, dr), full_like(one, di),
-    )  # fmt: skip
+        full_like(one, cr),
+        full_like(one, ci),
+        full_like(one, dr),
+        full_like(one, di),
+    )
     for base in range(0, psi.size // ROW, 2 * bit):
         for k in range(base, base + bit):
             if (k & control) != control:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 import torch
+from typing_extensions import override
 
 from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.circuit.threads import kernels_alone
-from qrnn.memory.kernels.base import Packed
+from qrnn.memory.kernels.base import Kernels, Packed
 from qrnn.memory.kernels.cpu.lanes import (
     blocks_of,
     empty_like,
@@ -45,7 +46,7 @@ class _Sequence:
     share: np.float32
 
 
-class NumbaKernels:
+class NumbaKernels(Kernels):
     """A gate program on the CPU; psi is (blocks, 2^n, 2 LANES), see `gate_kernels`.
 
     Whole sequences run in single precision only: the kernels' elementary functions have no more
@@ -66,17 +67,17 @@ class NumbaKernels:
             self._tables[dtype] = self.program.tables(real)
         return self._tables[dtype]
 
+    @override
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
-        """See `Kernels`."""
         psi = like.new_zeros(blocks_of(batch), 2**self.program.n_wires, 2 * LANES)
         psi[:, 0, :LANES] = 1
         return psi
 
+    @override
     @kernels_alone
     def forward(
         self, psi: torch.Tensor, angles: torch.Tensor, active: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, _Step]:
-        """See `Kernels`."""
         blocks, batch = psi.shape[0], angles.shape[0]
         if active is None:
             mask = torch.ones(blocks, LANES, dtype=torch.bool)
@@ -91,11 +92,11 @@ class NumbaKernels:
         forward(shares(blocks), *arrays, tables, flat(z))
         return psi_out, from_lanes(z, batch), kept
 
+    @override
     @kernels_alone
     def backward(
         self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: _Step
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """See `Kernels`."""
         blocks = psi.shape[0]
         if grad_z is None:
             grad_z = psi.new_zeros(kept.batch, self.n_readouts)
@@ -106,6 +107,7 @@ class NumbaKernels:
         backward(shares(blocks), *arrays, tables, given, flat(grads))
         return psi_in, lam_in, from_lanes(grads, kept.batch)
 
+    @override
     @kernels_alone
     def forward_sequence(
         self,
@@ -116,25 +118,40 @@ class NumbaKernels:
         packed: Packed,
         noise: ReadoutNoise,
     ) -> tuple[torch.Tensor, torch.Tensor, _Sequence]:
-        """See `Kernels`."""
         share, inverse_shots = noise.strength()
         mask = np.empty((0, x.shape[1]), bool) if active is None else active.numpy()
         z = x.new_empty(*x.shape[:2], self.n_readouts)
         xi = torch.randn_like(z) if inverse_shots else z[:0]
         kept = _Sequence(
-            x.contiguous().numpy(), z_start.contiguous().numpy(), z.numpy(), mask, packed,
+            x.contiguous().numpy(),
+            z_start.contiguous().numpy(),
+            z.numpy(),
+            mask,
+            packed,
             np.float32(share),
-        )  # fmt: skip
+        )
         psi_out = empty_like(psi)
         arrays = (
-            flat(psi), flat(psi_out), kept.x, kept.z_start, kept.z, kept.active, xi.numpy(),
-            kept.share, np.float32(inverse_shots), packed.kind, packed.layers,
-            packed.weights.detach().numpy(), packed.biases.detach().numpy(),
-            self.tables(psi.dtype), packed.size * LANES,
-        )  # fmt: skip
+            flat(psi),
+            flat(psi_out),
+            kept.x,
+            kept.z_start,
+            kept.z,
+            kept.active,
+            xi.numpy(),
+            kept.share,
+            np.float32(inverse_shots),
+            packed.kind,
+            packed.layers,
+            packed.weights.detach().numpy(),
+            packed.biases.detach().numpy(),
+            self.tables(psi.dtype),
+            packed.size * LANES,
+        )
         forward_sequence(shares(psi.shape[0]), *arrays)
         return psi_out, z, kept
 
+    @override
     @kernels_alone
     def backward_sequence(
         self,
@@ -145,7 +162,6 @@ class NumbaKernels:
         *,
         want_x: bool,
     ) -> tuple[torch.Tensor, ...]:
-        """See `Kernels`."""
         packed = kept.packed
         given = np.zeros_like(kept.z) if grad_z is None else grad_z.contiguous().numpy()
         psi_in, lam_in = empty_like(psi), empty_like(psi)
@@ -155,16 +171,31 @@ class NumbaKernels:
         grad_weights = psi.new_empty(len(ranges), packed.weights.numel())
         grad_biases = psi.new_empty(len(ranges), packed.biases.numel())
         arrays = (
-            flat(psi), flat(lam), flat(psi_in), flat(lam_in), kept.x, kept.z_start, kept.z, given,
-            kept.active, kept.share, packed.kind, packed.layers, packed.weights.detach().numpy(),
-            packed.transposed.numpy(), packed.biases.detach().numpy(), self.tables(psi.dtype),
-            packed.size * LANES, grad_x.numpy(), grad_z_start.numpy(),
-        )  # fmt: skip
+            flat(psi),
+            flat(lam),
+            flat(psi_in),
+            flat(lam_in),
+            kept.x,
+            kept.z_start,
+            kept.z,
+            given,
+            kept.active,
+            kept.share,
+            packed.kind,
+            packed.layers,
+            packed.weights.detach().numpy(),
+            packed.transposed.numpy(),
+            packed.biases.detach().numpy(),
+            self.tables(psi.dtype),
+            packed.size * LANES,
+            grad_x.numpy(),
+            grad_z_start.numpy(),
+        )
         backward_sequence(ranges, *arrays, grad_weights.numpy(), grad_biases.numpy())
         return psi_in, lam_in, grad_x, grad_z_start, grad_weights.sum(0), grad_biases.sum(0)
 
+    @override
     def amplitudes(self, psi: torch.Tensor, batch: int) -> torch.Tensor:
-        """See `Kernels`."""
         blocks, size, _ = psi.shape
         parts = psi.reshape(blocks, size, 2, LANES).permute(0, 3, 1, 2)
         return torch.view_as_complex(parts.reshape(-1, size, 2).contiguous())[:batch]

@@ -87,9 +87,24 @@ def add_noise(z, xi, share, inverse_shots):
 
 @jit
 def forward_sequence_share(
-    start, stop, psi_in, psi_out, x, z_start, z, active, xi, share, inverse_shots, kind, layers,
-    weights, biases, program, size,
-):  # fmt: skip
+    start,
+    stop,
+    psi_in,
+    psi_out,
+    x,
+    z_start,
+    z,
+    active,
+    xi,
+    share,
+    inverse_shots,
+    kind,
+    layers,
+    weights,
+    biases,
+    program,
+    size,
+):
     """Advance some blocks by T steps.
 
     Args:
@@ -143,10 +158,30 @@ def forward_sequence_share(
 
 @jit
 def backward_sequence_share(
-    start, stop, psi_out, lam_out, psi_in, lam_in, x, z_start, z, grad_z, active, share, kind,
-    layers, weights, transposed, biases, program, size, grad_x, grad_z_start, grad_weights,
+    start,
+    stop,
+    psi_out,
+    lam_out,
+    psi_in,
+    lam_in,
+    x,
+    z_start,
+    z,
+    grad_z,
+    active,
+    share,
+    kind,
+    layers,
+    weights,
+    transposed,
+    biases,
+    program,
+    size,
+    grad_x,
+    grad_z_start,
+    grad_weights,
     grad_biases,
-):  # fmt: skip
+):
     """Take some blocks T steps back.
 
     The controller is run again at each step, so that its activations need not be kept.
@@ -229,28 +264,97 @@ def backward_sequence_share(
 
 @parallel_jit
 def forward_sequence(
-    shares, psi_in, psi_out, x, z_start, z, active, xi, share, inverse_shots, kind, layers, weights,
-    biases, program, size,
-):  # fmt: skip
+    shares,
+    psi_in,
+    psi_out,
+    x,
+    z_start,
+    z,
+    active,
+    xi,
+    share,
+    inverse_shots,
+    kind,
+    layers,
+    weights,
+    biases,
+    program,
+    size,
+):
     """Advance all blocks by T steps; shares (threads, 2): which blocks each thread takes."""
     for i in nb.prange(len(shares)):
         start, stop = shares[i]
         forward_sequence_share(
-            start, stop, psi_in, psi_out, x, z_start, z, active, xi, share, inverse_shots, kind,
-            layers, weights, biases, program, size,
-        )  # fmt: skip
+            start,
+            stop,
+            psi_in,
+            psi_out,
+            x,
+            z_start,
+            z,
+            active,
+            xi,
+            share,
+            inverse_shots,
+            kind,
+            layers,
+            weights,
+            biases,
+            program,
+            size,
+        )
 
 
 @parallel_jit
 def backward_sequence(
-    shares, psi_out, lam_out, psi_in, lam_in, x, z_start, z, grad_z, active, share, kind, layers,
-    weights, transposed, biases, program, size, grad_x, grad_z_start, grad_weights, grad_biases,
-):  # fmt: skip
+    shares,
+    psi_out,
+    lam_out,
+    psi_in,
+    lam_in,
+    x,
+    z_start,
+    z,
+    grad_z,
+    active,
+    share,
+    kind,
+    layers,
+    weights,
+    transposed,
+    biases,
+    program,
+    size,
+    grad_x,
+    grad_z_start,
+    grad_weights,
+    grad_biases,
+):
     """Take all blocks T steps back; grad_weights and grad_biases have a row a thread."""
     for i in nb.prange(len(shares)):
         start, stop = shares[i]
         backward_sequence_share(
-            start, stop, psi_out, lam_out, psi_in, lam_in, x, z_start, z, grad_z, active, share,
-            kind, layers, weights, transposed, biases, program, size, grad_x, grad_z_start,
-            grad_weights[i], grad_biases[i],
-        )  # fmt: skip
+            start,
+            stop,
+            psi_out,
+            lam_out,
+            psi_in,
+            lam_in,
+            x,
+            z_start,
+            z,
+            grad_z,
+            active,
+            share,
+            kind,
+            layers,
+            weights,
+            transposed,
+            biases,
+            program,
+            size,
+            grad_x,
+            grad_z_start,
+            grad_weights[i],
+            grad_biases[i],
+        )

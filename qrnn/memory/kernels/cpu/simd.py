@@ -56,9 +56,11 @@ class _Arithmetic(AbstractTemplate):
 
 
 for _operator, _method in (
-    (operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"),
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
     (operator.truediv, "fdiv"),
-):  # fmt: skip
+):
     infer_global(_operator)(type(f"_{_method}", (_Arithmetic,), {}))
 
     def _lower(context, builder, sig, args, method=_method):

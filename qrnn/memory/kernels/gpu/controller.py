@@ -18,9 +18,13 @@ def load_layer(layers, layer):
     """Return [n_in, n_out, first weight, first bias, first input, first output] of a layer."""
     row = layers + 6 * layer
     return (
-        tl.load(row), tl.load(row + 1), tl.load(row + 2), tl.load(row + 3), tl.load(row + 4),
+        tl.load(row),
+        tl.load(row + 1),
+        tl.load(row + 2),
+        tl.load(row + 3),
+        tl.load(row + 4),
         tl.load(row + 5),
-    )  # fmt: skip
+    )
 
 
 @triton.jit
@@ -60,8 +64,9 @@ def affine(matrix, rows, columns, bias, has_bias: tl.constexpr, source, target, 
             x = tl.load(source + row, mask=row < rows, other=0.0)
             m = tl.load(
                 matrix + row[:, None] * columns + column[None, :],
-                mask=(row[:, None] < rows) & (column[None, :] < columns), other=0.0,
-            )  # fmt: skip
+                mask=(row[:, None] < rows) & (column[None, :] < columns),
+                other=0.0,
+            )
             total += m * x[:, None]
         y = tl.sum(total, 0)
         if has_bias:
@@ -116,9 +121,19 @@ def activate_backward(kind: tl.constexpr, size, source, gradient, TILE: tl.const
 
 @triton.jit
 def control(
-    kind: tl.constexpr, layers, n_layers, transposed, biases, x, width, z, n_readouts, record, cs,
+    kind: tl.constexpr,
+    layers,
+    n_layers,
+    transposed,
+    biases,
+    x,
+    width,
+    z,
+    n_readouts,
+    record,
+    cs,
     TILE: tl.constexpr,
-):  # fmt: skip
+):
     """Run the controller on [x ; z]; all layers' inputs and outputs stay in the record.
 
     Args:

@@ -20,9 +20,13 @@ def load_gate(gates, g):
     """Return [kind, x, z, control, slot, i^m] of row g; see `tables.Tables`."""
     row = gates + 6 * g
     return (
-        tl.load(row), tl.load(row + 1), tl.load(row + 2), tl.load(row + 3), tl.load(row + 4),
+        tl.load(row),
+        tl.load(row + 1),
+        tl.load(row + 2),
+        tl.load(row + 3),
+        tl.load(row + 4),
         tl.load(row + 5),
-    )  # fmt: skip
+    )
 
 
 @triton.jit
@@ -131,9 +135,24 @@ def bit_sign(k, bit, like):
 
 @triton.jit
 def apply_gate(
-    kind, x, z, control, slot, m, k, cs, matrices, z_slots, constants, re, im, other_re, other_im,
-    n: tl.constexpr, back: tl.constexpr,
-):  # fmt: skip
+    kind,
+    x,
+    z,
+    control,
+    slot,
+    m,
+    k,
+    cs,
+    matrices,
+    z_slots,
+    constants,
+    re,
+    im,
+    other_re,
+    other_im,
+    n: tl.constexpr,
+    back: tl.constexpr,
+):
     """Return psi behind one instruction, or before it.
 
     Args:
@@ -179,9 +198,23 @@ def apply_gate(
 
 @triton.jit
 def store_gradients(
-    kind, x, z, control, slot, m, k, grads, z_slots, re, im, other_re, other_im, lam_re, lam_im,
+    kind,
+    x,
+    z,
+    control,
+    slot,
+    m,
+    k,
+    grads,
+    z_slots,
+    re,
+    im,
+    other_re,
+    other_im,
+    lam_re,
+    lam_im,
     n: tl.constexpr,
-):  # fmt: skip
+):
     """Write Im <lambda| G |psi> for each slot of an instruction, psi and lambda being behind it.
 
     Args:

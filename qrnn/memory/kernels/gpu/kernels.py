@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from typing_extensions import override
 
 from qrnn.circuit.readout_noise import ReadoutNoise
-from qrnn.memory.kernels.base import Packed
+from qrnn.memory.kernels.base import Kernels, Packed
 from qrnn.memory.kernels.gpu.sequence import backward_sequence, forward_sequence
 from qrnn.memory.kernels.gpu.step import backward_step, forward_step
 from qrnn.memory.kernels.gpu.tables import Tables, tables_of
@@ -35,9 +36,12 @@ def options_for(n: int, dtype: torch.dtype) -> dict[str, Any]:
     # ptxas may choose to spill rather than to let one program fill a multiprocessor.
     registers = REGISTERS // (WARP * warps) if warps == MOST_WARPS else None
     return {
-        "n": n, "one_warp": warps == 1, "num_warps": warps, "maxnreg": registers,
+        "n": n,
+        "one_warp": warps == 1,
+        "num_warps": warps,
+        "maxnreg": registers,
         "enable_fp_fusion": True,
-    }  # fmt: skip
+    }
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class _Sequence:
     packed: Packed
 
 
-class TritonKernels:
+class TritonKernels(Kernels):
     """A gate program on a GPU; psi is (B, 2, 2^n), real and imaginary parts."""
 
     sequence_dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.float64)
@@ -84,42 +88,60 @@ class TritonKernels:
             self._tables[key] = tables_of(self.program, *key)
         return self._tables[key]
 
+    @override
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
-        """See `Kernels`."""
         psi = like.new_zeros(batch, 2, 2**self.n)
         psi[:, 0, 0] = 1
         return psi
 
+    @override
     def forward(
         self, psi: torch.Tensor, angles: torch.Tensor, active: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, Step]:
-        """See `Kernels`."""
         batch = len(psi)
         kept = Step.of(angles, active)
         psi_out, z = torch.empty_like(psi), psi.new_empty(batch, self.program.n_readouts)
         launch(
-            forward_step, (batch,),
-            psi, psi_out, kept.cs, kept.active, z, self.n_slots, *flat(self.tables(psi)),
+            forward_step,
+            (batch,),
+            psi,
+            psi_out,
+            kept.cs,
+            kept.active,
+            z,
+            self.n_slots,
+            *flat(self.tables(psi)),
             **options_for(self.n, psi.dtype),
-        )  # fmt: skip
+        )
         return psi_out, z, kept
 
+    @override
     def backward(
         self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: Step
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """See `Kernels`."""
         batch = len(psi)
         if grad_z is None:
             grad_z = psi.new_zeros(batch, self.program.n_readouts)
         psi_in, lam_in = torch.empty_like(psi), torch.empty_like(psi)
         grads = psi.new_zeros(batch, self.n_slots)
         launch(
-            backward_step, (batch,),
-            psi, lam, psi_in, lam_in, kept.cs, kept.active, grad_z.contiguous(), grads,
-            self.n_slots, *flat(self.tables(psi)), **options_for(self.n, psi.dtype),
-        )  # fmt: skip
+            backward_step,
+            (batch,),
+            psi,
+            lam,
+            psi_in,
+            lam_in,
+            kept.cs,
+            kept.active,
+            grad_z.contiguous(),
+            grads,
+            self.n_slots,
+            *flat(self.tables(psi)),
+            **options_for(self.n, psi.dtype),
+        )
         return psi_in, lam_in, grads
 
+    @override
     def forward_sequence(
         self,
         psi: torch.Tensor,
@@ -129,7 +151,6 @@ class TritonKernels:
         packed: Packed,
         noise: ReadoutNoise,
     ) -> tuple[torch.Tensor, torch.Tensor, _Sequence]:
-        """See `Kernels`."""
         (steps, batch, width), readouts = x.shape, self.program.n_readouts
         share, inverse_shots = noise.strength()
         noisy = share != 1 or inverse_shots > 0
@@ -139,16 +160,37 @@ class TritonKernels:
         kept = _Sequence(x.contiguous(), z_start.contiguous(), z, moves, strength, packed)
         psi_out = torch.empty_like(psi)
         launch(
-            forward_sequence, (batch,),
-            psi, psi_out, kept.x, kept.z_start, z, strength if moves is None else moves,
-            torch.randn_like(z) if noisy else strength, strength, psi.new_empty(batch, packed.size),
-            psi.new_empty(batch, self.n_slots, 2), steps, batch, width, self.n_slots, packed.size,
-            self.layers(packed, psi), len(packed.layers), packed.transposed, packed.biases.detach(),
-            *flat(self.tables(psi)), kind=packed.kind, ragged=moves is not None, noisy=noisy,
-            TILE=TILE, **options_for(self.n, psi.dtype),
-        )  # fmt: skip
+            forward_sequence,
+            (batch,),
+            psi,
+            psi_out,
+            kept.x,
+            kept.z_start,
+            z,
+            strength if moves is None else moves,
+            torch.randn_like(z) if noisy else strength,
+            strength,
+            psi.new_empty(batch, packed.size),
+            psi.new_empty(batch, self.n_slots, 2),
+            steps,
+            batch,
+            width,
+            self.n_slots,
+            packed.size,
+            self.layers(packed, psi),
+            len(packed.layers),
+            packed.transposed,
+            packed.biases.detach(),
+            *flat(self.tables(psi)),
+            kind=packed.kind,
+            ragged=moves is not None,
+            noisy=noisy,
+            TILE=TILE,
+            **options_for(self.n, psi.dtype),
+        )
         return psi_out, z, kept
 
+    @override
     def backward_sequence(
         self,
         psi: torch.Tensor,
@@ -158,7 +200,6 @@ class TritonKernels:
         *,
         want_x: bool,
     ) -> tuple[torch.Tensor, ...]:
-        """See `Kernels`."""
         packed, (steps, batch, width) = kept.packed, kept.x.shape
         grad_z = torch.zeros_like(kept.z) if grad_z is None else grad_z.contiguous()
         grad_x = torch.empty_like(kept.x if want_x else kept.x[:0])
@@ -173,15 +214,41 @@ class TritonKernels:
             first = max(0, stop - at_once)
             psi_in, lam_in = torch.empty_like(psi), torch.empty_like(psi)
             launch(
-                backward_sequence, (batch,),
-                psi, lam, psi_in, lam_in, kept.x, kept.z_start, kept.z, grad_z,
-                kept.noise if kept.active is None else kept.active, kept.noise, records, cs, carry,
-                grad_in, grad_x, first, stop - first, batch, width, self.n_slots, packed.size,
-                layers, len(packed.layers), packed.weights.detach(), packed.transposed,
-                packed.biases.detach(), *tables, kind=packed.kind,
-                ragged=kept.active is not None, want_x=want_x, TILE=TILE,
+                backward_sequence,
+                (batch,),
+                psi,
+                lam,
+                psi_in,
+                lam_in,
+                kept.x,
+                kept.z_start,
+                kept.z,
+                grad_z,
+                kept.noise if kept.active is None else kept.active,
+                kept.noise,
+                records,
+                cs,
+                carry,
+                grad_in,
+                grad_x,
+                first,
+                stop - first,
+                batch,
+                width,
+                self.n_slots,
+                packed.size,
+                layers,
+                len(packed.layers),
+                packed.weights.detach(),
+                packed.transposed,
+                packed.biases.detach(),
+                *tables,
+                kind=packed.kind,
+                ragged=kept.active is not None,
+                want_x=want_x,
+                TILE=TILE,
                 **options_for(self.n, psi.dtype),
-            )  # fmt: skip
+            )
             add_weight_gradients(packed, records[: stop - first], *gradients)
             psi, lam = psi_in, lam_in
         return psi, lam, grad_x, carry, *gradients
@@ -190,8 +257,8 @@ class TritonKernels:
         """Return a controller's table of layers, on the torch device of `like`."""
         return torch.tensor(packed.layers, dtype=torch.int32, device=like.device)
 
+    @override
     def amplitudes(self, psi: torch.Tensor, batch: int) -> torch.Tensor:
-        """See `Kernels`."""
         return torch.complex(psi[:, 0], psi[:, 1])
 
 
@@ -204,9 +271,14 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) 
 def flat(tables: Tables) -> tuple:
     """Return tables in the order of the kernels' arguments."""
     return (
-        tables.gates, tables.n_gates, tables.matrices, tables.z_slots, tables.constants,
-        tables.readouts, tables.n_readouts,
-    )  # fmt: skip
+        tables.gates,
+        tables.n_gates,
+        tables.matrices,
+        tables.z_slots,
+        tables.constants,
+        tables.readouts,
+        tables.n_readouts,
+    )
 
 
 def add_weight_gradients(

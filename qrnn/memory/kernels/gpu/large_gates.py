@@ -26,9 +26,19 @@ def store_tile(psi, k, re, im, n: tl.constexpr):
 
 @triton.jit(do_not_specialize=["g", "n_slots"])
 def forward_gate(
-    psi, psi_out, cs, active, g, n_slots, gates, matrices, z_slots, constants, n: tl.constexpr,
+    psi,
+    psi_out,
+    cs,
+    active,
+    g,
+    n_slots,
+    gates,
+    matrices,
+    z_slots,
+    constants,
+    n: tl.constexpr,
     TILE: tl.constexpr,
-):  # fmt: skip
+):
     """Apply instruction g; programs (B, 2^n / TILE), the rest as in `steps.forward_step`."""
     b = tl.program_id(0).to(tl.int64)
     k = tl.program_id(1) * TILE + tl.arange(0, TILE)
@@ -37,17 +47,45 @@ def forward_gate(
         kind, x, z, control, slot, m = load_gate(gates, g)
         other_re, other_im = tile_of(psi, k ^ x, n)
         re, im = apply_gate(
-            kind, x, z, control, slot, m, k, cs + b * n_slots * 2, matrices, z_slots, constants, re,
-            im, other_re, other_im, n, False,
-        )  # fmt: skip
+            kind,
+            x,
+            z,
+            control,
+            slot,
+            m,
+            k,
+            cs + b * n_slots * 2,
+            matrices,
+            z_slots,
+            constants,
+            re,
+            im,
+            other_re,
+            other_im,
+            n,
+            False,
+        )
     store_tile(psi_out, k, re, im, n)
 
 
 @triton.jit(do_not_specialize=["g", "n_slots"])
 def backward_gate(
-    psi, lam, psi_in, lam_in, cs, active, grads, g, n_slots, gates, matrices, z_slots, constants,
-    n: tl.constexpr, TILE: tl.constexpr,
-):  # fmt: skip
+    psi,
+    lam,
+    psi_in,
+    lam_in,
+    cs,
+    active,
+    grads,
+    g,
+    n_slots,
+    gates,
+    matrices,
+    z_slots,
+    constants,
+    n: tl.constexpr,
+    TILE: tl.constexpr,
+):
     """Undo instruction g on psi and lambda; grads (B, 2^n / TILE, S) is each tile's share."""
     b = tl.program_id(0).to(tl.int64)
     k = tl.program_id(1) * TILE + tl.arange(0, TILE)
@@ -58,19 +96,62 @@ def backward_gate(
         other_re, other_im = tile_of(psi, k ^ x, n)
         at = cs + b * n_slots * 2
         store_gradients(
-            kind, x, z, control, slot, m, k,
-            grads + (b * tl.num_programs(1) + tl.program_id(1)) * n_slots, z_slots, re, im,
-            other_re, other_im, lam_re, lam_im, n,
-        )  # fmt: skip
+            kind,
+            x,
+            z,
+            control,
+            slot,
+            m,
+            k,
+            grads + (b * tl.num_programs(1) + tl.program_id(1)) * n_slots,
+            z_slots,
+            re,
+            im,
+            other_re,
+            other_im,
+            lam_re,
+            lam_im,
+            n,
+        )
         re, im = apply_gate(
-            kind, x, z, control, slot, m, k, at, matrices, z_slots, constants, re, im, other_re,
-            other_im, n, True,
-        )  # fmt: skip
+            kind,
+            x,
+            z,
+            control,
+            slot,
+            m,
+            k,
+            at,
+            matrices,
+            z_slots,
+            constants,
+            re,
+            im,
+            other_re,
+            other_im,
+            n,
+            True,
+        )
         other_re, other_im = tile_of(lam, k ^ x, n)
         lam_re, lam_im = apply_gate(
-            kind, x, z, control, slot, m, k, at, matrices, z_slots, constants, lam_re, lam_im,
-            other_re, other_im, n, True,
-        )  # fmt: skip
+            kind,
+            x,
+            z,
+            control,
+            slot,
+            m,
+            k,
+            at,
+            matrices,
+            z_slots,
+            constants,
+            lam_re,
+            lam_im,
+            other_re,
+            other_im,
+            n,
+            True,
+        )
     store_tile(psi_in, k, re, im, n)
     store_tile(lam_in, k, lam_re, lam_im, n)
 

@@ -21,8 +21,16 @@ from qrnn.memory.kernels.gpu.state import (
 )
 
 PLAIN = [
-    "steps", "first", "batch", "width", "n_slots", "size", "n_layers", "n_gates", "n_readouts",
-]  # fmt: skip
+    "steps",
+    "first",
+    "batch",
+    "width",
+    "n_slots",
+    "size",
+    "n_layers",
+    "n_gates",
+    "n_readouts",
+]
 
 
 @triton.jit
@@ -39,11 +47,39 @@ def add_noise(z, xi, noise, n_readouts, TILE: tl.constexpr):
 
 @triton.jit(do_not_specialize=PLAIN)
 def forward_sequence(
-    psi, psi_out, x, z_start, z, active, xi, noise, records, cs, steps, batch, width, n_slots, size,
-    layers, n_layers, transposed, biases, gates, n_gates, matrices, z_slots, constants, readouts,
-    n_readouts, kind: tl.constexpr, ragged: tl.constexpr, noisy: tl.constexpr, n: tl.constexpr,
-    one_warp: tl.constexpr, TILE: tl.constexpr,
-):  # fmt: skip
+    psi,
+    psi_out,
+    x,
+    z_start,
+    z,
+    active,
+    xi,
+    noise,
+    records,
+    cs,
+    steps,
+    batch,
+    width,
+    n_slots,
+    size,
+    layers,
+    n_layers,
+    transposed,
+    biases,
+    gates,
+    n_gates,
+    matrices,
+    z_slots,
+    constants,
+    readouts,
+    n_readouts,
+    kind: tl.constexpr,
+    ragged: tl.constexpr,
+    noisy: tl.constexpr,
+    n: tl.constexpr,
+    one_warp: tl.constexpr,
+    TILE: tl.constexpr,
+):
     """Advance a sequence by T steps.
 
     Args:
@@ -94,9 +130,19 @@ def forward_sequence(
             moves = tl.load(active + row) != 0
         if moves:
             control(
-                kind, layers, n_layers, transposed, biases, x + row * width, width, before,
-                n_readouts, records, cs, TILE,
-            )  # fmt: skip
+                kind,
+                layers,
+                n_layers,
+                transposed,
+                biases,
+                x + row * width,
+                width,
+                before,
+                n_readouts,
+                records,
+                cs,
+                TILE,
+            )
             re, im = apply_gates(
                 re, im, k, cs, gates, n_gates, matrices, z_slots, constants, n, one_warp
             )
@@ -114,12 +160,46 @@ def forward_sequence(
 
 @triton.jit(do_not_specialize=PLAIN)
 def backward_sequence(
-    psi, lam, psi_in, lam_in, x, z_start, z, grad_z, active, noise, records, cs, carry, grad_in,
-    grad_x, first, steps, batch, width, n_slots, size, layers, n_layers, weights, transposed,
-    biases, gates, n_gates, matrices, z_slots, constants, readouts, n_readouts,
-    kind: tl.constexpr, ragged: tl.constexpr, want_x: tl.constexpr, n: tl.constexpr,
-    one_warp: tl.constexpr, TILE: tl.constexpr,
-):  # fmt: skip
+    psi,
+    lam,
+    psi_in,
+    lam_in,
+    x,
+    z_start,
+    z,
+    grad_z,
+    active,
+    noise,
+    records,
+    cs,
+    carry,
+    grad_in,
+    grad_x,
+    first,
+    steps,
+    batch,
+    width,
+    n_slots,
+    size,
+    layers,
+    n_layers,
+    weights,
+    transposed,
+    biases,
+    gates,
+    n_gates,
+    matrices,
+    z_slots,
+    constants,
+    readouts,
+    n_readouts,
+    kind: tl.constexpr,
+    ragged: tl.constexpr,
+    want_x: tl.constexpr,
+    n: tl.constexpr,
+    one_warp: tl.constexpr,
+    TILE: tl.constexpr,
+):
     """Take a sequence back over the steps first + steps - 1 to first.
 
     The controller is run again at each step, by the code that ran it forward: gates that are undone
@@ -189,18 +269,40 @@ def backward_sequence(
             moves = tl.load(active + row) != 0
         if moves:
             control(
-                kind, layers, n_layers, transposed, biases, x + row * width, width, before,
-                n_readouts, record, cs, TILE,
-            )  # fmt: skip
+                kind,
+                layers,
+                n_layers,
+                transposed,
+                biases,
+                x + row * width,
+                width,
+                before,
+                n_readouts,
+                record,
+                cs,
+                TILE,
+            )
             scaled_sum(g, grad_z + row * n_readouts, carry, share, n_readouts, TILE)
             tl.debug_barrier()
             lam_re, lam_im = add_cotangents(
                 re, im, lam_re, lam_im, k, g, readouts, n_readouts, n, one_warp
             )
             re, im, lam_re, lam_im = undo_gates(
-                re, im, lam_re, lam_im, k, cs, record + outputs, gates, n_gates, matrices, z_slots,
-                constants, n, one_warp,
-            )  # fmt: skip
+                re,
+                im,
+                lam_re,
+                lam_im,
+                k,
+                cs,
+                record + outputs,
+                gates,
+                n_gates,
+                matrices,
+                z_slots,
+                constants,
+                n,
+                one_warp,
+            )
             control_backward(kind, layers, n_layers, weights, biases, record, grad_in, TILE)
             copy(grad_in + width, carry, n_readouts, TILE)
             if want_x:

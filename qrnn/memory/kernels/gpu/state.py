@@ -37,42 +37,122 @@ def partners(re, im, k, x, n: tl.constexpr, one_warp: tl.constexpr):
 
 @triton.jit
 def apply_gates(
-    re, im, k, cs, gates, n_gates, matrices, z_slots, constants, n: tl.constexpr,
+    re,
+    im,
+    k,
+    cs,
+    gates,
+    n_gates,
+    matrices,
+    z_slots,
+    constants,
+    n: tl.constexpr,
     one_warp: tl.constexpr,
-):  # fmt: skip
+):
     """Return psi behind all gates of one step."""
     for g in range(n_gates):
         kind, x, z, control, slot, m = load_gate(gates, g)
         other_re, other_im = partners(re, im, k, x, n, one_warp)
         re, im = apply_gate(
-            kind, x, z, control, slot, m, k, cs, matrices, z_slots, constants, re, im, other_re,
-            other_im, n, False,
-        )  # fmt: skip
+            kind,
+            x,
+            z,
+            control,
+            slot,
+            m,
+            k,
+            cs,
+            matrices,
+            z_slots,
+            constants,
+            re,
+            im,
+            other_re,
+            other_im,
+            n,
+            False,
+        )
     return re, im
 
 
 @triton.jit
 def undo_gates(
-    re, im, lam_re, lam_im, k, cs, grads, gates, n_gates, matrices, z_slots, constants,
-    n: tl.constexpr, one_warp: tl.constexpr,
-):  # fmt: skip
+    re,
+    im,
+    lam_re,
+    lam_im,
+    k,
+    cs,
+    grads,
+    gates,
+    n_gates,
+    matrices,
+    z_slots,
+    constants,
+    n: tl.constexpr,
+    one_warp: tl.constexpr,
+):
     """Return psi and lambda before all gates of one step; write each slot's gradient to `grads`."""
     for i in range(n_gates):
         kind, x, z, control, slot, m = load_gate(gates, n_gates - 1 - i)
         other_re, other_im = partners(re, im, k, x, n, one_warp)
         store_gradients(
-            kind, x, z, control, slot, m, k, grads, z_slots, re, im, other_re, other_im, lam_re,
-            lam_im, n,
-        )  # fmt: skip
+            kind,
+            x,
+            z,
+            control,
+            slot,
+            m,
+            k,
+            grads,
+            z_slots,
+            re,
+            im,
+            other_re,
+            other_im,
+            lam_re,
+            lam_im,
+            n,
+        )
         re, im = apply_gate(
-            kind, x, z, control, slot, m, k, cs, matrices, z_slots, constants, re, im, other_re,
-            other_im, n, True,
-        )  # fmt: skip
+            kind,
+            x,
+            z,
+            control,
+            slot,
+            m,
+            k,
+            cs,
+            matrices,
+            z_slots,
+            constants,
+            re,
+            im,
+            other_re,
+            other_im,
+            n,
+            True,
+        )
         other_re, other_im = partners(lam_re, lam_im, k, x, n, one_warp)
         lam_re, lam_im = apply_gate(
-            kind, x, z, control, slot, m, k, cs, matrices, z_slots, constants, lam_re, lam_im,
-            other_re, other_im, n, True,
-        )  # fmt: skip
+            kind,
+            x,
+            z,
+            control,
+            slot,
+            m,
+            k,
+            cs,
+            matrices,
+            z_slots,
+            constants,
+            lam_re,
+            lam_im,
+            other_re,
+            other_im,
+            n,
+            True,
+        )
     return re, im, lam_re, lam_im
 
 
@@ -92,9 +172,17 @@ def read(re, im, k, z, readouts, n_readouts, n: tl.constexpr, one_warp: tl.const
 
 @triton.jit
 def add_cotangents(
-    re, im, lam_re, lam_im, k, grad_z, readouts, n_readouts, n: tl.constexpr,
+    re,
+    im,
+    lam_re,
+    lam_im,
+    k,
+    grad_z,
+    readouts,
+    n_readouts,
+    n: tl.constexpr,
     one_warp: tl.constexpr,
-):  # fmt: skip
+):
     """Return lambda + 2 sum_r g_r O_r |psi>, g being at `grad_z`."""
     other_re, other_im = re, im
     flipped = 0

@@ -15,9 +15,22 @@ from qrnn.memory.kernels.gpu.state import (
 
 @triton.jit(do_not_specialize=["n_gates", "n_readouts", "n_slots"])
 def forward_step(
-    psi, psi_out, cs, active, z, n_slots, gates, n_gates, matrices, z_slots, constants, readouts,
-    n_readouts, n: tl.constexpr, one_warp: tl.constexpr,
-):  # fmt: skip
+    psi,
+    psi_out,
+    cs,
+    active,
+    z,
+    n_slots,
+    gates,
+    n_gates,
+    matrices,
+    z_slots,
+    constants,
+    readouts,
+    n_readouts,
+    n: tl.constexpr,
+    one_warp: tl.constexpr,
+):
     """Advance a sequence by one step and read it.
 
     Args:
@@ -51,9 +64,25 @@ def forward_step(
 
 @triton.jit(do_not_specialize=["n_gates", "n_readouts", "n_slots"])
 def backward_step(
-    psi, lam, psi_in, lam_in, cs, active, grad_z, grads, n_slots, gates, n_gates, matrices, z_slots,
-    constants, readouts, n_readouts, n: tl.constexpr, one_warp: tl.constexpr,
-):  # fmt: skip
+    psi,
+    lam,
+    psi_in,
+    lam_in,
+    cs,
+    active,
+    grad_z,
+    grads,
+    n_slots,
+    gates,
+    n_gates,
+    matrices,
+    z_slots,
+    constants,
+    readouts,
+    n_readouts,
+    n: tl.constexpr,
+    one_warp: tl.constexpr,
+):
     """Take a sequence one step back.
 
     Args:
@@ -85,9 +114,20 @@ def backward_step(
     )
     if tl.load(active + b) != 0:
         re, im, lam_re, lam_im = undo_gates(
-            re, im, lam_re, lam_im, k, cs + b.to(tl.int64) * n_slots * 2,
-            grads + b.to(tl.int64) * n_slots, gates, n_gates, matrices, z_slots, constants, n,
+            re,
+            im,
+            lam_re,
+            lam_im,
+            k,
+            cs + b.to(tl.int64) * n_slots * 2,
+            grads + b.to(tl.int64) * n_slots,
+            gates,
+            n_gates,
+            matrices,
+            z_slots,
+            constants,
+            n,
             one_warp,
-        )  # fmt: skip
+        )
     store_state(psi_in, b, k, re, im, n)
     store_state(lam_in, b, k, lam_re, lam_im, n)
