@@ -6,7 +6,8 @@ import torch
 
 from qrnn.config import TrainConfig, TrainerConfig
 from qrnn.data import DigitsConfig
-from qrnn.data.base import Split, TaskData
+from qrnn.data.base import TaskData
+from qrnn.data.parts import Split
 from qrnn.networks import HybridConfig
 from qrnn.training.trainer import train
 

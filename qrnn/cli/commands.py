@@ -112,7 +112,6 @@ def evaluate(config) -> None:
     from qrnn.evaluation.evaluation import evaluate as run
     from qrnn.evaluation.evaluation import save, table
     from qrnn.evaluation.metrics import judge
-    from qrnn.models.translation import Translator
 
     typed: EvaluateConfig = _typed(config, "qrnn evaluate checkpoint=FILE device=NAME")
     open_device(typed.device)  # its options are wrong before anything is loaded
@@ -136,7 +135,7 @@ def evaluate(config) -> None:
     if result.signature is not None:
         print(result.signature)
     print(f"kept in {os.path.relpath(kept)}")
-    if isinstance(model, Translator):
+    if model.translates:
         from qrnn.reporting.plots import attention
 
         print(f"attention in {os.path.relpath(attention(model, data, part, folder))}")
@@ -207,12 +206,11 @@ def estimate(config) -> None:
     from qrnn.errors import QRNNError
     from qrnn.evaluation.costs import FORMULA, priceable, prices, table
     from qrnn.evaluation.evaluation import check_runnable
-    from qrnn.models.next_token import NextToken
 
     typed: EstimateConfig = _typed(config, "qrnn estimate checkpoint=FILE device=ibm_torino")
     options = priceable(typed.device)
     model, _, part = _model_and_part(typed)
-    if isinstance(model, NextToken):
+    if model.projects:
         from qrnn.evaluation import neuron_costs as price
 
         print(f"{typed.device.name}: {len(part)} sequence(s), {options.shots} kept shots of each")
@@ -222,7 +220,8 @@ def estimate(config) -> None:
         print(f"QPU seconds: 0.00035 x executions, after IBM's formula:\n{FORMULA}")
         return
     check_runnable(model, part, "closed", ibm=True)
-    steps = part.x.shape[1]
+    split = part.sequences("an IBM device")
+    steps = split.x.shape[1]
     print(f"{typed.device.name}: {len(part)} sequences, {steps} steps, {options.shots} shots")
     found, note = {}, None
     for mode, angle in (("expval", None), ("measure", typed.readout_angle)):
@@ -230,8 +229,7 @@ def estimate(config) -> None:
             loops = prices(
                 model,
                 options,
-                len(part),
-                steps,
+                split,
                 typed.batch_size,
                 readout_mode=mode,
                 readout_angle=angle,

@@ -10,12 +10,10 @@ import torch
 from qrnn import export
 from qrnn.cell.cell import QRNNCell
 from qrnn.config import ExportConfig
-from qrnn.data import Split, Stream
+from qrnn.data import Part
 from qrnn.errors import ConfigError
-from qrnn.models.build import Model
+from qrnn.models.base import Model
 from qrnn.models.cells import cells_of
-from qrnn.models.next_token import NextToken
-from qrnn.models.sequence import SequenceModel
 from qrnn.training.checkpoint import load_data, load_model
 from qrnn.utils.files import replacing
 from qrnn.utils.registry import unknown_name
@@ -54,28 +52,28 @@ def cell_of(model: Model, name: str, number: int) -> QRNNCell:
     if not cells:
         other = (
             "; its circuits are model.on('default.qubit').tapes(batch) in Python"
-            if isinstance(model, NextToken)
+            if model.projects
             else ""
         )
         raise ConfigError(f"checkpoint must be of model hybrid, got {name}{other}")
     return cells[_within("cell", number, len(cells))]
 
 
-def angles_of(
-    config: ExportConfig, model: Model, cell: QRNNCell, part: Split | Stream
-) -> torch.Tensor:
+def angles_of(config: ExportConfig, model: Model, cell: QRNNCell, part: Part) -> torch.Tensor:
     """Return the angles (T, P) of the steps that are asked for, in radians.
 
     Raises:
         ConfigError: a task of texts or translations, or no such sequence or step.
     """
-    if isinstance(part, Stream) or not isinstance(model, SequenceModel):
+    if part.is_text or model.translates:
         raise ConfigError(
             "checkpoint must be of a task of single sequences, got texts or translations: use "
             "qrnn.export in Python"
         )
     first = _within("index", config.index, len(part))
-    x = part.batch(slice(first, first + 1)).x  # without the steps that pad it
+    x = (
+        part.sequences("qrnn export").batch(slice(first, first + 1)).x
+    )  # without the steps that pad it
     (theta,) = export.angles(model, x, cell=cell)
     if config.step == "all":
         return theta

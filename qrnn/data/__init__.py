@@ -1,26 +1,15 @@
 """Data sets: loaders and the tasks made of them."""
 
-from qrnn.data.base import (
-    IGNORED,
-    SPLITS,
-    TASKS,
-    Batch,
-    Shape,
-    Split,
-    Stream,
-    Task,
-    TaskConfig,
-    TaskData,
-    loader,
-    task,
-)
+from qrnn.data.base import SPLITS, TASKS, Shape, Task, TaskConfig, TaskData, task
 from qrnn.data.copying import CopyingConfig, copying
 from qrnn.data.digits import DigitsConfig, digits
 from qrnn.data.imdb import ImdbConfig, imdb
 from qrnn.data.kinds import KINDS, Kind
+from qrnn.data.loading import loader
 from qrnn.data.mnist import MnistConfig, mnist
 from qrnn.data.mnist_binary import MnistBinaryConfig, mnist_binary
 from qrnn.data.multi30k import Multi30kConfig, detokenise, multi30k
+from qrnn.data.parts import IGNORED, Batch, Part, Split, Stream
 from qrnn.data.ptb import PtbConfig, ptb
 from qrnn.data.sequences import (
     DnaConfig,
@@ -49,6 +38,7 @@ __all__ = [
     "MnistBinaryConfig",
     "MnistConfig",
     "Multi30kConfig",
+    "Part",
     "PtbConfig",
     "Shape",
     "SimpleConfig",

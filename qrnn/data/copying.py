@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from qrnn.data.base import Split, TaskData, task
+from qrnn.data.base import TaskData, task
 from qrnn.data.generated import GeneratedConfig, check_held, part_sizes
+from qrnn.data.parts import Split
 from qrnn.data.sources import at_least
 
 N_DATA, LENGTH = 8, 10  # symbols to remember, and how many of them a sequence begins with

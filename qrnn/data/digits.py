@@ -11,7 +11,8 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from qrnn.data.base import Split, TaskConfig, TaskData, task
+from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.data.parts import Split
 from qrnn.data.sources import check_seed
 
 

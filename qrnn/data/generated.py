@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from qrnn.data.base import IGNORED, Split, TaskConfig, TaskData
+from qrnn.data.base import TaskConfig, TaskData
+from qrnn.data.parts import IGNORED, Split
 from qrnn.data.sources import at_least
 from qrnn.errors import ConfigError
 

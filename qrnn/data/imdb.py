@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from sklearn.model_selection import train_test_split
 
-from qrnn.data.base import Split, TaskConfig, TaskData, task
+from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.data.parts import Split
 from qrnn.data.sources import MAX_BYTES, at_least, check_seed, decoded, hub_columns, reading
 from qrnn.data.text import PAD, UNK, Vocabulary, pad, read_vectors, tokenise
 from qrnn.errors import ConfigError, DataError

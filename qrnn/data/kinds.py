@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
+from qrnn.data.parts import IGNORED, Part, Split, Stream
 from qrnn.errors import DataError
 from qrnn.utils.registry import unknown_name
-
-if TYPE_CHECKING:
-    from qrnn.data.base import Split, Stream, TaskData
-
-IGNORED = -100  # a label that is not asked for; torch's own default of `ignore_index`
 
 
 @dataclass(frozen=True)
@@ -41,28 +36,32 @@ KINDS = {
 }
 
 
-def check_data(data: TaskData) -> None:
+def check_data(
+    parts: Mapping[str, Part], kind: str, n_classes: int, vocabulary: Sequence[str] | None
+) -> None:
     """Raise the error for a task's data that is not of its kind.
+
+    Args:
+        parts: by their names.
+        kind: a key of `KINDS`.
+        n_classes: number of labels C.
+        vocabulary: the tokens of x in words; None: x is no tokens.
 
     Raises:
         ConfigError: an unknown kind.
         DataError: a part is empty, or has inputs or targets of another dtype or shape, or with
             values out of range; the part and the first such sequence are named.
     """
-    from qrnn.data.base import Stream  # which imports this module
-
-    if data.kind not in KINDS:
-        raise unknown_name("kind", data.kind, KINDS)
-    kind = KINDS[data.kind]
-    if kind.tokens and data.vocabulary is None:
+    if kind not in KINDS:
+        raise unknown_name("kind", kind, KINDS)
+    if KINDS[kind].tokens and vocabulary is None:
         raise DataError(
-            f"a task of kind {data.kind} must have tokens as inputs, got none: give their "
-            f"vocabulary, or choose kind='classify'"
+            f"a task of kind {kind} must have tokens as inputs, got none: give their vocabulary, "
+            f"or choose kind='classify'"
         )
-    parts = {"train": data.train, "val": data.val, "test": data.test}
-    parts |= {f"curriculum[{epoch}]": part for epoch, part in enumerate(data.curriculum)}
-    n_tokens = None if data.vocabulary is None else len(data.vocabulary)
+    n_tokens = None if vocabulary is None else len(vocabulary)
     checked: set[int] = set()  # a curriculum may hold a part many times
+    widths: set[int] = set()
     for name, part in parts.items():
         if id(part) in checked:
             continue
@@ -70,14 +69,14 @@ def check_data(data: TaskData) -> None:
         if len(part) < 1:
             raise DataError(f"{name} must have at least one sequence, got none")
         if isinstance(part, Stream):
-            _check_text(name, part, data.kind, min(n_tokens or 0, len(data.classes)))
+            _check_text(name, part, kind, min(n_tokens or 0, n_classes))
         else:
-            _check_inputs(name, part, n_tokens)
-            _check_targets(name, part, data.kind, len(data.classes))
-    if data.vocabulary is None:
-        widths = {part.x.shape[2] for part in parts.values() if not isinstance(part, Stream)}
-        if len(widths) > 1:
-            raise DataError(f"x of all parts must have as many features, got {sorted(widths)}")
+            split = part.sequences("a task")
+            _check_inputs(name, split, n_tokens)
+            _check_targets(name, split, kind, n_classes)
+            widths |= {split.x.shape[2]} if n_tokens is None else set()
+    if len(widths) > 1:
+        raise DataError(f"x of all parts must have as many features, got {sorted(widths)}")
 
 
 def _check_text(name: str, part: Stream, kind: str, n_tokens: int) -> None:

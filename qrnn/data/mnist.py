@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from qrnn.data.base import Split, TaskConfig, TaskData, task
+from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.data.parts import Split
 from qrnn.data.sources import at_least, hub_columns, reading
 from qrnn.errors import DataError
 from qrnn.utils.registry import unknown_name

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qrnn.data.base import Split, TaskConfig, TaskData, task
+from qrnn.data.base import TaskConfig, TaskData, task
 from qrnn.data.generated import labelled, padded, predict
 from qrnn.data.mnist import HUB, read_parts
+from qrnn.data.parts import Split
 from qrnn.errors import ConfigError, DataError
 
 SIDE = 10  # pixels of a small image

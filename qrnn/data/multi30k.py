@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from qrnn.data.base import IGNORED, Split, TaskConfig, TaskData, task
+from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.data.parts import IGNORED, Split
 from qrnn.data.sources import at_least, hub_columns, read_lines
 from qrnn.data.subwords import BEGIN, learn_subwords
 from qrnn.data.text import BOS, EOS, PAD, UNK, Vocabulary, pad

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from qrnn.data.base import Stream, TaskConfig, TaskData, task
+from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.data.parts import Stream
 from qrnn.data.sources import at_least, hub_columns, read_lines
 from qrnn.data.text import EOS, UNK, Vocabulary
 from qrnn.errors import DataError

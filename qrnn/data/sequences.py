@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from qrnn.data.base import Split, Stream, TaskConfig, TaskData, task
+from qrnn.data.base import TaskConfig, TaskData, task
 from qrnn.data.generated import GeneratedConfig, check_held, generated, labelled, padded, predict
+from qrnn.data.parts import Part, Split
 from qrnn.data.sources import at_least
 from qrnn.errors import ConfigError
 from qrnn.utils.registry import unknown_name
@@ -199,11 +200,11 @@ def dna(config: DnaConfig) -> TaskData:
     return labelled(parts, names)
 
 
-def hold(part: Split | Stream, bit: bool) -> Split:
+def hold(part: Part, bit: bool) -> Split:
     """Return sequences whose label is the last one from the marked base on, before it `MARKER`."""
-    assert isinstance(part, Split)  # as `generated` returns
-    marks = part.x >= MARKER
+    split = part.sequences("a task of labels")
+    marks = split.x >= MARKER
     # The token is in front of the base, the bit is its own.
     first = marks.int().argmax(1, keepdim=True) + (0 if bit else 1)
-    known = torch.arange(part.x.shape[1]) >= first
-    return Split(part.x, torch.where(known, part.y[:, -1:], MARKER))
+    known = torch.arange(split.x.shape[1]) >= first
+    return Split(split.x, torch.where(known, split.y[:, -1:], MARKER))

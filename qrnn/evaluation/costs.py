@@ -4,58 +4,20 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pennylane as qml
-import torch
-from pennylane.tape import QuantumScript
 from rich.table import Table
 
-from qrnn.circuit.threads import one_at_a_time
+from qrnn.data import Split
 from qrnn.devices import DeviceOptions, device_spec, open_device
 from qrnn.devices.ibm import Estimate, estimate
 from qrnn.errors import ConfigError, DeviceError
-from qrnn.models.sequence import SequenceModel
+from qrnn.models.base import Model
+from qrnn.models.cells import cells_of
 
 FORMULA = "https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time"
-
-
-def rounds(
-    model: SequenceModel, n: int, steps: int, feedback: str, batch_size: int | None
-) -> Iterator[list[QuantumScript]]:
-    """Yield the tapes of each execution that an evaluation takes, in order.
-
-    Their angles are the biases alone: a price does not depend on them.
-
-    Args:
-        model: the model, on a device that replays.
-        n: number of sequences N.
-        steps: number of time steps T.
-        feedback: `closed` (an execution for each step) or `open` (one in all), for each batch.
-        batch_size: sequences that run at once; None: all.
-    """
-    cell = model.rnn.cell
-    bias = cell.quantum.bias.detach()
-
-    # A circuit that is measured mid-circuit yields all steps at once, in the open loop.
-    at_once = getattr(cell.memory, "at_once", None)
-
-    @one_at_a_time
-    def tapes(batch: int, t: int, qnode: qml.QNode) -> list[QuantumScript]:
-        inputs = bias.new_zeros(batch, t * len(bias))
-        built, _ = qml.workflow.construct_batch(qnode, level="user")(inputs, bias)
-        return list(built)
-
-    for part in torch.arange(n).split(batch_size or n):
-        each = (tapes(len(part), t, cell.qnode) for t in range(1, steps + 1))
-        if feedback == "open" and at_once is not None:
-            yield tapes(len(part), steps, at_once)
-        elif feedback == "open":
-            yield [tape for step in each for tape in step]
-        else:
-            yield from each
 
 
 def priceable(options: DeviceOptions) -> DeviceOptions:
@@ -98,20 +60,18 @@ class Price(Estimate):
 
 
 def prices(
-    model: SequenceModel,
+    model: Model,
     options: DeviceOptions,
-    n: int,
-    steps: int,
+    part: Split,
     batch_size: int | None = None,
     **reading: Any,
 ) -> dict[str, Price]:
-    """Return the price of evaluating N sequences of T steps, for each feedback; nothing is run.
+    """Return the price of evaluating sequences, for each feedback; nothing is run.
 
     Args:
         model: the model.
         options: where it would run, as `priceable` returns them.
-        n: number of sequences N.
-        steps: number of time steps T.
+        part: the sequences.
         batch_size: sequences that run at once; None: all.
         **reading: `readout_mode` and `readout_angle` of `model.on`.
 
@@ -121,13 +81,14 @@ def prices(
     # Hardware insists on a ledger, which stays empty.
     with tempfile.TemporaryDirectory() as folder:
         target = model.on(replace(options, ledger=folder), **reading)
-        plugin = target.rnn.cell.qnode.device
-        high, low = target.rnn.cell.circuit.outcomes
+        (cell,) = cells_of(target)
+        plugin: Any = cell.plugin
+        high, low = cell.circuit.outcomes
         error = math.sqrt((-high * low).max().item() / (options.shots or 1))
         try:
             return {
                 feedback: Price(
-                    **vars(estimate(plugin, rounds(target, n, steps, feedback, batch_size))),
+                    **vars(estimate(plugin, target.executions(part, feedback, batch_size))),
                     standard_error=error,
                 )
                 for feedback in ("closed", "open")

@@ -9,18 +9,16 @@ from pathlib import Path
 
 from rich.table import Table
 
-from qrnn.data import Split, Stream
+from qrnn.data import Part
 from qrnn.devices import DeviceOptions, open_device
 from qrnn.devices.hardware import IBMBackend
 from qrnn.errors import ConfigError
 from qrnn.evaluation.hardware import Cost, started
 from qrnn.evaluation.metrics import METRICS, Judge, shown
 from qrnn.evaluation.predict import errors_of, run, run_open, translate
-from qrnn.models.build import Model
+from qrnn.models.base import Model
 from qrnn.models.cells import cells_of, device_of, refuse_options
 from qrnn.models.identity import model_identity
-from qrnn.models.next_token import NextToken
-from qrnn.models.sequence import SequenceModel
 from qrnn.utils.checks import whole
 from qrnn.utils.files import write_text
 from qrnn.utils.registry import unknown_name
@@ -90,7 +88,7 @@ class Evaluation:
     checkpoint: str | None = None
 
 
-def check_runnable(model: Model, part: Split | Stream, feedback: str, ibm: bool) -> None:
+def check_runnable(model: Model, part: Part, feedback: str, ibm: bool) -> None:
     """Raise the error for what cannot be evaluated so.
 
     Raises:
@@ -99,25 +97,25 @@ def check_runnable(model: Model, part: Split | Stream, feedback: str, ibm: bool)
     if feedback not in FEEDBACKS:
         raise unknown_name("feedback", feedback, FEEDBACKS)
     cells = len(cells_of(model))
-    if feedback == "open" and isinstance(model, NextToken):
+    if feedback == "open" and model.projects:
         raise ConfigError(
             "feedback=open must have a hybrid model: quantum neurons feed nothing back"
         )
-    if (feedback == "open" or ibm) and cells != 1 and not isinstance(model, NextToken):
+    if (feedback == "open" or ibm) and cells != 1 and not model.projects:
         what = "feedback=open" if feedback == "open" else "an IBM device"
         raise ConfigError(f"{what} must have a model of one hybrid cell, got {cells}")
-    if feedback == "open" and (isinstance(part, Stream) or part.lengths is not None):
+    if feedback == "open" and part.n_steps is None:
         raise ConfigError(
             "feedback=open must have sequences of one length, got a text or several lengths: use "
             "feedback=closed"
         )
-    if ibm and isinstance(part, Stream):
+    if ibm and part.is_text:
         raise ConfigError("an IBM device must have sequences, got a text: it carries no state")
 
 
 def evaluate(
     model: Model,
-    part: Split | Stream,
+    part: Part,
     device: str | DeviceOptions,
     *,
     judge: Judge = Judge(),  # noqa: B008
@@ -178,10 +176,8 @@ def evaluate(
     ) as on:
         expected = run(model, part, batch_size)
         if feedback == "open":
-            assert isinstance(part, Split)  # as `check_runnable` did
-            assert isinstance(model, SequenceModel)
-            assert isinstance(on.model, SequenceModel)
-            found = run_open(model, on.model, part, batch_size, title, on.note)
+            sequences = part.sequences("feedback=open")
+            found = run_open(model, on.model, sequences, batch_size, title, on.note)
         elif same:
             found = expected
         else:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pennylane.tape import QuantumScript
 from rich.console import Console
 
-from qrnn.data import Split, Stream
+from qrnn.data import Part, Split
 from qrnn.devices import Device, DeviceOptions
 from qrnn.devices.hardware import IBMBackend
 from qrnn.devices.ibm import IBMDevice, estimate
-from qrnn.evaluation.costs import rounds
-from qrnn.evaluation.predict import batches
-from qrnn.models.build import Model
-from qrnn.models.next_token import NextToken
-from qrnn.models.sequence import SequenceModel
+from qrnn.models.base import Model
 
 AGAIN = "run the same command again to go on; no job is submitted twice"
 # Options that change neither the circuits nor their outcomes: a run goes on under other ones.
@@ -110,7 +105,7 @@ class Run:
 def started(
     model: Model,
     device: Device,
-    part: Split | Stream,
+    part: Part,
     *,
     feedback: str,
     reading: Mapping[str, Any],
@@ -139,10 +134,9 @@ def started(
     if not isinstance(device, IBMBackend):
         yield Run(model.on(device.options, **reading))
         return
-    assert isinstance(part, Split)  # as `check_runnable` did
-    assert isinstance(model, SequenceModel | NextToken)
+    split = part.sequences("an IBM device")
     options = device.options
-    work = work_id(model, options, part, feedback, reading, batch_size)
+    work = work_id(model, options, split, feedback, reading, batch_size)
     ledger = None
     if options.ledger is not None:
         ledger = Path(options.ledger) / f"{device.name}-{work}"
@@ -151,10 +145,10 @@ def started(
     # Nothing is differentiated here, so the tapes need not be expanded for it.
     options = replace(options, ledger=None if ledger is None else str(ledger), gradient="none")
     target = model.on(options, **reading)
-    plugin: IBMDevice = target.rnn.cell.plugin
+    plugin: IBMDevice = target.networks()[0].rnn.cell.plugin
     run = Run(target, plugin, work, ledger)
     try:
-        price = estimate(plugin, tapes_of(target, part, feedback, batch_size))
+        price = estimate(plugin, target.executions(split, feedback, batch_size))
         plugin.check_budget(price.qpu_seconds)
         if not quiet:
             _announce(run, f"{in_words(price.jobs)}, estimated at {price.qpu_seconds:.1f} QPU s")
@@ -163,15 +157,6 @@ def started(
         raise KeyboardInterrupt(f"interrupted: {AGAIN}" if ledger else "interrupted") from None
     finally:
         plugin.close()
-
-
-def tapes_of(
-    model: SequenceModel | NextToken, part: Split, feedback: str, batch_size: int | None
-) -> Iterable[list[QuantumScript]]:
-    """Return the tapes of each execution that an evaluation takes, in order."""
-    if isinstance(model, NextToken):
-        return (model.tapes(batch) for batch in batches(part, batch_size))
-    return rounds(model, len(part), part.x.shape[1], feedback, batch_size)
 
 
 def _announce(run: Run, price: str) -> None:
@@ -186,7 +171,7 @@ def _announce(run: Run, price: str) -> None:
 
 
 def work_id(
-    model: SequenceModel | NextToken,
+    model: Model,
     options: DeviceOptions,
     part: Split,
     feedback: str,
@@ -197,7 +182,7 @@ def work_id(
 
     The jobs' own keys keep them apart in any case; this gives each piece of work its folder.
     """
-    cell = model.rnn.cell
+    cell: Any = model.networks()[0].rnn.cell
     what = {
         "device": {k: v for k, v in options.given().items() if k not in FREE},
         "name": options.name,

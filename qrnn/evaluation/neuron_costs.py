@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from rich.table import Table
 
-from qrnn.data import Split, Stream
+from qrnn.data import Part
 from qrnn.devices import DeviceOptions
 from qrnn.devices.ibm import estimate
 from qrnn.devices.ibm.limits import EXECUTION_SECONDS
@@ -43,7 +43,7 @@ class NeuronPrice:
 def neuron_prices(
     model: NextToken,
     options: DeviceOptions,
-    part: Split | Stream,
+    part: Part,
     rounds: Iterable[int] = ROUNDS,
     delta: float = 0.3,
 ) -> dict[int, NeuronPrice]:
@@ -60,12 +60,12 @@ def neuron_prices(
         ConfigError: a text, or sequences of several lengths.
         DeviceError: the device cannot run the circuit.
     """
-    if isinstance(part, Stream) or part.lengths is not None:
+    if part.n_steps is None:
         raise ConfigError(
             "quantum neurons must have sequences of one length to be priced, got a text or several "
             "lengths: choose a task like elman_xor"
         )
-    batch = part.batch(slice(None))
+    (batch,) = part.sequences("a price").all_batches(None)
     cell, targets = model.rnn.cell, next_tokens(batch)
     shots = options.shots or 1
     found = {}

@@ -6,17 +6,15 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from rich.progress import Progress
 from torch.nn.functional import cross_entropy
 
-from qrnn.data import IGNORED, Batch, Split, Stream
-from qrnn.data.multi30k import detokenise
-from qrnn.models.build import Model
+from qrnn.data import Batch, Part, Split
+from qrnn.models.base import Model, asked
 from qrnn.models.cells import cells_of
-from qrnn.models.sequence import SequenceModel
-from qrnn.models.translation import Translator
 from qrnn.utils.progress import progress_bar
 
 # Called with the step and the sequences that a device is about to run, for its records.
@@ -53,50 +51,16 @@ class Outcome:
         return (self.predictions == self.labels).double().mean().item()
 
 
-ROWS = 32  # parallel parts of a text, if `batch_size` does not say
-
-
-def n_cell_steps(model: Model, batch: Batch) -> int:
-    """Return how many steps the hybrid cells of a model take over a batch, together."""
-    if isinstance(model, Translator):
-        encoder, decoder = len(cells_of(model.encoder)), len(cells_of(model.decoder))
-        return encoder * batch.x.shape[1] + decoder * batch.y.shape[1]
-    return len(cells_of(model)) * batch.x.shape[1]
-
-
-def batches(part: Split | Stream, size: int | None) -> list[Batch]:
-    """Return a part of the data in batches of `size` sequences; None: in one.
-
-    Of a text, `size` is the number of parallel rows, None: 32; every token of it is predicted.
-    """
-    if isinstance(part, Stream):
-        return part.all_batches(size or ROWS)
-    size = size or len(part)
-    return [part.batch(slice(first, first + size)) for first in range(0, len(part), size)]
-
-
-def goes_on(part: Split | Stream, todo: Sequence[Batch], index: int) -> bool:
-    """Return whether a batch begins with the state that the one before it left.
-
-    The remainder of a text does not: it is a row of its own, behind those that came before.
-    """
-    if not isinstance(part, Stream) or part.begins_anew(index):
-        return False
-    return len(todo[index].x) == len(todo[index - 1].x)
-
-
 def collect(
     answers: Iterable[tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor | None]], start: float
 ) -> Outcome:
     """Return the outcome of batches with logits, z and kept, which began at a time."""
     predictions, labels, losses, outputs, shares = [], [], [], [], []
     for batch, logits, z, kept in answers:
-        y = batch.y.flatten()
-        asked = y != IGNORED
-        logits = logits.flatten(0, -2)[asked]
+        logits, y = asked(logits, batch.y)
         predictions.append(logits.argmax(1))
-        labels.append(y[asked])
-        losses.append(cross_entropy(logits, y[asked], reduction="none"))
+        labels.append(y)
+        losses.append(cross_entropy(logits, y, reduction="none"))
         outputs.append(z)
         if kept is not None:
             shares.append(kept[~kept.isnan()])
@@ -108,7 +72,7 @@ def collect(
 
 def run(
     model: Model,
-    part: Split | Stream,
+    part: Part,
     batch_size: int | None,
     title: str | None = None,
     note: Note = _no_note,
@@ -118,11 +82,11 @@ def run(
     The bar counts steps of time (on a device that replays, each is one round of circuits), or
     batches where whole sequences run at once.
     """
-    todo = batches(part, batch_size)
+    todo = part.all_batches(batch_size)
     # The fused kernels run a whole sequence at once, unless a hook wants to see each step.
     cells = [cell for cell in cells_of(model) if cell.device.name != "fused"]
     unit = "steps" if cells else "batches"
-    total = sum(n_cell_steps(model, batch) for batch in todo) if cells else len(todo)
+    total = sum(model.cell_steps(batch) for batch in todo) if cells else len(todo)
     size = batch_size or len(part)
     now = (0, itertools.count())  # batch and steps
 
@@ -134,7 +98,7 @@ def run(
         state = None
         for i, batch in enumerate(todo):
             now = (i, itertools.count())
-            answer = model.answer(batch, state if goes_on(part, todo, i) else None)
+            answer = model.answer(batch, state if part.continues(todo, i) else None)
             state = answer.state
             if not cells:
                 progress.advance(bar)
@@ -156,19 +120,19 @@ def run(
 
 def translate(
     model: Model,
-    part: Split | Stream,
+    part: Part,
     words: Sequence[str],
     batch_size: int | None = None,
     title: str | None = None,
 ) -> list[str]:
     """Return the translations of a part of the data as sentences; of no translator, none."""
-    if not isinstance(model, Translator):
+    if not model.translates:
         return []
     sentences = []
     with progress_bar("batches", title is not None) as progress:
-        for batch in progress.track(batches(part, batch_size), description=f"{title}: BLEU"):
-            found, _ = model.translate(batch.x, batch.lengths)
-            sentences += [detokenise(words[token] for token in one) for one in found]
+        todo = part.all_batches(batch_size)
+        for batch in progress.track(todo, description=f"{title}: BLEU"):
+            sentences += model.sentences(batch, words)
     return sentences
 
 
@@ -177,7 +141,7 @@ def span(first: int, size: int, most: int) -> str:
     return f"{first}-{min(first + size, most) - 1}"
 
 
-def record_controls(model: SequenceModel, x: torch.Tensor) -> torch.Tensor:
+def record_controls(model: Any, x: torch.Tensor) -> torch.Tensor:
     """Return what the controller put out at each step, (N, T, P) radians without the bias."""
     controls: list[torch.Tensor] = []
     hook = model.rnn.cell.controller.register_forward_hook(
@@ -192,19 +156,22 @@ def record_controls(model: SequenceModel, x: torch.Tensor) -> torch.Tensor:
 
 
 def run_open(
-    reference: SequenceModel,
-    target: SequenceModel,
+    reference: Any,
+    target: Any,
     part: Split,
     batch_size: int | None,
     title: str | None = None,
     note: Note = _no_note,
 ) -> Outcome:
-    """Return what `run` does, for the reference's angles: one execution for each batch."""
+    """Return what `run` does, for the reference's angles: one execution for each batch.
+
+    Both are a `SequenceModel` of one hybrid cell.
+    """
     size = batch_size or len(part)
     start = time.perf_counter()
 
     def answers(progress: Progress) -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor, None]]:
-        todo = batches(part, batch_size)
+        todo = part.all_batches(batch_size)
         for i, batch in enumerate(progress.track(todo, description=title or "")):
             controls = record_controls(reference, batch.x)
             steps = controls.shape[1]

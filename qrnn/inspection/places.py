@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
@@ -12,7 +11,7 @@ from qrnn.cell.cell import QRNNCell
 from qrnn.cell.rnn import QRNN
 from qrnn.circuit.step import StepCircuit
 from qrnn.errors import ConfigError
-from qrnn.models.translation import Translator
+from qrnn.models.base import Model, Recurrent
 from qrnn.utils.checks import whole
 
 
@@ -41,14 +40,10 @@ def places(model: nn.Module) -> list[Place]:
 
     Encoder before decoder, layer by layer, forward before backward.
     """
-    networks: list[tuple[str, Any, Any]]  # name, network, and its embedding
-    if isinstance(model, Translator):
-        networks = [
-            ("encoder", model.encoder, model.source),
-            ("decoder", model.decoder, model.target),
-        ]
+    if isinstance(model, Model):
+        networks = model.networks()
     else:
-        networks = [("", getattr(model, "rnn", model), getattr(model, "embed", None))]
+        networks = [Recurrent("", getattr(model, "rnn", model), getattr(model, "embed", None))]
     found = []
     for part, rnn, embed in networks:
         if not isinstance(rnn, QRNN):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from qrnn.data import IGNORED, SPLITS, Batch, Split, Stream, TaskData
+from qrnn.data import IGNORED, SPLITS, Batch, Split, TaskData
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.devices.hardware import IBMBackend
 from qrnn.errors import ConfigError
@@ -23,7 +23,7 @@ from qrnn.inspection.places import Place, angle_names, place_of
 from qrnn.inspection.quantities import fidelities
 from qrnn.inspection.result import NONE, Inspection, joined
 from qrnn.inspection.tracing import Trace, as_array, by_chunks, shows_state, trace
-from qrnn.models.build import Model
+from qrnn.models.base import Model, asked
 from qrnn.models.identity import model_identity
 from qrnn.utils.progress import progress_bar
 from qrnn.utils.registry import unknown_name
@@ -126,7 +126,7 @@ def inspect_model(
     place = place_of(model, cell)
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
-    part = windows(getattr(data, split))
+    part = getattr(data, split).windows()
     rows = rows_of(index, len(part), split)
     other = None if device is None else open_device(device)
     if other is not None:
@@ -178,7 +178,7 @@ def inspect_model(
                     length=np.array(length),
                     position=position,
                     tokens=None if tokens is None else tokens[position],
-                    labels=asked(batch.y.flatten(), batch),
+                    labels=labels_of(batch.y.flatten(), batch),
                     trace=mine if states else replace(mine, state=None),
                     **compared,
                 )
@@ -212,7 +212,7 @@ def look(
 
     def run() -> torch.Tensor:
         logits.append(on.model.answer(batch).logits.flatten(0, -2))
-        return cross_entropy(logits[0], batch.y.flatten(), ignore_index=IGNORED)
+        return cross_entropy(*asked(logits[0], batch.y))
 
     hooks = [
         place.cell.register_forward_pre_hook(lambda *call: on.note(str(next(count)), "0-0")),
@@ -229,13 +229,13 @@ def look(
         for hook in hooks:
             hook.remove()
     with torch.no_grad():
-        loss = cross_entropy(logits[0], batch.y.flatten(), ignore_index=IGNORED)
-    found = replace(found, loss=as_array(loss), predictions=asked(logits[0].argmax(1), batch))
+        loss = cross_entropy(*asked(logits[0], batch.y))
+    found = replace(found, loss=as_array(loss), predictions=labels_of(logits[0].argmax(1), batch))
     tokens = as_array(given[0][0]) if given and given[0].ndim == 2 else None
     return found, tokens
 
 
-def asked(labels: torch.Tensor, batch: Batch) -> np.ndarray:
+def labels_of(labels: torch.Tensor, batch: Batch) -> np.ndarray:
     """Return labels (U,) of one sequence, -1 where none is asked for."""
     return as_array(labels.masked_fill(batch.y.flatten() == IGNORED, NONE))
 
@@ -250,16 +250,6 @@ def comparison(mine: Trace, theirs: Trace, states: bool) -> dict[str, Any]:
         "rms_z": np.sqrt(((theirs.z - mine.z) ** 2).mean(1)),
         "fidelity": fidelity,
     }
-
-
-def windows(part: Split | Stream) -> Split:
-    """Return sequences as they are, and a text in windows that begin anew."""
-    if isinstance(part, Split):
-        return part
-    steps = min(part.steps, len(part))
-    count = len(part) // steps
-    x, y = part.tokens[:-1], part.tokens[1:]
-    return Split(*(values[: count * steps].view(count, steps) for values in (x, y)))
 
 
 def one_of(part: Split, row: int) -> Split:

@@ -12,9 +12,10 @@ from torch import nn
 from qrnn.config import TrainConfig, to_plain
 from qrnn.data import KINDS, Shape
 from qrnn.errors import ConfigError
+from qrnn.models.base import Model
 from qrnn.models.identity import made_of
 from qrnn.models.next_token import NextToken
-from qrnn.models.sequence import SequenceClassifier, SequenceLabeller, SequenceModel
+from qrnn.models.sequence import SequenceClassifier, SequenceLabeller
 from qrnn.models.translation import Translator
 from qrnn.networks import NETWORKS, ModelConfig, refuse_unread, solve_width
 from qrnn.utils.checks import typed, whole
@@ -22,7 +23,6 @@ from qrnn.utils.limits import MOST_LAYERS, counted, sizes_of
 from qrnn.utils.registry import unknown_name
 
 MAX_BUDGET = 10**8  # the width is found by building
-Model = SequenceModel | Translator | NextToken
 
 
 def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None = None) -> Model:

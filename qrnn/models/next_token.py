@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import torch
 from pennylane.tape import QuantumScript
+from typing_extensions import override
 
-from qrnn.cell.cell import OnDevice
-from qrnn.data import IGNORED, Batch
+from qrnn.data import IGNORED, Batch, Split
 from qrnn.errors import ConfigError
-from qrnn.models.sequence import Answer
+from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.networks import State, n_parameters
 from qrnn.neurons.rnn import QuantumNeuronRNN
 from qrnn.utils.checks import whole
 
 
-class NextToken(OnDevice):
+class NextToken(Model):
     """Quantum neurons as a model of sequences of tokens.
 
     In training and evaluation the outputs are projected on the tokens that come next (Bausch,
@@ -28,10 +29,13 @@ class NextToken(OnDevice):
         rnn: the network, batch first.
     """
 
+    projects: ClassVar[bool] = True
+
     def __init__(self, rnn: QuantumNeuronRNN):
         super().__init__()
         self.rnn: Any = rnn
 
+    @override
     def answer(self, batch: Batch, state: State | None = None) -> Answer:
         """Return log p of the next token, p, and the last state.
 
@@ -55,8 +59,18 @@ class NextToken(OnDevice):
             active = torch.arange(len(x))[:, None] < batch.lengths
         return self.rnn.cell.tapes(x, targets, active)
 
+    @override
+    def networks(self) -> list[Recurrent]:
+        return [Recurrent("", self.rnn, None)]
+
+    @override
+    def executions(
+        self, part: Split, feedback: str, batch_size: int | None
+    ) -> Iterator[list[QuantumScript]]:
+        return (self.tapes(batch) for batch in part.all_batches(batch_size))
+
+    @override
     def recurrent_parameters(self) -> int:
-        """Return the number of parameters: all are the network's."""
         return n_parameters(self)
 
     @torch.no_grad()

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
+import pennylane as qml
 import torch
+from pennylane.tape import QuantumScript
 from torch import nn
 from typing_extensions import override
 
-from qrnn.cell.cell import OnDevice
-from qrnn.data import Batch
+from qrnn.circuit.threads import one_at_a_time
+from qrnn.data import Batch, Split
+from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.networks import Network, State, n_parameters
 from qrnn.utils.checks import share, whole
 
 
-class Answer(NamedTuple):
-    """What a model says of a batch.
-
-    Attributes:
-        logits: (B, C) of sequences, or (B, T, C) of steps.
-        z: the network's outputs (B, T, R).
-        state: behind each sequence's last step.
-        kept: share of shots that projections kept up to each step (B, T), nan where a sequence has
-            none; None: nothing is projected, or no shots are lost.
-    """
-
-    logits: torch.Tensor
-    z: torch.Tensor
-    state: State
-    kept: torch.Tensor | None = None
-
-
-class SequenceModel(OnDevice):
+class SequenceModel(Model):
     """A recurrent network between an embedding and a head.
 
     Args:
@@ -61,20 +48,46 @@ class SequenceModel(OnDevice):
         self.skip = skip = whole("skip", skip, 0)
         self.head = build_head(rnn.output_size + skip, n_classes, width, norm)
 
+    @override
     def answer(self, batch: Batch, state: State | None = None) -> Answer:
-        """Return the logits, the outputs of all steps and the last state.
-
-        Args:
-            batch: its labels are not read.
-            state: of the same sequences, from an earlier call.
-        """
         x = self.embed(batch.x)
         z, state = self.rnn(x, state, batch.lengths)
         return Answer(self.logits(self.read(z, state), x), z, state)
 
+    @override
+    def networks(self) -> list[Recurrent]:
+        return [Recurrent("", self.rnn, self.embed)]
+
+    @override
     def recurrent_parameters(self) -> int:
-        """Return the number of parameters without embedding and head."""
         return n_parameters(self.rnn)
+
+    @override
+    def executions(
+        self, part: Split, feedback: str, batch_size: int | None
+    ) -> Iterator[list[QuantumScript]]:
+        """The angles are the biases alone; closed, each step is an execution, open, a batch is."""
+        cell = self.rnn.cell
+        steps = part.x.shape[1]
+        bias = cell.quantum.bias.detach()
+
+        # A circuit that is measured mid-circuit yields all steps at once, in the open loop.
+        at_once = getattr(cell.memory, "at_once", None)
+
+        @one_at_a_time
+        def tapes(batch: int, t: int, qnode: qml.QNode) -> list[QuantumScript]:
+            inputs = bias.new_zeros(batch, t * len(bias))
+            built, _ = qml.workflow.construct_batch(qnode, level="user")(inputs, bias)
+            return list(built)
+
+        for rows in torch.arange(len(part)).split(batch_size or len(part)):
+            each = (tapes(len(rows), t, cell.qnode) for t in range(1, steps + 1))
+            if feedback == "open" and at_once is not None:
+                yield tapes(len(rows), steps, at_once)
+            elif feedback == "open":
+                yield [tape for step in each for tape in step]
+            else:
+                yield from each
 
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
         """Return what the head reads."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import nn
+from typing_extensions import override
 
-from qrnn.cell.cell import OnDevice
-from qrnn.data import IGNORED, Batch
+from qrnn.data import IGNORED, Batch, detokenise
 from qrnn.models.attention import Attention
-from qrnn.models.sequence import Answer
+from qrnn.models.base import Answer, Model, Recurrent
+from qrnn.models.cells import cells_of
 from qrnn.networks import Network, State, n_parameters
 from qrnn.utils.checks import checked_lengths, real, share, whole
 
@@ -32,7 +34,7 @@ class Source(NamedTuple):
     lengths: torch.Tensor | None
 
 
-class Translator(OnDevice):
+class Translator(Model):
     """Target sequences from source sequences, both of tokens.
 
     The encoder reads the source. The decoder begins from the encoder's last state, hidden quantum
@@ -59,6 +61,8 @@ class Translator(OnDevice):
             summed, as [z_s ; e_s]; 0: they do not.
         hands_over: whether the decoder begins from the encoder's state.
     """
+
+    translates: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -91,8 +95,25 @@ class Translator(OnDevice):
         self.head = nn.Linear(width or size, n_classes)
         self.hands_over = hands_over
 
+    @override
+    def networks(self) -> list[Recurrent]:
+        return [
+            Recurrent("encoder", self.encoder, self.source),
+            Recurrent("decoder", self.decoder, self.target),
+        ]
+
+    @override
+    def cell_steps(self, batch: Batch) -> int:
+        encoder, decoder = len(cells_of(self.encoder)), len(cells_of(self.decoder))
+        return encoder * batch.x.shape[1] + decoder * batch.y.shape[1]
+
+    @override
+    def sentences(self, batch: Batch, words: Sequence[str]) -> list[str]:
+        found, _ = self.translate(batch.x, batch.lengths)
+        return [detokenise(words[token] for token in one) for one in found]
+
+    @override
     def recurrent_parameters(self) -> int:
-        """Return the number of parameters of encoder and decoder."""
         return n_parameters(self.encoder) + n_parameters(self.decoder)
 
     def encode(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> Source:
@@ -122,8 +143,9 @@ class Translator(OnDevice):
     def _beside(self, outputs: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
         return torch.cat([outputs, embedded], 2) if self.skip else outputs
 
+    @override
     def answer(self, batch: Batch, state: State | None = None) -> Answer:
-        """Return the logits of the next token under teacher forcing; see `SequenceModel.answer`."""
+        """The logits are of the next token, under teacher forcing."""
         given = batch.y.masked_fill(batch.y == IGNORED, PAD)
         tokens = torch.cat([torch.full_like(given[:, :1], BOS), given[:, :-1]], 1)
         logits, _, q, state = self.decode(self.encode(batch.x, batch.lengths), tokens)

@@ -10,7 +10,7 @@ from qrnn.data import IGNORED, Batch, Split, Stream, TaskData
 from qrnn.devices import Device
 from qrnn.errors import QRNNError
 from qrnn.evaluation.evaluation import Evaluation
-from qrnn.models.build import Model
+from qrnn.models.base import Model
 from qrnn.models.cells import device_of
 from qrnn.models.next_token import NextToken
 from qrnn.models.sequence import SequenceModel

@@ -15,7 +15,7 @@ from qrnn.circuit.step import StepCircuit
 from qrnn.config import from_plain
 from qrnn.data import TaskData
 from qrnn.errors import ConfigError, QRNNError
-from qrnn.models.build import Model
+from qrnn.models.base import Model
 from qrnn.models.cells import device_of
 from qrnn.neurons import QuantumNeuronCell
 from qrnn.reporting import behaviour, dataset, figures

@@ -14,7 +14,8 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 from qrnn.config import TrainConfig, from_plain
 from qrnn.data import KINDS, TASKS, Shape, TaskConfig, TaskData
 from qrnn.errors import ConfigError, DataError
-from qrnn.models.build import Model, build_model
+from qrnn.models.base import Model
+from qrnn.models.build import build_model
 from qrnn.models.identity import identity, made_of
 from qrnn.utils.files import replacing
 from qrnn.utils.plain import check_plain

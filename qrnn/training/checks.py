@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from qrnn.config import TrainerConfig
-from qrnn.data import Stream, TaskData
+from qrnn.data import TaskData
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import typed
 
@@ -65,7 +65,7 @@ def batches_of_epoch(data: TaskData, config: TrainerConfig) -> int | float:
     steps = config.steps_per_epoch
     if steps is None:
         return 1.0
-    if isinstance(data.train, Stream):
+    if data.train.is_text:
         raise ConfigError(
             f"trainer.steps_per_epoch must be null for a text, of which only the beginning would "
             f"be read, got {steps}: leave it out"

@@ -21,8 +21,9 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from qrnn.config import TrainConfig, TrainerConfig, from_plain, to_plain
-from qrnn.data import IGNORED, Batch, Split, Stream, TaskData, loader
+from qrnn.data import Batch, TaskData, loader
 from qrnn.errors import ConfigError, QRNNError
+from qrnn.models.base import asked
 from qrnn.models.build import build_model
 from qrnn.models.cells import refuse_options
 from qrnn.networks import n_parameters
@@ -65,26 +66,24 @@ class Learner(pl.LightningModule):
     def __init__(self, config: TrainConfig, data: TaskData):
         super().__init__()
         self.config, self.shape = config, data.shape
-        self.text = data.train if isinstance(data.train, Stream) else None
+        self.read = data.train
         self.model = build_model(config, data.shape, data.vectors)
         self.states: dict[str, Any] = {}  # of the texts of training and validation
 
     def _step(self, batch: Batch, index: int, part: str) -> torch.Tensor:
-        anew = self.text is None or self.text.begins_anew(index)
+        anew = self.read.begins_anew(index)
         answer = self.model.answer(batch, None if anew else self.states[part])
-        if self.text is not None:
+        if self.read.is_text:
             self.states[part] = answer.state.detach()
-        logits, y = answer.logits.flatten(0, -2), batch.y.flatten()
-        asked = y != IGNORED
-        n = int(asked.sum())
-        loss = cross_entropy(logits, y, ignore_index=IGNORED)
+        logits, y = asked(answer.logits, batch.y)
+        loss = cross_entropy(logits, y)
         options: dict[str, Any] = {
             "on_step": False,
             "on_epoch": True,
-            "batch_size": n,
+            "batch_size": len(y),
             "sync_dist": True,
         }
-        accuracy = (logits.argmax(1) == y)[asked].float().mean()
+        accuracy = (logits.argmax(1) == y).float().mean()
         self.log(f"{part}/loss", loss, **options)
         self.log(f"{part}/accuracy", accuracy, **options)
         return loss
@@ -190,7 +189,7 @@ class TaskDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """Batches in order."""
-        size = EVAL_BATCH if isinstance(self.data.val, Split) else self.config.batch_size
+        size = self.config.batch_size if self.data.val.is_text else EVAL_BATCH
         return loader(self.data.val, size, shuffle=False)
 
 

@@ -1,0 +1,247 @@
+"""The parts of a task's data: sequences with their labels, or one long text."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, Self
+
+import torch
+from typing_extensions import override
+
+from qrnn.errors import ConfigError, DataError
+from qrnn.utils.checks import checked_lengths, shown, whole
+
+IGNORED = -100  # a label that is not asked for; torch's own default of `ignore_index`
+ROWS = 32  # parallel rows of a text, where no batch size is given
+
+
+class Batch(NamedTuple):
+    """Sequences of one step of training.
+
+    Attributes:
+        x: inputs (B, T, D) float32, or tokens (B, T) int64.
+        y: labels (B,) of whole sequences, or (B, U) of steps; int64, `IGNORED` where none is asked.
+        lengths: (B,) number of steps of each sequence; None: all T.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    lengths: torch.Tensor | None = None
+
+
+class Part(ABC):
+    """A part of a task's data: sequences, or one long text.
+
+    Attributes:
+        is_text: whether it is one text, whose state is carried from batch to batch.
+    """
+
+    is_text: ClassVar[bool] = False
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of sequences, or of predicted tokens of a text."""
+
+    @abstractmethod
+    def head(self, limit: int | None) -> Self:
+        """Return the first `limit` sequences or predicted tokens; None: all."""
+
+    @abstractmethod
+    def all_batches(self, size: int | None) -> list[Batch]:
+        """Return all of it in batches, in order.
+
+        Args:
+            size: number of sequences in a batch, or of parallel rows of a text; None: all
+                sequences, or 32 rows.
+        """
+
+    @abstractmethod
+    def sequences(self, needed_by: str) -> Split:
+        """Return it as sequences.
+
+        Args:
+            needed_by: what needs them, for the message.
+
+        Raises:
+            ConfigError: it is a text.
+        """
+
+    @property
+    @abstractmethod
+    def n_steps(self) -> int | None:
+        """Number of steps T; None: of a text, or sequences of several lengths."""
+
+    @abstractmethod
+    def windows(self) -> Split:
+        """Return sequences as they are, and a text in windows that begin anew."""
+
+    def begins_anew(self, batch: int) -> bool:
+        """Return whether a batch, counted from 0, starts without the state of the last one."""
+        return True
+
+    def continues(self, todo: Sequence[Batch], index: int) -> bool:
+        """Return whether one of `all_batches` begins with the state that the one before it left.
+
+        The remainder of a text does not: it is a row of its own, after those that came before.
+        """
+        return not self.begins_anew(index) and len(todo[index].x) == len(todo[index - 1].x)
+
+
+@dataclass(frozen=True)
+class Split(Part):
+    """Sequences with their labels.
+
+    Attributes:
+        x: inputs (N, T, D) float32, or tokens (N, T) of any integer type.
+        y: labels of whole sequences (N,), of each step (N, T), or target sequences (N, U) padded
+            with `IGNORED`; any integer type that holds them.
+        lengths: (N,) number of steps of each sequence, integers; None: all T.
+
+    Raises:
+        ConfigError: lengths that are no whole numbers of 1..T.
+        DataError: x or y is no tensor, or one has more sequences than the other.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    lengths: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name, values in (("x", self.x), ("y", self.y)):
+            if not isinstance(values, torch.Tensor) or not values.ndim:
+                raise DataError(f"{name} must be a tensor of sequences, got {shown(values)}")
+        if len(self.x) != len(self.y):
+            raise DataError(
+                f"y must have a target for each of {len(self.x)} sequences, got {len(self.y)}"
+            )
+        if self.lengths is not None and len(self.x):
+            object.__setattr__(self, "lengths", checked_lengths(self.lengths, *self.x.shape[:2]))
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @override
+    def head(self, limit: int | None) -> Split:
+        if limit is None:
+            return self
+        limit = whole("limit", limit, 0)
+        lengths = None if self.lengths is None else self.lengths[:limit]
+        return Split(self.x[:limit], self.y[:limit], lengths)
+
+    def batch(self, rows: Sequence[int] | slice) -> Batch:
+        """Return some sequences, without the steps that only pad, integers as int64."""
+        x, y, lengths = self.x[rows], self.y[rows], None
+        if self.lengths is not None:
+            lengths = self.lengths[rows]
+            x = x[:, : int(lengths.max())]
+            if y.ndim == 2:
+                y = y[:, : int((y != IGNORED).sum(1).max())]
+        return Batch(x if x.is_floating_point() else x.long(), y.long(), lengths)
+
+    @override
+    def all_batches(self, size: int | None) -> list[Batch]:
+        size = size or len(self)
+        return [self.batch(slice(first, first + size)) for first in range(0, len(self), size)]
+
+    @override
+    def sequences(self, needed_by: str) -> Split:
+        return self
+
+    @override
+    def windows(self) -> Split:
+        return self
+
+    @property
+    @override
+    def n_steps(self) -> int | None:
+        return self.x.shape[1] if self.lengths is None else None
+
+
+@dataclass(frozen=True)
+class Stream(Part):
+    """One long text, cut into parallel rows whose state is carried from batch to batch.
+
+    Attributes:
+        tokens: the text (N,), int64; each token is the label of the one before it.
+        steps: tokens that one batch takes of each row: of truncated backpropagation.
+        carry: batches in a row over which the state is carried, before the next begins anew; None:
+            all of them.
+    """
+
+    is_text: ClassVar[bool] = True
+
+    tokens: torch.Tensor
+    steps: int
+    carry: int | None = None
+
+    def __post_init__(self) -> None:
+        whole("steps", self.steps, 1)
+        if self.carry is not None:
+            whole("carry", self.carry, 1)
+
+    def __len__(self) -> int:
+        return len(self.tokens) - 1
+
+    @override
+    def head(self, limit: int | None) -> Stream:
+        return self if limit is None else replace(self, tokens=self.tokens[: limit + 1])
+
+    @override
+    def begins_anew(self, batch: int) -> bool:
+        return batch == 0 or (self.carry is not None and batch % self.carry == 0)
+
+    def batches(self, rows: int, *, rank: int = 0, world: int = 1) -> list[Batch]:
+        """Return consecutive batches (rows, steps); the last is shorter, a remainder is left out.
+
+        A text too short to fill the rows is cut into fewer ones of at least `steps` tokens, or into
+        one: a row of few tokens would hardly be read before it ends.
+
+        Args:
+            rows: number of parallel parts of the text at most, over all processes.
+            rank: which of the processes' shares of the rows.
+            world: number of processes; each has a row at least.
+
+        Raises:
+            DataError: there are fewer tokens to predict than processes.
+        """
+        if len(self) < world:
+            raise DataError(
+                f"a text must have at least {world + 1} tokens, to predict one in each process, "
+                f"got {len(self.tokens)}: give a longer one"
+            )
+        rows = max(world, min(rows, len(self) // self.steps))
+        length = len(self) // rows
+        x, y = (
+            part[: rows * length].view(rows, length)[rank::world]
+            for part in (self.tokens[:-1], self.tokens[1:])
+        )
+        return [
+            Batch(x[:, t : t + self.steps], y[:, t : t + self.steps])
+            for t in range(0, length, self.steps)
+        ]
+
+    @override
+    def all_batches(self, size: int | None) -> list[Batch]:
+        """The remainder comes last, as one row, which begins anew."""
+        batches = self.batches(size or ROWS)
+        read = sum(batch.y.numel() for batch in batches)
+        rest = replace(self, tokens=self.tokens[read:])
+        return batches + (rest.batches(1) if len(rest) else [])
+
+    @override
+    def sequences(self, needed_by: str) -> Split:
+        raise ConfigError(f"{needed_by} must have sequences, got a text")
+
+    @property
+    @override
+    def n_steps(self) -> int | None:
+        return None
+
+    @override
+    def windows(self) -> Split:
+        steps = min(self.steps, len(self))
+        count = len(self) // steps
+        x, y = self.tokens[:-1], self.tokens[1:]
+        return Split(*(values[: count * steps].view(count, steps) for values in (x, y)))
