@@ -67,10 +67,10 @@ def _classes(names: tuple[str, ...]) -> str:
 
 def examples(data: TaskData) -> list[Part]:
     """Return the first training sequences: as pictures where they are images, else as text."""
-    part = data.train
-    if isinstance(part, Stream):
-        text = Spelling(data.vocabulary or data.classes).text(part.tokens[:200].tolist())
+    if isinstance(data.train, Stream):
+        text = Spelling(data.vocabulary or data.classes).text(data.train.tokens[:200].tolist())
         return [Table(["the training text begins"], [[text]])]
+    part = data.train.sequences("a report")
     if data.vocabulary is None:
         pictures = [picture(x, data.permutation) for x in part.x[:PICTURED]]
         titles = ["" if part.y.ndim > 1 else data.classes[int(y)] for y in part.y[:PICTURED]]
