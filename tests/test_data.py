@@ -216,7 +216,9 @@ def test_mnist_without_a_folder_or_the_hub_is_one_clear_line(monkeypatch):
     assert "Couldn't reach 'ylecun/mnist' on the Hub): task.data_dir must name" in str(error.value)
     assert "\n" not in str(error.value)
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(MissingExtraError, match=r"task mnist .*`datasets`.*'qrnn\[data\]'"):
+    with pytest.raises(
+        MissingExtraError, match=r"task mnist .*`datasets`.*'pennylane-qrnn\[data\]'"
+    ):
         mnist(MnistConfig())
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from qrnn.data import TaskData
-from qrnn.errors import MissingExtraError
+from qrnn.errors import require_extra
 
 METRICS: dict[str, tuple[str, str]] = {
     "accuracy": ("accuracy", "higher"),
@@ -88,7 +88,7 @@ def bleu(translations: Sequence[str], references: Sequence[str]) -> Score:
     try:
         from sacrebleu.metrics import BLEU
     except ImportError as error:
-        raise MissingExtraError("sacrebleu", "data") from error
+        raise require_extra("sacrebleu", "data", "the metric BLEU") from error
     metric = BLEU(lowercase=True)
     value = metric.corpus_score(list(translations), [list(references)]).score
     return Score(value, f"sacreBLEU {metric.get_signature()}")

@@ -13,6 +13,7 @@ from texts import fails, same
 from qrnn import ConfigError, MissingExtraError
 from qrnn.data import IGNORED, Multi30kConfig, detokenise, loader, multi30k
 from qrnn.data.multi30k import words
+from qrnn.metrics import bleu
 
 PAIRS = {
     "train": [
@@ -118,6 +119,14 @@ def test_multi30k_by_subwords(images):
 def test_no_pair_of_subwords_is_joined_that_is_too_rare(images):
     config = Multi30kConfig(data_dir=str(images), subwords=99, min_count=10**20)
     assert {len(piece) for piece in multi30k(config).vocabulary[4:]} == {1}
+
+
+def test_bleu_needs_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    with pytest.raises(
+        MissingExtraError, match=r"`sacrebleu`: pip install 'pennylane-qrnn\[data\]'"
+    ):
+        bleu(["a"], ["a"])
 
 
 def test_subwords_need_their_extra(images, monkeypatch):

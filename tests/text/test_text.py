@@ -204,5 +204,7 @@ def test_a_hub_that_does_not_answer_is_one_clear_line(monkeypatch):
 
 def test_the_hub_needs_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(MissingExtraError, match=r"task made .*`datasets`.*'qrnn\[data\]'"):
+    with pytest.raises(
+        MissingExtraError, match=r"task made .*`datasets`.*'pennylane-qrnn\[data\]'"
+    ):
         sources.hub_columns("them/it", "made", ["train"], ["text"], "")
