@@ -278,11 +278,12 @@ WRONG = [
 
 
 def test_wrong_input_is_one_line_with_status_2(tmp_path):
-    (tmp_path / "a_file").touch()
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "conf/model").mkdir(parents=True)
-    (tmp_path / "conf/model/mine.yaml").write_text("x: !!python/object:os.system 1\n")
-    before = sorted(tmp_path.rglob("*"))
+    here = tmp_path / "here"
+    (here / "empty").mkdir(parents=True)
+    (here / "a_file").touch()
+    (here / "conf/model").mkdir(parents=True)
+    (here / "conf/model/mine.yaml").write_text("x: !!python/object:os.system 1\n")
+    before = sorted(here.rglob("*"))
     # One process for all: each alone would spend seconds on imports.
     script = """
 import contextlib, io, json, sys
@@ -304,7 +305,7 @@ json.dump(results, sys.stdout)
     done = subprocess.run(
         [sys.executable, "-c", script],
         input=json.dumps([a for a, _ in WRONG]),
-        cwd=tmp_path,
+        cwd=here,
         capture_output=True,
         text=True,
         timeout=240,
@@ -319,7 +320,7 @@ json.dump(results, sys.stdout)
         assert err.startswith("qrnn: ")
         assert err.count("\n") == 1
         assert "Traceback" not in out + err
-    assert sorted(tmp_path.rglob("*")) == before
+    assert sorted(here.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
