@@ -6,10 +6,10 @@ import pytest
 import torch
 from small_runs import config
 
+from benchmarks.results.grid import read_grid
 from qrnn import DataError, QRNNError
 from qrnn.config import from_plain
 from qrnn.data import DigitsConfig, digits
-from qrnn.grid import read_grid
 from qrnn.reporting.folder import read_folder
 from qrnn.training.checkpoint import load_model
 from qrnn.training.trainer import train
