@@ -67,7 +67,7 @@ fuzz: install ## random command lines, checkpoints, circuits and kills; prints a
 SEES_GPU := -c "import sys, torch; sys.exit(not torch.cuda.is_available())"
 
 test-gpu: install ## the Triton kernels' tests on a GPU; skipped in one line where there is none
-	@if $(BIN)/python $(SEES_GPU); then QRNN_TEST_GPU=1 $(BIN)/python -m pytest tests/test_triton.py; \
+	@if $(BIN)/python $(SEES_GPU); then QRNN_TEST_GPU=1 $(BIN)/python -m pytest tests/memory/test_triton.py; \
 	else echo "skipped: torch sees no GPU"; fi
 
 # TorchQuantum in an environment of its own, held to the versions of the main one.

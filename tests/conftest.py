@@ -1,4 +1,4 @@
-"""Settings of the whole suite; problems and the dense reference are in modules beside this one."""
+"""Settings of the whole suite; what tests share is in `helpers`."""
 
 import logging
 import os

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from problems import D, inputs, network
 from torch import nn
 
+from helpers.problems import D, inputs, network
 from qrnn import ConfigError, Controller
 from qrnn.controllers import ACTIVATIONS
 

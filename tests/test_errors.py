@@ -1,9 +1,9 @@
 """Errors: what they are to Python, and the ones that no other test of this folder raises."""
 
 import pytest
-from problems import D
 
 import qrnn.devices
+from helpers.problems import D
 from qrnn import (
     QRNN,
     ConfigError,

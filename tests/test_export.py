@@ -8,13 +8,13 @@ from functools import partial
 import numpy as np
 import pennylane as qml
 import pytest
-import reference
 import torch
-from problems import PROBLEMS, D, inputs, network
 from qiskit import qasm3, qpy
 from qiskit.quantum_info import DensityMatrix, Operator, Statevector
 
-from examples import GATES
+from helpers import reference
+from helpers.gate_examples import GATE_EXAMPLES
+from helpers.problems import PROBLEMS, D, inputs, network
 from qrnn import QRNN, ConfigError, MissingExtraError, export
 from qrnn.cli.export import angles_of, cell_of
 from qrnn.config import ExportConfig, TrainConfig, to_plain
@@ -33,11 +33,11 @@ EXACT = {"rtol": 0, "atol": 1e-10}
 def all_gates(angles, wires):
     """Every gate of the gate set, and some that are decomposed into it."""
     angles = iter(angles)
-    for n_params, n_wires, gate in GATES.values():
+    for n_params, n_wires, gate in GATE_EXAMPLES.values():
         gate([next(angles) for _ in range(n_params)], wires[3 - n_wires :])
 
 
-N_ALL = sum(n_params for n_params, _, _ in GATES.values())
+N_ALL = sum(n_params for n_params, _, _ in GATE_EXAMPLES.values())
 NETWORKS = [*PROBLEMS, "all gates"]
 
 

@@ -2,7 +2,7 @@
 
     python docs/hooks/device_tables.py      writes them into the page; `make docs` does so
 
-tests/test_docs.py fails where the page is older than the declarations.
+tests/docs/test_docs.py fails where the page is older than the declarations.
 """
 
 from collections.abc import Callable, Iterable

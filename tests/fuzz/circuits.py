@@ -1,6 +1,6 @@
 """Random circuits and controllers against dense matrices, float64, and finite differences.
 
-The reference (`tests/reference.py`) knows the user's function and the controller, and nothing of
+The reference (`helpers/reference.py`) knows the user's function and the controller, and nothing of
 how gates are traced, decomposed, mapped from angles, or run.
 """
 
@@ -11,12 +11,12 @@ from random import Random
 
 import numpy as np
 import pennylane as qml
-import reference
 import torch
 from torch import nn
 
-import examples
 from fuzz.harness import Fuzz
+from helpers import reference
+from helpers.gate_examples import GATE_EXAMPLES
 from qrnn import QRNN
 from qrnn.circuit.gates import GATES
 
@@ -32,7 +32,7 @@ def unitary(values: list) -> torch.Tensor:
 
 
 QUEUE = {
-    **examples.GATES,
+    **GATE_EXAMPLES,
     "QubitUnitary": (4, 1, lambda p, w: qml.QubitUnitary(unitary(p), w)),
     "IQP": (2, 2, lambda p, w: qml.IQPEmbedding(torch.stack(list(map(torch.as_tensor, p))), w)),
 }

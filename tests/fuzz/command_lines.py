@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from random_lines import line_of
 
 from fuzz.harness import Fuzz
+from helpers.random_lines import line_of
 from qrnn.config import TrainConfig, to_plain
 from qrnn.data import DigitsConfig, Shape
 from qrnn.models.build import build_model

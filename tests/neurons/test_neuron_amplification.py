@@ -6,8 +6,8 @@ import numpy as np
 import pennylane as qml
 import pytest
 import torch
-from neuron_reference import assert_close, cell_of, run, tokens
 
+from helpers.neuron_reference import assert_close, cell_of, run, tokens
 from qrnn.errors import ConfigError
 from qrnn.neurons.amplification import amplify, fixed_point_phases, shots_saved, success
 from qrnn.neurons.circuit import apply_neuron, apply_steps

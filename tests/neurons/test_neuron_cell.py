@@ -4,9 +4,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from neuron_reference import assert_close, cell_of, gradients, run, tokens
 from torch.nn.utils.rnn import pack_sequence
 
+from helpers.neuron_reference import assert_close, cell_of, gradients, run, tokens
 from qrnn.errors import ConfigError
 from qrnn.neurons import QuantumNeuronCell, QuantumNeuronRNN
 

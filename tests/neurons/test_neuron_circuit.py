@@ -3,8 +3,8 @@
 import pennylane as qml
 import pytest
 import torch
-from neuron_reference import assert_close, cell_of, gradients, run, tokens
 
+from helpers.neuron_reference import assert_close, cell_of, gradients, run, tokens
 from qrnn.devices.ibm.batch import Batch
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.neurons import QuantumNeuronRNN

@@ -3,12 +3,12 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from neuron_reference import assert_close, cell_of, gradients, run, tokens
 
+from helpers.neuron_reference import assert_close, cell_of, gradients, run, tokens
+from helpers.paths import TESTS, program
 from qrnn.errors import DeviceError, NumericsError
 from qrnn.neurons import QuantumNeuronCell, recurrence
 from qrnn.neurons.recurrence import Recurrence
@@ -169,11 +169,15 @@ def test_a_step_keeps_one_workspace_state_and_two_tokens(monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 def test_the_peak_does_not_hold_the_states_of_all_steps():
-    probe = Path(__file__).with_name("neuron_memory_probe.py")
     # A fixed threshold: else what glibc keeps of freed memory is chance.
     env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run(
-        [sys.executable, probe], check=True, capture_output=True, text=True, env=env
+        program("neuron_memory_probe"),
+        cwd=TESTS,
+        check=True,
+        capture_output=True,
+        text=True,
+        env=env,
     )
     grown, full = map(int, done.stdout.split())
     assert grown < 0.5 * full

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pages import call, read, train_digits
+
+from helpers.report_pages import call, read, train_digits
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pages import call, train_digits
 
 import qrnn
+from helpers.report_pages import call, train_digits
 
 selenium = pytest.importorskip("selenium", reason="needs selenium: make install")
 BROWSER, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import yaml
-from pages import kept, read
 from rich.console import Console
 
 import qrnn
+from helpers.report_pages import kept, read
 from qrnn.reporting import page as pages_of
 from qrnn.reporting.folder import read_folder
 

@@ -5,9 +5,9 @@ import shutil
 
 import numpy as np
 import torch
-from pages import call, kept, read
 
 import qrnn
+from helpers.report_pages import call, kept, read
 from qrnn.models.identity import model_identity
 from qrnn.reporting.folder import read_folder
 from qrnn.training.checkpoint import checkpoint_identity, load_model, read_checkpoint

@@ -13,9 +13,9 @@ from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
-from pages import Reader, assert_closed, kept, read
 
 import qrnn
+from helpers.report_pages import Reader, assert_closed, kept, read
 from qrnn.config import register_schemas, to_plain
 from qrnn.devices.ibm.ledger import Ledger, recorded_circuits
 from qrnn.reporting import commands, figures

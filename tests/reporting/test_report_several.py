@@ -5,9 +5,9 @@ import sys
 from dataclasses import replace
 
 import pytest
-from pages import assert_closed, call, kept, read
 
 import qrnn
+from helpers.report_pages import assert_closed, call, kept, read
 from qrnn import ConfigError, DataError
 from qrnn.cli import main
 from qrnn.reporting import comparison

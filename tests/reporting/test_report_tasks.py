@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from pages import call, kept, read
-from task_files import write_multi30k
-
 import qrnn
+from helpers.report_pages import call, kept, read
+from helpers.task_files import write_multi30k
 from qrnn.reporting.spelling import Spelling
 
 SMALL = [

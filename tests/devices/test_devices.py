@@ -1,0 +1,262 @@
+"""Devices by name: what each declares, what it refuses, seeds and rounds."""
+
+import math
+import re
+from dataclasses import fields, replace
+
+import pennylane as qml
+import pytest
+import torch
+
+from helpers.problems import inputs, network
+from qrnn import QRNN, ConfigError, DeviceError, devices
+from qrnn.devices import DeviceOptions, add_device, device_names, device_spec, open_device
+from qrnn.devices.spec import STRATEGIES
+
+SEEDED = ["default.qubit", "default.mixed", "lightning.qubit", "fake_manila"]
+GRADIENTS = {"backprop", "adjoint", "parameter-shift", "spsa", "none"}
+
+
+def installed(name):
+    return name in device_names() and device_spec(name).missing() is None
+
+
+def test_every_device_of_the_design_can_be_named():
+    names = set(device_names())
+    assert {"fused", "default.qubit", "default.mixed", "reference.qubit"} <= names
+    assert {"lightning.qubit", "lightning.kokkos", "lightning.gpu"} <= names
+    assert "qrnn.ibm" not in names
+    if installed("fake_manila"):
+        assert {"fake_torino", "fake_manila", "fake_fez"} <= names
+
+
+def test_every_declaration_is_in_the_words_of_the_schema():
+    options = {field.name for field in fields(DeviceOptions)} - {"name"}
+    for name in device_names():
+        spec = device_spec(name)
+        assert spec.name == name
+        assert spec.strategies
+        assert set(spec.strategies) <= set(STRATEGIES)
+        assert set(spec.options) <= options
+        assert spec.shots in ("no", "optional", "required")
+        assert spec.gradients
+        assert set(spec.gradients) <= GRADIENTS
+        assert spec.max_wires > 0
+        assert spec.cost
+        assert ("shots" in spec.options) == (spec.shots != "no")
+        assert spec.missing() is None or spec.missing().startswith("pip install")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "strategy", "gradient"),
+    [
+        ("fused", {}, "fused", "backprop"),
+        ("default.qubit", {}, "carried", "backprop"),
+        ("default.qubit", {"strategy": "replayed"}, "replayed", "backprop"),
+        ("default.qubit", {"shots": 10}, "replayed", "parameter-shift"),
+        ("default.qubit", {"shots": 10, "gradient": "spsa"}, "replayed", "spsa"),
+        ("default.qubit", {"strategy": "replayed", "gradient": "none"}, "replayed", None),
+        ("default.mixed", {}, "carried", "backprop"),
+        ("lightning.qubit", {}, "carried", "adjoint"),
+        ("lightning.qubit", {"shots": 10}, "replayed", "parameter-shift"),
+        ("reference.qubit", {}, "replayed", "parameter-shift"),
+    ],
+)
+def test_the_device_decides_the_strategy_and_options_can_force_one(
+    name, options, strategy, gradient
+):
+    device = open_device(name, **options)
+    assert device.strategy == strategy
+    assert device.spec.gradient(device.options) == gradient
+    assert device.exact == ("shots" not in options)
+    cell = network().cell.on(name, **options)
+    expected = {"fused": "FusedMemory", "replayed": "ReplayedMemory"}.get(strategy, "Carried")
+    assert type(cell.memory).__name__.startswith(expected)
+
+
+WRONG = [
+    ("fusde", {}, ConfigError, "device 'fusde' is not known: did you mean fused"),
+    ("fused", {"shot": 3}, ConfigError, "device option 'shot' is not known: did you mean shots"),
+    ("fused", {"shots": 100}, ConfigError, "'fused' would ignore device.shots: it reads strategy"),
+    ("fused", {"noise": "readout", "strength": 0.1}, ConfigError, "ignore device.noise, device.st"),
+    ("fused", {"seed": 1}, ConfigError, "'fused' would ignore device.seed"),
+    ("fused", {"gradient": "adjoint"}, ConfigError, "'fused' would ignore device.gradient"),
+    ("default.qubit", {"noise": "readout"}, ConfigError, "would ignore device.noise: it reads str"),
+    ("default.qubit", {"options": {"x": 1}}, ConfigError, "would ignore device.options"),
+    ("lightning.kokkos", {"seed": 1}, ConfigError, "would ignore device.seed"),
+    ("default.qubit", {"shots": 0}, ConfigError, "device.shots must be at least 1, got 0"),
+    ("default.qubit", {"shots": 9, "seed": -1}, ConfigError, "device.seed must be finite and at"),
+    ("fake_manila", {"shots": 9, "max_qpu_seconds": math.nan}, ConfigError, "device.max_qpu_s"),
+    ("fake_manila", {"shots": 9, "max_qpu_seconds": -1.0}, ConfigError, "at least 0, got -1.0"),
+    ("fake_manila", {"shots": 9, "max_qpu_seconds": math.inf}, ConfigError, "finite and at lea"),
+    ("default.qubit", {"shots": -5}, ConfigError, "device.shots must be at least 1, got -5"),
+    (
+        "default.qubit",
+        {"strategy": "fused"},
+        ConfigError,
+        "device.strategy must be carried or replayed on 'default.qubit', got 'fused'",
+    ),
+    ("fused", {"strategy": "carried"}, ConfigError, "must be fused on 'fused', got 'carried'"),
+    (
+        "default.qubit",
+        {"strategy": "carried", "shots": 10},
+        ConfigError,
+        "strategy 'carried' reads an exact state, got device.shots=10: use strategy replayed",
+    ),
+    (
+        "default.qubit",
+        {"strategy": "replayed", "gradient": "magic"},
+        ConfigError,
+        "device.gradient must be one of backprop, adjoint.* got 'magic' with strategy replayed",
+    ),
+    ("default.qubit", {"gradient": "adjoint"}, ConfigError, "got 'adjoint' with strategy carried"),
+    (
+        "default.qubit",
+        {"shots": 10, "gradient": "backprop"},
+        ConfigError,
+        "device.gradient must be one of parameter-shift, spsa, none with strategy replayed",
+    ),
+    (
+        "lightning.qubit",
+        {"strategy": "replayed", "gradient": "backprop"},
+        ConfigError,
+        "must be one of adjoint, parameter-shift, spsa, none",
+    ),
+    ("fake_manila", {}, ConfigError, "'fake_manila' samples its readouts: set device.shots"),
+    ("fake_manila", {"shots": 10, "noise": "readout"}, ConfigError, "would ignore device.noise"),
+    ("fake_atlantis", {"shots": 10}, ConfigError, "device 'fake_atlantis' is not known"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "error", "message"), WRONG)
+def test_what_a_device_would_ignore_or_cannot_do_is_refused(name, options, error, message):
+    if name == "fake_manila" and not installed(name):
+        pytest.skip("no fake backends without the extra ibm")
+    with pytest.raises(error, match=message) as caught:
+        open_device(name, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_device_whose_package_is_missing_says_what_to_install():
+    spec = replace(device_spec("lightning.gpu"), needs="surely_not_a_module")
+    with pytest.raises(DeviceError, match=r"not installed: pip install 'pennylane-qrnn\[gpu\]'"):
+        spec.check(DeviceOptions("lightning.gpu"))
+    spec = replace(device_spec("reference.qubit"), needs="surely_not_a_module", extra=None)
+    with pytest.raises(DeviceError, match="not installed: pip install surely-not-a-module"):
+        spec.check(DeviceOptions("reference.qubit"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "n"),
+    [("default.mixed", {}, 11), ("fused", {}, 21), ("fake_manila", {"shots": 10}, 21)],
+)
+def test_more_qubits_than_a_device_takes_are_refused_before_anything_runs(name, options, n):
+    if not installed(name):
+        pytest.skip(f"{name} is not installed")
+    most = device_spec(name).max_wires
+    message = f"device '{name}' takes at most {most} qubits, got {n}: lower model.n_qubits"
+    with pytest.raises(DeviceError, match=re.escape(message)):
+        QRNN(1, n, layers=1, readout="Z", device=DeviceOptions(name, **options))
+
+
+def test_pennylanes_own_refusal_is_one_line_that_names_the_device():
+    with pytest.raises(DeviceError, match=r"reference.qubit' could not be opened: ") as caught:
+        network().on("reference.qubit", options={"no_such_keyword": 1})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
+@pytest.mark.parametrize("device", ["fused", "default.qubit", "lightning.qubit"])
+def test_a_precision_without_a_complex_partner_is_refused(device, dtype):
+    with pytest.raises(ConfigError, match=f"x must be float32 or float64.* got {dtype}: use .to"):
+        network().on(device)(inputs().to(dtype))
+
+
+def test_the_fused_device_refuses_inputs_that_no_kernels_can_take():
+    with pytest.raises(
+        DeviceError, match=r"needs weights and inputs on cpu or cuda, got meta: use .to"
+    ):
+        network().to("meta")(inputs().to("meta"))
+
+
+@pytest.mark.parametrize("device", ["default.qubit", "default.mixed", "lightning.qubit"])
+def test_a_replayed_state_shows_no_amplitudes(device):
+    _, state = network().on(device, strategy="replayed")(inputs(1, 1))
+    with pytest.raises(DeviceError, match=r"amplitudes need a device that shows its state.*\.on\("):
+        state.amplitudes()
+
+
+@pytest.mark.parametrize("name", SEEDED)
+def test_a_seed_repeats_the_samples_and_another_does_not(name):
+    if not installed(name):
+        pytest.skip(f"{name} is not installed")
+
+    def sample(seed):
+        with torch.no_grad():
+            return network().on(name, shots=200, seed=seed)(inputs(2, 2))[0]
+
+    first = sample(5)
+    assert torch.equal(sample(5), first)
+    assert not torch.equal(sample(6), first)
+
+
+@pytest.mark.parametrize("name", ["default.qubit", "lightning.qubit", "reference.qubit"])
+def test_samples_are_multiples_of_one_over_the_shots(name):
+    with torch.no_grad():
+        z, _ = network().on(name, shots=50)(inputs(2, 2))
+    hits = (z + 1) * 25
+    torch.testing.assert_close(hits, hits.round(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("default.qubit", {"strategy": "replayed"}), ("fake_manila", {"shots": 20, "seed": 1})],
+)
+def test_t_steps_are_t_rounds_and_no_gradient_is_paid_for(name, options):
+    if not installed(name):
+        pytest.skip(f"{name} is not installed")
+    rnn = network().on(name, **options)
+    with qml.Tracker(rnn.cell.qnode.device) as tracker:
+        rnn(inputs(3, 4))
+    assert tracker.totals["batches"] == 3
+    assert "derivatives" not in tracker.totals
+
+
+def test_the_sampled_gradient_has_the_mean_of_the_exact_one():
+    rnn, x = network(n_qubits=1, layers=1), inputs(1, 1)
+    noisy = rnn.on("default.qubit", shots=2000, seed=3)
+    exact, sampled = (
+        torch.autograd.grad(on(x)[0].sum(), rnn.cell.quantum.bias)[0] for on in (rnn, noisy)
+    )
+    assert (exact - sampled).abs().max() < 6 * (3 / 2000) ** 0.5
+
+
+@pytest.mark.parametrize("device", ["default.qubit", "lightning.qubit"])
+def test_opening_a_device_runs_nothing(device, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("executed")
+
+    cls = type(qml.device(device, wires=1))
+    monkeypatch.setattr(cls, "execute", refuse)
+    rnn = network().on(device)
+    with pytest.raises(AssertionError, match="executed"):
+        rnn(inputs())
+
+
+def test_a_device_of_ones_own_is_known_by_its_name(monkeypatch):
+    table = dict(devices._table())  # which outlives this test
+    monkeypatch.setattr(devices, "_table", lambda: table)
+    spec = replace(device_spec("default.qubit"), name="mine", max_wires=2)
+    add_device(spec, type(open_device("default.qubit")))
+    assert "mine" in device_names()
+    assert device_spec("mine").max_wires == 2
+    with pytest.raises(DeviceError, match="'mine' takes at most 2 qubits, got 3"):
+        QRNN(1, n_qubits=3, device="mine")
+    z, _ = QRNN(1, n_qubits=2, device="mine")(torch.rand(3, 1, 1))
+    assert z.shape == (3, 1, 6)
+
+
+@pytest.mark.parametrize("name", ["fused", "ibm_torino"])
+def test_the_name_of_another_device_is_refused(name):
+    with pytest.raises(ConfigError, match=f"device '{name}' is already there"):
+        add_device(replace(device_spec("fused"), name=name), devices.Device)

@@ -1,0 +1,305 @@
+"""Evaluating a model on hardware: recorded, priced, within a budget, and resumed after a crash."""
+
+import itertools
+import json
+import traceback
+from dataclasses import replace
+
+import pytest
+import torch
+
+from helpers import service_double
+from qrnn import QRNN
+from qrnn.data import Split
+from qrnn.devices import DeviceOptions
+from qrnn.devices.ibm.ledger import Ledger
+from qrnn.errors import ConfigError, DeviceError
+from qrnn.evaluation.costs import prices
+from qrnn.evaluation.evaluation import evaluate, save
+from qrnn.models.sequence import SequenceClassifier
+
+N, T, SHOTS = 3, 3, 50
+HARDWARE = DeviceOptions(service_double.NAME, shots=SHOTS)
+FAKE = DeviceOptions("fake_manila", shots=SHOTS, seed=4)
+TOKEN = "planted-token-0123456789"
+DEATHS = ["die_before_submit", "die_after_submit", "die_waiting", "die_fetching"]
+
+
+def _killed():
+    raise service_double.Killed
+
+
+class Run:
+    """A run's folder, its model and data, and what the service did for it."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder, self.store, self.patch = (
+            folder / "run",
+            folder / "service",
+            monkeypatch.setattr,
+        )
+        torch.manual_seed(1)
+        rnn = QRNN(2, n_qubits=2, batch_first=True, layers=1, width=4)
+        self.model = SequenceClassifier(rnn, 2)
+        self.split = Split(torch.rand(N, T, 2), torch.tensor([0, 1, 0]))
+
+    def evaluate(self, options=HARDWARE, faults=None, **arguments):
+        if options.name == service_double.NAME:
+            self.service = service_double.Service(self.store, faults, _killed)
+            service_double.install(self.service, self.patch)
+        keywords = {"folder": self.folder, "progress": False, **arguments}
+        return evaluate(self.model, self.split, options, **keywords)
+
+    @property
+    def submissions(self):
+        return service_double.Service(self.store).submissions
+
+    @property
+    def ledgers(self):
+        return sorted(self.folder.glob("jobs/*/ledger.jsonl"))
+
+    def intents(self):
+        (path,) = self.ledgers
+        events = [json.loads(line)["event"] for line in path.read_text().splitlines()]
+        return [event for event in events if event["state"] == "intent"]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    return Run(tmp_path, monkeypatch)
+
+
+def numbers(evaluation):
+    """What an evaluation found, without what it took."""
+    return replace(evaluation, seconds=0, cost=None)
+
+
+LOOPS = [("closed", None, T), ("closed", 2, 2 * T), ("open", None, 1), ("open", 2, 2)]
+
+
+@pytest.mark.parametrize(("feedback", "batch_size", "jobs"), LOOPS)
+def test_the_ledger_says_what_each_job_computes(run, feedback, batch_size, jobs):
+    done = run.evaluate(feedback=feedback, batch_size=batch_size)
+    assert run.submissions == done.cost.jobs == done.cost.submitted == jobs
+    notes = [(e["what"]["step"], e["what"]["sequences"]) for e in run.intents()]
+    batches = ["0-2"] if batch_size is None else ["0-1", "2-2"]
+    steps = [str(t) for t in range(T)] if feedback == "closed" else [f"0-{T - 1}"]
+    assert notes == [(step, batch) for batch in batches for step in steps]
+    (path,) = run.ledgers
+    assert {f"{HARDWARE.name}-{e['what']['config']}" for e in run.intents()} == {path.parent.name}
+
+
+def test_the_cost_is_kept_with_the_numbers(run, tmp_path):
+    done = run.evaluate()
+    executions = T * 3 * N * SHOTS
+    seconds = T * 2 + 0.00035 * executions
+    assert done.cost.backend == service_double.NAME
+    assert done.cost.executions == executions
+    assert done.cost.estimated_seconds == pytest.approx(seconds)
+    assert done.cost.metered_seconds == pytest.approx(seconds)
+    assert (
+        str(done.cost) == f"ibm_double: estimate {seconds:.1f} s, metered {seconds:.1f} s, 3 jobs"
+    )
+    kept = json.loads(save(done, tmp_path).read_text())
+    assert kept["cost"]["jobs"] == T
+    assert kept["cost"]["metered_seconds"] == pytest.approx(seconds)
+    assert evaluate(run.model, run.split, "default.qubit", progress=False).cost is None
+
+
+@pytest.mark.parametrize(("feedback", "batch_size", "jobs"), LOOPS)
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_killed_evaluation_goes_on(run, tmp_path, monkeypatch, death, feedback, batch_size, jobs):
+    loop = {"feedback": feedback, "batch_size": batch_size}
+    undisturbed = Run(tmp_path / "undisturbed", monkeypatch).evaluate(**loop)
+    with pytest.raises(service_double.Killed):
+        run.evaluate(faults={death: min(2, jobs)}, **loop)
+    begun = run.submissions
+    again = run.evaluate(**loop)
+    assert numbers(again) == numbers(undisturbed)
+    assert run.submissions == again.cost.jobs == jobs
+    assert again.cost.submitted == jobs - begun
+    assert len(run.ledgers) == 1
+
+
+def test_a_finished_evaluation_submits_nothing(run):
+    first = run.evaluate()
+    for path in run.store.glob("*"):
+        path.unlink()
+    again = run.evaluate()
+    assert numbers(again) == numbers(first)
+    assert (again.cost.jobs, again.cost.submitted, run.submissions) == (T, 0, 0)
+    assert str(again.cost).endswith("3 jobs (3 found in the ledger)")
+
+
+def test_budget_and_mode_leave_the_work_the_same_and_all_else_makes_it_another(run):
+    run.evaluate()
+    for same in (
+        {"max_qpu_seconds": 99.0},
+        {"queue_timeout": 9.0},
+        {"mode": "batch"},
+        {"instance": "crn"},
+        {"gradient": "spsa"},
+        {"strategy": "replayed"},
+    ):
+        run.evaluate(replace(HARDWARE, **same))
+        assert len(run.ledgers) == 1
+    run.evaluate(replace(HARDWARE, shots=40))
+    run.evaluate(feedback="open")
+    run.evaluate(batch_size=2)
+    run.evaluate(readout_mode="measure")
+    run.split = run.split.head(2)
+    run.evaluate()
+    with torch.no_grad():
+        run.model.head.bias += 1
+    run.evaluate()
+    assert len(run.ledgers) == 7
+
+
+def test_another_folder_samples_anew(run, tmp_path):
+    options = replace(HARDWARE, ledger=str(tmp_path / "elsewhere"))
+    run.evaluate()
+    run.evaluate(options)
+    assert run.submissions == 2 * T
+    assert len(list((tmp_path / "elsewhere").glob("ibm_double-*/ledger.jsonl"))) == 1
+
+
+def test_hardware_without_a_folder_is_refused(run):
+    with pytest.raises(DeviceError, match="`ledger` must be a folder"):
+        run.evaluate(folder=None)
+    assert run.submissions == 0
+
+
+def test_fakes_rehearse_it(run):
+    first, again = run.evaluate(FAKE), run.evaluate(FAKE)
+    assert numbers(first) == numbers(again)
+    assert (first.cost.submitted, again.cost.submitted) == (T, 0)
+    assert "not metered" in str(first.cost)
+    plain = run.evaluate(FAKE, folder=None)
+    assert numbers(plain) == numbers(first)
+    assert plain.cost.ledger is None
+
+
+def test_batch_and_folder_are_closed_whatever_happens(run):
+    options = replace(HARDWARE, mode="batch")
+    with pytest.raises(DeviceError, match="planted") as caught:
+        run.evaluate(options, {"fail": [2, "planted"]})
+    assert [mode.closed for mode in run.service.modes] == [True]
+    # The error is still held, and with it all that was open when it was raised.
+    again = run.evaluate(options)
+    assert [mode.closed for mode in run.service.modes] == [True]
+    assert again.cost.jobs == T + 1  # with the one that failed
+    assert caught.value
+
+
+def test_an_interrupted_evaluation_says_how_to_go_on(run, monkeypatch):
+    def press(job):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service_double.Job, "result", press)
+        with pytest.raises(KeyboardInterrupt, match="run the same command again to go on"):
+            run.evaluate()
+    assert run.evaluate().cost.jobs == run.submissions == T
+
+
+def test_the_price_is_told_before_anything_is_sent(run, capfd):
+    with pytest.raises(service_double.Killed):
+        run.evaluate(progress=True, faults={"die_before_submit": 1})
+    told = capfd.readouterr().err
+    assert "ibm_double: 3 jobs, estimated at 6.5 QPU s" in told
+    assert "if it stops, run the same command again" in told
+
+
+# --- price and budget -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("feedback", ["closed", "open"])
+@pytest.mark.parametrize(
+    "options", [{}, {"readout_mitigation": 20}, {"zne": [1, 3]}, {"readout_mode": "measure"}]
+)
+def test_a_run_uses_what_was_estimated(run, options, feedback):
+    options, reading = dict(options), {}
+    if "readout_mode" in options:
+        reading = {"readout_mode": options.pop("readout_mode")}
+    device = replace(FAKE, **options)
+    price = prices(run.model, device, N, T, 2, **reading)[feedback]
+    used = run.evaluate(device, feedback=feedback, batch_size=2, **reading).cost
+    assert (used.jobs, used.executions) == (price.jobs, price.executions)
+    assert used.estimated_seconds == pytest.approx(price.qpu_seconds)
+    assert price.rounds == price.jobs
+
+
+def test_an_estimate_runs_nothing(run):
+    service_double.install(service_double.Service(run.store), run.patch)
+    assert prices(run.model, HARDWARE, N, T)["closed"].jobs == T
+    assert run.submissions == 0
+
+
+@pytest.mark.parametrize("options", [HARDWARE, FAKE])
+def test_a_budget_below_the_price_stops_before_the_first_job(run, options):
+    with pytest.raises(DeviceError, match=r"max_qpu_seconds=6 .*the run is estimated at 6.5 s"):
+        run.evaluate(replace(options, max_qpu_seconds=6.0))
+    assert run.submissions == 0
+    assert run.intents() == []
+    assert run.evaluate(replace(options, max_qpu_seconds=6.5)).cost.jobs == T
+
+
+def test_a_budget_that_runs_out_half_way_is_raised_to_go_on(run, tmp_path, monkeypatch):
+    undisturbed = Run(tmp_path / "undisturbed", monkeypatch).evaluate()
+    usage = service_double.Job.usage
+    run.patch(service_double.Job, "usage", lambda job: 3 * usage(job))
+    with pytest.raises(DeviceError, match=r"max_qpu_seconds=8 .*run the same command again"):
+        run.evaluate(replace(HARDWARE, max_qpu_seconds=8.0))
+    assert run.submissions == 1
+    with pytest.raises(DeviceError, match=r"what is left of the run is estimated at 4.3 s"):
+        run.evaluate(replace(HARDWARE, max_qpu_seconds=10.0))
+    assert run.submissions == 1
+    again = run.evaluate(replace(HARDWARE, max_qpu_seconds=30.0))
+    assert numbers(again) == replace(
+        numbers(undisturbed), options={"shots": SHOTS, "max_qpu_seconds": 30.0}
+    )
+    assert run.submissions == T
+    assert again.cost.metered_seconds == pytest.approx(3 * again.cost.estimated_seconds)
+
+
+def test_a_resumed_rehearsal_pays_for_a_cut_off_job_once(run, monkeypatch):
+    """Its budget is the price to the second, and it is cut off in the last job."""
+    exact = replace(FAKE, max_qpu_seconds=6.48)
+    store, calls = Ledger.store, itertools.count(1)
+
+    def cut(*arguments):
+        store(*arguments) if next(calls) < T else _killed()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "store", cut)
+        with pytest.raises(service_double.Killed):
+            run.evaluate(exact)
+    assert run.evaluate(exact).cost.jobs == T
+
+
+# --- credentials ----------------------------------------------------------------------------------
+
+
+def test_no_credential_comes_out(run, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("QISKIT_IBM_TOKEN", TOKEN)
+    options = replace(HARDWARE, instance="crn:secret-instance", max_qpu_seconds=100.0)
+    texts = []
+    for fault in ({"fail": [2, f"denied for {TOKEN}"]}, {"lose_status": [3, 99]}):
+        with pytest.raises(DeviceError) as caught:
+            run.evaluate(options, fault)
+        texts.append("".join(traceback.format_exception(caught.value)))
+    done = run.evaluate(options, progress=True)
+    save(done, run.folder)
+    texts += [repr(done), str(done.cost), *capfd.readouterr()]
+    texts += [p.read_bytes().decode("latin1") for p in run.folder.rglob("*") if p.is_file()]
+    assert len(texts) > T + 6
+    assert not [text for text in texts if "planted-token" in text or "secret-instance" in text]
+
+
+def test_what_hardware_or_a_fake_would_ignore_is_refused(run):
+    with pytest.raises(ConfigError, match=r"'ibm_double' would ignore device.seed"):
+        run.evaluate(replace(HARDWARE, seed=3))
+    with pytest.raises(ConfigError, match=r"ignore device.instance, device.queue_timeout"):
+        run.evaluate(replace(FAKE, instance="crn", queue_timeout=3.0))
+    with pytest.raises(ConfigError, match=r"would ignore device.options"):
+        run.evaluate(replace(FAKE, options={"mode": "batch"}))

@@ -1,0 +1,1 @@
+"""What tests share: problems, references, doubles of services, and programs run as processes."""

@@ -1,0 +1,29 @@
+"""Tapes of a recurrent circuit, as the tests of jobs send them."""
+
+import numpy as np
+import pennylane as qml
+
+N = 4
+
+
+def step(angles, entangle=qml.CZ, ring=False):
+    for q in range(N):
+        qml.RY(angles[..., q], q)
+        qml.RZ(angles[..., N + q], q)
+    for q in range(N if ring else N - 1):
+        entangle([q, (q + 1) % N])
+
+
+def replay(theta, shots=64, ring=False):
+    """Tape of T steps for angles theta (T, [B,] 2N), reading X, Y and Z of every qubit."""
+    with qml.queuing.AnnotatedQueue() as q:
+        for angles in theta:
+            step(angles, ring=ring)
+        for pauli in (qml.X, qml.Y, qml.Z):
+            for w in range(N):
+                qml.expval(pauli(w))
+    return qml.tape.QuantumScript.from_queue(q, shots=shots)
+
+
+def angles(*shape):
+    return np.random.default_rng(sum(shape)).normal(size=(*shape, 2 * N))
