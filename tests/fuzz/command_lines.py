@@ -38,7 +38,6 @@ HEAVY = [
     "qrnn.evaluation.evaluation:run_open",
     "qrnn.evaluation.evaluation:translate",
     "qrnn.inspection.run:inspect_model",
-    "qrnn.table:execute_all",
 ]
 # All that the commands import when they are called.
 MODULES = [
@@ -58,8 +57,6 @@ MODULES = [
     "qrnn.cli.help",
     "qrnn.reporting.plots",
     "qrnn.reporting",
-    "qrnn.results_page",
-    "qrnn.table",
     "qrnn.training.trainer",
     "tensorboard",
     "torch._dynamo",
