@@ -59,7 +59,9 @@ def _environments(records: Sequence[Record]) -> str:
     sentences: dict[str, None] = {}  # in order
     for record in records:
         if (place := record.get("environment")) is not None:
-            packages = ", ".join(f"{name} {place[name]}" for name in PACKAGES if name in place)
+            packages = ", ".join(
+                f"{name} {place[name]}" for name in ("qrnn", *PACKAGES) if name in place
+            )
             sentences[f"Measured on {place['processor']} with {packages}."] = None
     return "\n".join(sentences)
 

@@ -19,7 +19,6 @@ COMMANDS = {
     "report": 4,
     "devices": 3,
     "completion": 1,
-    "table": 2,
     "fly": 1,
 }
 WHOLE = ["1", "2", "3", "4", "8", "1_0"]
@@ -257,8 +256,6 @@ def line_of(rng: random.Random) -> list[str]:
         return [command, *_words(rng, ["fused", "aer", "ibm", "fake_torino", "--help"])]
     if command == "completion":
         return [command, *_words(rng, ["bash", "zsh", "fish"])]
-    if command == "table":
-        return [command, *_table(rng), "--dry-run"]
     line = [] if command not in COMMAND_SCHEMAS else _options(rng, command)
     if command == "train" and rng.random() < 0.5:
         line.insert(0, "trainer.epochs=1")
@@ -338,12 +335,3 @@ def _words(rng: random.Random, right: list[str]) -> list[str]:
         rng.choice(right) if rng.random() < 0.5 else rng.choice(WRONG + FLAGS)
         for _ in range(rng.choice((0, 1, 1, 2)))
     ]
-
-
-def _table(rng: random.Random) -> list[str]:
-    line = []
-    for option in ("--data", "--only", "--minutes", "--runs", "--grid", "--page", "--x"):
-        if rng.random() < 0.3:
-            given = ("conf/grid.yaml", "mnist_rows", "1", "page.md")
-            line += [option, rng.choice(given if rng.random() < 0.5 else WRONG)]
-    return line
