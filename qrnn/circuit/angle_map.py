@@ -70,6 +70,8 @@ class AngleMap:
     """
 
     @one_at_a_time
+    @torch.inference_mode(False)
+    @torch.enable_grad()  # wherever a user builds a model
     def __init__(self, ansatz: Ansatz):
         self.ansatz = ansatz
         self.n_angles, self.wires = ansatz.n_angles, range(ansatz.n_wires)

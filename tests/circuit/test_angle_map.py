@@ -76,6 +76,15 @@ def test_what_is_affine_by_construction_is_one_matrix(name):
     torch.testing.assert_close(step.parameters(theta), expected)
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_circuit_built_without_gradients_is_the_same(mode):
+    ansatz = build_ansatz("rotations", 2, entangler="CRX")
+    with mode():
+        built = StepCircuit(ansatz)
+    for found, expected in zip(built.affine(), StepCircuit(ansatz).affine(), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
 def test_an_angle_of_zero_leaves_no_gate_out():
     def ansatz(a, wires):
         qml.ctrl(qml.RX(torch.sin(a[0]), wires[2]), wires[:2])
