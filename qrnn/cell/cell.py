@@ -23,6 +23,7 @@ from qrnn.errors import ConfigError, NumericsError
 from qrnn.memory.base import Memory, has_hooks
 from qrnn.utils.autograd import in_full_precision
 from qrnn.utils.checks import at_least_zero, flag, whole
+from qrnn.utils.defaults import default_of
 from qrnn.utils.limits import check_memory
 
 
@@ -140,19 +141,19 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         *,
         ansatz: str | QuantumFunction | Ansatz = "rotations",
         n_angles: int | None = None,
-        readout: str | Sequence[str] = "XYZ",
-        readout_mode: str = "expval",
+        readout: str | Sequence[str] = default_of(StepCircuit, "readout"),
+        readout_mode: str = default_of(StepCircuit, "readout_mode"),
         readout_angle: float | None = None,
-        controller: str | nn.Module = "gelu",
-        width: int = 64,
-        depth: int = 1,
-        dropout: float = 0.0,
+        controller: str | nn.Module = default_of(Controller, "kind"),
+        width: int = default_of(Controller, "width"),
+        depth: int = default_of(Controller, "depth"),
+        dropout: float = default_of(Controller, "dropout"),
         feedback: bool = True,
         feedback_readout: str | Sequence[str] | None = None,
         bias_range: float = 0.1,
         readout_shots: int | None = None,
-        readout_depolarizing: float = 0.0,
-        device: str | DeviceOptions = "fused",
+        readout_depolarizing: float = default_of(ReadoutNoise, "depolarizing"),
+        device: str | DeviceOptions | Device = DeviceOptions.name,
         **ansatz_options,
     ):
         super().__init__()

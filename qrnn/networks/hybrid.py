@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from qrnn.cell.cell import QRNNCell
 from qrnn.cell.rnn import QRNN
+from qrnn.circuit import ansatz as ansaetze
 from qrnn.devices import DeviceOptions
 from qrnn.networks.base import ModelConfig, network
 from qrnn.utils.checks import positive
+from qrnn.utils.defaults import default_of
+
+_of_cell = partial(default_of, QRNNCell)
 
 
 @dataclass
@@ -44,24 +50,24 @@ class HybridConfig(ModelConfig):
 
     name: str = "hybrid"
     n_qubits: int = 6
-    ansatz: str = "rotations"
-    layers: int = 2
+    ansatz: str = _of_cell("ansatz")
+    layers: int = default_of(ansaetze.rotations, "layers")
     rotations: list[str] | None = None
     entangler: str | None = None
     topology: Any = None
-    readout: Any = "XYZ"
-    readout_mode: str = "expval"
+    readout: Any = _of_cell("readout")
+    readout_mode: str = _of_cell("readout_mode")
     readout_angle: float | None = None
-    controller: str = "gelu"
-    width: int = 64
-    depth: int = 1
-    dropout: float = 0.0
-    feedback: bool = True
+    controller: str = _of_cell("controller")
+    width: int = _of_cell("width")
+    depth: int = _of_cell("depth")
+    dropout: float = _of_cell("dropout")
+    feedback: bool = _of_cell("feedback")
     feedback_readout: Any = None
-    bias_range: float = 0.1
+    bias_range: float = _of_cell("bias_range")
     output_lr: float = 1.0
     readout_shots: int | None = None
-    readout_depolarizing: float = 0.0
+    readout_depolarizing: float = _of_cell("readout_depolarizing")
 
     def cell_options(self) -> dict[str, Any]:
         """Return the keyword arguments of `QRNNCell`, without the input size."""
