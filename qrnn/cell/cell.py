@@ -69,7 +69,7 @@ class OnDevice(nn.Module):
 
     def on(
         self,
-        device: str | DeviceOptions,
+        device: str | DeviceOptions | Device,
         *,
         readout_mode: str | None = None,
         readout_angle: float | None = None,
@@ -78,7 +78,7 @@ class OnDevice(nn.Module):
         """Return the same module, sharing all parameters, on another device.
 
         Args:
-            device: name of a device, or its options.
+            device: name of a device, its options, or one that is open.
             readout_mode: how the cell is read there; None: as it is here.
             readout_angle: of mode `"measure"`, radians.
             **options: fields of `DeviceOptions`, e.g. `shots=1024`.
@@ -122,7 +122,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         readout_angle: of the ancilla's controlled RY, radians in (0, pi]; mode `"measure"` only.
         readout_shots: while training, add the noise of so many shots to exact readouts.
         readout_depolarizing: while training, shrink them by this share.
-        device: name of a device, or its options.
+        device: name of a device, its options, or one that is open.
         **ansatz_options: of a registered ansatz, e.g. `layers=2, entangler="CRX"`.
 
     Shape:

@@ -115,13 +115,13 @@ def evaluate(config) -> None:
     from qrnn.models.translation import Translator
 
     typed: EvaluateConfig = _typed(config, "qrnn evaluate checkpoint=FILE device=NAME")
-    open_device(typed.device)  # its options are wrong before anything is loaded
+    device = open_device(typed.device)  # its options are wrong before anything is loaded
     model, data, part = _model_and_part(typed)
     folder = Path(typed.checkpoint).parent
     result = run(
         model,
         part,
-        typed.device,
+        device,
         judge=judge(data, typed.split, typed.limit),
         feedback=typed.feedback,
         readout_mode=typed.readout_mode,

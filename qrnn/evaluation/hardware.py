@@ -15,7 +15,6 @@ from rich.console import Console
 
 from qrnn.data import Split, Stream
 from qrnn.devices import Device, DeviceOptions
-from qrnn.devices.hardware import IBMBackend
 from qrnn.devices.ibm import IBMDevice, estimate
 from qrnn.evaluation.costs import rounds
 from qrnn.evaluation.predict import batches
@@ -24,8 +23,6 @@ from qrnn.models.next_token import NextToken
 from qrnn.models.sequence import SequenceModel
 
 AGAIN = "run the same command again to go on; no job is submitted twice"
-# Options that change neither the circuits nor their outcomes: a run goes on under other ones.
-FREE = ("mode", "instance", "max_qpu_seconds", "queue_timeout", "ledger", "strategy", "gradient")
 
 
 def in_words(jobs: int) -> str:
@@ -136,8 +133,8 @@ def started(
     Raises:
         DeviceError: the device cannot run the model, or the price exceeds the budget.
     """
-    if not isinstance(device, IBMBackend):
-        yield Run(model.on(device.options, **reading))
+    if not device.spec.submits_jobs:
+        yield Run(model.on(device, **reading))
         return
     assert isinstance(part, Split)  # as `check_runnable` did
     assert isinstance(model, SequenceModel | NextToken)
@@ -199,7 +196,7 @@ def work_id(
     """
     cell = model.rnn.cell
     what = {
-        "device": {k: v for k, v in options.given().items() if k not in FREE},
+        "device": options.given_where(lambda one: one.identity),
         "name": options.name,
         "reference": cell.device.name,
         **cell.recipe,

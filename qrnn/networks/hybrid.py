@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import partial
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -15,8 +14,6 @@ from qrnn.devices import DeviceOptions
 from qrnn.networks.base import ModelConfig, network
 from qrnn.utils.checks import positive
 from qrnn.utils.defaults import default_of
-
-_of_cell = partial(default_of, QRNNCell)
 
 
 @dataclass
@@ -50,24 +47,24 @@ class HybridConfig(ModelConfig):
 
     name: str = "hybrid"
     n_qubits: int = 6
-    ansatz: str = _of_cell("ansatz")
+    ansatz: str = default_of(QRNNCell, "ansatz")
     layers: int = default_of(ansaetze.rotations, "layers")
     rotations: list[str] | None = None
     entangler: str | None = None
     topology: Any = None
-    readout: Any = _of_cell("readout")
-    readout_mode: str = _of_cell("readout_mode")
+    readout: Any = default_of(QRNNCell, "readout")
+    readout_mode: str = default_of(QRNNCell, "readout_mode")
     readout_angle: float | None = None
-    controller: str = _of_cell("controller")
-    width: int = _of_cell("width")
-    depth: int = _of_cell("depth")
-    dropout: float = _of_cell("dropout")
-    feedback: bool = _of_cell("feedback")
+    controller: str = default_of(QRNNCell, "controller")
+    width: int = default_of(QRNNCell, "width")
+    depth: int = default_of(QRNNCell, "depth")
+    dropout: float = default_of(QRNNCell, "dropout")
+    feedback: bool = default_of(QRNNCell, "feedback")
     feedback_readout: Any = None
-    bias_range: float = _of_cell("bias_range")
+    bias_range: float = default_of(QRNNCell, "bias_range")
     output_lr: float = 1.0
     readout_shots: int | None = None
-    readout_depolarizing: float = _of_cell("readout_depolarizing")
+    readout_depolarizing: float = default_of(QRNNCell, "readout_depolarizing")
 
     def cell_options(self) -> dict[str, Any]:
         """Return the keyword arguments of `QRNNCell`, without the input size."""

@@ -186,9 +186,10 @@ class QLSTMCell(HoldsQuantumLayer, StepCell):
 @network(QLSTMConfig, width="hidden_size")
 def qlstm(config: QLSTMConfig, input_size: int, device: DeviceOptions) -> Layers:
     """Return the network of a configuration."""
+    opened = open_device(device)  # all cells are on the same
     return Layers(
         lambda size: QLSTMCell(
-            size, config.hidden_size, config.n_qubits, config.depth, config.output_circuits, device
+            size, config.hidden_size, config.n_qubits, config.depth, config.output_circuits, opened
         ),
         input_size,
         config,
