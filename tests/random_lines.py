@@ -256,7 +256,7 @@ def line_of(rng: random.Random) -> list[str]:
     if command == "devices":
         return [command, *_words(rng, ["fused", "aer", "ibm", "fake_torino", "--help"])]
     if command == "completion":
-        return [command, *_words(rng, ["bash", "zsh", "fish"])]
+        return [command, *_words(rng, ["bash", "zsh"])]
     if command == "table":
         return [command, *_table(rng), "--dry-run"]
     line = [] if command not in COMMAND_SCHEMAS else _options(rng, command)
