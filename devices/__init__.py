@@ -96,17 +96,22 @@ def device_spec(name: str) -> DeviceSpec:
     return _entry(name)[0]
 
 
-def open_device(name: str | DeviceOptions, **options) -> Device:
+def open_device(name: str | DeviceOptions | Device, **options) -> Device:
     """Return a device, its options checked; nothing is executed.
 
     Args:
-        name: a name of `device_names()` or of an IBM backend, or all options at once.
+        name: a name of `device_names()` or of an IBM backend, or all options at once; an open
+            device is returned as it is.
         **options: fields of `DeviceOptions`, e.g. `shots=1024`.
 
     Raises:
         ConfigError: an unknown name, or options that the device would ignore or cannot follow.
         DeviceError: the device is not installed.
     """
+    if isinstance(name, Device):
+        if not options:
+            return name
+        name = name.options
     if isinstance(name, str):
         known = {f.name for f in fields(DeviceOptions)}
         if unknown := sorted(set(options) - known):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pennylane as qml
@@ -37,7 +38,7 @@ class Device:
         self.spec = spec
         self.options = options
         self.strategy = spec.strategy(options)
-        self._plugins: list[qml.devices.Device] = []
+        self._plugins: WeakSet[qml.devices.Device] = WeakSet()  # a simulator may hold 2^n numbers
 
     @property
     def name(self) -> str:
@@ -56,16 +57,17 @@ class Device:
             DeviceError: PennyLane could not make it; its own message, on one line.
         """
         try:
-            self._plugins.append(self.make_plugin(n_wires))
-            return self._plugins[-1]
+            plugin = self.make_plugin(n_wires)
         except (QRNNError, KeyboardInterrupt):
             raise
         except (PennyLaneDeviceError, ImportError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise DeviceError(f"device {self.name!r} could not be opened: {reason}") from error
+        self._plugins.add(plugin)
+        return plugin
 
     def reseed(self, seed: int) -> None:
-        """Seed the sampling of the PennyLane devices opened so far, together with `options.seed`.
+        """Seed the sampling of the PennyLane devices in use, together with `options.seed`.
 
         PennyLane's own simulators draw from a NumPy generator; other devices are left as they are.
         """

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from typing import Any
 
 from qrnn.errors import ConfigError, DeviceError, install_line
@@ -12,6 +14,30 @@ from qrnn.utils.checks import typed
 
 MAX_SHOTS = 10**9  # simulators list them all
 STRATEGIES = ("fused", "carried", "replayed")
+
+
+@dataclass(frozen=True)
+class OptionInfo:
+    """How an option of a device is treated: the metadata of its field.
+
+    Attributes:
+        ibm: the backends of IBM that get it with a job, `all`, `simulated` or `real`; None: none.
+        identity: whether the results depend on it; if not, a run can go on with another value.
+        recorded: whether it is saved with the results; not what names an account or a path.
+        shown: whether tables of results name it; shots and noise have words of their own there.
+        at_least_zero: whether it must be finite and at least 0.
+    """
+
+    ibm: str | None = None
+    identity: bool = True
+    recorded: bool = True
+    shown: bool = False
+    at_least_zero: bool = False
+
+
+def option(**of_it: Any) -> Any:
+    """Return a field of `DeviceOptions`, None by default; the arguments are `OptionInfo`'s."""
+    return field(default=None, metadata={"info": OptionInfo(**of_it)})
 
 
 @dataclass
@@ -43,27 +69,46 @@ class DeviceOptions:
     """
 
     name: str = "fused"
-    strategy: str | None = None
-    shots: int | None = None
-    seed: int | None = None
-    gradient: str | None = None
-    noise: str | None = None
-    strength: float | None = None
-    mode: str | None = None
-    instance: str | None = None
-    max_qpu_seconds: float | None = None
-    queue_timeout: float | None = None
-    ledger: str | None = None
-    readout_mitigation: int | None = None
-    zne: list[int] | None = None
-    optimization_level: int | None = None
-    initial_layout: list[int] | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    strategy: str | None = option(identity=False, shown=True)
+    shots: int | None = option()
+    seed: int | None = option(ibm="simulated", at_least_zero=True)
+    gradient: str | None = option(identity=False, shown=True)
+    noise: str | None = option()
+    strength: float | None = option()
+    mode: str | None = option(ibm="all", identity=False)
+    instance: str | None = option(ibm="real", identity=False, recorded=False)
+    max_qpu_seconds: float | None = option(ibm="all", identity=False, at_least_zero=True)
+    queue_timeout: float | None = option(ibm="real", identity=False, at_least_zero=True)
+    ledger: str | None = option(ibm="all", identity=False, recorded=False)
+    readout_mitigation: int | None = option(ibm="all", shown=True)
+    zne: list[int] | None = option(ibm="all", shown=True)  # noqa: RUF009
+    optimization_level: int | None = option(ibm="all", shown=True)
+    initial_layout: list[int] | None = option(ibm="all")  # noqa: RUF009
+    options: dict[str, Any] = field(default_factory=dict, metadata={"info": OptionInfo()})
 
     def given(self) -> dict[str, Any]:
         """Return the options that were set, without the name."""
-        pairs = ((f.name, getattr(self, f.name)) for f in fields(self) if f.name != "name")
-        return {name: value for name, value in pairs if value not in (None, {})}
+        return {k: v for k in option_info() if (v := getattr(self, k)) not in (None, {})}
+
+    def given_where(self, meets: Callable[[OptionInfo], bool]) -> dict[str, Any]:
+        """Return the options that were set and meet a condition."""
+        return {name: value for name, value in self.given().items() if meets(option_info()[name])}
+
+    def on_copy(self, name: str) -> DeviceOptions:
+        """Return the options for a simulated copy, which would ignore those of real backends."""
+        unset: dict[str, Any] = dict.fromkeys(options_where(lambda one: one.ibm == "real"))
+        return replace(self, name=name, **unset)
+
+
+@cache
+def option_info() -> dict[str, OptionInfo]:
+    """Return how each option of a device is treated; its name is not an option."""
+    return {f.name: f.metadata["info"] for f in fields(DeviceOptions) if f.name != "name"}
+
+
+def options_where(meets: Callable[[OptionInfo], bool]) -> tuple[str, ...]:
+    """Return the names of the options that meet a condition."""
+    return tuple(name for name, one in option_info().items() if meets(one))
 
 
 @dataclass(frozen=True)
@@ -83,6 +128,7 @@ class DeviceSpec:
         needs: module that must be importable.
         extra: the extra of this distribution that brings it.
         account: whether it needs an account of IBM.
+        submits_jobs: whether its circuits are run as jobs, which are recorded and have a price.
         cost: how T steps grow, n qubits and B sequences.
     """
 
@@ -99,6 +145,7 @@ class DeviceSpec:
     cost: str
     extra: str | None = None
     account: bool = False
+    submits_jobs: bool = False
 
     def missing(self) -> str | None:
         """Return why the device cannot run here, or None."""
@@ -129,9 +176,8 @@ class DeviceSpec:
                 f"it reads {', '.join(self.options) or 'no options'}"
             )
         typed(options, "device")
-        for name in ("seed", "max_qpu_seconds", "queue_timeout"):
-            value = getattr(options, name)
-            if value is not None and not 0 <= value < math.inf:  # a limit of NaN would never bind
+        for name, value in options.given_where(lambda one: one.at_least_zero).items():
+            if not 0 <= value < math.inf:  # a limit of NaN would never bind
                 raise ConfigError(
                     f"device.{name} must be finite and at least 0, got {value}: set null for none"
                 )

@@ -23,6 +23,7 @@ from qrnn.errors import ConfigError, NumericsError
 from qrnn.memory.base import Memory, has_hooks
 from qrnn.utils.autograd import in_full_precision
 from qrnn.utils.checks import at_least_zero, flag, whole
+from qrnn.utils.defaults import default_of
 from qrnn.utils.limits import check_memory
 
 
@@ -68,7 +69,7 @@ class OnDevice(nn.Module):
 
     def on(
         self,
-        device: str | DeviceOptions,
+        device: str | DeviceOptions | Device,
         *,
         readout_mode: str | None = None,
         readout_angle: float | None = None,
@@ -77,7 +78,7 @@ class OnDevice(nn.Module):
         """Return the same module, sharing all parameters, on another device.
 
         Args:
-            device: name of a device, or its options.
+            device: name of a device, its options, or one that is open.
             readout_mode: how the cell is read there; None: as it is here.
             readout_angle: of mode `"measure"`, radians.
             **options: fields of `DeviceOptions`, e.g. `shots=1024`.
@@ -121,7 +122,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         readout_angle: of the ancilla's controlled RY, radians in (0, pi]; mode `"measure"` only.
         readout_shots: while training, add the noise of so many shots to exact readouts.
         readout_depolarizing: while training, shrink them by this share.
-        device: name of a device, or its options.
+        device: name of a device, its options, or one that is open.
         **ansatz_options: of a registered ansatz, e.g. `layers=2, entangler="CRX"`.
 
     Shape:
@@ -140,19 +141,19 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         *,
         ansatz: str | QuantumFunction | Ansatz = "rotations",
         n_angles: int | None = None,
-        readout: str | Sequence[str] = "XYZ",
-        readout_mode: str = "expval",
+        readout: str | Sequence[str] = default_of(StepCircuit, "readout"),
+        readout_mode: str = default_of(StepCircuit, "readout_mode"),
         readout_angle: float | None = None,
-        controller: str | nn.Module = "gelu",
-        width: int = 64,
-        depth: int = 1,
-        dropout: float = 0.0,
+        controller: str | nn.Module = default_of(Controller, "kind"),
+        width: int = default_of(Controller, "width"),
+        depth: int = default_of(Controller, "depth"),
+        dropout: float = default_of(Controller, "dropout"),
         feedback: bool = True,
         feedback_readout: str | Sequence[str] | None = None,
         bias_range: float = 0.1,
         readout_shots: int | None = None,
-        readout_depolarizing: float = 0.0,
-        device: str | DeviceOptions = "fused",
+        readout_depolarizing: float = default_of(ReadoutNoise, "depolarizing"),
+        device: str | DeviceOptions | Device = DeviceOptions.name,
         **ansatz_options,
     ):
         super().__init__()

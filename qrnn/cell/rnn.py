@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from qrnn.cell.cell import OnDevice, QRNNCell, QRNNState
+from qrnn.devices import open_device
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import check_finite, checked_lengths, flag, whole
 
@@ -77,6 +78,8 @@ class QRNN(OnDevice):
         self.directions = 2 if flag("bidirectional", bidirectional) else 1
         self.batch_first = flag("batch_first", batch_first)
         self.cells = nn.ModuleList()
+        if "device" in cell_options:  # all cells are on the same
+            cell_options["device"] = open_device(cell_options["device"])
         for _ in range(num_layers):
             for _ in range(self.directions):
                 self.cells.append(QRNNCell(input_size, n_qubits, **cell_options))

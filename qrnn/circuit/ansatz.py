@@ -17,6 +17,7 @@ import pennylane as qml
 
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import whole
+from qrnn.utils.defaults import default_of
 from qrnn.utils.registry import Registry, unknown_name
 
 Pairs = tuple[tuple[int, int], ...]
@@ -142,7 +143,7 @@ def _rotate_and_entangle(
 def _template(template: Any) -> Builder:
     """Wrap one of PennyLane's layer templates, whose weights have shape (layers, n, ...)."""
 
-    def build(n_wires: int, layers: int = 2) -> Ansatz:
+    def build(n_wires: int, layers: int = default_of(rotations, "layers")) -> Ansatz:
         layers = whole("layers", layers, 1)
         shape = template.shape(n_layers=layers, n_wires=n_wires)
         apply = partial(_apply_template, template=template, shape=shape)

@@ -114,13 +114,13 @@ def evaluate(config) -> None:
     from qrnn.evaluation.metrics import judge
 
     typed: EvaluateConfig = _typed(config, "qrnn evaluate checkpoint=FILE device=NAME")
-    open_device(typed.device)  # its options are wrong before anything is loaded
+    device = open_device(typed.device)  # its options are wrong before anything is loaded
     model, data, part = _model_and_part(typed)
     folder = Path(typed.checkpoint).parent
     result = run(
         model,
         part,
-        typed.device,
+        device,
         judge=judge(data, typed.split, typed.limit),
         feedback=typed.feedback,
         readout_mode=typed.readout_mode,
@@ -348,14 +348,15 @@ def completion(names: Iterable[str]) -> None:
         prog="qrnn completion",
         description="Print a script that lets TAB complete qrnn's commands, keys and values.",
         epilog="""\
-In every shell from now on, once:
-  bash  qrnn completion bash > ~/.qrnn.bash; echo '. ~/.qrnn.bash' >> ~/.bashrc
-  zsh   qrnn completion zsh > ~/.qrnn.zsh; echo '. ~/.qrnn.zsh' >> ~/.zshrc
-  fish  qrnn completion fish > ~/.config/fish/completions/qrnn.fish
-In this one alone: . <(qrnn completion bash)""",
+In every new shell: write the script once,
+  qrnn completion bash > ~/.qrnn.bash
+and let bash load it, or zsh:
+  echo '. ~/.qrnn.bash' >> ~/.bashrc
+  echo 'autoload -Uz bashcompinit; bashcompinit; . ~/.qrnn.bash' >> ~/.zshrc
+In this bash alone: . <(qrnn completion bash)""",
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("shell", help="bash, fish or zsh")
+    parser.add_argument("shell", help="bash")
     shell = parser.parse_args().shell
 
     from qrnn.cli.completion import script

@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from qrnn.data import Split
-from qrnn.devices import DeviceOptions, device_spec, open_device
+from qrnn.devices import DeviceOptions, device_spec
 from qrnn.devices.ibm import Estimate, estimate
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.models.base import Model
@@ -31,21 +31,21 @@ def priceable(options: DeviceOptions) -> DeviceOptions:
     from qrnn.devices.ibm.backends import twin
 
     spec = device_spec(options.name)
-    if "max_qpu_seconds" not in spec.options:
+    if not spec.submits_jobs:
         raise ConfigError(
             f"device must be one of IBM's to have a price, got {spec.name!r}: e.g. ibm_torino"
         )
-    device = open_device(options)
-    options = replace(options, ledger=None, max_qpu_seconds=None, gradient="none")
-    if not device.spec.account or runtime.has_account():
+    spec.check(options)
+    options = replace(options, gradient="none")  # nothing is differentiated
+    if not spec.account or runtime.has_account():
         return options
-    fake = twin(device.name)
+    fake = twin(spec.name)
     if fake is None:
         raise DeviceError(
-            f"device {device.name!r} must have a fake twin to be priced without an IBM account, "
+            f"device {spec.name!r} must have a fake twin to be priced without an IBM account, "
             "got none: run QiskitRuntimeService.save_account(...) once, or take ibm_torino"
         )
-    return replace(options, name=fake, instance=None, queue_timeout=None)
+    return options.on_copy(fake)
 
 
 @dataclass(frozen=True)

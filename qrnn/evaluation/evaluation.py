@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.table import Table
 
 from qrnn.data import Part
-from qrnn.devices import DeviceOptions, open_device
-from qrnn.devices.hardware import IBMBackend
+from qrnn.devices import Device, DeviceOptions, open_device
+from qrnn.devices.spec import option_info
 from qrnn.errors import ConfigError
 from qrnn.evaluation.hardware import Cost, started
 from qrnn.evaluation.metrics import METRICS, Judge, shown
@@ -24,8 +24,6 @@ from qrnn.utils.files import write_text
 from qrnn.utils.registry import unknown_name
 
 FEEDBACKS = ("closed", "open")
-# Options that are left out of the kept numbers: whose account it was, and a path in `cost`.
-UNTOLD = ("instance", "ledger")
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def check_runnable(model: Model, part: Part, feedback: str, ibm: bool) -> None:
 def evaluate(
     model: Model,
     part: Part,
-    device: str | DeviceOptions,
+    device: str | DeviceOptions | Device,
     *,
     judge: Judge = Judge(),  # noqa: B008
     feedback: str = "closed",
@@ -131,7 +129,7 @@ def evaluate(
     Args:
         model: the model, on the device to compare with.
         part: the sequences, or a text.
-        device: name of a device, or its options.
+        device: name of a device, its options, or one that is open.
         judge: what the task is judged by.
         feedback: `closed` or `open`; see `Evaluation`. Open, a device that replays runs all steps
             of all sequences at once instead of T rounds.
@@ -157,7 +155,7 @@ def evaluate(
         )
     model.eval()
     opened = open_device(device)
-    check_runnable(model, part, feedback, isinstance(opened, IBMBackend))
+    check_runnable(model, part, feedback, opened.spec.submits_jobs)
     title = opened.name if progress else None
     own = device_of(model)
     refuse_options(model, opened.options)
@@ -190,7 +188,7 @@ def evaluate(
     score = judge.score(found.loss, found.accuracy, translations)
     return Evaluation(
         device=opened.name if own else "torch",
-        options={k: v for k, v in opened.options.given().items() if k not in UNTOLD},
+        options=opened.options.given_where(lambda one: one.recorded),
         reference=own.name if own else "torch",
         feedback=feedback,
         readout_mode="expval" if measured is None else "measure",
@@ -216,16 +214,14 @@ def evaluate(
     )
 
 
-SHOWN = ("strategy", "gradient", "zne", "readout_mitigation", "optimization_level")
-
-
 def describe(one: Evaluation) -> str:
     """Return in a few words how a device was read, for a table."""
     options, words = one.options, []
     if options.get("noise"):
         words.append(f"{options['noise']} {options['strength']:g}")
     words.append(f"{options['shots']} shots" if options.get("shots") else "exact")
-    words += [f"{k.replace('_', ' ')} {v}" for k, v in options.items() if k in SHOWN]
+    shown_in_tables = [k for k in options if k in option_info() and option_info()[k].shown]
+    words += [f"{k.replace('_', ' ')} {options[k]}" for k in shown_in_tables]
     if one.kept is not None:
         words.append(f"{one.kept:.2g} kept")
     if one.readout_angle is not None:

@@ -14,13 +14,10 @@ from rich.console import Console
 
 from qrnn.data import Part, Split
 from qrnn.devices import Device, DeviceOptions
-from qrnn.devices.hardware import IBMBackend
 from qrnn.devices.ibm import IBMDevice, estimate
 from qrnn.models.base import Model
 
 AGAIN = "run the same command again to go on; no job is submitted twice"
-# Options that change neither the circuits nor their outcomes: a run goes on under other ones.
-FREE = ("mode", "instance", "max_qpu_seconds", "queue_timeout", "ledger", "strategy", "gradient")
 
 
 def in_words(jobs: int) -> str:
@@ -131,8 +128,8 @@ def started(
     Raises:
         DeviceError: the device cannot run the model, or the price exceeds the budget.
     """
-    if not isinstance(device, IBMBackend):
-        yield Run(model.on(device.options, **reading))
+    if not device.spec.submits_jobs:
+        yield Run(model.on(device, **reading))
         return
     split = part.sequences("an IBM device")
     options = device.options
@@ -184,7 +181,7 @@ def work_id(
     """
     cell: Any = model.networks()[0].rnn.cell
     what = {
-        "device": {k: v for k, v in options.given().items() if k not in FREE},
+        "device": options.given_where(lambda one: one.identity),
         "name": options.name,
         "reference": cell.device.name,
         **cell.recipe,

@@ -15,7 +15,6 @@ from torch.nn.functional import cross_entropy
 
 from qrnn.data import IGNORED, SPLITS, Batch, Split, TaskData
 from qrnn.devices import Device, DeviceOptions, open_device
-from qrnn.devices.hardware import IBMBackend
 from qrnn.errors import ConfigError
 from qrnn.evaluation.evaluation import check_runnable
 from qrnn.evaluation.hardware import Run, started
@@ -35,7 +34,7 @@ def inspect(
     *,
     split: str = "test",
     cell: int = 0,
-    device: str | DeviceOptions | None = None,
+    device: str | DeviceOptions | Device | None = None,
     gradient: bool = True,
     states: bool = False,
     data_dir: str | None = None,
@@ -73,7 +72,7 @@ def inspect(
     if device is None and options:
         raise ConfigError(f"device must be named with its options, got {', '.join(options)} alone")
     if device is not None:
-        device = open_device(device, **options).options
+        device = open_device(device, **options)
     from qrnn.training.checkpoint import load_data, load_model
 
     model, config = load_model(checkpoint)
@@ -99,7 +98,7 @@ def inspect_model(
     *,
     split: str = "test",
     cell: int = 0,
-    device: str | DeviceOptions | None = None,
+    device: str | DeviceOptions | Device | None = None,
     gradient: bool = True,
     states: bool = False,
     folder: str | Path | None = None,
@@ -130,7 +129,7 @@ def inspect_model(
     rows = rows_of(index, len(part), split)
     other = None if device is None else open_device(device)
     if other is not None:
-        check_runnable(model, part, "closed", isinstance(other, IBMBackend))
+        check_runnable(model, part, "closed", other.spec.submits_jobs)
     model.eval()
     singles = [one_of(part, row) for row in rows]
     steps = [n_steps(one.batch([0]), place) for one in singles]

@@ -101,7 +101,7 @@ class Classical(nn.Module):
         hidden_size: int,
         num_layers: int = 1,
         bidirectional: bool = False,
-        dropout: float = 0.0,
+        dropout: float = ClassicalConfig.dropout,
     ):
         super().__init__()
         if kind not in KINDS:

@@ -84,10 +84,10 @@ class DataRegisterCell(StepCell):
     def __init__(
         self,
         input_size: int,
-        n_data: int = 2,
-        n_history: int = 3,
-        layers: int = 2,
-        topology: str = "ring",
+        n_data: int = DataRegisterConfig.n_data,
+        n_history: int = DataRegisterConfig.n_history,
+        layers: int = DataRegisterConfig.layers,
+        topology: str = DataRegisterConfig.topology,
     ):
         super().__init__(input_size, whole("n_data", n_data, 1, 14))
         self.n_data = n_data

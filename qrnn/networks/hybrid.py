@@ -7,10 +7,13 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from qrnn.cell.cell import QRNNCell
 from qrnn.cell.rnn import QRNN
+from qrnn.circuit import ansatz as ansaetze
 from qrnn.devices import DeviceOptions
 from qrnn.networks.base import ModelConfig, network
 from qrnn.utils.checks import positive
+from qrnn.utils.defaults import default_of
 
 
 @dataclass
@@ -44,24 +47,24 @@ class HybridConfig(ModelConfig):
 
     name: str = "hybrid"
     n_qubits: int = 6
-    ansatz: str = "rotations"
-    layers: int = 2
+    ansatz: str = default_of(QRNNCell, "ansatz")
+    layers: int = default_of(ansaetze.rotations, "layers")
     rotations: list[str] | None = None
     entangler: str | None = None
     topology: Any = None
-    readout: Any = "XYZ"
-    readout_mode: str = "expval"
+    readout: Any = default_of(QRNNCell, "readout")
+    readout_mode: str = default_of(QRNNCell, "readout_mode")
     readout_angle: float | None = None
-    controller: str = "gelu"
-    width: int = 64
-    depth: int = 1
-    dropout: float = 0.0
-    feedback: bool = True
+    controller: str = default_of(QRNNCell, "controller")
+    width: int = default_of(QRNNCell, "width")
+    depth: int = default_of(QRNNCell, "depth")
+    dropout: float = default_of(QRNNCell, "dropout")
+    feedback: bool = default_of(QRNNCell, "feedback")
     feedback_readout: Any = None
-    bias_range: float = 0.1
+    bias_range: float = default_of(QRNNCell, "bias_range")
     output_lr: float = 1.0
     readout_shots: int | None = None
-    readout_depolarizing: float = 0.0
+    readout_depolarizing: float = default_of(QRNNCell, "readout_depolarizing")
 
     def cell_options(self) -> dict[str, Any]:
         """Return the keyword arguments of `QRNNCell`, without the input size."""

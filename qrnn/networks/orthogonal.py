@@ -20,8 +20,9 @@ from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell
-from qrnn.networks.scornn import Cayley
+from qrnn.networks.scornn import Cayley, ScoRNNConfig
 from qrnn.utils.checks import flag, whole
+from qrnn.utils.defaults import default_of
 from qrnn.utils.limits import check_memory
 
 
@@ -49,11 +50,11 @@ class OrthogonalConfig(ModelConfig):
     n_angles: int | None = None
     readout: str = "XYZ"
     learned: bool = True
-    skew_lr: float = 0.1
-    controller: str = "gelu"
-    width: int = 64
-    depth: int = 1
-    dropout: float = 0.0
+    skew_lr: float = ScoRNNConfig.skew_lr
+    controller: str = default_of(Controller, "kind")
+    width: int = default_of(Controller, "width")
+    depth: int = default_of(Controller, "depth")
+    dropout: float = default_of(Controller, "dropout")
 
 
 class OrthogonalCell(StepCell):
@@ -94,9 +95,9 @@ class OrthogonalCell(StepCell):
         input_size: int,
         n_qubits: int,
         n_angles: int | None = None,
-        readout: str = "XYZ",
-        learned: bool = True,
-        skew_lr: float = 0.1,
+        readout: str = OrthogonalConfig.readout,
+        learned: bool = OrthogonalConfig.learned,
+        skew_lr: float = OrthogonalConfig.skew_lr,
         **controller,
     ):
         n_planes = 2 ** whole("n_qubits", n_qubits, 1, 14)

@@ -20,7 +20,7 @@ from qrnn.cell.on_device import HoldsQuantumLayer
 from qrnn.cell.state import CellState
 from qrnn.circuit.ansatz import Ansatz, pairs_of
 from qrnn.circuit.step import StepCircuit
-from qrnn.devices import DeviceOptions, open_device
+from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell, at_least_one
 from qrnn.utils.checks import flag
@@ -117,10 +117,10 @@ class QLSTMCell(HoldsQuantumLayer, StepCell):
         self,
         input_size: int,
         hidden_size: int,
-        n_qubits: int = 4,
-        depth: int = 2,
-        output_circuits: bool = True,
-        device: str | DeviceOptions = "fused",
+        n_qubits: int = QLSTMConfig.n_qubits,
+        depth: int = QLSTMConfig.depth,
+        output_circuits: bool = QLSTMConfig.output_circuits,
+        device: str | DeviceOptions | Device = DeviceOptions.name,
     ):
         super().__init__(input_size, at_least_one("hidden_size", hidden_size))
         n, layers = at_least_one("n_qubits", n_qubits), at_least_one("depth", depth)
@@ -186,9 +186,10 @@ class QLSTMCell(HoldsQuantumLayer, StepCell):
 @network(QLSTMConfig, width="hidden_size")
 def qlstm(config: QLSTMConfig, input_size: int, device: DeviceOptions) -> Layers:
     """Return the network of a configuration."""
+    opened = open_device(device)  # all cells are on the same
     return Layers(
         lambda size: QLSTMCell(
-            size, config.hidden_size, config.n_qubits, config.depth, config.output_circuits, device
+            size, config.hidden_size, config.n_qubits, config.depth, config.output_circuits, opened
         ),
         input_size,
         config,

@@ -7,7 +7,9 @@ from dataclasses import dataclass, fields
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig, network, refuse_unread
+from qrnn.neurons.definition import Definition
 from qrnn.neurons.rnn import QuantumNeuronRNN
+from qrnn.utils.defaults import default_of
 
 
 @dataclass
@@ -30,10 +32,10 @@ class QuantumNeuronConfig(ModelConfig):
     name: str = "quantum_neuron"
     workspace: int = 5
     in_out: int | None = None
-    stages: int = 1
-    order: int = 2
-    degree: int = 3
-    theta_mean: float = 0.0
+    stages: int = Definition.stages
+    order: int = Definition.order
+    degree: int = Definition.degree
+    theta_mean: float = default_of(Definition.start_weights, "theta_mean")
 
 
 @network(QuantumNeuronConfig, width="workspace", tokens=True)

@@ -60,7 +60,7 @@ class Cayley(nn.Module):
 
     signs: torch.Tensor
 
-    def __init__(self, n: int, negative_share: float = 0.0, skew_lr: float = 0.1):
+    def __init__(self, n: int, negative_share: float = 0.0, skew_lr: float = ScoRNNConfig.skew_lr):
         super().__init__()
         self.n = at_least_one("hidden_size", n)
         n = self.n
@@ -117,8 +117,8 @@ class ScoRNNCell(StepCell):
         self,
         input_size: int,
         hidden_size: int,
-        negative_share: float = 0.1,
-        skew_lr: float = 0.1,
+        negative_share: float = ScoRNNConfig.negative_share,
+        skew_lr: float = ScoRNNConfig.skew_lr,
     ):
         super().__init__(input_size, at_least_one("hidden_size", hidden_size))
         hidden_size, input_size = self.n_readouts, self.input_size

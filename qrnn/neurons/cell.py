@@ -22,6 +22,7 @@ from qrnn.neurons.replayed import Replay
 from qrnn.neurons.transfer import Transfer, transfer
 from qrnn.utils.autograd import in_full_precision
 from qrnn.utils.checks import whole
+from qrnn.utils.defaults import default_of
 
 
 class QuantumNeuronCell(OnDevice):
@@ -77,11 +78,11 @@ class QuantumNeuronCell(OnDevice):
         workspace: int,
         in_out: int,
         *,
-        stages: int = 1,
-        order: int = 2,
-        degree: int = 3,
-        theta_mean: float = 0.0,
-        device: str | DeviceOptions = "fused",
+        stages: int = Definition.stages,
+        order: int = Definition.order,
+        degree: int = Definition.degree,
+        theta_mean: float = default_of(Definition.start_weights, "theta_mean"),
+        device: str | DeviceOptions | Device = DeviceOptions.name,
     ):
         super().__init__()
         self.definition = Definition(workspace, in_out, stages, order, degree)

@@ -11,7 +11,7 @@ import torch
 from helpers.problems import inputs, network
 from qrnn import QRNN, ConfigError, DeviceError, devices
 from qrnn.devices import DeviceOptions, add_device, device_names, device_spec, open_device
-from qrnn.devices.spec import STRATEGIES
+from qrnn.devices.spec import STRATEGIES, options_where
 
 SEEDED = ["default.qubit", "default.mixed", "lightning.qubit", "fake_manila"]
 GRADIENTS = {"backprop", "adjoint", "parameter-shift", "spsa", "none"}
@@ -44,6 +44,7 @@ def test_every_declaration_is_in_the_words_of_the_schema():
         assert spec.max_wires > 0
         assert spec.cost
         assert ("shots" in spec.options) == (spec.shots != "no")
+        assert spec.submits_jobs == ("ledger" in spec.options)
         assert spec.missing() is None or spec.missing().startswith("pip install")
 
 
@@ -260,3 +261,28 @@ def test_a_device_of_ones_own_is_known_by_its_name(monkeypatch):
 def test_the_name_of_another_device_is_refused(name):
     with pytest.raises(ConfigError, match=f"device '{name}' is already there"):
         add_device(replace(device_spec("fused"), name=name), devices.Device)
+
+
+def test_an_open_device_is_passed_on_and_other_options_open_another():
+    device = open_device("default.qubit", seed=1)
+    assert open_device(device) is device
+    assert open_device(device, shots=7).options == replace(device.options, shots=7)
+    rnn = QRNN(1, 2, num_layers=2, device=device)
+    assert all(cell.device is device for cell in rnn.cells)
+    assert rnn.on(device).cell.device is device
+
+
+def test_the_cells_of_a_network_share_one_device():
+    first, second = QRNN(1, 2, num_layers=2, device="default.qubit").cells
+    assert first.device is second.device
+
+
+def test_a_run_goes_on_with_other_options_that_no_result_depends_on():
+    free = set(options_where(lambda one: not one.identity))
+    run = {"mode", "instance", "max_qpu_seconds", "queue_timeout", "ledger"}
+    assert free == run | {"strategy", "gradient"}
+
+
+def test_a_simulated_copy_gets_no_option_of_real_backends():
+    given = DeviceOptions("ibm_torino", shots=9, zne=[1, 3], instance="crn", queue_timeout=3.0)
+    assert given.on_copy("fake_torino") == DeviceOptions("fake_torino", shots=9, zne=[1, 3])

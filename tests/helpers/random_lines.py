@@ -255,7 +255,7 @@ def line_of(rng: random.Random) -> list[str]:
     if command == "devices":
         return [command, *_words(rng, ["fused", "aer", "ibm", "fake_torino", "--help"])]
     if command == "completion":
-        return [command, *_words(rng, ["bash", "zsh", "fish"])]
+        return [command, *_words(rng, ["bash", "zsh"])]
     line = [] if command not in COMMAND_SCHEMAS else _options(rng, command)
     if command == "train" and rng.random() < 0.5:
         line.insert(0, "trainer.epochs=1")

@@ -2,8 +2,10 @@
 
 import math
 from dataclasses import MISSING, fields, replace
+from importlib import resources
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_module
 
 from helpers.small_networks import CLASSICAL, SMALL, STEPPED, D, build
@@ -85,6 +87,14 @@ def test_the_config_file_is_the_schemas_own_defaults(name):
     assert config.name == name
     for field in fields(config):
         assert field.default is not MISSING or field.name == "name"
+
+
+@pytest.mark.parametrize("group", ["model", "task", "trainer"])
+def test_the_files_of_a_group_restate_nothing_that_the_schema_says(group):
+    files = [one for one in (resources.files("qrnn.configs") / group).iterdir() if one.is_file()]
+    assert files
+    for file in files:
+        assert set(yaml.safe_load(file.read_text())) <= {"defaults"}, file
 
 
 ERRORS = [

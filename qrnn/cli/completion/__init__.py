@@ -1,7 +1,7 @@
 """Shell completion: `qrnn completion bash` prints a script that knows all commands and keys.
 
-The script is complete in itself. Hydra's own would start Python, and import PyTorch, at every TAB,
-and knows nothing of our commands.
+zsh loads the same script through its bashcompinit. It is complete in itself: Hydra's own would
+start Python, and import PyTorch, at every TAB, and knows nothing of our commands.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from qrnn.networks import NETWORKS
 from qrnn.training.checks import OPTIMIZERS
 from qrnn.utils.registry import unknown_name
 
-SHELLS = ("bash", "fish", "zsh")
+SHELLS = ("bash",)
 FLAGS = ("--help", "--multirun", "--cfg")  # Hydra's, for all commands but two
 
 
@@ -80,7 +80,7 @@ def script(shell: str, commands: Iterable[str]) -> str:
     """Return the completion script of a shell.
 
     Args:
-        shell: `bash`, `fish` or `zsh`.
+        shell: `bash`; zsh can load its script.
         commands: the names of all commands.
 
     Raises:
@@ -88,11 +88,6 @@ def script(shell: str, commands: Iterable[str]) -> str:
     """
     if shell not in SHELLS:
         raise unknown_name("shell", shell, SHELLS)
-    return _fish(commands) if shell == "fish" else _bash(shell, commands)
-
-
-def _bash(shell: str, commands: Iterable[str]) -> str:
-    start = "autoload -Uz bashcompinit && bashcompinit\n" if shell == "zsh" else ""
     cases = [f"    commands:*) echo '{_lines(commands)}' ;;"]
     for command, keys in words().items():
         top = {key if "." not in key else key.partition(".")[0] + "." for key in keys}
@@ -115,19 +110,8 @@ def _bash(shell: str, commands: Iterable[str]) -> str:
         "  esac",
         "}",
     ]
-    return start + "\n".join(lines) + "\n" + (files(__name__) / "qrnn.bash").read_text()
+    return "\n".join(lines) + "\n" + (files(__name__) / "qrnn.bash").read_text()
 
 
 def _lines(names: Iterable[str]) -> str:
     return "\n".join(names)
-
-
-def _fish(commands: Iterable[str]) -> str:
-    seen = "complete -c qrnn -n '__fish_seen_subcommand_from {}' -a '{}'"
-    lines = [f"complete -c qrnn -f -n __fish_use_subcommand -a '{' '.join(commands)}'"]
-    for command, keys in words().items():
-        known = [f"{k}={v}" for k, vs in values().items() if f"{k}=" in keys for v in vs]
-        lines.append(seen.format(command, " ".join([*keys, *known, *FLAGS])))
-    lines.append(seen.format("devices", " ".join(["--help", *values()["device"]])))
-    lines.append(seen.format("completion", " ".join(SHELLS)))
-    return "\n".join(lines) + "\n"
