@@ -65,6 +65,15 @@ class Split:
     def __len__(self) -> int:
         return len(self.y)
 
+    def describe(self) -> dict[str, str]:
+        """Return the sizes by their names, for a table."""
+        steps = str(self.x.shape[1])
+        if self.lengths is not None and len(self):
+            low, high = int(self.lengths.min()), int(self.lengths.max())
+            steps = f"{low} to {high}, median {int(self.lengths.median())}"
+        labels = int((self.y != IGNORED).sum())
+        return {"sequences": f"{len(self):,}", "steps": steps, "labels": f"{labels:,}"}
+
     def head(self, limit: int | None) -> Split:
         """Return the first `limit` sequences, or all."""
         if limit is None:
@@ -106,6 +115,10 @@ class Stream:
 
     def __len__(self) -> int:
         return len(self.tokens) - 1
+
+    def describe(self) -> dict[str, str]:
+        """Return the sizes by their names, for a table."""
+        return {"tokens": f"{len(self):,}", "steps per batch": str(self.steps)}
 
     def head(self, limit: int | None) -> Stream:
         """Return the first `limit` predicted tokens, or all."""
