@@ -22,8 +22,8 @@ UNRELATED = ("resume", "trainer.progress")  # keys that change nothing that is l
 
 def commands(run: RunFolder) -> str:
     """Return the command of the training, from its start to its end, and of each evaluation."""
-    evaluations = (folded(evaluate_words(run, one)) for one in run.evaluations)
-    return "\n".join([folded(train_words(run)), *evaluations])
+    words = [train_words(run), *(evaluate_words(run, one) for one in run.evaluations)]
+    return "\n".join(map(folded, words))
 
 
 def train_words(run: RunFolder) -> list[str]:

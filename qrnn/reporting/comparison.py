@@ -23,7 +23,7 @@ def comparison_of(runs: Sequence[RunFolder]) -> Page:
     """Return the page of several runs."""
     names = short_names([run.folder for run in runs])
     different = differences(runs)
-    rows = [row(run, name) for run, name in zip(runs, names, strict=True)]
+    rows = list(map(row, runs, names))
     caption = "Validation: accuracy of the best checkpoint. Parameters: recurrent ones."
     parts: list[Part] = [Table(HEADINGS, rows, (2, 3, 5, 6, 7), caption)]
     if set(different) == {"trainer.seed"} and (judged := alike(runs)):

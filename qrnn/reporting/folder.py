@@ -142,10 +142,8 @@ def _no_run(folder: Path, missing: list[str]) -> DataError:
     if missing:
         return DataError(f"run {folder} must hold a readable configuration: {missing[0]}")
     message = f"run must be a folder that `qrnn train` wrote, but {folder} holds no config.yaml"
-    below = sorted(path.parent for path in folder.glob("*/config.yaml"))
-    if below:
-        names = ",".join(str(path) for path in below[:3])
-        message += f": choose of the {len(below)} in it, e.g. run=[{names}]"
+    if below := sorted(str(path.parent) for path in folder.glob("*/config.yaml")):
+        message += f": choose of the {len(below)} in it, e.g. run=[{','.join(below[:3])}]"
     return DataError(message)
 
 
@@ -195,8 +193,7 @@ def _typed(kind: type[T], saved: dict[str, Any]) -> T:
 
 def _check(name: str, value: Any, hint: Any) -> None:
     if not _has_type(value, hint):
-        kind = getattr(hint, "__name__", hint)
-        raise ValueError(f"{name} must be of type {kind}, got {value!r:.40}")
+        raise ValueError(f"{name} must be {getattr(hint, '__name__', hint)}, got {value!r:.40}")
 
 
 def _has_type(value: Any, hint: Any) -> bool:

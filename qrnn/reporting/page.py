@@ -30,7 +30,6 @@ CLASSES = 50  # at most, in a confusion matrix
 NAMED = 30  # at most, of the classes whose names are all listed
 ERRORS = 8  # of wrong predictions
 DRAWN = 100_000  # characters of a circuit as text; beyond, only its size is shown
-HEADINGS = ("agreement", "RMS z", "shots", "time")
 COSTS = ("backend", "jobs", "circuits", "executions", "QPU s, estimated", "QPU s, metered")
 
 
@@ -50,16 +49,14 @@ def load(run: RunFolder, data_dir: str | None, console: Console) -> Loaded:
     """
     if data_dir is not None and "data_dir" not in run.config["task"]:
         raise ConfigError(f"data_dir must be left out: task {run.name_of('task')} reads no files")
-    data, model, missing = None, None, {}
+    data, model, missing = None, None, {"model": "there is no checkpoint in the folder"}
     with console.status(f"reading the data of {run.name_of('task')} and building the model"):
         try:
             data = load_data(from_plain(run.config), data_dir)
         except QRNNError as error:
             missing["data"] = str(error)
         try:
-            if run.checkpoint is None:
-                missing["model"] = "there is no checkpoint in the folder"
-            else:
+            if run.checkpoint is not None:
                 model = load_model(run.checkpoint)[0]
         except (QRNNError, RuntimeError) as error:  # also weights of other sizes
             missing["model"] = str(error).splitlines()[0]
@@ -94,10 +91,9 @@ def page_of(run: RunFolder, loaded: Loaded) -> Page:
 
 def trained_on(run: RunFolder, loaded: Loaded) -> str:
     """Return the device that trained; a classical model ignores the configuration's."""
-    if run.main is not None:
-        return run.main.reference
     classical = loaded.model is not None and device_of(loaded.model) is None
-    return "torch" if classical else run.name_of("device")
+    trained = "torch" if classical else run.name_of("device")
+    return trained if run.main is None else run.main.reference
 
 
 def lead(run: RunFolder) -> str:
@@ -229,8 +225,8 @@ def devices(run: RunFolder) -> Iterator[Part]:
         return
     metric = METRICS[run.main.metric][0]
     yield Table(
-        ["device", "read", "sequences", metric, "loss", *HEADINGS],
-        [row(one) for one in run.evaluations],
+        ["device", "read", "sequences", metric, "loss", "agreement", "RMS z", "shots", "time"],
+        [device_row(one) for one in run.evaluations],
         range(2, 9),
         f"Agreement: share of labels predicted as on {run.main.reference}, which trained. RMS z: "
         "root mean square difference of the readouts to it, over all steps.",
@@ -245,7 +241,7 @@ def devices(run: RunFolder) -> Iterator[Part]:
     if priced := [one for one in run.evaluations if one.cost is not None]:
         yield Table(
             ["device", *COSTS],
-            [cost(run, one) for one in priced],
+            [cost_row(run, one) for one in priced],
             range(2, 7),
             "Executions: circuits x shots. Estimated by IBM's formula, 2 + 0.00035 x executions "
             "for each job; simulated copies meter nothing.",
@@ -254,7 +250,7 @@ def devices(run: RunFolder) -> Iterator[Part]:
         yield Text("None of these devices submits jobs: there is nothing to pay.")
 
 
-def row(one: Evaluation) -> list[str]:
+def device_row(one: Evaluation) -> list[str]:
     """Return an evaluation's row."""
     shots = one.options.get("shots")
     return [
@@ -270,7 +266,7 @@ def row(one: Evaluation) -> list[str]:
     ]
 
 
-def cost(run: RunFolder, one: Evaluation) -> list[str]:
+def cost_row(run: RunFolder, one: Evaluation) -> list[str]:
     """Return what an evaluation took from an IBM backend or its simulated copy."""
     cost, circuits = one.cost, None
     assert cost is not None  # as `devices` chose

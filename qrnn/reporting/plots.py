@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Series = Sequence[tuple[int, float]]
 PICTURED = 3  # sentences in a picture of attention
 DECADES = 30.0  # values that differ by more than this factor are drawn by powers of ten
 NUMBERED = 12  # classes up to which a confusion matrix shows its numbers
@@ -57,7 +56,7 @@ def data_url(figure: Figure) -> str:
 
 
 @drawing()
-def curves(series: Mapping[str, Series]) -> Figure:
+def curves(series: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
     """Return the metrics of training and validation (`history`) over the epochs from 1."""
     from matplotlib.figure import Figure
 
@@ -67,7 +66,8 @@ def curves(series: Mapping[str, Series]) -> Figure:
         for part, colour, line in (("train", BLUE, "-"), ("val", ORANGE, "--")):
             points = series.get(f"{part}/{quantity}", ())
             epochs, values = [e + 1 for e, _ in points], [value for _, value in points]
-            axes.plot(epochs, values, color=colour, linestyle=line, marker=".", label=part)
+            name = part if points else None
+            axes.plot(epochs, values, color=colour, linestyle=line, marker=".", label=name)
             shown += values
         _finish(axes, "epoch", label)
         if shown and min(shown) > 0 and max(shown) > DECADES * min(shown):
@@ -172,4 +172,5 @@ def _finish(axes: Axes, steps: str, quantity: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.set(xlabel=steps, ylabel=quantity)
     axes.grid(True)
-    axes.legend()
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend()
