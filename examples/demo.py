@@ -17,7 +17,9 @@ from qrnn.evaluation.evaluation import evaluate, save, table
 from qrnn.evaluation.metrics import judge
 from qrnn.reporting import plots
 from qrnn.training.checkpoint import load_model
+from qrnn.training.history import history
 from qrnn.training.trainer import train
+from qrnn.utils.figure_style import write
 
 RUN = Path("runs/demo")
 # Devices that run one sequence at a time, or sample, get a part of the test set.
@@ -52,18 +54,13 @@ def main() -> None:
     )
 
     exact = evaluations[0]
-    pictures = [
-        plots.training_curves(RUN, RUN / "training.png"),
-        plots.circuit(model.rnn.cell.circuit, RUN / "circuit.png"),
-        plots.confusion_matrix(
-            exact.labels,
-            exact.predictions,
-            data.classes,
-            RUN / "confusion.png",
-            title=f"digits, {exact.device}: {100 * exact.accuracy:.1f}%",
-        ),
-    ]
-    console.print("Pictures: " + ", ".join(str(path) for path in pictures))
+    pictures = {
+        "training": plots.curves(history(RUN)),
+        "circuit": plots.circuit(model.rnn.cell.circuit),
+        "confusion": plots.confusion(exact.labels, exact.predictions, data.classes),
+    }
+    paths = [write(figure, RUN / f"{name}.png") for name, figure in pictures.items()]
+    console.print("Pictures: " + ", ".join(str(path) for path in paths))
     console.print(f"Next: qrnn evaluate checkpoint={RUN}/best.ckpt device=lightning.qubit")
 
 

@@ -45,6 +45,10 @@ class Part(ABC):
         """Return the number of sequences, or of predicted tokens of a text."""
 
     @abstractmethod
+    def describe(self) -> dict[str, str]:
+        """Return the sizes by their names, for a table."""
+
+    @abstractmethod
     def head(self, limit: int | None) -> Self:
         """Return the first `limit` sequences or predicted tokens; None: all."""
 
@@ -123,6 +127,15 @@ class Split(Part):
         return len(self.y)
 
     @override
+    def describe(self) -> dict[str, str]:
+        steps = str(self.x.shape[1])
+        if self.lengths is not None and len(self):
+            low, high = int(self.lengths.min()), int(self.lengths.max())
+            steps = f"{low} to {high}, median {int(self.lengths.median())}"
+        labels = int((self.y != IGNORED).sum())
+        return {"sequences": f"{len(self):,}", "steps": steps, "labels": f"{labels:,}"}
+
+    @override
     def head(self, limit: int | None) -> Split:
         if limit is None:
             return self
@@ -183,6 +196,10 @@ class Stream(Part):
 
     def __len__(self) -> int:
         return len(self.tokens) - 1
+
+    @override
+    def describe(self) -> dict[str, str]:
+        return {"tokens": f"{len(self):,}", "steps per batch": str(self.steps)}
 
     @override
     def head(self, limit: int | None) -> Stream:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from qrnn.errors import DataError, QRNNError
 from qrnn.evaluation.evaluation import Evaluation, describe
@@ -18,11 +19,11 @@ from qrnn.training.history import history
 from qrnn.utils.plain import check_plain, read_text, read_yaml
 
 T = TypeVar("T")
-GROUPS = ("task", "model", "device", "trainer")
 HIDDEN = "(left out)"
 _SECRET = re.compile(
     r"(^|_)(token|secret|passwo?r?d|credentials?|key|instance|crn|auth\w*)$", re.IGNORECASE
 )
+DAMAGED = (QRNNError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,7 @@ class RunFolder:
         environment: processor and versions of the training; None: not on record.
         history: each metric as (epoch, value) pairs.
         evaluations: of this checkpoint on devices, the device that trained first.
-        stale: evaluations of other models: of an earlier checkpoint, say, or of none that they
-            name, as older versions wrote them.
+        stale: evaluations of other models, or of none that they name.
         checkpoint: the best one, else the last; None: there is none.
         missing: a sentence for each file that is damaged or not there.
     """
@@ -45,7 +45,7 @@ class RunFolder:
     folder: Path
     config: dict[str, Any]
     summary: dict[str, Any] | None
-    environment: dict[str, str] | None
+    environment: dict[str, Any] | None
     history: dict[str, list[tuple[int, float]]]
     evaluations: tuple[Evaluation, ...]
     stale: tuple[Evaluation, ...]
@@ -61,12 +61,17 @@ class RunFolder:
         """The evaluation that stands for the run: where it was trained, of most sequences."""
         return self.evaluations[0] if self.evaluations else None
 
+    @property
+    def best(self) -> tuple[int, float, float] | None:
+        """Epoch (from 1), loss and accuracy of the best validation; None: no epoch has ended."""
+        if not (losses := self.history.get("val/loss")):
+            return None
+        epoch, loss = min(losses, key=lambda point: point[1])
+        return epoch + 1, loss, dict(self.history.get("val/accuracy", [])).get(epoch, float("nan"))
+
 
 def read_folder(folder: str | Path) -> RunFolder:
-    """Return what a run's files say; those that are damaged are told in `missing`.
-
-    Args:
-        folder: of `qrnn train`.
+    """Return what the files of a folder of `qrnn train` say; `missing` names damaged ones.
 
     Raises:
         DataError: it is no such folder.
@@ -82,30 +87,33 @@ def read_folder(folder: str | Path) -> RunFolder:
             return None
         try:
             return read(path)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except DAMAGED as error:
             reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
             missing.append(f"{path.name} is damaged and left out: {reason}")
             return None
 
     checkpoints = [path for name in ("best", "last") if (path := folder / f"{name}.ckpt").is_file()]
-    sources = {folder / "config.yaml": _of_yaml, folder / "summary.json": _of_summary}
-    sources |= dict.fromkeys(checkpoints, _of_checkpoint)
+    sources: dict[Path, Callable[[Path], Any]] = {
+        folder / "config.yaml": read_yaml,
+        folder / "summary.json": lambda path: _object(path).get("config"),
+    }
+    sources |= dict.fromkeys(checkpoints, lambda path: read_checkpoint(path)["qrnn"]["config"])
     config = None
     for path, read in sources.items():
-        config = config or attempt(path, read)
+        config = config or attempt(path, partial(_config, read))
     if config is None:
         raise _no_run(folder, missing)
     summary = attempt(folder / "summary.json", _summary)
     found = [attempt(path, _evaluation) for path in sorted(folder.glob("evaluation-*.json"))]
     evaluations = [one for one in found if one is not None]
     evaluations.sort(key=lambda one: (one.device != one.reference, -one.sequences))
-    identity = attempt(checkpoints[0], _identity) if evaluations and checkpoints else None
-    own = [identity is not None and one.checkpoint == identity for one in evaluations]
-    valid = tuple(one for one, ours in zip(evaluations, own, strict=True) if ours)
-    stale = tuple(one for one, ours in zip(evaluations, own, strict=True) if not ours)
-    environment = attempt(folder / "environment.json", _environment)
+    identity = None
+    if evaluations and checkpoints:
+        identity = attempt(checkpoints[0], lambda path: checkpoint_identity(read_checkpoint(path)))
+    own = [one for one in evaluations if identity is not None and one.checkpoint == identity]
+    environment = attempt(folder / "environment.json", _object)
     curves = attempt(folder / "metrics.csv", lambda path: history(path.parent))
-    if summary is None and not (folder / "summary.json").exists():
+    if not (folder / "summary.json").exists():
         missing.append("summary.json is not there: the training has not ended")
     return RunFolder(
         folder,
@@ -113,8 +121,8 @@ def read_folder(folder: str | Path) -> RunFolder:
         summary,
         environment,
         curves or {},
-        valid,
-        stale,
+        tuple(own),
+        tuple(one for one in evaluations if one not in own),
         checkpoints[0] if checkpoints else None,
         tuple(missing),
     )
@@ -134,17 +142,16 @@ def _no_run(folder: Path, missing: list[str]) -> DataError:
     if missing:
         return DataError(f"run {folder} must hold a readable configuration: {missing[0]}")
     message = f"run must be a folder that `qrnn train` wrote, but {folder} holds no config.yaml"
-    below = sorted(path.parent for path in folder.glob("*/config.yaml"))
-    if below:
-        shown = ",".join(str(path) for path in below[:3])
-        message += f": choose of the {len(below)} in it, e.g. run=[{shown}]"
+    if below := sorted(str(path.parent) for path in folder.glob("*/config.yaml")):
+        message += f": choose of the {len(below)} in it, e.g. run=[{','.join(below[:3])}]"
     return DataError(message)
 
 
-def _checked_config(config: Any) -> dict[str, Any]:
+def _config(read: Callable[[Path], Any], path: Path) -> dict[str, Any]:
+    config = read(path)
     if not isinstance(config, dict):
         raise ValueError("it must hold groups of keys")
-    for group in GROUPS:
+    for group in ("task", "model", "device", "trainer"):
         if not isinstance(config.get(group), dict):
             raise ValueError(f"it must hold the group {group}")
         if not isinstance(config[group].get("name", ""), str):
@@ -153,102 +160,52 @@ def _checked_config(config: Any) -> dict[str, Any]:
     return config
 
 
-def _of_yaml(path: Path) -> dict[str, Any]:
-    return _checked_config(read_yaml(path))
-
-
-def _of_summary(path: Path) -> dict[str, Any]:
-    return _checked_config(_object(path).get("config"))
-
-
-def _of_checkpoint(path: Path) -> dict[str, Any]:
-    return _checked_config(_content(path)["qrnn"]["config"])
-
-
-def _identity(path: Path) -> str:
-    return checkpoint_identity(_content(path))
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        return read_checkpoint(path)
-    except QRNNError as error:
-        raise ValueError(str(error)) from error
-
-
-NUMBERS = (
-    "epochs",
-    "steps",
-    "seconds_per_epoch",
-    "minutes",
-    "threads",
-    "parameters",
-    "all_parameters",
-)
-
-
 def _summary(path: Path) -> dict[str, Any]:
-    """Return what a training took.
-
-    Raises:
-        ValueError: a number is missing.
-    """
-    told = _object(path)
-    for name in NUMBERS:
-        _number(told, name)
-    if told.get("peak_memory_mb") is not None:  # there are systems that do not record it
-        _number(told, "peak_memory_mb")
-    return told
-
-
-def _environment(path: Path) -> dict[str, str]:
-    return {str(name): str(value) for name, value in _object(path).items()}
+    saved = _object(path)
+    names = ("epochs", "steps", "seconds_per_epoch", "minutes", "threads")
+    for name in (*names, "parameters", "all_parameters"):
+        _check(name, saved.get(name), float)
+    _check("peak_memory_mb", saved.get("peak_memory_mb"), float | None)
+    return saved
 
 
 def _evaluation(path: Path) -> Evaluation:
-    """Return a kept evaluation.
-
-    Raises:
-        ValueError: a value is missing, or of another type.
-    """
-    told = _object(path)
-    for name in ("sequences", "value", "loss", "accuracy", "agreement", "rms_z", "seconds"):
-        _number(told, name)
-    for name in ("rms_z_steps", "predictions", "labels", "translations"):
-        kind = str if name == "translations" else (int, float)
-        if not isinstance(told.get(name), list) or not all(
-            isinstance(one, kind) for one in told[name]
-        ):
-            raise ValueError(f"{name} must be a list")
-    if told.get("metric") not in METRICS:
+    saved = _object(path)
+    if saved.get("cost") is not None:
+        saved["cost"] = _typed(Cost, saved["cost"])
+    evaluation = _typed(Evaluation, saved)
+    if len(evaluation.labels) != len(evaluation.predictions):
+        raise ValueError("labels and predictions must be as many")
+    if evaluation.metric not in METRICS:
         raise ValueError(f"metric must be one of {', '.join(METRICS)}")
-    known = {field.name for field in fields(Evaluation)}
-    values = {name: value for name, value in told.items() if name in known}
-    values["options"] = hide(dict(told["options"]))
-    for name in ("device", "reference"):
-        values[name] = str(told[name])
-    if told.get("cost") is not None:
-        values["cost"] = _cost(told["cost"])
-    evaluation = Evaluation(**values)
     describe(evaluation)  # so that what it needs is there
-    return evaluation
+    return replace(evaluation, options=hide(evaluation.options))
 
 
-def _cost(told: dict[str, Any]) -> Cost:
-    names = [field.name for field in fields(Cost)]
-    for name in ("jobs", "submitted", "executions", "estimated_seconds", "metered_seconds"):
-        _number(told, name)
-    return Cost(**{name: told[name] for name in names})
+def _typed(kind: type[T], saved: dict[str, Any]) -> T:
+    """Return a dataclass of saved values, if they have its types; others are left out."""
+    hints = get_type_hints(kind)
+    known = {name: value for name, value in saved.items() if name in hints}
+    for name, value in known.items():
+        _check(name, value, hints[name])
+    return kind(**known)
+
+
+def _check(name: str, value: Any, hint: Any) -> None:
+    if not _has_type(value, hint):
+        raise ValueError(f"{name} must be {getattr(hint, '__name__', hint)}, got {value!r:.40}")
+
+
+def _has_type(value: Any, hint: Any) -> bool:
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(_has_type(one, get_args(hint)[0]) for one in value)
+    if get_args(hint):
+        return any(_has_type(value, one) for one in get_args(hint))
+    return type(value) in ((int, float) if hint is float else (hint,))
 
 
 def _object(path: Path) -> dict[str, Any]:
-    told = json.loads(read_text(path))
-    if not isinstance(told, dict):
+    values = json.loads(read_text(path))
+    if not isinstance(values, dict):
         raise ValueError("it must hold names and values")
-    return told
-
-
-def _number(told: dict[str, Any], name: str) -> None:
-    value = told.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{name} must be a number, got {value!r}")
+    return values

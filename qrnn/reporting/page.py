@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from typing import NamedTuple
 
 import yaml
 from rich.console import Console
-from torch import nn
 
 from qrnn.circuit.step import StepCircuit
 from qrnn.config import from_plain
 from qrnn.data import TaskData
+from qrnn.devices.ibm.ledger import recorded_circuits
 from qrnn.errors import ConfigError, QRNNError
+from qrnn.evaluation.evaluation import Evaluation, describe
+from qrnn.evaluation.metrics import METRICS, shown
 from qrnn.models.base import Model
 from qrnn.models.cells import device_of
 from qrnn.neurons import QuantumNeuronCell
-from qrnn.reporting import behaviour, dataset, figures
+from qrnn.reporting import plots
 from qrnn.reporting.commands import commands, left_out
-from qrnn.reporting.devices import devices
 from qrnn.reporting.folder import RunFolder
-from qrnn.reporting.parts import Code, Facts, Figures, Page, Part, Section, Text
-from qrnn.reporting.words import count, duration, loss, percent, plain, result, sequences
+from qrnn.reporting.formats import PARTS, count, duration, percent, result, sequences, small
+from qrnn.reporting.parts import Code, Facts, Figure, Page, Part, Table, Text
 from qrnn.training.checkpoint import load_data, load_model
-from qrnn.utils.environment import environment
 
-DRAWN = 100_000  # characters of a circuit as text; beyond, only its size is told
+CLASSES = 50  # at most, in a confusion matrix
+NAMED = 30  # at most, of the classes whose names are all listed
+ERRORS = 8  # of wrong predictions
+DRAWN = 100_000  # characters of a circuit as text; beyond, only its size is shown
+COSTS = ("backend", "jobs", "circuits", "executions", "QPU s, estimated", "QPU s, metered")
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """What could be made of a run's configuration and checkpoint.
-
-    Attributes:
-        data: the task's data, or None.
-        model: the trained model, or None.
-        missing: why one of them is not there, by its name.
-    """
+class Loaded(NamedTuple):
+    """What could be made of a run's configuration and checkpoint: `missing` says why it was not."""
 
     data: TaskData | None
     model: Model | None
@@ -48,157 +44,147 @@ class Loaded:
 def load(run: RunFolder, data_dir: str | None, console: Console) -> Loaded:
     """Return a run's data and model, as far as they are there.
 
-    Args:
-        run: what its files say.
-        data_dir: where the data lies now, if not where the training found it.
-        console: to say what takes its time.
-
     Raises:
         ConfigError: a data folder for a task that reads none.
     """
     if data_dir is not None and "data_dir" not in run.config["task"]:
         raise ConfigError(f"data_dir must be left out: task {run.name_of('task')} reads no files")
-    found: dict[str, Any] = {"data": None, "model": None}
-    missing = {}
-    with console.status(f"reading the data of {run.name_of('task')}"):
+    data, model, missing = None, None, {"model": "there is no checkpoint in the folder"}
+    with console.status(f"reading the data of {run.name_of('task')} and building the model"):
         try:
-            found["data"] = load_data(from_plain(run.config), data_dir)
+            data = load_data(from_plain(run.config), data_dir)
         except QRNNError as error:
             missing["data"] = str(error)
-    if run.checkpoint is None:
-        missing["model"] = "there is no checkpoint in the folder"
-    else:
-        with console.status("building the model"):
-            try:
-                found["model"] = load_model(run.checkpoint)[0]
-            except QRNNError as error:
-                missing["model"] = str(error)
-            except RuntimeError as error:  # weights of other sizes than the configuration's
-                missing["model"] = f"{run.checkpoint.name}: {str(error).splitlines()[0]}"
-    return Loaded(**found, missing=missing)
+        try:
+            if run.checkpoint is not None:
+                model = load_model(run.checkpoint)[0]
+        except (QRNNError, RuntimeError) as error:  # also weights of other sizes
+            missing["model"] = str(error).splitlines()[0]
+    return Loaded(data, model, missing)
 
 
 def page_of(run: RunFolder, loaded: Loaded) -> Page:
     """Return the page of a run."""
-    splits = [
-        None if loaded.data is None else dataset.split_of(one, loaded.data)
-        for one in run.evaluations
-    ]
-    split = splits[0] if splits else None
-    sections = [
-        Section("data", "Data", list(data_parts(run, loaded))),
-        Section("training", "Training", list(training(run))),
-        Section("results", "Results", list(results(run, loaded, split))),
-        Section("circuit", "Circuit", list(circuit(loaded))),
-        Section("devices", "Devices", devices(run)),
-        Section("cost", "Time and memory", list(time_and_memory(run))),
-        Section("configuration", "Configuration", [configuration(run)]),
-        Section("commands", "Commands", [Code(commands(run, splits))]),
-        Section("environment", "Environment", list(surroundings(run))),
-    ]
+    configuration = yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)
+    sections = {
+        "Data": data_parts(loaded),
+        "Training": training(run),
+        "Results": results(run, loaded),
+        "Circuit": circuit(loaded),
+        "Devices": devices(run),
+        "Time and memory": time_and_memory(run),
+        "Configuration": [Code(configuration.rstrip("\n"), title="All keys and their values")],
+        "Commands": [Code(commands(run))],
+        "Environment": [
+            Text("The training's versions are unknown: environment.json is missing.", True)
+            if run.environment is None
+            else Facts([(name, str(value)) for name, value in run.environment.items()])
+        ],
+    }
     return Page(
         title=" · ".join((run.name_of("task"), run.name_of("model"), trained_on(run, loaded))),
-        lead=lead(run, split),
-        tiles=tiles(run, split),
-        sections=sections,
-        footer=footer(str(run.folder)),
+        lead=lead(run),
+        sections={title: list(parts) for title, parts in sections.items()},
         missing=[*run.missing, *left_out(run)],
     )
 
 
 def trained_on(run: RunFolder, loaded: Loaded) -> str:
     """Return the device that trained; a classical model ignores the configuration's."""
-    if run.main is not None:
-        return run.main.reference
     classical = loaded.model is not None and device_of(loaded.model) is None
-    return "torch" if classical else run.name_of("device")
+    trained = "torch" if classical else run.name_of("device")
+    return trained if run.main is None else run.main.reference
 
 
-def footer(what: str) -> str:
-    """Return who made a page, of what, and when."""
-    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"{what}. Made by qrnn {environment()['qrnn']}, {now}."
-
-
-def best_epoch(run: RunFolder) -> tuple[int, float, float] | None:
-    """Return epoch (from 1), loss and accuracy of the best validation, or None."""
-    losses = run.history.get("val/loss")
-    if not losses:
-        return None
-    epoch, value = min(losses, key=lambda point: point[1])
-    accuracy = dict(run.history.get("val/accuracy", [])).get(epoch, float("nan"))
-    return epoch + 1, value, accuracy
-
-
-def lead(run: RunFolder, split: str | None) -> str:
+def lead(run: RunFolder) -> str:
     """Return the result in a line."""
-    best = best_epoch(run)
-    validation = None
-    if best is not None:
-        validation = f"validation accuracy {percent(best[2])} in epoch {best[0]}, the best"
+    said = []
     if run.main is not None:
-        main = f"{result(run.main)} on {sequences(run.main, split)}, device {run.main.device}"
-        return f"{main}; {validation}." if validation else f"{main}."
-    if validation:
-        return f"Not evaluated yet; {validation}."
-    return "No epoch has ended yet."
+        said.append(f"{result(run.main)} on {sequences(run.main)}, device {run.main.device}")
+    if run.best is not None:
+        said += [] if said else ["Not evaluated yet"]
+        epoch, _, accuracy = run.best
+        said.append(f"best checkpoint: epoch {epoch}, validation accuracy {percent(accuracy)}")
+    return f"{'; '.join(said)}." if said else "No epoch has ended yet."
 
 
-def tiles(run: RunFolder, split: str | None) -> list[tuple[str, str, str]]:
-    """Return the main numbers."""
-    found = []
-    best = best_epoch(run)
-    if run.main is not None:
-        value, _, name = result(run.main).partition(" ")
-        found.append((name, value, f"{run.main.device}, {sequences(run.main, split)}"))
-        if run.main.metric != "cross_entropy":
-            found.append(("loss", loss(run.main.loss), "nats a label"))
-    elif best is not None:
-        found.append(("accuracy", percent(best[2]), f"validation, epoch {best[0]}"))
-        found.append(("loss", loss(best[1]), "validation, nats a label"))
-    if run.summary is not None:
-        told = run.summary
-        whole = f"recurrent; {told['all_parameters']:,} in all"
-        found.append(("parameters", f"{told['parameters']:,}", whole))
-        found.append(("training", duration(60 * told["minutes"]), count(told["epochs"], "epoch")))
-    found.append(("seed", plain(run.config["trainer"].get("seed")), "of one training"))
-    return found
-
-
-def data_parts(run: RunFolder, loaded: Loaded) -> Iterator[Part]:
-    """Yield what there is to say of the data."""
-    if loaded.data is None:
+def data_parts(loaded: Loaded) -> Iterator[Part]:
+    """Yield the sizes of the data."""
+    data = loaded.data
+    if data is None:
         yield Text(f"The data is not shown: {loaded.missing['data']}", True)
-    else:
-        yield from dataset.describe(loaded.data)
+        return
+    sizes = [getattr(data, part).describe() for part in PARTS]
+    rows = [[name, *each.values()] for name, each in zip(PARTS.values(), sizes, strict=True)]
+    yield Table(["part", *sizes[0]], rows, (1, 2, 3))
+    shape, names = data.shape, [name if name.strip() else "(blank)" for name in data.classes]
+    size = f"{shape.input_size:,}" if shape.tokens else count(shape.input_size, "number")
+    names = names if len(names) <= NAMED else [*names[:10], "…"]
+    unit = {"classify": "sequence", "label": "step", "translate": "target token"}[shape.kind]
+    facts = [
+        ("inputs", f"tokens out of {size}" if shape.tokens else f"{size} per step"),
+        ("labels", f"one per {unit}, {len(data.classes):,} classes: {', '.join(names)}"),
+    ]
+    if data.baseline is not None:
+        baseline = f"{shown(data.metric, data.baseline)} {METRICS[data.metric][0]}"
+        facts.append(("without memory", baseline))
+    yield Facts(facts)
 
 
 def training(run: RunFolder) -> Iterator[Part]:
-    """Yield the curves."""
-    drawn = figures.curves(run.history)
-    if drawn:
-        yield Figures(drawn)
-    else:
+    """Yield the curves of loss, accuracy and the gradient's norm."""
+    if run.best is None:
         yield Text("No curves: metrics.csv has no epoch.", True)
-    skipped = sum(value for _, value in run.history.get("train/skipped", []))
-    if skipped:
+        return
+    last = [f"{name} {small(line[-1][1])}" for name, line in run.history.items()]
+    drawn = plots.data_url(plots.curves(run.history))
+    yield Figure(drawn, "Curves over the epochs", f"At the end: {', '.join(last)}", wide=True)
+    if skipped := sum(value for _, value in run.history.get("train/skipped", [])):
         yield Text(
             f"Some gradients were not finite and left out: train/skipped adds up to {skipped:.3g} "
             "of an epoch's steps."
         )
 
 
-def results(run: RunFolder, loaded: Loaded, split: str | None) -> Iterator[Part]:
-    """Yield what the model says of single sequences."""
-    if run.main is None:
+def results(run: RunFolder, loaded: Loaded) -> Iterator[Part]:
+    """Yield the metric, and which class was predicted for which."""
+    one = run.main
+    if one is None:
         best = run.checkpoint or run.folder / "best.ckpt"
         yield Text(f"Not evaluated yet: qrnn evaluate checkpoint={best}", True)
-    elif loaded.data is None:
-        yield Text("No predictions are shown, as the data is missing.", True)
-    else:
-        yield from behaviour.results(run.main, loaded.data, split, run.name_of("task"))
-    if loaded.model is not None and loaded.data is not None:
-        yield from behaviour.said_by(loaded.model, loaded.data)
+        return
+    facts = {
+        "loss": f"{small(one.loss)} nats per label",
+        "accuracy": percent(one.accuracy),
+        METRICS[one.metric][0]: shown(one.metric, one.value),
+    }
+    yield Facts([*facts.items(), *([("computed by", one.signature)] if one.signature else [])])
+    if loaded.data is not None and loaded.data.kind == "classify":
+        yield from predictions(one, loaded.data.classes, run.name_of("task"))
+
+
+def predictions(one: Evaluation, classes: tuple[str, ...], task: str) -> Iterator[Part]:
+    """Yield the confusion matrix, and the first sequences whose class is wrong."""
+    known = range(len(classes))
+    if not one.labels or not all(k in known for k in (*one.labels, *one.predictions)):
+        return
+    where = f"{task}, {sequences(one)}, {one.device}"
+    if len(classes) <= CLASSES:
+        label, times = Counter(one.labels).most_common(1)[0]
+        yield Figure(
+            plots.data_url(plots.confusion(one.labels, one.predictions, classes)),
+            f"True and predicted classes: {where}. The most common class, {classes[label]}, has "
+            f"{percent(times / len(one.labels))} of the sequences.",
+            f"Confusion matrix: {where}; {percent(one.accuracy)} on the diagonal",
+        )
+    pairs = zip(one.labels, one.predictions, strict=True)
+    wrong = [
+        f"sequence {index}: true {classes[label]}, predicted {classes[guess]}"
+        for index, (label, guess) in enumerate(pairs)
+        if label != guess
+    ]
+    if wrong:
+        yield Text(f"The first errors, counted from 0: {'; '.join(wrong[:ERRORS])}.")
 
 
 def circuit(loaded: Loaded) -> Iterator[Part]:
@@ -206,45 +192,95 @@ def circuit(loaded: Loaded) -> Iterator[Part]:
     if loaded.model is None:
         yield Text(f"The circuit is not shown: {loaded.missing['model']}", True)
         return
-    steps = step_circuits(loaded.model)
+    modules = list(loaded.model.modules())
+    steps = [one for m in modules if isinstance(one := getattr(m, "circuit", None), StepCircuit)]
+    neurons = next((m for m in modules if isinstance(m, QuantumNeuronCell)), None)
     if steps:
-        drawing = steps[0]
-        told = drawing.specs()
-        kinds = ", ".join(f"{number} {name}" for name, number in told.pop("gate_types").items())
-        facts = [(name.replace("_", " "), str(value)) for name, value in told.items()]
-        yield Figures([figures.circuit(drawing)])
-        yield Facts([*facts, ("gates by name", kinds)])
+        specs = steps[0].specs()
+        gates = ", ".join(f"{number} {name}" for name, number in specs.pop("gate_types").items())
+        facts = [(name.replace("_", " "), str(value)) for name, value in specs.items()]
+        alt = "Circuit of one time step: " + ", ".join(" ".join(pair) for pair in facts)
+        drawn = plots.data_url(plots.circuit(steps[0]))
+        yield Figure(drawn, "One time step, from left to right; a wire for each qubit", alt, True)
+        yield Facts([*facts, ("gates by name", gates)])
         if len(steps) > 1:
             yield Text(f"The model has {count(len(steps), 'such circuit')}; this is the first.")
-        return
-    neurons = next((m for m in loaded.model.modules() if isinstance(m, QuantumNeuronCell)), None)
-    if neurons is None:
+    elif neurons is not None:
+        sizes = neurons.definition
+        wires = f"{sizes.in_out} in/out, {sizes.workspace} workspace, {sizes.order} ancillas"
+        yield Facts(
+            [("wires", f"{sizes.n_wires}: {wires}"), ("parameters", f"{sizes.n_parameters:,}")]
+        )
+        drawn = neurons.draw(max_length=10**9)
+        if len(drawn) <= DRAWN:
+            yield Code(drawn, title="One step with input 0, gate by gate")
+    else:
         yield Text("This model has no circuit that runs on a device.")
+
+
+def devices(run: RunFolder) -> Iterator[Part]:
+    """Yield a run's evaluations side by side, the errors of their readouts, and their costs."""
+    if run.main is None:
+        yield Text("No device has been evaluated yet.", True)
         return
-    sizes = neurons.definition
-    yield Facts(
-        [
-            (
-                "wires",
-                f"{sizes.n_wires}: {sizes.in_out} in/out, {sizes.workspace} workspace, "
-                f"{sizes.order} ancillas",
-            ),
-            ("neurons a step", str(sizes.n_neurons)),
-            ("stages", str(sizes.stages)),
-            ("order", str(sizes.order)),
-            ("degree", str(sizes.degree)),
-            ("parameters", f"{sizes.n_parameters:,}"),
-        ]
+    metric = METRICS[run.main.metric][0]
+    yield Table(
+        ["device", "read", "sequences", metric, "loss", "agreement", "RMS z", "shots", "time"],
+        [device_row(one) for one in run.evaluations],
+        range(2, 9),
+        f"Agreement: share of labels predicted as on {run.main.reference}, which trained. RMS z: "
+        "root mean square difference of the readouts to it, over all steps.",
     )
-    drawn = neurons.draw(max_length=10**9)
-    if len(drawn) <= DRAWN:
-        yield Code(drawn, title="One step with input 0, gate by gate")
+    if others := [one for one in run.evaluations if one.rms_z > 0 and one.rms_z_steps]:
+        names = [f"{one.device}, {describe(one)}" for one in others]
+        drawn = plots.errors_by_step(names, [one.rms_z_steps for one in others])
+        caption = f"Difference of the readouts to those on {run.main.reference}, step by step"
+        overall = [f"{name} {small(one.rms_z)}" for name, one in zip(names, others, strict=True)]
+        alt = f"{caption}; over all steps: {'; '.join(overall)}"
+        yield Figure(plots.data_url(drawn), caption, alt)
+    if priced := [one for one in run.evaluations if one.cost is not None]:
+        yield Table(
+            ["device", *COSTS],
+            [cost_row(run, one) for one in priced],
+            range(2, 7),
+            "Executions: circuits x shots. Estimated by IBM's formula, 2 + 0.00035 x executions "
+            "for each job; simulated copies meter nothing.",
+        )
+    else:
+        yield Text("None of these devices submits jobs: there is nothing to pay.")
 
 
-def step_circuits(model: nn.Module) -> list[StepCircuit]:
-    """Return the traced circuits of a model, those of the hybrid cells and of others."""
-    found = (getattr(module, "circuit", None) for module in model.modules())
-    return [one for one in found if isinstance(one, StepCircuit)]
+def device_row(one: Evaluation) -> list[str]:
+    """Return an evaluation's row."""
+    shots = one.options.get("shots")
+    return [
+        one.device,
+        describe(one),
+        f"{one.sequences:,}",
+        shown(one.metric, one.value),
+        small(one.loss),
+        percent(one.agreement),
+        small(one.rms_z),
+        "exact" if shots is None else f"{shots:,}",
+        duration(one.seconds),
+    ]
+
+
+def cost_row(run: RunFolder, one: Evaluation) -> list[str]:
+    """Return what an evaluation took from an IBM backend or its simulated copy."""
+    cost, circuits = one.cost, None
+    assert cost is not None  # as `devices` chose
+    if cost.ledger is not None:
+        circuits = recorded_circuits(run.folder / "jobs" / str(cost.ledger).rpartition("/")[2])
+    return [
+        one.device,
+        cost.backend,
+        f"{cost.jobs:,}",
+        "not on record" if circuits is None else f"{circuits:,}",
+        f"{cost.executions:,}",
+        f"{cost.estimated_seconds:,.1f}",
+        f"{cost.metered_seconds:,.1f}" if cost.metered_seconds else "none",
+    ]
 
 
 def time_and_memory(run: RunFolder) -> Iterator[Part]:
@@ -252,33 +288,17 @@ def time_and_memory(run: RunFolder) -> Iterator[Part]:
     if run.summary is None:
         yield Text("Not on record: summary.json is written when a training ends.", True)
         return
-    told = run.summary
-    memory = told.get("peak_memory_mb")
+    summary, memory = run.summary, run.summary.get("peak_memory_mb")
     yield Facts(
         [
-            ("epochs", f"{told['epochs']:,}"),
-            ("optimiser steps", f"{told['steps']:,}"),
-            ("time per epoch", f"{duration(told['seconds_per_epoch'])} (median)"),
-            ("training in all", duration(60 * told["minutes"])),
+            ("recurrent parameters", f"{summary['parameters']:,}"),
+            ("parameters in all", f"{summary['all_parameters']:,}"),
+            ("seed", str(run.config["trainer"].get("seed"))),
+            ("epochs", f"{summary['epochs']:,}"),
+            ("optimiser steps", f"{summary['steps']:,}"),
+            ("time per epoch", f"{duration(summary['seconds_per_epoch'])} (median)"),
+            ("time in all", duration(60 * summary["minutes"])),
             ("peak memory", "not recorded" if memory is None else f"{memory:,.0f} MB"),
-            ("threads of torch", str(told["threads"])),
+            ("threads of torch", str(summary["threads"])),
         ]
     )
-
-
-def configuration(run: RunFolder) -> Code:
-    """Return the whole configuration, folded."""
-    text = yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True).rstrip("\n")
-    return Code(text, title="All keys and their values")
-
-
-def surroundings(run: RunFolder) -> Iterator[Part]:
-    """Yield processor and versions of the training."""
-    if run.environment is not None:
-        yield Facts(list(run.environment.items()))
-        return
-    now = ", ".join(
-        f"{name} {value}" for name, value in environment().items() if name != "processor"
-    )
-    yield Text("The training's versions are not on record: environment.json is missing.", True)
-    yield Text(f"This page was made with {now}.")

@@ -1,144 +1,61 @@
-"""What a page is made of: plain values, which the template only lays out and escapes."""
+"""What a page is made of: plain values, which the template lays out and escapes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
-
-from markupsafe import Markup
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Span:
-    """A piece of text.
+class Table(NamedTuple):
+    """Rows with a cell for each heading; the columns `numbers`, from 0, are aligned right."""
 
-    Attributes:
-        text: as it is read.
-        wrong: whether it is what should not have been said.
-    """
-
-    text: str
-    wrong: bool = False
-
-
-Cell = str | Sequence[Span]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under headings.
-
-    Attributes:
-        headings: of the columns; the first column names the row.
-        rows: a cell for each heading.
-        numbers: columns, counted from 0, that are aligned as numbers.
-        caption: what a reader must know of it, or nothing.
-    """
-
-    kind: ClassVar[str] = "table"
     headings: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[str]]
     numbers: Sequence[int] = ()
     caption: str = ""
+    kind: str = "table"
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A picture.
+class Figure(NamedTuple):
+    """A picture as a `data:` address (`plots.data_url`); a wide one scrolls on a phone."""
 
-    Attributes:
-        svg: the drawing, as `svg.inline` returns it.
-        caption: what is seen.
-        wide: whether it needs a row of its own, and a box that scrolls on a phone.
-    """
-
-    svg: Markup
+    source: str
     caption: str
+    alt: str
     wide: bool = False
+    kind: str = "figure"
 
 
-@dataclass(frozen=True)
-class Figures:
-    """Pictures side by side, as far as the page is wide."""
+class Facts(NamedTuple):
+    """Names and values."""
 
-    kind: ClassVar[str] = "figures"
-    figures: Sequence[Figure]
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Names and values.
-
-    Attributes:
-        pairs: of each fact.
-    """
-
-    kind: ClassVar[str] = "facts"
     pairs: Sequence[tuple[str, str]]
+    kind: str = "facts"
 
 
-@dataclass(frozen=True)
-class Text:
-    """A paragraph.
+class Text(NamedTuple):
+    """A paragraph; a missing one says that something is not there, and what would bring it."""
 
-    Attributes:
-        text: as it is read.
-        missing: whether it says that something is missing, and what brings it.
-    """
-
-    kind: ClassVar[str] = "text"
     text: str
     missing: bool = False
+    kind: str = "text"
 
 
-@dataclass(frozen=True)
-class Code:
-    """Lines of fixed width: commands, a configuration.
+class Code(NamedTuple):
+    """Lines of fixed width, folded under the title if there is one."""
 
-    Attributes:
-        text: the lines.
-        title: what is clicked to see them; nothing: they are seen at once.
-    """
-
-    kind: ClassVar[str] = "code"
     text: str
     title: str = ""
+    kind: str = "code"
 
 
-Part = Table | Figures | Facts | Text | Code
+Part = Table | Figure | Facts | Text | Code
 
 
-@dataclass(frozen=True)
-class Section:
-    """Parts under a heading.
-
-    Attributes:
-        name: of the link to it.
-        title: the heading.
-        parts: in order.
-    """
-
-    name: str
-    title: str
-    parts: Sequence[Part]
-
-
-@dataclass(frozen=True)
-class Page:
-    """A whole page.
-
-    Attributes:
-        title: what the page is of.
-        lead: the result in a line.
-        tiles: the main numbers: name, value and, in small, what it is of.
-        sections: in order.
-        footer: who made it, and when.
-    """
+class Page(NamedTuple):
+    """A whole page: its title, the result in a line, parts by headings, and a line a lost file."""
 
     title: str
     lead: str
-    tiles: Sequence[tuple[str, str, str]]
-    sections: Sequence[Section]
-    footer: str = ""
-    missing: Sequence[str] = field(default_factory=tuple)
+    sections: Mapping[str, Sequence[Part]]
+    missing: Sequence[str]

@@ -1,80 +1,129 @@
-"""Pictures of a run: training curves, the step circuit, the confusion matrix."""
+"""Pictures of a run: training curves, the step circuit, the confusion matrix, attention."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qrnn.circuit.step import StepCircuit
+from qrnn.circuit.threads import one_at_a_time
 from qrnn.data import Split, TaskData
 from qrnn.models.translation import Translator
-from qrnn.training.history import history
-from qrnn.utils.figure_style import BLUE, ORANGE, styled, write
+from qrnn.utils.figure_style import BLUE, GREEN, ORANGE, VERMILLION, styled, write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PICTURED = 3  # sentences in a picture of attention
+DECADES = 30.0  # values that differ by more than this factor are drawn by powers of ten
+NUMBERED = 12  # classes up to which a confusion matrix shows its numbers
+QUANTITIES = {
+    "loss": "cross entropy (nats)",
+    "accuracy": "accuracy",
+    "gradient": "gradient norm before clipping",
+}
+_NOT_IN_XML = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-@styled()
-def training_curves(run_dir: str | Path, path: str | Path) -> Path:
-    """Draw loss and accuracy over the epochs of a run; return the picture's path."""
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw in the project's style; a class may be called "$"."""
+    import matplotlib
+
+    with styled(), matplotlib.rc_context({"text.parse_math": False}):
+        yield
+
+
+def printable(names: Sequence[str]) -> list[str]:
+    """Return names that a figure can hold."""
+    return [_NOT_IN_XML.sub("\ufffd", name) for name in names]
+
+
+def data_url(figure: Figure) -> str:
+    """Return a figure as an SVG image in a `data:` address, which a page shows as it stands."""
+    buffer = io.StringIO()
+    with drawing():
+        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue().encode()).decode()}"
+
+
+@drawing()
+def curves(series: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
+    """Return the metrics of training and validation (`history`) over the epochs from 1."""
     from matplotlib.figure import Figure
 
-    series = history(run_dir)
-    figure = Figure(figsize=(8, 3))
-    for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for part, colour in (("train", BLUE), ("val", ORANGE)):
-            points = series.get(f"{part}/{quantity}", [])
-            axes.plot(
-                [epoch + 1 for epoch, _ in points],
-                [value for _, value in points],
-                color=colour,
-                linestyle="-" if part == "train" else "--",
-                label=part,
-            )
-        axes.set(xlabel="epoch", ylabel="cross entropy (nats)" if quantity == "loss" else quantity)
-        axes.grid(True)
-        axes.legend()
-    figure.tight_layout()
-    return write(figure, path)
+    figure = Figure(figsize=(9.6, 2.4), layout="constrained")
+    for axes, (quantity, label) in zip(figure.subplots(1, 3), QUANTITIES.items(), strict=True):
+        shown: list[float] = []
+        for part, colour, line in (("train", BLUE, "-"), ("val", ORANGE, "--")):
+            points = series.get(f"{part}/{quantity}", ())
+            epochs, values = [e + 1 for e, _ in points], [value for _, value in points]
+            name = part if points else None
+            axes.plot(epochs, values, color=colour, linestyle=line, marker=".", label=name)
+            shown += values
+        _finish(axes, "epoch", label)
+        if shown and min(shown) > 0 and max(shown) > DECADES * min(shown):
+            axes.set_yscale("log")
+    return figure
 
 
-def circuit(step: StepCircuit, path: str | Path) -> Path:
-    """Draw one time step of the circuit; return the picture's path."""
-    figure, _ = step.draw_mpl()
-    saved = write(figure, path)
-    from matplotlib import pyplot
+@drawing()
+def errors_by_step(names: Sequence[str], errors: Sequence[Sequence[float]]) -> Figure:
+    """Return each device's error of the readouts, over the time steps from 1."""
+    figure, axes = _new(3.6, 2.4)
+    axes.set_prop_cycle(color=[BLUE, ORANGE, GREEN, VERMILLION], linestyle=["-", "--", ":", "-."])
+    for name, values in zip(printable(names), errors, strict=True):
+        axes.plot(range(1, len(values) + 1), values, marker=".", label=name)
+    axes.set_ylim(bottom=0)
+    _finish(axes, "time step", "RMS error of z")
+    return figure
 
-    pyplot.close(figure)
-    return saved
 
-
-@styled()
-def confusion_matrix(
-    labels: Sequence[int],
-    predictions: Sequence[int],
-    classes: Sequence[str],
-    path: str | Path,
-    title: str = "",
-) -> Path:
-    """Draw which class was taken for which; return the picture's path."""
-    from matplotlib.figure import Figure
+@drawing()
+def confusion(labels: Sequence[int], predictions: Sequence[int], classes: Sequence[str]) -> Figure:
+    """Return the confusion matrix of integer labels."""
     from sklearn.metrics import ConfusionMatrixDisplay
 
-    figure = Figure(figsize=(5, 4.5))
-    axes = figure.subplots()
+    names = printable(classes)
+    side = min(max(2.4, 0.45 * len(names)), 7.0)
+    figure, axes = _new(side, side)
     ConfusionMatrixDisplay.from_predictions(
         labels,
         predictions,
-        labels=np.arange(len(classes)),
-        display_labels=list(classes),
+        labels=np.arange(len(names)),
+        display_labels=names,
+        include_values=len(names) <= NUMBERED,
+        xticks_rotation="vertical" if max(map(len, names)) > 3 else "horizontal",
         cmap="Blues",
         colorbar=False,
         ax=axes,
     )
-    axes.set(xlabel="predicted class", ylabel="true class", title=title)
-    return write(figure, path)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    return figure
+
+
+@one_at_a_time
+def circuit(step: StepCircuit) -> Figure:
+    """Return the drawing of one time step: its gates, not the templates that they come from."""
+    import pennylane as qml
+    import torch
+    from matplotlib import pyplot
+
+    start = torch.zeros(1, step.n_angles)
+    with drawing():
+        draw = qml.draw_mpl(lambda: step.replay(start), wire_order=list(step.wires), fontsize=9)
+        figure, _ = draw()
+    figure.set_size_inches(0.62 * figure.get_size_inches())  # as small as can be read
+    pyplot.close(figure)
+    return figure
 
 
 @styled()
@@ -106,3 +155,22 @@ def attention(model: Translator, data: TaskData, part: Split, folder: str | Path
             axes.figure.colorbar(shown, ax=axes, label="attention weight")
     row[0].set_ylabel("translation")
     return write(figure, Path(folder) / "attention.png")
+
+
+def _new(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a new figure of such a size in inches, and its axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots()
+
+
+def _finish(axes: Axes, steps: str, quantity: str) -> None:
+    """Label the axes, number whole steps, and add grid and legend."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    axes.set(xlabel=steps, ylabel=quantity)
+    axes.grid(True)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend()

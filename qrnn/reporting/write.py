@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from qrnn.reporting.comparison import comparison_of
 from qrnn.reporting.folder import read_folder
 from qrnn.reporting.page import load, page_of
 from qrnn.reporting.parts import Page
+from qrnn.utils.environment import environment
 from qrnn.utils.files import write_text
 
 Folder = str | Path
@@ -27,10 +29,10 @@ def report(
     data_dir: str | None = None,
     progress: bool = False,
 ) -> Path:
-    """Write a page of a run, or of several beside each other; return where it is.
+    """Write a page of a run, or a comparison of several; return where it is.
 
-    The page is one file of HTML: figures and style are in it, it runs no script and asks no server
-    for anything. What is missing in a folder is told on the page.
+    The page is one HTML file that runs no script and asks no server for anything. It says what is
+    missing in a folder.
 
     Args:
         run: folder of a run, as `qrnn train` and `qrnn evaluate` left it, or several folders.
@@ -52,30 +54,26 @@ def report(
         )
     if output is not None and Path(output).is_dir():
         raise ConfigError(f"output must name a file, got the folder {output}")
-    console = Console(stderr=True, quiet=not progress)
     runs = [read_folder(one) for one in folders]
     if len(runs) == 1:
-        target = Path(output) if output is not None else runs[0].folder / "report.html"
-        page = page_of(runs[0], load(runs[0], data_dir, console))
+        page = page_of(runs[0], load(runs[0], data_dir, Console(stderr=True, quiet=not progress)))
+        target = Path(output or runs[0].folder / "report.html")
+    elif data_dir is not None:
+        raise ConfigError(f"data_dir must be left out with {len(runs)} runs: no data is read")
     else:
-        if data_dir is not None:
-            raise ConfigError(f"data_dir must be left out with {len(runs)} runs: no data is read")
-        target = Path(output) if output is not None else Path("comparison.html")
-        page = comparison_of(runs)
-    write_text(target, render(page))
+        page, target = comparison_of(runs), Path(output or "comparison.html")
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    names = ", ".join(map(str, folders))
+    write_text(target, render(page, f"{names}. Made by qrnn {environment()['qrnn']}, {made}."))
     return target
 
 
-def render(page: Page) -> str:
+def render(page: Page, footer: str) -> str:
     """Return a page as HTML; every text in it is escaped."""
     environment = Environment(
-        loader=PackageLoader("qrnn.reporting", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=PackageLoader("qrnn.reporting", "."), autoescape=True, undefined=StrictUndefined
     )
-    style = (files("qrnn.reporting") / "style.css").read_text(encoding="utf-8")
-    html = environment.get_template("page.html").render(page=page, style=Markup(style))
+    style = Markup((files("qrnn.reporting") / "style.css").read_text(encoding="utf-8"))
+    html = environment.get_template("page.html").render(page=page, style=style, footer=footer)
     # A name in a damaged file may hold half of a character.
     return html.encode("utf-8", "replace").decode("utf-8")

@@ -91,36 +91,23 @@ def show(driver, page: Path, width: int, scheme: str = "light"):
     return driver.get_log("browser")
 
 
-# Boxes of the figures, relative to the page, and whether what they draw is seen.
+# Boxes of the figures, relative to the page, and whether they could be drawn.
 FIGURES = """
 return [...document.querySelectorAll("figure")].map(figure => {
-  const svg = figure.querySelector("svg"), box = svg.getBoundingClientRect();
-  const marks = [...svg.querySelectorAll("path, image, use, text")];
-  const seen = marks.filter(mark => {
-    const own = mark.getBoundingClientRect();
-    return own.width + own.height > 0 && mark.checkVisibility();
-  });
-  const words = [...svg.querySelectorAll("text")].map(
-    text => parseFloat(getComputedStyle(text).fontSize) * box.width / svg.viewBox.baseVal.width);
+  const image = figure.querySelector("img"), box = image.getBoundingClientRect();
   return {
-    left: box.left, right: box.right, width: box.width, height: box.height, seen: seen.length,
-    visible: svg.checkVisibility({opacityProperty: true, visibilityProperty: true}),
-    // What is black in matplotlib has no colour of its own: it must take the page's.
-    follows: getComputedStyle(svg).fill === getComputedStyle(svg).color,
-    smallest: Math.min(...words), scrolls: !!svg.closest(".scroll"),
+    left: box.left, right: box.right, width: box.width, height: box.height,
+    drawn: image.complete && image.naturalWidth > 0, visible: image.checkVisibility(),
+    scrolls: figure.matches(".wide"),
     caption: figure.querySelector("figcaption").getBoundingClientRect().height,
   };
 });
 """
 
 
-# Colours of all words; but not of those on the cells of a confusion matrix, which have their own.
 TEXTS = """
-const words = document.querySelectorAll("h1, h2, p, td, th, dt, dd, a, summary, figcaption");
-const drawn = [...document.querySelectorAll("svg text")].filter(
-  one => !one.closest("figure").textContent.includes("taken for which"));
-return [...[...words].map(one => getComputedStyle(one).color),
-        ...drawn.map(one => getComputedStyle(one).fill)];
+const texts = document.querySelectorAll("h1, h2, p, td, th, dt, dd, summary, caption, figcaption");
+return [...texts].map(one => getComputedStyle(one).color);
 """
 
 
@@ -128,15 +115,13 @@ return [...[...words].map(one => getComputedStyle(one).color),
 def test_it_loads_in_silence_and_every_figure_is_seen(driver, page, width):
     assert show(driver, page, width) == []
     found = driver.execute_script(FIGURES)
-    assert len(found) == (8 if page.name == "report.html" else 3)
+    assert len(found) == (4 if page.name == "report.html" else 0)
     for figure in found:
         assert figure["visible"]
-        assert figure["follows"]
+        assert figure["drawn"]
         assert figure["width"] > 100
         assert figure["height"] > 60
-        assert figure["seen"] > 10
         assert figure["caption"] > 0
-        assert figure["smallest"] >= 8.5  # pixels: what can be read
         assert figure["left"] >= 0
         assert figure["right"] <= width or figure["scrolls"]
 
@@ -181,18 +166,10 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_and_lines_stand_out_in_light_and_dark(driver, page, scheme):
+def test_texts_stand_out_in_light_and_dark(driver, page, scheme):
     assert show(driver, page, 1280, scheme) == []
     paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (luminance(paper) > 0.5) == (scheme == "light")
-    texts = driver.execute_script(TEXTS)
-    lines = driver.execute_script(
-        """return [...document.querySelectorAll("svg path")].map(one => getComputedStyle(one))
-             .filter(style => style.stroke.startsWith("rgb(") && style.strokeOpacity === "1")
-             .map(style => style.stroke)"""
-    )
-    assert lines
-    for least, colours in ((4.5, texts), (3.0, lines)):
-        for colour in set(colours):
-            low, high = sorted((luminance(colour), luminance(paper)))
-            assert (high + 0.05) / (low + 0.05) >= least, (colour, paper)
+    for colour in set(driver.execute_script(TEXTS)):
+        low, high = sorted((luminance(colour), luminance(paper)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (colour, paper)

@@ -51,7 +51,7 @@ def test_evaluations_of_another_model_are_left_out_in_a_line(run, monkeypatch):
     page = read(qrnn.report(run))
     told = page.named("li")
     assert len(told) == 1
-    assert told[0].startswith(f"{FUSED} is left out: it does not say which model it is of. A new")
+    assert told[0].startswith(f"{FUSED} is left out: it does not say which model it is of. Evalu")
     command = "qrnn evaluate checkpoint=run/best.ckpt limit=100"
     assert told[0].endswith(f": {command}")
     assert len(page.table("device", "read")) == 2

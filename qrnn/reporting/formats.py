@@ -11,21 +11,15 @@ from qrnn.evaluation.metrics import METRICS, shown
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 
 
-def metric_name(metric: str) -> str:
-    """Return what a metric is called: "accuracy", "bits/char"."""
-    return METRICS[metric][0]
-
-
 def result(one: Evaluation) -> str:
     """Return a metric with its value: "96.1% accuracy"."""
-    value = shown(one.metric, one.value)
-    return f"{value} {metric_name(one.metric)}"
+    return f"{shown(one.metric, one.value)} {METRICS[one.metric][0]}"
 
 
-def sequences(one: Evaluation, split: str | None = None) -> str:
+def sequences(one: Evaluation) -> str:
     """Return how much was evaluated: "360 test sequences", "20,000 tokens"."""
     unit = "token" if one.metric in ("perplexity", "bits_per_character") else "sequence"
-    return count(one.sequences, f"{PARTS[split]} {unit}" if split else unit)
+    return count(one.sequences, f"{PARTS.get(one.split or '', '')} {unit}".strip())
 
 
 def count(number: float, unit: str) -> str:
@@ -38,41 +32,21 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}%"
 
 
-def loss(value: float) -> str:
-    """Return a loss with three digits that count."""
+def small(value: float) -> str:
+    """Return a loss or a difference with three significant digits: "0.512", "3.1e-05"."""
     return f"{value:.3f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3g}"
-
-
-def difference(rms: float) -> str:
-    """Return a root mean square difference of readouts."""
-    return f"{rms:.1e}" if 0 < rms < 1e-3 else f"{rms:.3f}"
 
 
 def duration(seconds: float) -> str:
     """Return a time: "0.5 s", "12 s", "3.4 min", "2.1 h"."""
-    if not math.isfinite(seconds):
-        return str(seconds)
-    if seconds < 10:
+    if not math.isfinite(seconds) or seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def plain(value: Any) -> str:
-    """Return a configuration's value: "null", "true", "0.02", "[1, 3]"."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return f"[{', '.join(plain(one) for one in value)}]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {plain(one)}" for name, one in value.items()) + "}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return a configuration's values by their whole keys: "trainer.lr"."""
     values: dict[str, Any] = {}
     for name, value in config.items():
