@@ -13,7 +13,7 @@ from helpers.text_checks import fails, same
 from qrnn import ConfigError, MissingExtraError
 from qrnn.data import IGNORED, Multi30kConfig, detokenise, loader, multi30k
 from qrnn.data.multi30k import words
-from qrnn.metrics import bleu
+from qrnn.evaluation.metrics import bleu
 
 PAIRS = {
     "train": [
