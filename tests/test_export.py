@@ -18,7 +18,7 @@ from helpers.problems import PROBLEMS, D, inputs, network
 from qrnn import QRNN, ConfigError, MissingExtraError, export
 from qrnn.cli.export import angles_of, cell_of
 from qrnn.config import ExportConfig, TrainConfig, to_plain
-from qrnn.data import DigitsConfig, Shape, Split, digits
+from qrnn.data import DigitsConfig, Shape, Split, Stream, digits
 from qrnn.models.build import build_model
 from qrnn.models.sequence import SequenceClassifier
 from qrnn.networks.classical import LSTMConfig
@@ -391,4 +391,4 @@ def test_steps_that_pad_a_sequence_are_not_exported():
     found = angles_of(ExportConfig(index=1), model, model.rnn.cell, part)
     torch.testing.assert_close(found, export.angles(model, x[1:2, :2])[0])
     with pytest.raises(ConfigError, match="must be of a task of single sequences"):
-        angles_of(ExportConfig(), model.rnn, model.rnn.cell, part)
+        angles_of(ExportConfig(), model, model.rnn.cell, Stream(torch.arange(9), 3))

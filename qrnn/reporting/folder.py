@@ -88,7 +88,8 @@ def read_folder(folder: str | Path) -> RunFolder:
         try:
             return read(path)
         except DAMAGED as error:
-            reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+            said = str(error).removeprefix(f"{path} ")
+            reason = said.splitlines()[0][:120] if said else type(error).__name__
             missing.append(f"{path.name} is damaged and left out: {reason}")
             return None
 

@@ -79,7 +79,6 @@ def check_state(saved: dict[str, Any], trainer: pl.Trainer, optimizer: Optimizer
         "optimizer_states": list,
         "lr_schedulers": list,
         "callbacks": dict,
-        "rng": torch.get_rng_state(),
     }
     check_like(saved, top, "")
     fresh = {"fit_loop": trainer.fit_loop.state_dict()}
@@ -88,7 +87,8 @@ def check_state(saved: dict[str, Any], trainer: pl.Trainer, optimizer: Optimizer
         if (given := saved["callbacks"].get(callback.state_key)) is not None:
             known = callback.state_dict()
             known.pop("patience", None)  # is this run's
-            check_like(given, known, f"callbacks.{type(callback).__name__}")
+            # Those of older versions hold less.
+            check_like(given, known, f"callbacks.{type(callback).__name__}", whole=False)
     for one in saved["lr_schedulers"]:
         known = {"base_lrs": list, "last_epoch": 0, "_step_count": 0, "_last_lr": []}
         check_like(one, known, "lr_schedulers")

@@ -75,7 +75,9 @@ def test_whole_numbers_of_numpy_and_torch_are_taken(value):
 NUMBERS = {
     "bias_range": lambda v: CELL(bias_range=v),
     "dropout": lambda v: CELL(dropout=v),
-    "readout_angle": lambda v: CELL(readout_mode="measure", readout_angle=v, device="aer"),
+    "readout_angle": lambda v: CELL(
+        readout_mode="measure", readout_angle=v, device="default.qubit"
+    ),
     "readout_depolarizing": lambda v: ReadoutNoise(None, v),
     "theta_mean": lambda v: QuantumNeuronRNN(1, 1, theta_mean=v),
     "negative_share": lambda v: ScoRNNCell(D, 4, negative_share=v),

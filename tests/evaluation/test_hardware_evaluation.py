@@ -222,7 +222,7 @@ def test_a_run_uses_what_was_estimated(run, options, feedback):
     if "readout_mode" in options:
         reading = {"readout_mode": options.pop("readout_mode")}
     device = replace(FAKE, **options)
-    price = prices(run.model, device, N, T, 2, **reading)[feedback]
+    price = prices(run.model, device, run.split, 2, **reading)[feedback]
     used = run.evaluate(device, feedback=feedback, batch_size=2, **reading).cost
     assert (used.jobs, used.executions) == (price.jobs, price.executions)
     assert used.estimated_seconds == pytest.approx(price.qpu_seconds)
@@ -231,7 +231,7 @@ def test_a_run_uses_what_was_estimated(run, options, feedback):
 
 def test_an_estimate_runs_nothing(run):
     service_double.install(service_double.Service(run.store), run.patch)
-    assert prices(run.model, HARDWARE, N, T)["closed"].jobs == T
+    assert prices(run.model, HARDWARE, run.split)["closed"].jobs == T
     assert run.submissions == 0
 
 

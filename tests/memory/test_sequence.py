@@ -278,12 +278,14 @@ def test_what_the_kernels_cannot_do_goes_step_by_step(why, counted):
 
 
 @pytest.mark.parametrize("stepwise", [False, True])
-@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("value", [3e38, -3e38])
 @pytest.mark.parametrize("device", ["fused", "default.qubit"])
 def test_an_angle_that_is_no_number_is_an_error_that_names_the_step(stepwise, value, device):
     rnn = QRNN(2, 2, width=3, controller="linear").on(device)
     if stepwise:
         rnn.cell.register_forward_hook(lambda *_: None)
+    with torch.no_grad():
+        rnn.cell.controller[0].weight.mul_(100)  # which makes infinity of it
     x = inputs(6, 3)
     _, state = rnn(x[:2])
     x[4, 1, 0] = value
