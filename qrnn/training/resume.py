@@ -128,7 +128,7 @@ def check_like(given: Any, wanted: Any, where: str, *, whole: bool = True) -> No
 
     Args:
         given: dicts of plain values and tensors; what `wanted` does not have is not looked at.
-        wanted: the like, or a type; None: a number or None; an empty list: numbers.
+        wanted: the like, or a type; None: a number, a text or None; an empty list: numbers.
         where: what it is, for the message.
         whole: whether all keys must be there.
 
@@ -159,7 +159,7 @@ def check_like(given: Any, wanted: Any, where: str, *, whole: bool = True) -> No
     elif isinstance(given, torch.Tensor) and wanted is None:
         right = given.ndim == 0
     else:
-        right = type(given) in (int, float) or (wanted is None and given is None)
+        right = type(given) in (int, float) or (wanted is None and isinstance(given, str | None))
     if not right:
         kind = wanted.__name__ if isinstance(wanted, type) else type(wanted).__name__
         if isinstance(wanted, torch.Tensor):
