@@ -40,6 +40,13 @@ class Device:
         self.strategy = spec.strategy(options)
         self._plugins: WeakSet[qml.devices.Device] = WeakSet()  # a simulator may hold 2^n numbers
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but its simulators: a copy makes its own."""
+        return {name: value for name, value in vars(self).items() if name != "_plugins"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _plugins=WeakSet())
+
     @property
     def name(self) -> str:
         """The device's name, as in the config."""
