@@ -9,6 +9,7 @@ from qrnn.data.loading import loader
 from qrnn.data.mnist import MnistConfig, mnist
 from qrnn.data.mnist_binary import MnistBinaryConfig, mnist_binary
 from qrnn.data.multi30k import Multi30kConfig, detokenise, multi30k
+from qrnn.data.objectives import Labels, Numbers, Objective
 from qrnn.data.parts import IGNORED, Batch, Part, Split, Stream
 from qrnn.data.ptb import PtbConfig, ptb
 from qrnn.data.sequences import (
@@ -21,6 +22,9 @@ from qrnn.data.sequences import (
     elman_xor,
     simple,
 )
+from qrnn.data.tables.forecast import ForecastConfig, forecast
+from qrnn.data.tables.sequences import SequencesConfig, sequences
+from qrnn.data.tables.texts import TextsConfig, texts
 
 __all__ = [
     "IGNORED",
@@ -33,13 +37,18 @@ __all__ = [
     "DnaConfig",
     "ElmanLettersConfig",
     "ElmanXorConfig",
+    "ForecastConfig",
     "ImdbConfig",
     "Kind",
+    "Labels",
     "MnistBinaryConfig",
     "MnistConfig",
     "Multi30kConfig",
+    "Numbers",
+    "Objective",
     "Part",
     "PtbConfig",
+    "SequencesConfig",
     "Shape",
     "SimpleConfig",
     "Split",
@@ -47,18 +56,22 @@ __all__ = [
     "Task",
     "TaskConfig",
     "TaskData",
+    "TextsConfig",
     "copying",
     "detokenise",
     "digits",
     "dna",
     "elman_letters",
     "elman_xor",
+    "forecast",
     "imdb",
     "loader",
     "mnist",
     "mnist_binary",
     "multi30k",
     "ptb",
+    "sequences",
     "simple",
     "task",
+    "texts",
 ]

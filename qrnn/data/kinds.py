@@ -18,8 +18,10 @@ class Kind:
 
     Attributes:
         asks: in words.
-        axes: of the targets, `N` sequences, `T` steps of the input, `U` any number of steps.
-        labels: whether targets are whole numbers of 0..C-1, or `IGNORED`; else float32 numbers.
+        axes: of the targets: `N` sequences, `T` steps of the input, `U` any number of steps, `H`
+            steps that are predicted, `K` numbers each.
+        labels: whether targets are whole numbers of 0..C-1, or `IGNORED`; else float32 numbers,
+            NaN where none is asked for.
         tokens: whether the inputs must be tokens.
     """
 
@@ -31,7 +33,9 @@ class Kind:
 
 KINDS = {
     "classify": Kind("one label a sequence", ("N",)),
-    "label": Kind("one label a step", ("N", "T"), tokens=True),
+    "label": Kind("one label a step", ("N", "T")),
+    "regress": Kind("H x K numbers a sequence", ("N", "H", "K"), labels=False),
+    "regress_steps": Kind("K numbers a step", ("N", "T", "K"), labels=False),
     "translate": Kind("a sequence of labels", ("N", "U"), tokens=True),
 }
 
@@ -110,8 +114,9 @@ def _check_inputs(name: str, part: Split, n_tokens: int | None) -> None:
 
 def _check_targets(name: str, part: Split, kind: str, n_classes: int) -> None:
     declared, y = KINDS[kind], part.y
-    steps = part.x.shape[1]
-    sizes = {"N": len(part.x), "T": steps, "U": y.shape[1] if y.ndim == 2 else 0}
+    sizes = {"N": len(part.x), "T": part.x.shape[1]}
+    sizes |= {"U": y.shape[1] if y.ndim > 1 else 0, "H": y.shape[1] if y.ndim > 1 else 0}
+    sizes |= {"K": y.shape[2] if y.ndim > 2 else 0}
     fits = tuple(y.shape) == tuple(sizes[axis] for axis in declared.axes)
     right = _is_integer(y) if declared.labels else y.dtype == torch.float32
     if not right or not fits:
@@ -121,7 +126,9 @@ def _check_targets(name: str, part: Split, kind: str, n_classes: int) -> None:
             f"{declared.asks}, got {_shown(y)} for x {tuple(part.x.shape)}"
         )
     if not declared.labels:
-        _refuse(f"{name}.y", y, ~torch.isfinite(y), "finite")
+        _refuse(f"{name}.y", y, torch.isinf(y), "finite, or NaN where none is asked for")
+        if y.isnan().all():
+            raise DataError(f"{name}.y must ask for at least one number, got NaN alone")
         return
     asked = y != IGNORED
     allowed = f"in 0..{n_classes - 1}, or {IGNORED} where none is asked for"

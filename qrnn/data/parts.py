@@ -22,7 +22,8 @@ class Batch(NamedTuple):
 
     Attributes:
         x: inputs (B, T, D) float32, or tokens (B, T) int64.
-        y: labels (B,) of whole sequences, or (B, U) of steps; int64, `IGNORED` where none is asked.
+        y: labels (B,) of whole sequences, or (B, U) of steps, int64, `IGNORED` where none is asked;
+            or numbers (B, H, K) of whole sequences, or (B, T, K) of steps, NaN where none is asked.
         lengths: (B,) number of steps of each sequence; None: all T.
     """
 
@@ -100,7 +101,8 @@ class Split(Part):
     Attributes:
         x: inputs (N, T, D) float32, or tokens (N, T) of any integer type.
         y: labels of whole sequences (N,), of each step (N, T), or target sequences (N, U) padded
-            with `IGNORED`; any integer type that holds them.
+            with `IGNORED`, any integer type that holds them; or numbers of whole sequences
+            (N, H, K) or of each step (N, T, K), float32, NaN where none is asked for.
         lengths: (N,) number of steps of each sequence, integers; None: all T.
 
     Raises:
@@ -132,8 +134,14 @@ class Split(Part):
         if self.lengths is not None and len(self):
             low, high = int(self.lengths.min()), int(self.lengths.max())
             steps = f"{low} to {high}, median {int(self.lengths.median())}"
-        labels = int((self.y != IGNORED).sum())
-        return {"sequences": f"{len(self):,}", "steps": steps, "labels": f"{labels:,}"}
+        kind = "numbers" if self.y.is_floating_point() else "labels"
+        return {"sequences": f"{len(self):,}", "steps": steps, kind: f"{self.asked:,}"}
+
+    @property
+    def asked(self) -> int:
+        """Number of labels or numbers that are asked for."""
+        wanted = ~self.y.isnan() if self.y.is_floating_point() else self.y != IGNORED
+        return int(wanted.sum())
 
     @override
     def head(self, limit: int | None) -> Split:
@@ -150,8 +158,10 @@ class Split(Part):
             lengths = self.lengths[rows]
             x = x[:, : int(lengths.max())]
             if y.ndim == 2:
-                y = y[:, : int((y != IGNORED).sum(1).max())]
-        return Batch(x if x.is_floating_point() else x.long(), y.long(), lengths)
+                asked = (y != IGNORED).any(0).nonzero()
+                y = y[:, : int(asked.max()) + 1 if len(asked) else 0]
+        x, y = (one if one.is_floating_point() else one.long() for one in (x, y))
+        return Batch(x, y, lengths)
 
     @override
     def all_batches(self, size: int | None) -> list[Batch]:

@@ -1,0 +1,254 @@
+"""What a model is trained for: the loss of its outputs, and how they become answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch.nn import functional
+from typing_extensions import override
+
+from qrnn.data.parts import IGNORED
+from qrnn.errors import ConfigError
+from qrnn.utils.registry import unknown_name
+
+LOSSES = ("mse", "mae", "huber", "quantile")
+MEDIAN = 0.5
+
+
+@dataclass(frozen=True)
+class Objective(ABC):
+    """What a model is trained for."""
+
+    name: ClassVar[str]
+    shown: ClassVar[str]  # the metric that training shows beside the loss
+    lower_is_better: ClassVar[bool]
+
+    @property
+    @abstractmethod
+    def n_outputs(self) -> int:
+        """Number of outputs of the head, for a sequence or a step."""
+
+    @abstractmethod
+    def asked(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the outputs and targets of what is asked for.
+
+        Args:
+            outputs: of the head, (B, C) or (B, T, C).
+            y: targets of sequences or steps.
+
+        Returns:
+            outputs (M, C) and targets (M, ...).
+        """
+
+    @abstractmethod
+    def losses(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each of what `asked` returned, (M,)."""
+
+    @abstractmethod
+    def answers(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return what is predicted: labels (M,), or numbers in their own units."""
+
+    @abstractmethod
+    def truth(self, y: torch.Tensor) -> torch.Tensor:
+        """Return the targets as `answers` returns the predictions."""
+
+    @abstractmethod
+    def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the sum and the count whose ratio gives the metric `shown` (see `metric_of`)."""
+
+    @staticmethod
+    @abstractmethod
+    def metric_of(ratio: float) -> float:
+        """Return the metric `shown` of the ratio of what `measure` returned."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain values, for a checkpoint."""
+        return {"name": self.name, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Labels(Objective):
+    """One of C labels; the loss is the cross entropy.
+
+    Attributes:
+        n_classes: number of labels C.
+        weights: of the labels in the loss (C); empty: all alike.
+    """
+
+    name: ClassVar[str] = "labels"
+    shown: ClassVar[str] = "accuracy"
+    lower_is_better: ClassVar[bool] = False
+
+    n_classes: int
+    weights: tuple[float, ...] = ()
+
+    @property
+    @override
+    def n_outputs(self) -> int:
+        return self.n_classes
+
+    @override
+    def asked(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        wanted = y.flatten() != IGNORED
+        return outputs.flatten(0, -2)[wanted], y.flatten()[wanted]
+
+    @override
+    def losses(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        found = functional.cross_entropy(outputs, y, reduction="none")
+        return found * outputs.new_tensor(self.weights)[y] if self.weights else found
+
+    @override
+    def answers(self, outputs: torch.Tensor) -> torch.Tensor:
+        return outputs.argmax(-1)
+
+    @override
+    def truth(self, y: torch.Tensor) -> torch.Tensor:
+        return y
+
+    @override
+    def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return (outputs.argmax(-1) == y).float().sum(), outputs.new_tensor(len(y))
+
+    @staticmethod
+    @override
+    def metric_of(ratio: float) -> float:
+        return ratio
+
+
+@dataclass(frozen=True)
+class Numbers(Objective):
+    """Numbers: K targets at each of H steps, or K at each step of the input (H = 1).
+
+    Targets that are NaN are not asked for. The model learns scaled targets,
+    (y - offset) / scale; predictions and metrics are in the targets' own units.
+
+    Attributes:
+        targets: names of the K targets.
+        horizon: number of steps H.
+        loss: `mse`, `mae`, `huber` (of threshold 1, scaled) or `quantile` (pinball).
+        quantiles: to predict, ascending, each in (0, 1); of the loss `quantile` only.
+        offset: of each target (K); empty: 0.
+        scale: of each target (K); empty: 1.
+
+    Raises:
+        ConfigError: an unknown loss, or quantiles that do not fit it.
+    """
+
+    name: ClassVar[str] = "numbers"
+    shown: ClassVar[str] = "rmse"
+    lower_is_better: ClassVar[bool] = True
+
+    targets: tuple[str, ...]
+    horizon: int = 1
+    loss: str = "mse"
+    quantiles: tuple[float, ...] = ()
+    offset: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise unknown_name("task.loss", self.loss, LOSSES)
+        given = list(self.quantiles)
+        if (self.loss == "quantile") != bool(given):
+            raise ConfigError(
+                f"task.quantiles must be given with task.loss=quantile, and only there, got "
+                f"{given} with {self.loss}: try task.loss=quantile task.quantiles=[0.1,0.5,0.9]"
+            )
+        if given and (given != sorted(set(given)) or not 0 < given[0] <= given[-1] < 1):
+            raise ConfigError(f"task.quantiles must ascend within (0, 1), got {given}")
+        if given and MEDIAN not in given:
+            raise ConfigError(f"task.quantiles must hold {MEDIAN}, the prediction, got {given}")
+
+    @property
+    @override
+    def n_outputs(self) -> int:
+        return self.horizon * len(self.targets) * max(1, len(self.quantiles))
+
+    def _unscaled(self, values: torch.Tensor) -> torch.Tensor:
+        """Return scaled values (..., K, Q) in the targets' units."""
+        scale, offset = self._scaling(values)
+        return values * scale[:, None] + offset[:, None]
+
+    def _scaling(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        n = len(self.targets)
+        return like.new_tensor(self.scale or [1] * n), like.new_tensor(self.offset or [0] * n)
+
+    def _shaped(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return outputs (M, C) as (M, H, K, Q)."""
+        return outputs.unflatten(-1, (self.horizon, len(self.targets), max(1, len(self.quantiles))))
+
+    @override
+    def asked(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        outputs, y = outputs.flatten(0, -2), y.reshape(-1, self.horizon, len(self.targets))
+        wanted = ~y.isnan().flatten(1).all(1)
+        return outputs[wanted], y[wanted]
+
+    @override
+    def losses(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        known = ~y.isnan()
+        found, y = self._shaped(outputs), torch.where(known, y, 0.0)
+        if self.loss == "quantile":
+            levels = found.new_tensor(self.quantiles)
+            errors = y[..., None] - found
+            each = torch.maximum(levels * errors, (levels - 1) * errors).mean(-1)
+        else:
+            function = {
+                "mse": functional.mse_loss,
+                "mae": functional.l1_loss,
+                "huber": functional.huber_loss,
+            }[self.loss]
+            each = function(found[..., 0], y, reduction="none")
+        return (each * known).flatten(1).sum(1) / known.flatten(1).sum(1)
+
+    @override
+    def answers(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the predictions (M, H, K)."""
+        found = self._unscaled(self._shaped(outputs))
+        return found[..., self.quantiles.index(MEDIAN) if self.quantiles else 0]
+
+    def levels(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return all quantiles (M, H, K, Q) in the targets' units, sorted so that none cross."""
+        return self._unscaled(self._shaped(outputs)).sort(-1).values
+
+    @override
+    def truth(self, y: torch.Tensor) -> torch.Tensor:
+        scale, offset = self._scaling(y)
+        return y * scale + offset
+
+    @override
+    def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        errors = self.answers(outputs) - self.truth(y)
+        known = ~y.isnan()
+        return torch.where(known, errors, 0.0).square().sum(), known.sum().to(outputs)
+
+    @staticmethod
+    @override
+    def metric_of(ratio: float) -> float:
+        return ratio**0.5
+
+
+OBJECTIVES: dict[str, type[Objective]] = {"labels": Labels, "numbers": Numbers}
+
+
+def objective_from(plain: Mapping[str, Any]) -> Objective:
+    """Return the objective of plain values, as a checkpoint holds them.
+
+    Raises:
+        ConfigError: they are not such values.
+    """
+    given = dict(plain)
+    kind = OBJECTIVES.get(given.pop("name", ""))
+    try:
+        if kind is None:
+            raise TypeError(f"the name must be one of {', '.join(OBJECTIVES)}")
+        values = {
+            k: tuple(v) if isinstance(v, Sequence) and not isinstance(v, str) else v
+            for k, v in given.items()
+        }
+        return kind(**values)
+    except TypeError as error:
+        raise ConfigError(f"an objective cannot be read: {error}") from error

@@ -1,0 +1,1 @@
+"""Tasks from tables of one's own: CSV and Parquet files."""

@@ -1,0 +1,199 @@
+"""Time series of a table: regular steps, gaps, and the features of each step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from qrnn.data.tables.files import Table
+from qrnn.errors import ConfigError, DataError
+from qrnn.utils.registry import unknown_name
+
+MISSING = ("refuse", "interpolate", "mask")
+SAME_STEP = 0.01  # relative difference of steps that are the same but for rounding
+SAME_DATES = 0.2  # of dates: months have 28 to 31 days, and are regular
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table a forecast reads.
+
+    Attributes:
+        targets: what is predicted; also inputs.
+        inputs: known up to the present.
+        known: known ahead, over the whole horizon.
+        time: of the times; None: rows follow each other by one step.
+        series: names the series a row belongs to; None: there is one.
+        missing: what to do about empty cells: `refuse`, `interpolate` (linearly, within a series)
+            or `mask` (0 and a feature that says so; as a target it is not asked for).
+        delta: whether the time since the step before is an input, as steps are irregular.
+    """
+
+    targets: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    time: str | None = None
+    series: str | None = None
+    missing: str = "refuse"
+    delta: bool = False
+
+    def __post_init__(self) -> None:
+        if self.missing not in MISSING:
+            raise unknown_name("task.missing", self.missing, MISSING)
+        names = [*self.targets, *self.inputs, *self.known, self.time, self.series]
+        given = [name for name in names if name is not None]
+        for name in given:
+            if given.count(name) > 1:
+                raise ConfigError(
+                    f"a column must be one of task.target, inputs, known, time and id, but "
+                    f"{name!r} is named twice"
+                )
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series, in order of time.
+
+    Attributes:
+        name: of the series, or empty.
+        rows: of the table (N,).
+        times: (N,), the row numbers where there is no column of times.
+        past: targets, then inputs, (N, K + D), NaN where a cell is empty.
+        ahead: known inputs (N, A).
+        delta: time since the step before (N,), 0 at the first.
+    """
+
+    name: str
+    rows: np.ndarray
+    times: np.ndarray
+    past: np.ndarray
+    ahead: np.ndarray
+    delta: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def read_series(table: Table, columns: Columns, *, future: bool = False) -> list[Series]:
+    """Return the series of a table, by name in order of appearance.
+
+    Args:
+        table: the rows.
+        columns: which columns to read.
+        future: whether rows at the end may lack targets and inputs, as they are to be predicted.
+
+    Raises:
+        DataError: a cell is wrong or empty, or a time occurs twice in a series or before an
+            earlier one.
+    """
+    reads = [*columns.targets, *columns.inputs, *columns.known]
+    table.check_columns([*reads, *(n for n in (columns.time, columns.series) if n is not None)])
+    blank = future or columns.missing != "refuse"
+    of_past = [*columns.targets, *columns.inputs]
+    past = np.stack([table.numbers(name, missing=blank) for name in of_past], 1)
+    known = [table.numbers(name, missing=columns.missing != "refuse") for name in columns.known]
+    ahead = np.stack(known, 1) if known else np.zeros((len(table), 0))
+    times = np.arange(len(table), dtype=np.float64)
+    if columns.time is not None:
+        times, _ = table.times(columns.time)
+    names = [""] * len(table) if columns.series is None else table.text(columns.series)
+    found = []
+    for name in dict.fromkeys(names):
+        rows = np.flatnonzero(np.array([one == name for one in names]))
+        _check_order(table, columns, times[rows], rows)
+        delta = np.diff(times[rows], prepend=times[rows][0])
+        one = Series(name, rows, times[rows], past[rows], ahead[rows], delta)
+        found.append(_filled(one) if columns.missing == "interpolate" else one)
+    return found
+
+
+def _check_order(table: Table, columns: Columns, times: np.ndarray, rows: np.ndarray) -> None:
+    steps = np.diff(times)
+    if (steps <= 0).any():
+        at = int(np.flatnonzero(steps <= 0)[0]) + 1
+        assert columns.time is not None  # row numbers rise
+        what = "occurs twice" if steps[at - 1] == 0 else "comes before an earlier row's"
+        remedy = "keep one of them" if steps[at - 1] == 0 else "sort the rows by time"
+        if steps[at - 1] == 0 and columns.series is None:
+            remedy = "keep one of them, or name the column of the series as task.id"
+        raise DataError(f"{table.where(int(rows[at]), columns.time)}: the time {what}: {remedy}")
+
+
+def check_filled(table: Table, columns: Columns, one: Series, rows: int) -> None:
+    """Refuse empty targets and inputs in the first rows of a series, unless they are masked.
+
+    Raises:
+        DataError: with the row and column of the first one.
+    """
+    if columns.missing == "mask":
+        return
+    empty = np.argwhere(np.isnan(one.past[:rows]))
+    if len(empty):
+        row, column = empty[0]
+        name = [*columns.targets, *columns.inputs][column]
+        remedy = "fill it, or train with task.missing=interpolate or task.missing=mask"
+        if columns.missing == "interpolate":
+            remedy = "nothing is interpolated before the first or after the last value of a series"
+        raise DataError(f"{table.where(int(one.rows[row]), name)} is empty: {remedy}")
+
+
+def _filled(one: Series) -> Series:
+    """Return a series with inner gaps filled linearly over time; none is filled at its ends."""
+    past = one.past.copy()
+    for column in past.T:
+        known = np.flatnonzero(~np.isnan(column))
+        if len(known) > 1:
+            inner = slice(known[0], known[-1] + 1)
+            column[inner] = np.interp(one.times[inner], one.times[known], column[known])
+    return Series(one.name, one.rows, one.times, past, one.ahead, one.delta)
+
+
+def are_regular(series: list[Series], dates: bool) -> bool:
+    """Return whether all steps of all series are as long, but for rounding or the calendar."""
+    steps = np.concatenate([one.delta[1:] for one in series])
+    if not len(steps):
+        return True
+    middle = np.median(steps)
+    return bool((np.abs(steps - middle) <= (SAME_DATES if dates else SAME_STEP) * middle).all())
+
+
+def windows(n: int, size: int, stride: int) -> Iterator[int]:
+    """Yield the first rows of windows of a size that fit into n rows."""
+    yield from range(0, n - size + 1, stride)
+
+
+def future_times(table: Table, columns: Columns, one: Series, count: int) -> list[object]:
+    """Return the times of a series as its table has them, and of some steps beyond its end.
+
+    Dates go on as pandas infers their frequency, or by the last step; numbers by the last step.
+
+    Args:
+        table: the rows.
+        columns: of which `time` is read.
+        one: the series.
+        count: number of steps beyond the end.
+    """
+    if columns.time is None:
+        return list(range(len(one) + count))
+    import pandas as pd
+
+    cells = table.frame[columns.time].iloc[one.rows]
+    _, dates = table.times(columns.time)
+    last = float(one.delta[-1]) if len(one) > 1 else 1.0
+    if not dates:
+        first = float(one.times[-1])
+        beyond: list[object] = [first + last * k for k in range(1, count + 1)]
+        return [*(float(t) for t in one.times), *beyond]
+    known = pd.DatetimeIndex(pd.to_datetime(one.times, unit="s"))
+    frequency = pd.infer_freq(known) if len(known) > 2 else None
+    if frequency is not None:
+        later = pd.date_range(known[-1], periods=count + 1, freq=frequency)[1:]
+    else:
+        later = pd.DatetimeIndex(
+            [known[-1] + pd.Timedelta(seconds=last * k) for k in range(1, count + 1)]
+        )
+    whole_days = bool((known == known.normalize()).all() and (later == later.normalize()).all())
+    shown = later.strftime("%Y-%m-%d" if whole_days else "%Y-%m-%d %H:%M:%S")
+    return [*cells.tolist(), *shown]

@@ -1,0 +1,169 @@
+"""Labelled texts of a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from typing_extensions import override
+
+from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.data.objectives import Labels, Objective
+from qrnn.data.parts import IGNORED, Split
+from qrnn.data.sources import at_least, check_seed
+from qrnn.data.tables.base import ENCODERS, Encoder
+from qrnn.data.tables.files import Table, read_table
+from qrnn.data.tables.labels import classes_of, numbered, shares
+from qrnn.data.tables.predictions import label_columns
+from qrnn.data.text import PAD, UNK, Vocabulary, pad, tokenise
+from qrnn.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPECIALS = (PAD, UNK)
+
+
+@dataclass
+class TextsConfig(TaskConfig):
+    """Classify texts of your own.
+
+    Attributes:
+        name: `texts`.
+        file: a CSV or Parquet file, with a row for each text.
+        test_file: another one, as test part; null: a share of the texts.
+        text: column of the texts; read in lower case, as words and punctuation.
+        label: column of the classes.
+        min_count: how often a word must occur in the training part to be in the vocabulary.
+        max_words: size of the vocabulary at most.
+        max_length: words of a text that are read, from its beginning; null: all.
+        class_weights: whether rare classes count more in the loss, each class as much in all.
+        val: share of the validation part, of each class.
+        test: share of the test part, where there is no `test_file`.
+        seed: of the parts.
+        separator: between the columns of a CSV file.
+    """
+
+    name: str = "texts"
+    file: str | None = None
+    test_file: str | None = None
+    text: str = "text"
+    label: str = "label"
+    min_count: int = 2
+    max_words: int = 20_000
+    max_length: int | None = None
+    class_weights: bool = False
+    val: float = 0.15
+    test: float = 0.15
+    seed: int = 0
+    separator: str = ","
+
+
+@ENCODERS.register("texts")
+@dataclass(frozen=True)
+class TextsEncoder(Encoder):
+    """Words and their numbers.
+
+    Attributes:
+        text, label, max_length: see `TextsConfig`.
+        classes: names of the labels (C).
+        words: the vocabulary without its special tokens.
+    """
+
+    name: ClassVar[str] = "texts"
+
+    text: str
+    label: str
+    max_length: int | None
+    classes: tuple[str, ...]
+    words: tuple[str, ...]
+
+    def tokens(self, table: Table) -> list[list[str]]:
+        """Return the words of each text.
+
+        Raises:
+            DataError: a text without words.
+        """
+        found = [tokenise(text)[: self.max_length] for text in table.text(self.text)]
+        for row, words in enumerate(found):
+            if not words:
+                raise DataError(f"{table.where(row, self.text)} must have at least one word")
+        return found
+
+    @override
+    def encode(self, table: Table) -> tuple[Split, pd.DataFrame]:
+        import pandas as pd
+
+        vocabulary = Vocabulary(SPECIALS, self.words)
+        numbers = [vocabulary.encode(words) for words in self.tokens(table)]
+        x, lengths = pad(numbers, 0, len(vocabulary))
+        y = torch.full((len(table),), IGNORED)
+        if self.label in table.columns:
+            labels = table.text(self.label)
+            y = torch.tensor(numbered(table, self.label, labels, range(len(table)), self.classes))
+        return Split(x, y, lengths), pd.DataFrame({"row": range(len(table))})
+
+    @override
+    def decode(
+        self, keys: pd.DataFrame, split: Split, outputs: Any, objective: Objective
+    ) -> pd.DataFrame:
+        assert isinstance(objective, Labels)
+        return keys.assign(**label_columns(self.classes, outputs, split.y, objective))
+
+
+@task(TextsConfig)
+def texts(config: TextsConfig) -> TaskData:
+    """Return the texts of a file as sequences of words, in classes.
+
+    Raises:
+        ConfigError: a key out of range.
+        DataError: the file or one of its cells is wrong.
+    """
+    check_seed("task.seed", config.seed)
+    at_least("task.min_count", config.min_count, 1)
+    at_least("task.max_words", config.max_words, len(SPECIALS) + 1)
+    if config.max_length is not None:
+        at_least("task.max_length", config.max_length, 1)
+    if config.file is None:
+        raise ConfigError("task.file must name a CSV or Parquet file with a row for each text")
+    table = read_table(config.file, config.separator)
+    table.check_columns([config.text, config.label])
+    labels = table.text(config.label)
+    classes = tuple(classes_of(table, config.label, labels, range(len(table))))
+    test = 0.0 if config.test_file is not None else config.test
+    parts = shares(len(table), config.val, test, config.seed, labels)
+    reader = TextsEncoder(config.text, config.label, config.max_length, classes, ())
+    tokens = reader.tokens(table)
+    vocabulary = Vocabulary.learn(
+        (tokens[row] for row in parts[0]),
+        SPECIALS,
+        min_count=config.min_count,
+        max_size=config.max_words,
+    )
+    words = tuple(vocabulary.words[len(SPECIALS) :])
+    encoder = TextsEncoder(config.text, config.label, config.max_length, classes, words)
+    whole, keys = encoder.encode(table)
+    splits, rows = [], []
+    for part in parts:
+        at = torch.as_tensor(part, dtype=torch.int64)
+        assert whole.lengths is not None
+        splits.append(Split(whole.x[at], whole.y[at], whole.lengths[at]))
+        rows.append(keys.iloc[part].reset_index(drop=True))
+    if config.test_file is not None:
+        splits[2], rows[2] = encoder.encode(read_table(config.test_file, config.separator))
+    weights: tuple[float, ...] = ()
+    if config.class_weights:
+        counts = Counter(splits[0].y.tolist())
+        weights = tuple(
+            len(splits[0]) / (len(classes) * max(1, counts[c])) for c in range(len(classes))
+        )
+    return TaskData(
+        *splits,
+        classes=classes,
+        vocabulary=vocabulary.words,
+        objective=Labels(len(classes), weights),
+        encoder=encoder,
+        rows=dict(zip(("train", "val", "test"), rows, strict=True)),
+    )
