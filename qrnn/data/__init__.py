@@ -23,6 +23,7 @@ from qrnn.data.sequences import (
     simple,
 )
 from qrnn.data.tables.forecast import ForecastConfig, forecast
+from qrnn.data.tables.generated import henon, lorenz, mackey_glass, narma10
 from qrnn.data.tables.sequences import SequencesConfig, sequences
 from qrnn.data.tables.texts import TextsConfig, texts
 
@@ -64,11 +65,15 @@ __all__ = [
     "elman_letters",
     "elman_xor",
     "forecast",
+    "henon",
     "imdb",
     "loader",
+    "lorenz",
+    "mackey_glass",
     "mnist",
     "mnist_binary",
     "multi30k",
+    "narma10",
     "ptb",
     "sequences",
     "simple",

@@ -31,14 +31,15 @@ class Shape:
         n_classes: number of labels, or of numbers that are predicted at once: outputs of the head.
         input_size: number of input features D, or of tokens V.
         tokens: whether the inputs are tokens.
-        n_targets: number of targets K of a regression.
+        n_past: number of inputs that are the targets' own past and come first, which
+            `model.residual` reads; 0: none are.
     """
 
     kind: str
     n_classes: int
     input_size: int
     tokens: bool = False
-    n_targets: int = 1
+    n_past: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class TaskData:
             mean squared error of numbers as they are.
         encoder: what turns rows of a table into such sequences; None: they come from no table.
         rows: of each part, the names of its predictions, one a row; None: they have none.
+        n_past: see `Shape`.
 
     Raises:
         ConfigError: an unknown kind, or an objective that does not fit the targets.
@@ -87,6 +89,7 @@ class TaskData:
     objective: Objective | None = None
     encoder: Encoder | None = None
     rows: dict[str, pd.DataFrame] | None = None
+    n_past: int = 0
 
     def __post_init__(self) -> None:
         parts = {"train": self.train, "val": self.val, "test": self.test}
@@ -121,8 +124,7 @@ class TaskData:
         if self.vocabulary is not None:
             return Shape(self.kind, outputs, len(self.vocabulary), tokens=True)
         features = self.train.sequences("a task of no tokens").x.shape[-1]
-        targets = 1 if KINDS[self.kind].labels else self.train.sequences("numbers").y.shape[-1]
-        return Shape(self.kind, outputs, features, n_targets=targets)
+        return Shape(self.kind, outputs, features, n_past=self.n_past)
 
 
 @dataclass

@@ -37,7 +37,33 @@ PARTS = ("train", "val", "test")
 
 
 @dataclass
-class ForecastConfig(TaskConfig):
+class WindowsConfig(TaskConfig):
+    """How a series is cut into windows, and what is learned of them.
+
+    Attributes:
+        window: steps that are read, L.
+        horizon: steps that are predicted, H.
+        lead: steps from the last one read to the first one predicted.
+        stride: steps from one training window to the next.
+        split: shares of training, validation and test part, by time; or the two times at which
+            validation and test part begin.
+        scale: of all columns, fitted on the training part: `standard`, `minmax` or `none`.
+        loss: `mse`, `mae`, `huber` or `quantile`.
+        quantiles: to predict, with 0.5, of `loss=quantile`.
+    """
+
+    window: int = 24
+    horizon: int = 1
+    lead: int = 1
+    stride: int = 1
+    split: list[Any] = field(default_factory=lambda: [0.7, 0.15, 0.15])
+    scale: str = "standard"
+    loss: str = "mse"
+    quantiles: list[float] = field(default_factory=list)
+
+
+@dataclass
+class ForecastConfig(WindowsConfig):
     """Forecast the columns of a table: without a file, the yearly sunspot numbers.
 
     Attributes:
@@ -47,18 +73,10 @@ class ForecastConfig(TaskConfig):
         inputs: further columns, known up to the present.
         known: further columns, known ahead over the whole horizon, such as a price or a holiday.
         time: column of the times, dates or numbers; null: rows follow each other by one step.
+        past: whether the targets' own past is an input; else only the other columns are.
         id: column that names the series, of a file with many; null: it is one series.
-        window: steps that are read, L.
-        horizon: steps that are predicted, H.
-        lead: steps from the last one read to the first one predicted.
-        stride: steps from one training window to the next.
-        split: shares of training, validation and test part, by time; or the two times at which
-            validation and test part begin.
-        scale: of all columns, fitted on the training part: `standard`, `minmax` or `none`.
         missing: empty cells are an error (`refuse`), are filled between their neighbours
             (`interpolate`), or become 0 with an input that says so (`mask`).
-        loss: `mse`, `mae`, `huber` or `quantile`.
-        quantiles: to predict, with 0.5, of `loss=quantile`.
         separator: between the columns of a CSV file.
     """
 
@@ -67,17 +85,10 @@ class ForecastConfig(TaskConfig):
     target: Any = None
     inputs: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
+    past: bool = True
     time: str | None = None
     id: str | None = None
-    window: int = 24
-    horizon: int = 1
-    lead: int = 1
-    stride: int = 1
-    split: list[Any] = field(default_factory=lambda: [0.7, 0.15, 0.15])
-    scale: str = "standard"
     missing: str = "refuse"
-    loss: str = "mse"
-    quantiles: list[float] = field(default_factory=list)
     separator: str = ","
 
 
@@ -87,7 +98,7 @@ class ForecastEncoder(Encoder):
     """Windows of series.
 
     Attributes:
-        targets, inputs, known, time, series, missing, delta: see `Columns`.
+        targets, inputs, known, time, series, missing, delta, past: see `Columns`.
         window: steps that are read, L.
         horizon: steps that are predicted, H.
         lead: steps from the last one read to the first one predicted.
@@ -104,6 +115,7 @@ class ForecastEncoder(Encoder):
     series: str | None
     missing: str
     delta: bool
+    past: bool
     window: int
     horizon: int
     lead: int
@@ -121,6 +133,7 @@ class ForecastEncoder(Encoder):
             self.series,
             self.missing,
             self.delta,
+            self.past,
         )
 
     @property
@@ -132,7 +145,8 @@ class ForecastEncoder(Encoder):
         """Return the inputs of each step of a series, (N, D): the targets come first."""
         scaling = Scaling(self.offset, self.scale)
         scaled = scaling(np.concatenate([one.past, one.ahead, one.delta[:, None]], 1))
-        past, rest = scaled[:, : one.past.shape[1]], scaled[:, one.past.shape[1] :]
+        first = 0 if self.past else len(self.targets)
+        past, rest = scaled[:, first : one.past.shape[1]], scaled[:, one.past.shape[1] :]
         empty = np.isnan(past)
         parts = [np.where(empty, 0.0, past)]
         if self.missing == "mask":
@@ -218,13 +232,13 @@ class ForecastEncoder(Encoder):
         return keys.assign(**number_columns(objective, outputs, split.y))
 
 
-def load_forecast(config: Any, table: Table, targets: tuple[str, ...]) -> TaskData:
+def load_forecast(config: WindowsConfig, table: Table, columns: Columns) -> TaskData:
     """Return the data of a forecast of a table's columns.
 
     Args:
-        config: a `ForecastConfig`.
+        config: how it is cut.
         table: the rows.
-        targets: columns to predict.
+        columns: what is read and predicted.
 
     Raises:
         ConfigError: a value out of range.
@@ -232,14 +246,12 @@ def load_forecast(config: Any, table: Table, targets: tuple[str, ...]) -> TaskDa
     """
     for key in ("window", "horizon", "lead", "stride"):
         at_least(f"task.{key}", getattr(config, key), 1)
-    columns = Columns(
-        targets, tuple(config.inputs), tuple(config.known), config.time, config.id, config.missing
-    )
     series = read_series(table, columns)
     for one in series:
         check_filled(table, columns, one, len(one))
-    dates = config.time is not None and table.times(config.time)[1]
+    dates = columns.time is not None and table.times(columns.time)[1]
     delta = not are_regular(series, dates)
+    targets = columns.targets
     bounds = [_bounds(table, columns, one, config.split) for one in series]
     seen = [
         np.concatenate([one.past, one.ahead, one.delta[:, None]], 1)[: ends[0]]
@@ -250,10 +262,11 @@ def load_forecast(config: Any, table: Table, targets: tuple[str, ...]) -> TaskDa
         targets,
         columns.inputs,
         columns.known,
-        config.time,
-        config.id,
-        config.missing,
+        columns.time,
+        columns.series,
+        columns.missing,
         delta,
+        columns.past,
         config.window,
         config.horizon,
         config.lead,
@@ -279,6 +292,7 @@ def load_forecast(config: Any, table: Table, targets: tuple[str, ...]) -> TaskDa
         objective=objective,
         encoder=encoder,
         rows=rows,
+        n_past=k if columns.past else 0,
     )
 
 
@@ -288,7 +302,7 @@ def _part(
     series: list[Series],
     bounds: list[tuple[int, int]],
     part: int,
-    config: Any,
+    config: WindowsConfig,
 ) -> tuple[Split, pd.DataFrame]:
     """Return the windows of a part: none reaches into another part, or another series."""
     import pandas as pd
@@ -390,4 +404,13 @@ def forecast(config: ForecastConfig) -> TaskData:
     else:
         table = read_table(config.file, config.separator)
     others = [config.time, config.id, *config.inputs, *config.known]
-    return load_forecast(config, table, target_names(table, config.target, others))
+    columns = Columns(
+        target_names(table, config.target, others),
+        tuple(config.inputs),
+        tuple(config.known),
+        config.time,
+        config.id,
+        config.missing,
+        past=config.past,
+    )
+    return load_forecast(config, table, columns)

@@ -29,6 +29,7 @@ class Columns:
         missing: what to do about empty cells: `refuse`, `interpolate` (linearly, within a series)
             or `mask` (0 and a feature that says so; as a target it is not asked for).
         delta: whether the time since the step before is an input, as steps are irregular.
+        past: whether the targets' own past is an input.
     """
 
     targets: tuple[str, ...]
@@ -38,6 +39,7 @@ class Columns:
     series: str | None = None
     missing: str = "refuse"
     delta: bool = False
+    past: bool = True
 
     def __post_init__(self) -> None:
         if self.missing not in MISSING:
@@ -50,6 +52,8 @@ class Columns:
                     f"a column must be one of task.target, inputs, known, time and id, but "
                     f"{name!r} is named twice"
                 )
+        if not self.past and not (self.inputs or self.known):
+            raise ConfigError("task.inputs or task.known must name a column with task.past=false")
 
 
 @dataclass(frozen=True)
