@@ -1,0 +1,63 @@
+"""How good predicted numbers are: over all of them, by target and by step ahead."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from sklearn.metrics import mean_pinball_loss
+
+
+def scores(
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    *,
+    changes: np.ndarray | None = None,
+    levels: np.ndarray | None = None,
+    quantiles: tuple[float, ...] = (),
+) -> dict[str, float]:
+    """Return the metrics of predictions; where several targets are given, means over the targets.
+
+    - `rmse`, `mae`: root mean squared and mean absolute error, in the target's units.
+    - `nrmse`: RMSE over the standard deviation of the truth.
+    - `r2`: 1 - NRMSE^2, the coefficient of determination.
+    - `mase`: MAE over the mean absolute change from one step to the next in the training part
+      (Hyndman and Koehler, 2006).
+    - `pinball`: mean quantile loss; `coverage`: share of the truth between the outermost quantiles.
+
+    Args:
+        predicted: (N, H, K).
+        truth: (N, H, K), NaN where it is not known.
+        changes: mean absolute change of the targets in the training part (K); None: not known.
+        levels: predicted quantiles (N, H, K, Q).
+        quantiles: their levels, ascending (Q).
+    """
+    found: dict[str, list[float]] = {}
+    for k in range(truth.shape[-1]):
+        known = ~np.isnan(truth[..., k])
+        if not known.any():
+            continue
+        y, p = truth[..., k][known], predicted[..., k][known]
+        error, spread = p - y, float(y.std())
+        rmse = math.sqrt((error**2).mean())
+        one = {"rmse": rmse, "mae": float(np.abs(error).mean())}
+        if spread > 0:
+            one |= {"nrmse": rmse / spread, "r2": 1 - (rmse / spread) ** 2}
+        if changes is not None and changes[k] > 0:
+            one["mase"] = one["mae"] / float(changes[k])
+        if levels is not None and quantiles:
+            q = levels[..., k, :][known]
+            each = [mean_pinball_loss(y, q[:, i], alpha=a) for i, a in enumerate(quantiles)]
+            one["pinball"] = float(np.mean(each))
+            one["coverage"] = float(((q[:, 0] <= y) & (y <= q[:, -1])).mean())
+        for name, value in one.items():
+            found.setdefault(name, []).append(value)
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def by_step(predicted: np.ndarray, truth: np.ndarray) -> list[float]:
+    """Return the RMSE of each step ahead (H), the mean over the targets."""
+    return [
+        scores(predicted[:, h : h + 1], truth[:, h : h + 1]).get("rmse", math.nan)
+        for h in range(truth.shape[1])
+    ]
