@@ -14,6 +14,7 @@ def train(config) -> None:
 
     from qrnn.cli.errors import fail
     from qrnn.config import TrainConfig, to_typed
+    from qrnn.evaluation.metrics import METRICS, shown
     from qrnn.training.trainer import train as run
 
     hydra = HydraConfig.get()
@@ -21,17 +22,18 @@ def train(config) -> None:
     result = run(typed, hydra.runtime.output_dir)
     if not result.first_process:  # which speaks for all
         return
-    shown = os.path.relpath(result.best)
+    best = os.path.relpath(result.best)
     if result.interrupted:
         print(f"interrupted in epoch {result.epochs + 1}; to go on:")
         print(f"  qrnn train resume={os.path.relpath(result.last)}")
         sys.exit(130)
     epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
-    print(f"{epochs}, validation accuracy {100 * result.val_accuracy:.1f}% at the lowest loss")
-    print(f"  checkpoint  {shown}")
+    name, value = METRICS[result.metric][0], shown(result.metric, result.value)
+    print(f"{epochs}; best checkpoint: epoch {result.best_epoch}, validation {name} {value}")
+    print(f"  checkpoint  {best}")
     if result.failure is not None:
         fail(f"{result.failure}; the checkpoints are kept", status=1)
-    print(f"  next        qrnn evaluate checkpoint={shown} device=default.qubit")
+    print(f"  next        qrnn evaluate checkpoint={best} device=default.qubit")
 
 
 def resumed(config, overrides: list[str]):

@@ -57,17 +57,18 @@ class Objective(ABC):
         """Return the targets as `answers` returns the predictions."""
 
     @abstractmethod
-    def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the sum and the count whose ratio gives the metric `shown` (see `metric_of`)."""
+    def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return numbers whose mean gives the metric `shown` (see `metric_of`)."""
 
     @staticmethod
     @abstractmethod
-    def metric_of(ratio: float) -> float:
-        """Return the metric `shown` of the ratio of what `measure` returned."""
+    def metric_of(mean: torch.Tensor) -> torch.Tensor:
+        """Return the metric `shown` of the mean of all that `measure` returned."""
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain values, for a checkpoint."""
-        return {"name": self.name, **asdict(self)}
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {"name": self.name, **values}
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class Labels(Objective):
 
     @override
     def asked(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if y.ndim > 1:  # after the last label of a batch nothing is asked for
+            outputs = outputs[:, : y.shape[1]]
         wanted = y.flatten() != IGNORED
         return outputs.flatten(0, -2)[wanted], y.flatten()[wanted]
 
@@ -110,13 +113,13 @@ class Labels(Objective):
         return y
 
     @override
-    def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return (outputs.argmax(-1) == y).float().sum(), outputs.new_tensor(len(y))
+    def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return (outputs.argmax(-1) == y).float()
 
     @staticmethod
     @override
-    def metric_of(ratio: float) -> float:
-        return ratio
+    def metric_of(mean: torch.Tensor) -> torch.Tensor:
+        return mean
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,8 @@ class Numbers(Objective):
 
     @override
     def asked(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if outputs.ndim > 2:  # of steps: without those that only pad
+            y = y[:, : outputs.shape[1]]
         outputs, y = outputs.flatten(0, -2), y.reshape(-1, self.horizon, len(self.targets))
         wanted = ~y.isnan().flatten(1).all(1)
         return outputs[wanted], y[wanted]
@@ -210,6 +215,11 @@ class Numbers(Objective):
         found = self._unscaled(self._shaped(outputs))
         return found[..., self.quantiles.index(MEDIAN) if self.quantiles else 0]
 
+    def repeated(self, values: torch.Tensor) -> torch.Tensor:
+        """Return one value for each target (..., K) as outputs (..., C), all steps alike."""
+        shape = (*values.shape[:-1], self.horizon, values.shape[-1], max(1, len(self.quantiles)))
+        return values[..., None, :, None].expand(shape).flatten(-3)
+
     def levels(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return all quantiles (M, H, K, Q) in the targets' units, sorted so that none cross."""
         return self._unscaled(self._shaped(outputs)).sort(-1).values
@@ -220,15 +230,14 @@ class Numbers(Objective):
         return y * scale + offset
 
     @override
-    def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         errors = self.answers(outputs) - self.truth(y)
-        known = ~y.isnan()
-        return torch.where(known, errors, 0.0).square().sum(), known.sum().to(outputs)
+        return errors[~y.isnan()].square()
 
     @staticmethod
     @override
-    def metric_of(ratio: float) -> float:
-        return ratio**0.5
+    def metric_of(mean: torch.Tensor) -> torch.Tensor:
+        return mean.sqrt()
 
 
 OBJECTIVES: dict[str, type[Objective]] = {"labels": Labels, "numbers": Numbers}

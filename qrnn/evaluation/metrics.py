@@ -16,6 +16,13 @@ METRICS: dict[str, tuple[str, str]] = {
     "perplexity": ("perplexity", "lower"),
     "bits_per_character": ("bits/char", "lower"),
     "bleu": ("BLEU", "higher"),
+    "rmse": ("RMSE", "lower"),
+    "mae": ("MAE", "lower"),
+    "nrmse": ("NRMSE", "lower"),
+    "mase": ("MASE", "lower"),
+    "r2": ("R2", "higher"),
+    "pinball": ("pinball loss", "lower"),
+    "coverage": ("coverage", "higher"),
 }
 """In words, and which way is better."""
 
@@ -96,7 +103,7 @@ def bleu(translations: Sequence[str], references: Sequence[str]) -> Score:
 
 def shown(metric: str, value: float) -> str:
     """Return a metric's value for a table."""
-    if metric == "accuracy":
+    if metric in ("accuracy", "coverage"):
         return f"{100 * value:.1f}%"
     if value >= 1:
         return f"{value:.2f}"

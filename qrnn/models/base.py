@@ -11,7 +11,7 @@ from pennylane.tape import QuantumScript
 from torch import nn
 
 from qrnn.cell.cell import OnDevice
-from qrnn.data import IGNORED, Batch, Split
+from qrnn.data import Batch, Objective, Split
 from qrnn.models.cells import cells_of
 from qrnn.networks import State
 
@@ -20,7 +20,7 @@ class Answer(NamedTuple):
     """What a model says of a batch.
 
     Attributes:
-        logits: (B, C) of sequences, or (B, T, C) of steps.
+        logits: outputs of the head, (B, C) of sequences, or (B, T, C) of steps.
         z: the network's outputs (B, T, R).
         state: behind each sequence's last step.
         kept: share of shots that projections kept up to each step (B, T), nan where a sequence has
@@ -51,9 +51,12 @@ class Model(OnDevice):
     """Recurrent networks between embeddings and a head.
 
     Attributes:
+        objective: what the outputs mean, and the loss.
         translates: whether it gives sentences beside labels.
         projects: whether its outputs are projected on tokens, and nothing is fed back.
     """
+
+    objective: Objective
 
     translates: ClassVar[bool] = False
     projects: ClassVar[bool] = False
@@ -101,14 +104,3 @@ class Model(OnDevice):
             batch_size: sequences that run at once; None: all.
         """
         raise NotImplementedError(f"{type(self).__name__} runs no circuits on its own")
-
-
-def asked(logits: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the logits (M, C) and labels (M,) of what is asked for.
-
-    Args:
-        logits: (..., C).
-        y: labels (...), `IGNORED` where none is asked for.
-    """
-    wanted = y.flatten() != IGNORED
-    return logits.flatten(0, -2)[wanted], y.flatten()[wanted]

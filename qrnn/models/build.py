@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from qrnn.config import TrainConfig, to_plain
-from qrnn.data import KINDS, Shape
+from qrnn.data import KINDS, Labels, Objective, Shape
 from qrnn.errors import ConfigError
 from qrnn.models.base import Model
 from qrnn.models.identity import made_of
@@ -22,16 +22,23 @@ from qrnn.utils.checks import typed, whole
 from qrnn.utils.limits import MOST_LAYERS, counted, sizes_of
 from qrnn.utils.registry import unknown_name
 
+RESIDUALS = (None, "last")
 MAX_BUDGET = 10**8  # the width is found by building
 
 
-def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None = None) -> Model:
+def build_model(
+    config: TrainConfig,
+    shape: Shape,
+    vectors: torch.Tensor | None = None,
+    objective: Objective | None = None,
+) -> Model:
     """Return the untrained model of a configuration.
 
     Args:
         config: the whole configuration.
         shape: what the task asks for.
         vectors: pretrained embedding (V, E) to begin with; None: a random one.
+        objective: what the outputs mean; None: labels.
 
     Raises:
         ConfigError: a value out of range, a key that the task does not need, or a budget that no
@@ -40,6 +47,7 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
     check_model(config.model)
     with counted("the model", sizes_of(config.model)):
         model = _build(config, shape, vectors)
+    model.objective = objective or Labels(shape.n_classes)
     model.made_of = made_of(to_plain(config), asdict(shape))
     return model
 
@@ -68,17 +76,26 @@ def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> M
         refuse_unread(model, ("input_scale",), "for tokens, which have an embedding")
     if shape.kind != "translate":
         refuse_unread(model, ("attention",), "where nothing is translated")
-    if model.skip and shape.kind == "classify":
+    per_step = "T" in KINDS[shape.kind].axes
+    if model.skip and not shape.tokens:
+        raise ConfigError("model.skip must be false for inputs that are not tokens, got true")
+    if model.skip and not per_step and shape.kind != "translate":
         raise ConfigError(
             "model.skip must be false for a task with one label a sequence, whose head reads the "
             "last outputs alone, got true"
         )
+    if not shape.n_past:
+        refuse_unread(model, ("residual",), "where the targets' past is not an input")
+    elif model.residual not in RESIDUALS:
+        raise ConfigError(f"model.residual must be null or last, got {model.residual}")
     skip = model.embedding if model.skip else 0
     head = (model.head_dropout, model.head_width, model.head_norm, skip)
     if not shape.tokens:
         rnn = network(model, shape.input_size)
         scale = Scale(model.input_scale)
-        return SequenceClassifier(rnn, shape.n_classes, scale, *head)
+        kind = SequenceLabeller if per_step else SequenceClassifier
+        residual = shape.n_past if model.residual == "last" else 0
+        return kind(rnn, shape.n_classes, scale, *head, residual=residual)
     source = embedding(shape.input_size, model, vectors)
     if shape.kind == "translate":
         return Translator(
@@ -94,7 +111,7 @@ def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> M
             skip=skip,
             hands_over=not model.bidirectional,
         )
-    kind = {"classify": SequenceClassifier, "label": SequenceLabeller}[shape.kind]
+    kind = SequenceLabeller if per_step else SequenceClassifier
     rnn = network(model, model.embedding)
     return kind(rnn, shape.n_classes, source, *head)
 

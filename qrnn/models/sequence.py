@@ -12,7 +12,7 @@ from torch import nn
 from typing_extensions import override
 
 from qrnn.circuit.threads import one_at_a_time
-from qrnn.data import Batch, Split
+from qrnn.data import Batch, Labels, Numbers, Split
 from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.networks import Network, State, n_parameters
 from qrnn.utils.checks import share, whole
@@ -29,6 +29,8 @@ class SequenceModel(Model):
         width: units of the head's hidden layer; None: it is linear.
         norm: whether the head begins with a LayerNorm.
         skip: number of features of x that the head reads beside each step's outputs: D, or 0.
+        residual: number of inputs that are the targets' past, to which the head's outputs are
+            added: the network then predicts the change since the last step.
     """
 
     def __init__(
@@ -40,19 +42,23 @@ class SequenceModel(Model):
         width: int | None = None,
         norm: bool = False,
         skip: int = 0,
+        residual: int = 0,
     ):
         super().__init__()
+        self.objective = Labels(n_classes)
         self.embed = nn.Identity() if embed is None else embed
         self.rnn: Any = rnn
         self.dropout = nn.Dropout(share("dropout", dropout))
         self.skip = skip = whole("skip", skip, 0)
+        self.residual = whole("residual", residual, 0)
         self.head = build_head(rnn.output_size + skip, n_classes, width, norm)
 
     @override
     def answer(self, batch: Batch, state: State | None = None) -> Answer:
         x = self.embed(batch.x)
         z, state = self.rnn(x, state, batch.lengths)
-        return Answer(self.logits(self.read(z, state), x), z, state)
+        read = self.read(z, state)
+        return Answer(self.outputs(read, x, batch.x, batch.lengths), z, state)
 
     @override
     def networks(self) -> list[Recurrent]:
@@ -93,14 +99,39 @@ class SequenceModel(Model):
         """Return what the head reads."""
         raise NotImplementedError
 
+    def last(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+        """Return the inputs of the step that each of the outputs follows: (B, D) or (B, T, D)."""
+        raise NotImplementedError
+
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the logits alone."""
-        x = self.embed(x)
-        z, state = self.rnn(x, None, lengths)
-        return self.logits(self.read(z, state), x)
+        """Return the outputs of the head alone."""
+        embedded = self.embed(x)
+        z, state = self.rnn(embedded, None, lengths)
+        return self.outputs(self.read(z, state), embedded, x, lengths)
+
+    def outputs(
+        self,
+        read: torch.Tensor,
+        embedded: torch.Tensor,
+        x: torch.Tensor,
+        lengths: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the outputs of the head, added to the targets' last values where it is residual.
+
+        Args:
+            read: what `read` returned.
+            embedded: inputs (B, T, D) of the network.
+            x: what they were before.
+            lengths: (B,) number of steps of each sequence; None: all T.
+        """
+        found = self.logits(read, embedded)
+        if not self.residual:
+            return found
+        assert isinstance(self.objective, Numbers)
+        return found + self.objective.repeated(self.last(x, lengths)[..., : self.residual])
 
     def logits(self, read: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Return the logits of what `read` returned, for the embedded inputs (B, T, D)."""
+        """Return the head's outputs for what `read` returned, and embedded inputs (B, T, D)."""
         return self.head(self.dropout(torch.cat([read, x], -1) if self.skip else read))
 
 
@@ -126,7 +157,7 @@ def build_head(size: int, n_classes: int, width: int | None, norm: bool) -> nn.M
 
 
 class SequenceClassifier(SequenceModel):
-    """One label a sequence, from the last outputs.
+    """One label a sequence, or several numbers, from the last outputs.
 
     Shape:
         x (B, T, D) or tokens (B, T); logits (B, C).
@@ -135,6 +166,10 @@ class SequenceClassifier(SequenceModel):
     @override
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
         return state.z
+
+    @override
+    def last(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+        return x[:, -1] if lengths is None else x[torch.arange(len(x)), lengths - 1]
 
 
 class SequenceLabeller(SequenceModel):
@@ -147,3 +182,7 @@ class SequenceLabeller(SequenceModel):
     @override
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
         return z
+
+    @override
+    def last(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+        return x

@@ -39,6 +39,8 @@ class ModelConfig:
         head_dropout: probability, in front of the head.
         skip: whether head and attention read a step's embedded token beside the outputs, past the
             recurrent network; language models and translation only.
+        residual: `last`: the head predicts the change since the targets' last values, of a
+            forecast; None: the values themselves.
         attention: `additive` or `dot`, over the encoder's outputs; translation only.
     """
 
@@ -53,6 +55,7 @@ class ModelConfig:
     head_norm: bool = False
     head_dropout: float = 0.0
     skip: bool = False
+    residual: str | None = None
     attention: str = "additive"
 
 

@@ -13,6 +13,7 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from qrnn.config import TrainConfig, from_plain
 from qrnn.data import KINDS, TASKS, Shape, TaskConfig, TaskData
+from qrnn.data.objectives import objective_from
 from qrnn.errors import ConfigError, DataError
 from qrnn.models.base import Model
 from qrnn.models.build import build_model
@@ -94,13 +95,19 @@ def _check(content: dict[str, Any]) -> None:
     if not isinstance(ours, dict) or not isinstance(ours.get("config"), dict):
         raise ConfigError("qrnn.config must hold a configuration")
     check_plain(ours["config"], "qrnn.config")
+    for name in ("objective", "table"):  # older ones have neither
+        if ours.get(name) is not None:
+            check_plain(ours[name], f"qrnn.{name}")
+            if not isinstance(ours[name], dict):
+                raise ConfigError(f"qrnn.{name} must hold values by name")
     shape, hints = ours.get("shape"), get_type_hints(Shape)
     if not isinstance(shape, dict) or not shape.keys() <= hints.keys():
         raise ConfigError(f"qrnn.shape must have the keys {', '.join(hints)}")
     for name, kind in hints.items():
         value: Any = shape.get(name, getattr(Shape, name, None))
-        if type(value) is not kind or (kind is int and not 1 <= value <= MOST_CLASSES):
-            allowed = f"in 1..{MOST_CLASSES}" if kind is int else f"a {kind.__name__}"
+        least = 0 if getattr(Shape, name, None) == 0 else 1
+        if type(value) is not kind or (kind is int and not least <= value <= MOST_CLASSES):
+            allowed = f"in {least}..{MOST_CLASSES}" if kind is int else f"a {kind.__name__}"
             raise ConfigError(f"qrnn.shape.{name} must be {allowed}, got {value!r:.60}")
     if shape["kind"] not in KINDS:
         raise unknown_name("qrnn.shape.kind", shape["kind"], KINDS)
@@ -154,7 +161,11 @@ def load_model(path: str | Path) -> tuple[Model, TrainConfig]:
     """
     content = read_checkpoint(path)
     config = from_plain(content["qrnn"]["config"])
-    model = build_model(config, Shape(**content["qrnn"]["shape"]))
+    ours, objective = content["qrnn"], None
+    with refusing(path):
+        if ours.get("objective") is not None:
+            objective = objective_from(ours["objective"])
+    model = build_model(config, Shape(**ours["shape"]), objective=objective)
     weights = weights_of(content)
     with refusing(path):
         check_weights(weights, model.state_dict())

@@ -33,13 +33,16 @@ def history(run_dir: str | Path) -> dict[str, list[tuple[int, float]]]:
     return series
 
 
-def best_accuracy(run_dir: Path) -> float:
-    """Return the validation accuracy of the epoch with the lowest validation loss."""
+def at_best(run_dir: Path, metric: str) -> tuple[int, float]:
+    """Return the epoch of the lowest validation loss, counted from 1, and its validation metric.
+
+    Without an epoch, 0 and NaN.
+    """
     series = history(run_dir)
     if "val/loss" not in series:
-        return math.nan
+        return 0, math.nan
     epoch = min(series["val/loss"], key=lambda point: point[1])[0]
-    return dict(series["val/accuracy"])[epoch]
+    return epoch + 1, dict(series[f"val/{metric}"])[epoch]
 
 
 class Metrics(pl.Callback):

@@ -16,14 +16,14 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch.nn.functional import cross_entropy
+from torch import nn
 from torch.utils.data import DataLoader
+from torchmetrics import MeanMetric
 from typing_extensions import override
 
 from qrnn.config import TrainConfig, TrainerConfig, from_plain, to_plain
-from qrnn.data import Batch, TaskData, loader
+from qrnn.data import Batch, Objective, TaskData, loader
 from qrnn.errors import ConfigError, QRNNError
-from qrnn.models.base import asked
 from qrnn.models.build import build_model
 from qrnn.models.cells import refuse_options
 from qrnn.networks import n_parameters
@@ -43,7 +43,7 @@ from qrnn.training.checkpoint import (
     refusing,
 )
 from qrnn.training.checks import OPTIMIZERS, batches_of_epoch, check_trainer
-from qrnn.training.history import Metrics, best_accuracy
+from qrnn.training.history import Metrics, at_best
 from qrnn.training.resume import check_like, check_same, check_shapes, check_state, set_rates
 from qrnn.training.run_folder import check_free, claimed
 from qrnn.training.seeding import epoch_seed, seed_all
@@ -55,8 +55,24 @@ WARM_UP = 0.1  # share of the steps; without it, 1e-2 sometimes ends at chance
 EVAL_BATCH = 512
 
 
+class Shown(MeanMetric):
+    """The metric that is shown beside the loss.
+
+    Args:
+        objective: what it is of.
+    """
+
+    def __init__(self, objective: Objective):
+        super().__init__()
+        self.objective = objective
+
+    def compute(self) -> torch.Tensor:
+        """Return the metric of the epoch."""
+        return self.objective.metric_of(super().compute())
+
+
 class Learner(pl.LightningModule):
-    """Cross entropy of a model's labels.
+    """Learns a task by its objective.
 
     Args:
         config: the whole configuration; it goes into every checkpoint.
@@ -67,25 +83,32 @@ class Learner(pl.LightningModule):
         super().__init__()
         self.config, self.shape = config, data.shape
         self.read = data.train
-        self.model = build_model(config, data.shape, data.vectors)
+        self.encoder = data.encoder
+        self.model = build_model(config, data.shape, data.vectors, data.objective)
         self.states: dict[str, Any] = {}  # of the texts of training and validation
+        # A module by the name of `train` would hide the method.
+        self.shown = nn.ModuleDict(
+            {f"{part}/": Shown(self.model.objective) for part in ("train", "val")}
+        )
 
     def _step(self, batch: Batch, index: int, part: str) -> torch.Tensor:
         anew = self.read.begins_anew(index)
         answer = self.model.answer(batch, None if anew else self.states[part])
         if self.read.is_text:
             self.states[part] = answer.state.detach()
-        logits, y = asked(answer.logits, batch.y)
-        loss = cross_entropy(logits, y)
+        objective = self.model.objective
+        outputs, y = objective.asked(answer.logits, batch.y)
+        loss = objective.losses(outputs, y).mean()
         options: dict[str, Any] = {
             "on_step": False,
             "on_epoch": True,
             "batch_size": len(y),
             "sync_dist": True,
         }
-        accuracy = (logits.argmax(1) == y).float().mean()
         self.log(f"{part}/loss", loss, **options)
-        self.log(f"{part}/accuracy", accuracy, **options)
+        metric = self.shown[f"{part}/"]
+        metric.update(objective.measure(outputs.detach(), y))
+        self.log(f"{part}/{objective.shown}", metric, on_step=False, on_epoch=True)
         return loss
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
@@ -164,7 +187,12 @@ class Learner(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what rebuilds the model."""
-        checkpoint["qrnn"] = {"config": to_plain(self.config), "shape": asdict(self.shape)}
+        checkpoint["qrnn"] = {
+            "config": to_plain(self.config),
+            "shape": asdict(self.shape),
+            "objective": self.model.objective.plain(),
+            "table": None if self.encoder is None else self.encoder.plain(),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let rates and weight decay be this run's."""
@@ -201,7 +229,9 @@ class TrainResult:
         run_dir: its folder.
         best: checkpoint of the epoch with the lowest validation loss.
         last: checkpoint of the last epoch.
-        val_accuracy: validation accuracy of `best`.
+        metric: name of the metric that is shown beside the loss: `accuracy`, or `rmse`.
+        value: its value on the validation part, of `best`.
+        best_epoch: the epoch of `best`, counted from 1; 0: there is none yet.
         epochs: number of epochs run.
         steps: number of optimiser steps taken, those before a resumed checkpoint too.
         reached: whether the validation loss fell below `trainer.stop_below`; None: it is null.
@@ -213,7 +243,9 @@ class TrainResult:
     run_dir: Path
     best: Path
     last: Path
-    val_accuracy: float
+    metric: str
+    value: float
+    best_epoch: int
     epochs: int
     steps: int
     reached: bool | None
@@ -341,6 +373,8 @@ def _fit(
     except SystemExit:  # Lightning leaves the process on Ctrl-C
         if not trainer.interrupted:
             raise
+    metric = module.model.objective.shown
+    best_epoch, value = at_best(run_dir, metric)
     last = run_dir / "last.ckpt"
     best = Path(checkpoints.best_model_path or last)
     reached = stopper.reached
@@ -351,7 +385,9 @@ def _fit(
         run_dir=run_dir,
         best=best,
         last=last,
-        val_accuracy=best_accuracy(run_dir),
+        metric=metric,
+        value=value,
+        best_epoch=best_epoch,
         epochs=trainer.current_epoch,
         steps=trainer.global_step,
         reached=reached,

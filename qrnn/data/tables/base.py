@@ -56,7 +56,7 @@ class Encoder(ABC):
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain values, for a checkpoint."""
-        return {"name": self.name, **asdict(self)}  # type: ignore[call-overload]
+        return {"name": self.name, **_as_lists(asdict(self))}  # type: ignore[call-overload]
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
@@ -72,6 +72,12 @@ class Encoder(ABC):
                 f"a table of kind {cls.name} must have the keys {names}, wrong: {wrong}"
             )
         return cls(**{name: _as_tuples(value) for name, value in plain.items()})
+
+
+def _as_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_lists(one) for key, one in value.items()}
+    return [_as_lists(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _as_tuples(value: Any) -> Any:
