@@ -17,7 +17,7 @@ from qrnn.data import IGNORED, SPLITS, Batch, Split, TaskData
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError
 from qrnn.evaluation.evaluation import check_runnable
-from qrnn.evaluation.hardware import Run, started
+from qrnn.evaluation.hardware import DeviceRun, start_run
 from qrnn.inspection.places import Place, angle_names, place_of
 from qrnn.inspection.quantities import fidelities
 from qrnn.inspection.result import NONE, Inspection, joined
@@ -154,10 +154,12 @@ def inspect_model(
         ]
         for row, one, length in zip(rows, singles, steps, strict=True):
             batch = one.batch([0])
-            mine, tokens = look(Run(model), cell, batch, gradient, partial(bar.advance, todo[0]))
+            mine, tokens = look(
+                DeviceRun(model), cell, batch, gradient, partial(bar.advance, todo[0])
+            )
             compared: dict[str, Any] = {}
             if other is not None:
-                with started(
+                with start_run(
                     model,
                     other,
                     one,
@@ -191,7 +193,7 @@ def n_steps(batch: Batch, place: Place) -> int:
 
 
 def look(
-    on: Run, cell: int, batch: Batch, gradient: bool, advance: Callable[[], Any]
+    on: DeviceRun, cell: int, batch: Batch, gradient: bool, advance: Callable[[], Any]
 ) -> tuple[Trace, np.ndarray | None]:
     """Run a model with one sequence, and look at a cell.
 

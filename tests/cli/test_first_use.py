@@ -76,8 +76,8 @@ def test_python_and_its_heavy_packages_start_only_when_needed():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["devices", "--all"], "unrecognized arguments: --all: `qrnn devices --help` tells"),
-        (["completion"], "arguments are required: shell: `qrnn completion --help` tells what can"),
+        (["devices", "--all"], "unrecognized arguments: --all: see `qrnn devices --help`"),
+        (["completion"], "arguments are required: shell: see `qrnn completion --help`"),
         (["completion", "csh"], "shell 'csh' is not known: Allowed: bash"),
     ],
 )

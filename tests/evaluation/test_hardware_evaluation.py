@@ -198,7 +198,7 @@ def test_an_interrupted_evaluation_says_how_to_go_on(run, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(service_double.Job, "result", press)
-        with pytest.raises(KeyboardInterrupt, match="run the same command again to go on"):
+        with pytest.raises(KeyboardInterrupt, match="run the same command again to resume"):
             run.evaluate()
     assert run.evaluate().cost.jobs == run.submissions == T
 
@@ -208,7 +208,7 @@ def test_the_price_is_told_before_anything_is_sent(run, capfd):
         run.evaluate(progress=True, faults={"die_before_submit": 1})
     told = capfd.readouterr().err
     assert "ibm_double: 3 jobs, estimated at 6.5 QPU s" in told
-    assert "if it stops, run the same command again" in told
+    assert "if the run stops, run the same command again" in told
 
 
 # --- price and budget -----------------------------------------------------------------------------

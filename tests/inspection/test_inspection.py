@@ -488,5 +488,5 @@ def test_other_models_and_splits_are_refused():
         inspect_model(classifier(), data, 0, split="tests")
     with pytest.raises(ConfigError, match="must have a hybrid cell, got LSTM: only model=hybrid"):
         inspect_model(nn.LSTM(D, 4), data, 0)
-    with pytest.raises(ConfigError, match="device must be named with its options, got shots alone"):
+    with pytest.raises(ConfigError, match="device must be named with its options, got only shots"):
         qrnn.inspect("none.ckpt", 0, shots=5)
