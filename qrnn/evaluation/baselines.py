@@ -11,6 +11,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from qrnn.data import IGNORED, TaskData
 from qrnn.data.objectives import Numbers
+from qrnn.evaluation.scores import scores
 
 MOST_FEATURES = 2_000  # of ridge of degree 2, beyond which it is left out
 STRENGTHS = (1e-6, 1e-4, 1e-2, 1.0, 100.0)  # of ridge; the best on the validation part is taken
@@ -92,11 +93,11 @@ def forecasts(data: TaskData, part: str) -> list[Baseline]:
         if (period := season(data)) is not None:
             steps = [split.x.shape[1] - period + h % period for h in range(objective.horizon)]
             values = objective.truth(split.x[:, steps, : data.n_past]).numpy()
-            found.append(Baseline(f"last season ({period} steps)", values.astype(np.float64)))
+            found.append(Baseline(f"season of {period}", values.astype(np.float64)))
     for degree in (1, 2):
         made = ridge(data, part, degree)
         if made is not None:
-            found.append(Baseline(f"ridge, degree {degree}", made))
+            found.append(Baseline(f"ridge {degree}", made))
     return found
 
 
@@ -136,6 +137,26 @@ def ridge(data: TaskData, part: str, degree: int) -> np.ndarray | None:
     values = best.predict(split.x.flatten(1).double().numpy())
     shaped = split.x.new_tensor(values.reshape(len(split), objective.horizon, -1))
     return objective.truth(shaped).numpy().astype(np.float64)
+
+
+def baseline_scores(data: TaskData, part: str, limit: int | None = None) -> dict[str, float]:
+    """Return the task's metric of each baseline on a split, or on its first sequences.
+
+    Args:
+        data: the task's.
+        part: `train`, `val` or `test`.
+        limit: number of sequences; None: all.
+    """
+    if isinstance(data.objective, Numbers):
+        truth = data.objective.truth(getattr(data, part).y).double().numpy()[:limit]
+        each = {one.name: scores(one.predictions[:limit], truth) for one in forecasts(data, part)}
+        return {name: found[data.metric] for name, found in each.items() if data.metric in found}
+    one = majority(data, part) if data.metric == "accuracy" else None
+    if one is None:
+        return {}
+    y = getattr(data, part).head(limit).y
+    truth = y[y != IGNORED].numpy()
+    return {one.name: float((truth == one.predictions[: len(truth)]).mean())}
 
 
 def majority(data: TaskData, part: str) -> Baseline | None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from rich.table import Table
 
-from qrnn.data import Part
+from qrnn.data import Numbers, Part
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.devices.spec import option_info
 from qrnn.errors import ConfigError
 from qrnn.evaluation.hardware import Cost, start_run
 from qrnn.evaluation.metrics import METRICS, Judge, shown
-from qrnn.evaluation.predict import rms_difference, run, run_open_loop, translate
+from qrnn.evaluation.predict import Outcome, rms_difference, run, run_open_loop, translate
+from qrnn.evaluation.scores import by_step
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of, device_of, refuse_options
 from qrnn.models.identity import model_identity
@@ -41,15 +42,17 @@ class Evaluation:
         sequences: number of sequences, or of predicted tokens of a text.
         metric: the task's metric, a key of `METRICS`.
         value: value of that metric.
-        loss: mean cross entropy per label, nats.
-        accuracy: fraction of labels predicted correctly.
-        agreement: fraction of labels predicted as on the reference device.
+        loss: mean loss; of labels the cross entropy in nats.
+        accuracy: fraction of labels predicted correctly; None: numbers are predicted.
+        agreement: fraction of labels predicted as on the reference device; None: numbers are
+            predicted, see `difference`.
         rms_z: root mean square difference between the readouts and the reference's, over all steps.
         rms_z_steps: the same at each time step.
         seconds: wall-clock time on the device.
         translations: one sentence per sequence; empty unless the task is translation.
-        predictions: predicted label of each sequence, or of each labelled step (teacher forcing).
-        labels: the true labels.
+        predictions: predicted label of each sequence, or of each labelled step (teacher forcing);
+            or numbers (N, H, K) in their own units.
+        labels: the true labels, or numbers.
         kept: fraction of shots kept by the projections of quantum neurons, mean over all steps
             read (on `fused`: the expected fraction); None: no shots are lost to projections.
         split: `test`, `val` or `train`; None: not recorded.
@@ -59,6 +62,12 @@ class Evaluation:
             devices.
         checkpoint: identity of the model (`qrnn.models.identity`); None: the model did not come
             from a checkpoint, or the evaluation from an older version.
+        difference: root mean square difference between the predicted numbers and the reference
+            device's, in their own units; None: labels are predicted.
+        scores: all metrics of predicted numbers (`qrnn.evaluation.scores`).
+        rmse_steps: root mean square error of the numbers at each step ahead (H).
+        baselines: the task's metric of predictions that need no training, by their names.
+        outcome: all that the model put out; not saved.
     """
 
     device: str
@@ -71,20 +80,25 @@ class Evaluation:
     metric: str
     value: float
     loss: float
-    accuracy: float
-    agreement: float
+    accuracy: float | None
+    agreement: float | None
     rms_z: float
     rms_z_steps: list[float]
     seconds: float
     translations: list[str]
-    predictions: list[int]
-    labels: list[int]
+    predictions: list
+    labels: list
     kept: float | None = None
     split: str | None = None
     limit: int | None = None
     signature: str | None = None
     cost: Cost | None = None
     checkpoint: str | None = None
+    difference: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    rmse_steps: list[float] = field(default_factory=list)
+    baselines: dict[str, float] = field(default_factory=dict)
+    outcome: Outcome | None = field(default=None, repr=False, compare=False)
 
 
 def check_runnable(model: Model, part: Part, feedback: str, ibm: bool) -> None:
@@ -197,7 +211,15 @@ def evaluate(
     cells = cells_of(on.model)
     measured = cells[0].circuit.measured if cells else None
     rms_z, rms_z_steps = rms_difference(found.z, expected.z)
-    score = judge.score(found.loss, found.accuracy, translations)
+    score = judge.score(found, translations)
+    numbers = isinstance(found.objective, Numbers)
+    agreement, difference, rmse_steps = None, None, []
+    if numbers:
+        errors = found.predictions.double() - expected.predictions.double()
+        difference = errors.square().nanmean().sqrt().item()
+        rmse_steps = by_step(found.predictions.double().numpy(), found.labels.double().numpy())
+    else:
+        agreement = (found.predictions == expected.predictions).double().mean().item()
     return Evaluation(
         device=opened.name if own else "torch",
         options=opened.options.given_where(lambda one: one.recorded),
@@ -210,7 +232,7 @@ def evaluate(
         value=score.value,
         loss=found.loss,
         accuracy=found.accuracy,
-        agreement=(found.predictions == expected.predictions).double().mean().item(),
+        agreement=agreement,
         rms_z=rms_z,
         rms_z_steps=rms_z_steps,
         seconds=found.seconds,
@@ -223,6 +245,11 @@ def evaluate(
         signature=score.signature,
         cost=cost,
         checkpoint=model_identity(model),
+        difference=difference,
+        scores=judge.scores(found),
+        rmse_steps=rmse_steps,
+        baselines=judge.baselines,
+        outcome=found,
     )
 
 
@@ -250,7 +277,8 @@ def table(evaluations: Sequence[Evaluation]) -> Table:
     out.add_column("device", no_wrap=True)
     out.add_column("readout")
     judged_by = METRICS[evaluations[0].metric][0]
-    for heading in ("seqs", judged_by, "agree", "RMS z", "time"):
+    compared = "agree" if evaluations[0].difference is None else "diff"
+    for heading in ("seqs", judged_by, compared, "RMS z", "time"):
         out.add_column(heading, justify="right", no_wrap=True)
     for one in evaluations:
         out.add_row(
@@ -258,10 +286,14 @@ def table(evaluations: Sequence[Evaluation]) -> Table:
             describe(one),
             str(one.sequences),
             shown(one.metric, one.value),
-            f"{100 * one.agreement:.1f}%",
+            f"{100 * one.agreement:.1f}%"
+            if one.agreement is not None
+            else shown(one.metric, one.difference or 0.0),
             f"{one.rms_z:.1e}" if 0 < one.rms_z < 1e-3 else f"{one.rms_z:.3f}",
             f"{one.seconds:.1f} s",
         )
+    for name, value in evaluations[0].baselines.items():
+        out.add_row(name, "baseline", "", shown(evaluations[0].metric, value), style="dim")
     return out
 
 
@@ -285,5 +317,7 @@ def file_name(evaluation: Evaluation) -> str:
 def save(evaluation: Evaluation, folder: str | Path) -> Path:
     """Write an evaluation as JSON, replacing an earlier one of the same name; return the path."""
     path = Path(folder) / file_name(evaluation)
-    write_text(path, json.dumps(asdict(evaluation), indent=1) + "\n")
+    plain = asdict(replace(evaluation, outcome=None))
+    del plain["outcome"]
+    write_text(path, json.dumps(plain, indent=1) + "\n")
     return path

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from qrnn.data import TaskData
+import numpy as np
+
+from qrnn.data import Numbers, TaskData
 from qrnn.errors import require_extra
+from qrnn.evaluation.baselines import baseline_scores, changes
+from qrnn.evaluation.predict import Outcome
+from qrnn.evaluation.scores import scores
 
 METRICS: dict[str, tuple[str, str]] = {
     "accuracy": ("accuracy", "higher"),
@@ -49,6 +54,9 @@ class Judge:
         references: the sentences to compare translations with; `bleu` only.
         split: `test`, `val` or `train`; None: not recorded.
         limit: number of sequences, the first of the split; None: all.
+        changes: mean absolute change of each target from step to step in the training data (K), for
+            MASE; empty: not known.
+        baselines: the metric of predictions that need no training, by their names.
     """
 
     metric: str = "accuracy"
@@ -56,13 +64,14 @@ class Judge:
     references: tuple[str, ...] = ()
     split: str | None = None
     limit: int | None = None
+    changes: tuple[float, ...] = ()
+    baselines: dict[str, float] = field(default_factory=dict)
 
-    def score(self, loss: float, accuracy: float, translations: Sequence[str] = ()) -> Score:
+    def score(self, found: Outcome, translations: Sequence[str] = ()) -> Score:
         """Return the metric's value, and how it was computed.
 
         Args:
-            loss: mean cross entropy per label, nats.
-            accuracy: fraction of labels predicted correctly.
+            found: the model's predictions.
             translations: one sentence per reference; `bleu` only.
 
         Raises:
@@ -70,13 +79,30 @@ class Judge:
         """
         if self.metric == "bleu":
             return bleu(translations, self.references)
+        if isinstance(found.objective, Numbers):
+            return Score(self.scores(found)[self.metric])
+        assert found.accuracy is not None
         values = {
-            "accuracy": accuracy,
-            "cross_entropy": loss,
-            "perplexity": math.exp(min(loss, 700.0)),  # a float's largest exponent
-            "bits_per_character": loss / math.log(2),
+            "accuracy": found.accuracy,
+            "cross_entropy": found.loss,
+            "perplexity": math.exp(min(found.loss, 700.0)),  # a float's largest exponent
+            "bits_per_character": found.loss / math.log(2),
         }
         return Score(values[self.metric])
+
+    def scores(self, found: Outcome) -> dict[str, float]:
+        """Return all metrics of predicted numbers; of labels, none."""
+        objective = found.objective
+        if not isinstance(objective, Numbers):
+            return {}
+        levels = objective.levels(found.outputs).numpy() if objective.quantiles else None
+        return scores(
+            found.predictions.double().numpy(),
+            found.labels.double().numpy(),
+            changes=np.array(self.changes) if self.changes else None,
+            levels=levels,
+            quantiles=objective.quantiles,
+        )
 
 
 def judge(data: TaskData, split: str, limit: int | None = None) -> Judge:
@@ -88,7 +114,14 @@ def judge(data: TaskData, split: str, limit: int | None = None) -> Judge:
         limit: number of sequences; None: all.
     """
     if data.references is None:
-        return Judge(data.metric, split=split, limit=limit)
+        usual = changes(data)
+        return Judge(
+            data.metric,
+            split=split,
+            limit=limit,
+            changes=() if usual is None else tuple(usual.tolist()),
+            baselines=baseline_scores(data, split, limit),
+        )
     return Judge(data.metric, data.classes, data.references[split][:limit], split, limit)
 
 

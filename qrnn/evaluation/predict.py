@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 from rich.progress import Progress
-from torch.nn.functional import cross_entropy
 
-from qrnn.data import Batch, Part, Split
-from qrnn.models.base import Model, asked
+from qrnn.data import Batch, Labels, Objective, Part, Split
+from qrnn.models.base import Model
 from qrnn.models.cells import cells_of
 from qrnn.utils.progress import progress_bar
 
@@ -30,49 +29,71 @@ class Outcome:
     """A model's predictions for a split of the data.
 
     Attributes:
-        predictions: predicted labels, of all sequences or of all labelled steps.
-        labels: the true labels.
-        loss: mean cross entropy, nats.
+        objective: what the model was trained for.
+        outputs: of the head, for all sequences or all steps that are asked for, (M, C).
+        targets: the true ones, (M,) labels or (M, H, K) scaled numbers.
+        loss: mean loss; of labels the cross entropy in nats; NaN where nothing is asked for.
+        each: outputs of the head for all sequences, one tensor per batch.
         z: the network's outputs, one tensor (B, T, R) per batch.
         kept: mean of `Answer.kept` over all steps; None where it is None.
         seconds: wall-clock time.
     """
 
-    predictions: torch.Tensor
-    labels: torch.Tensor
+    objective: Objective
+    outputs: torch.Tensor
+    targets: torch.Tensor
     loss: float
+    each: list[torch.Tensor]
     z: list[torch.Tensor]
     seconds: float
     kept: float | None = None
 
     @property
-    def accuracy(self) -> float:
-        """Fraction of labels predicted correctly."""
+    def predictions(self) -> torch.Tensor:
+        """Predicted labels (M,), or numbers (M, H, K) in their own units."""
+        return self.objective.answers(self.outputs)
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """The true labels (M,), or numbers (M, H, K) in their own units."""
+        return self.objective.truth(self.targets)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Fraction of labels predicted correctly; None: numbers are predicted."""
+        if not isinstance(self.objective, Labels):
+            return None
         return (self.predictions == self.labels).double().mean().item()
 
 
 def collect(
-    answers: Iterable[tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor | None]], start: float
+    objective: Objective,
+    answers: Iterable[tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor | None]],
+    start: float,
 ) -> Outcome:
     """Return the outcome of all batches.
 
     Args:
+        objective: what the model was trained for.
         answers: each batch with its logits, z and kept.
         start: `time.perf_counter()` when the first batch began.
     """
-    predictions, labels, losses, outputs, shares = [], [], [], [], []
+    found, targets, losses, each, outputs, shares = [], [], [], [], [], []
     for batch, logits, z, kept in answers:
-        logits, y = asked(logits, batch.y)
-        predictions.append(logits.argmax(1))
-        labels.append(y)
-        losses.append(cross_entropy(logits, y, reduction="none"))
+        each.append(logits)
+        logits, y = objective.asked(logits, batch.y)
+        found.append(logits)
+        targets.append(y)
+        losses.append(objective.losses(logits, y))
         outputs.append(z)
         if kept is not None:
             shares.append(kept[~kept.isnan()])
     seconds = time.perf_counter() - start
     loss = torch.cat(losses).double().mean().item()
     share = torch.cat(shares).mean().item() if shares else None
-    return Outcome(torch.cat(predictions), torch.cat(labels), loss, outputs, seconds, share)
+    return Outcome(
+        objective, torch.cat(found), torch.cat(targets), loss, each, outputs, seconds, share
+    )
 
 
 def run(
@@ -122,7 +143,7 @@ def run(
             hooks.append(cell.register_forward_pre_hook(announce))
             hooks.append(cell.register_forward_hook(lambda *_: progress.advance(bar)))
         try:
-            return collect(answers(), start)
+            return collect(model.objective, answers(), start)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -187,11 +208,11 @@ def run_open_loop(
             steps = controls.shape[1]
             note(span(0, steps, steps), span(i * size, size, len(part)))
             z = target.rnn.cell.memory.run(controls)
-            read = z[:, -1] if batch.y.ndim == 1 else z
-            yield batch, target.logits(read, target.embed(batch.x)), z, None
+            read = target.at_last(z)
+            yield batch, target.outputs(read, target.embed(batch.x), batch.x), z, None
 
     with torch.no_grad(), progress_bar("batches", title is not None) as progress:
-        return collect(answers(progress), start)
+        return collect(target.objective, answers(progress), start)
 
 
 def rms_difference(

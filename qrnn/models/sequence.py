@@ -99,6 +99,10 @@ class SequenceModel(Model):
         """Return what the head reads."""
         raise NotImplementedError
 
+    def at_last(self, z: torch.Tensor) -> torch.Tensor:
+        """Return what the head reads of the outputs (B, T, R) of sequences of one length."""
+        raise NotImplementedError
+
     def last(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
         """Return the inputs of the step that each of the outputs follows: (B, D) or (B, T, D)."""
         raise NotImplementedError
@@ -168,6 +172,10 @@ class SequenceClassifier(SequenceModel):
         return state.z
 
     @override
+    def at_last(self, z: torch.Tensor) -> torch.Tensor:
+        return z[:, -1]
+
+    @override
     def last(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
         return x[:, -1] if lengths is None else x[torch.arange(len(x)), lengths - 1]
 
@@ -181,6 +189,10 @@ class SequenceLabeller(SequenceModel):
 
     @override
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
+        return z
+
+    @override
+    def at_last(self, z: torch.Tensor) -> torch.Tensor:
         return z
 
     @override

@@ -162,7 +162,7 @@ def load_model(path: str | Path) -> tuple[Model, TrainConfig]:
     content = read_checkpoint(path)
     config = from_plain(content["qrnn"]["config"])
     ours, objective = content["qrnn"], None
-    with refusing(path):
+    with checkpoint_errors(path):
         if ours.get("objective") is not None:
             objective = objective_from(ours["objective"])
     model = build_model(config, Shape(**ours["shape"]), objective=objective)
