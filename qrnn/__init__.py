@@ -17,9 +17,12 @@ if TYPE_CHECKING:
         NumericsError,
         QRNNError,
     )
+    from qrnn.evaluation.trained import TrainedModel, load
     from qrnn.inspection import inspect
     from qrnn.neurons import QuantumNeuronCell, QuantumNeuronRNN
     from qrnn.reporting import report
+    from qrnn.training.groups import param_groups
+    from qrnn.training.run import train
 
 __version__ = "0.1.0"
 
@@ -36,9 +39,12 @@ _WHERE = {
         "NumericsError",
         "QRNNError",
     ),
+    "qrnn.evaluation.trained": ("TrainedModel", "load"),
     "qrnn.inspection": ("inspect",),
     "qrnn.neurons": ("QuantumNeuronCell", "QuantumNeuronRNN"),
     "qrnn.reporting": ("report",),
+    "qrnn.training.groups": ("param_groups",),
+    "qrnn.training.run": ("train",),
     "qrnn.cell.rnn": ("QRNN",),
 }
 
@@ -58,8 +64,12 @@ __all__ = [
     "QuantumNeuronCell",
     "QuantumNeuronRNN",
     "StepCircuit",
+    "TrainedModel",
     "inspect",
+    "load",
+    "param_groups",
     "report",
+    "train",
 ]
 
 

@@ -119,6 +119,34 @@ class EvaluateConfig(EstimateConfig):
 
 
 @dataclass
+class PredictConfig:
+    """`qrnn predict`.
+
+    Attributes:
+        checkpoint: a file that `qrnn train` wrote.
+        input: a CSV or Parquet file with new rows; `-`: CSV from standard input.
+        output: the CSV file to write; null: print it.
+        device: where the circuits run.
+        every: of a forecast, predict from every window of the table, not only from the last one.
+        steps: of a forecast, number of steps to predict; null: the horizon.
+        recursive: of a forecast, go on with the predictions as the past, for more steps than the
+            horizon.
+        batch_size: sequences that run at once; null: all.
+        plot: picture of a forecast to write, e.g. forecast.png; null: none.
+    """
+
+    checkpoint: str = MISSING
+    input: str = MISSING
+    output: str | None = None
+    device: DeviceOptions = field(default_factory=DeviceOptions)
+    every: bool = False
+    steps: int | None = None
+    recursive: bool = False
+    batch_size: int | None = None
+    plot: str | None = None
+
+
+@dataclass
 class InspectConfig:
     """`qrnn inspect`.
 
@@ -212,6 +240,7 @@ COMMAND_SCHEMAS: dict[str, type] = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "estimate": EstimateConfig,
+    "predict": PredictConfig,
     "inspect": InspectConfig,
     "export": ExportConfig,
     "report": ReportConfig,
@@ -242,6 +271,28 @@ def register_schemas(overrides: Sequence[str] = ()) -> None:
     for name in (*device_names(), *named):
         # Its options have their defaults in the command's schema; Hydra copies the store often.
         store.store(name, {"name": name}, group="device")
+
+
+def compose(command: str, overrides: Sequence[str]) -> Any:
+    """Return the typed configuration of a command, as its line of arguments gives it.
+
+    Args:
+        command: a key of `COMMAND_SCHEMAS`.
+        overrides: its arguments, such as `model.n_qubits=4`.
+
+    Raises:
+        ConfigError: an unknown key, or a value of the wrong type.
+    """
+    from hydra import compose as compose_in
+    from hydra import initialize_config_module
+    from hydra.errors import HydraException
+
+    register_schemas(overrides)
+    try:
+        with initialize_config_module("qrnn.configs", version_base="1.3"):
+            return to_typed(compose_in(command, overrides=list(overrides)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(" ".join(str(error).split())[:300]) from error
 
 
 def to_plain(config: Any) -> dict[str, Any]:

@@ -114,6 +114,7 @@ def evaluate(config) -> None:
     from qrnn.evaluation.evaluation import evaluate as run
     from qrnn.evaluation.evaluation import save, table
     from qrnn.evaluation.metrics import judge
+    from qrnn.evaluation.trained import save_predictions
 
     typed: EvaluateConfig = _typed(config, "qrnn evaluate checkpoint=FILE device=NAME")
     device = open_device(typed.device)  # checks its options before anything is loaded
@@ -137,11 +138,50 @@ def evaluate(config) -> None:
     if result.signature is not None:
         print(result.signature)
     print(f"saved to {os.path.relpath(path)}")
+    if (path := save_predictions(result, data, part, folder)) is not None:
+        print(f"predictions saved to {os.path.relpath(path)}")
     if model.translates:
         from qrnn.reporting.plots import attention
 
         path = attention(model, data, part, folder)
         print(f"attention weights saved to {os.path.relpath(path)}")
+
+
+def predict(config) -> None:
+    """Predict new rows of a table; write them as CSV."""
+    from omegaconf import OmegaConf
+
+    from qrnn.config import PredictConfig, to_typed
+    from qrnn.errors import ConfigError
+    from qrnn.evaluation.trained import load, rows_of
+    from qrnn.utils.files import write_text
+
+    for key in ("checkpoint", "input"):
+        if OmegaConf.is_missing(config, key):
+            raise ConfigError(f"{key} must name a file: qrnn predict checkpoint=FILE input=new.csv")
+    typed: PredictConfig = to_typed(config)
+    model = load(typed.checkpoint)
+    rows = rows_of(typed.input, model.config)
+    found = model.predict(
+        rows,
+        typed.device,
+        every=typed.every,
+        steps=typed.steps,
+        recursive=typed.recursive,
+        batch_size=typed.batch_size,
+        progress=True,
+    )
+    text = found.to_csv(index=False, lineterminator="\n")
+    if typed.output is None:
+        print(text, end="")
+    else:
+        write_text(Path(typed.output), text)
+        print(f"{len(found)} predictions saved to {os.path.relpath(typed.output)}")
+    if typed.plot is not None:
+        from qrnn.reporting.forecast_plot import plot
+
+        plot(model, rows, found, Path(typed.plot))
+        print(f"picture saved to {os.path.relpath(typed.plot)}")
 
 
 def inspect(config) -> None:

@@ -20,6 +20,8 @@ qrnn: recurrent networks whose hidden state is a quantum state
   qrnn train --help                list all keys that can be set
   qrnn evaluate checkpoint=FILE device=NAME
                                    evaluate a checkpoint on any device
+  qrnn predict checkpoint=FILE input=new.csv
+                                   predict new rows of a table
   qrnn inspect checkpoint=FILE index=12
                                    plot the quantum state along a sequence
   qrnn export checkpoint=FILE format=qasm3
@@ -91,6 +93,7 @@ def _help(run: Callable[[], None], command: str) -> None:
 COMMANDS: dict[str, Callable[[], None]] = {
     "train": lambda: _with_hydra(commands.train, "train"),
     "evaluate": lambda: _with_hydra(commands.evaluate, "evaluate"),
+    "predict": lambda: _with_hydra(commands.predict, "predict"),
     "inspect": lambda: _with_hydra(commands.inspect, "inspect"),
     "export": lambda: _with_hydra(commands.export, "export"),
     "estimate": lambda: _with_hydra(commands.estimate, "estimate"),

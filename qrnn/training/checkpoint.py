@@ -14,6 +14,7 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 from qrnn.config import TrainConfig, from_plain
 from qrnn.data import KINDS, TASKS, Shape, TaskConfig, TaskData
 from qrnn.data.objectives import objective_from
+from qrnn.data.tables.base import Encoder, encoder_from
 from qrnn.errors import ConfigError, DataError
 from qrnn.models.base import Model
 from qrnn.models.build import build_model
@@ -151,7 +152,7 @@ def check_weights(saved: dict[str, Any], wanted: dict[str, torch.Tensor]) -> Non
             )
 
 
-def load_model(path: str | Path) -> tuple[Model, TrainConfig]:
+def load_checkpoint(path: str | Path) -> tuple[Model, TrainConfig, Encoder | None]:
     """Return the trained model, on the device that trained it, and its configuration.
 
     Raises:
@@ -161,17 +162,24 @@ def load_model(path: str | Path) -> tuple[Model, TrainConfig]:
     """
     content = read_checkpoint(path)
     config = from_plain(content["qrnn"]["config"])
-    ours, objective = content["qrnn"], None
+    ours, objective, encoder = content["qrnn"], None, None
     with checkpoint_errors(path):
         if ours.get("objective") is not None:
             objective = objective_from(ours["objective"])
+        if ours.get("table") is not None:
+            encoder = encoder_from(ours["table"])
     model = build_model(config, Shape(**ours["shape"]), objective=objective)
     weights = weights_of(content)
     with checkpoint_errors(path):
         check_weights(weights, model.state_dict())
     model.load_state_dict(weights)
     model.made_of = made_of(content["qrnn"]["config"], content["qrnn"]["shape"])
-    return model.eval(), config
+    return model.eval(), config, encoder
+
+
+def load_model(path: str | Path) -> tuple[Model, TrainConfig]:
+    """Return the trained model and its configuration; see `load_checkpoint`."""
+    return load_checkpoint(path)[:2]
 
 
 def load_data(config: TrainConfig, data_dir: str | None = None) -> TaskData:

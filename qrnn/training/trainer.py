@@ -43,6 +43,7 @@ from qrnn.training.checkpoint import (
     read_checkpoint,
 )
 from qrnn.training.checks import OPTIMIZERS, batches_of_epoch, check_trainer
+from qrnn.training.groups import param_groups
 from qrnn.training.history import Metrics, at_best
 from qrnn.training.resume import (
     check_shapes,
@@ -177,18 +178,10 @@ class Learner(pl.LightningModule):
         """Return a new optimiser, with one parameter group per learning rate."""
         trainer = self.config.trainer
         return OPTIMIZERS[trainer.optimizer](
-            [{"params": group, "lr": rate} for rate, group in self._groups().items()],
+            param_groups(self, trainer.lr),
             lr=trainer.lr,
             weight_decay=trainer.weight_decay,
         )
-
-    def _groups(self) -> dict[float, list[torch.nn.Parameter]]:
-        """Return the parameters by learning rate."""
-        groups: dict[float, list[torch.nn.Parameter]] = {}
-        for parameter in self.parameters():
-            rate = getattr(parameter, "lr_scale", 1.0) * self.config.trainer.lr
-            groups.setdefault(rate, []).append(parameter)
-        return groups
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what rebuilds the model and reads its tables."""

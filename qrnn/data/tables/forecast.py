@@ -17,7 +17,7 @@ from qrnn.data.parts import Split
 from qrnn.data.sources import at_least
 from qrnn.data.tables.base import ENCODERS, Encoder
 from qrnn.data.tables.files import Table, read_table
-from qrnn.data.tables.predictions import number_columns
+from qrnn.data.tables.predictions import beside, number_columns
 from qrnn.data.tables.scaling import Scaling
 from qrnn.data.tables.series import (
     Columns,
@@ -224,12 +224,59 @@ class ForecastEncoder(Encoder):
                 f"known {self.targets[0]!r}, with values of {', '.join(self.known)} (task.known)"
             )
 
+    def check_recursive(self) -> None:
+        """Raise the error for a forecast whose predictions cannot be its next inputs.
+
+        Raises:
+            ConfigError: it reads columns that it does not predict, or skips steps.
+        """
+        if self.inputs or self.delta or self.lead > 1 or not self.past:
+            raise ConfigError(
+                "recursive=true must have a model that predicts all the inputs that are not known "
+                "ahead, step by step: train without task.inputs and task.lead, at regular times"
+            )
+
+    def extended(self, table: Table, predicted: pd.DataFrame) -> Table:
+        """Return a table in which the predictions of `decode` are the targets of their rows.
+
+        Rows that are there, with known inputs and empty targets, are filled; others are added.
+        """
+        import pandas as pd
+
+        frame = table.frame.astype(object).copy()
+        several = len(self.targets) > 1
+        added = []
+        for one in read_series(table, self.columns, future=True):
+            mine = predicted
+            if self.series is not None:
+                mine = predicted[predicted[self.series] == one.name]
+            there = iter(one.rows[self.present(one) :])
+            for _, row in mine.iterrows():
+                values = {
+                    name: row[f"prediction_{name}" if several else "prediction"]
+                    for name in self.targets
+                }
+                at = next(there, None)
+                if at is not None:
+                    for name, value in values.items():
+                        frame.loc[frame.index[at], name] = value
+                    continue
+                new = {**values}
+                for name in (self.series, self.time):
+                    if name is not None:
+                        new[name] = row[name]
+                added.append(new)
+        if added:
+            more = pd.DataFrame(added, columns=frame.columns).astype(object)
+            frame = pd.concat([frame, more.fillna("")], ignore_index=True)
+        return Table(frame, table.source, table.first_row)
+
     @override
     def decode(
         self, keys: pd.DataFrame, split: Split, outputs: Any, objective: Objective
     ) -> pd.DataFrame:
         assert isinstance(objective, Numbers)
-        return keys.assign(**number_columns(objective, outputs, split.y))
+        return beside(keys, number_columns(objective, outputs, split.y))
 
 
 def load_forecast(config: WindowsConfig, table: Table, columns: Columns) -> TaskData:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from qrnn.data.objectives import Labels, Numbers
 from qrnn.data.parts import IGNORED
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def number_columns(objective: Numbers, outputs: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:
@@ -25,13 +28,18 @@ def number_columns(objective: Numbers, outputs: torch.Tensor, y: torch.Tensor) -
     levels = objective.levels(outputs).flatten(0, 1) if objective.quantiles else None
     for k, target in enumerate(objective.targets):
         end = f"_{target}" if len(objective.targets) > 1 else ""
-        found[f"prediction{end}"] = predicted[:, k].tolist()
+        found[f"prediction{end}"] = predicted[:, k].numpy()
         for q, level in enumerate(objective.quantiles):
             assert levels is not None
-            found[f"q{level:g}{end}"] = levels[:, k, q].tolist()
+            found[f"q{level:g}{end}"] = levels[:, k, q].numpy()
         if not truth[:, k].isnan().all():
-            found[f"truth{end}"] = truth[:, k].tolist()
+            found[f"truth{end}"] = truth[:, k].numpy()
     return found
+
+
+def beside(keys: pd.DataFrame, columns: dict[str, Any]) -> pd.DataFrame:
+    """Return columns of predictions beside the first of the rows that name them."""
+    return keys.iloc[: len(next(iter(columns.values())))].assign(**columns)
 
 
 def label_columns(
@@ -49,7 +57,7 @@ def label_columns(
     found: dict[str, Any] = {
         "prediction": [classes[label] for label in objective.answers(outputs).tolist()]
     }
-    found |= {f"p_{name}": shares[:, c].tolist() for c, name in enumerate(classes)}
+    found |= {f"p_{name}": shares[:, c].numpy() for c, name in enumerate(classes)}
     if (y != IGNORED).any():
         found["truth"] = [None if label == IGNORED else classes[label] for label in y.tolist()]
     return found

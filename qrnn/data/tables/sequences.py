@@ -17,7 +17,7 @@ from qrnn.data.sources import check_seed
 from qrnn.data.tables.base import ENCODERS, Encoder
 from qrnn.data.tables.files import Table, read_table
 from qrnn.data.tables.labels import classes_of, numbered, shares
-from qrnn.data.tables.predictions import label_columns, number_columns
+from qrnn.data.tables.predictions import beside, label_columns, number_columns
 from qrnn.data.tables.scaling import Scaling
 from qrnn.errors import ConfigError, DataError
 from qrnn.utils.registry import unknown_name
@@ -207,9 +207,9 @@ class SequencesEncoder(Encoder):
             real = torch.arange(outputs.shape[1]) < split.lengths[:, None]
             outputs, y = outputs[real], y[real]
         if isinstance(objective, Labels):
-            return keys.assign(**label_columns(self.classes, outputs, y, objective))
+            return beside(keys, label_columns(self.classes, outputs, y, objective))
         assert isinstance(objective, Numbers)
-        return keys.assign(**number_columns(objective, outputs, y))
+        return beside(keys, number_columns(objective, outputs, y))
 
 
 @task(SequencesConfig)

@@ -187,9 +187,10 @@ def future_times(table: Table, columns: Columns, one: Series, count: int) -> lis
     _, dates = table.times(columns.time)
     last = float(one.delta[-1]) if len(one) > 1 else 1.0
     if not dates:
-        first = float(one.times[-1])
-        beyond: list[object] = [first + last * k for k in range(1, count + 1)]
-        return [*(float(t) for t in one.times), *beyond]
+        beyond = one.times[-1] + last * np.arange(1, count + 1)
+        times = np.concatenate([one.times, beyond])
+        whole = (times == np.round(times)).all() and np.abs(times).max() < 2**53
+        return times.astype(np.int64 if whole else np.float64).tolist()
     known = pd.DatetimeIndex(pd.to_datetime(one.times, unit="s"))
     frequency = pd.infer_freq(known) if len(known) > 2 else None
     if frequency is not None:

@@ -16,7 +16,7 @@ from qrnn.data.sources import at_least, check_seed
 from qrnn.data.tables.base import ENCODERS, Encoder
 from qrnn.data.tables.files import Table, read_table
 from qrnn.data.tables.labels import classes_of, numbered, shares
-from qrnn.data.tables.predictions import label_columns
+from qrnn.data.tables.predictions import beside, label_columns
 from qrnn.data.text import PAD, UNK, Vocabulary, pad, tokenise
 from qrnn.errors import ConfigError, DataError
 
@@ -110,7 +110,7 @@ class TextsEncoder(Encoder):
         self, keys: pd.DataFrame, split: Split, outputs: Any, objective: Objective
     ) -> pd.DataFrame:
         assert isinstance(objective, Labels)
-        return keys.assign(**label_columns(self.classes, outputs, split.y, objective))
+        return beside(keys, label_columns(self.classes, outputs, split.y, objective))
 
 
 @task(TextsConfig)

@@ -1,0 +1,262 @@
+"""A trained model as Python uses it: load a checkpoint, predict, evaluate, change the device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qrnn.config import TrainConfig
+from qrnn.data import SPLITS, Objective, Split, TaskData
+from qrnn.data.tables.base import Encoder
+from qrnn.data.tables.files import Table, read_table
+from qrnn.data.tables.forecast import ForecastEncoder
+from qrnn.devices import Device, DeviceOptions, open_device
+from qrnn.errors import ConfigError
+from qrnn.evaluation.evaluation import Evaluation, check_runnable, file_name
+from qrnn.evaluation.evaluation import evaluate as evaluate_model
+from qrnn.evaluation.hardware import start_run
+from qrnn.evaluation.metrics import judge
+from qrnn.evaluation.predict import Outcome, run
+from qrnn.models.base import Model
+from qrnn.models.cells import device_of, refuse_options
+from qrnn.training.checkpoint import load_checkpoint, load_data
+from qrnn.utils.checks import whole
+from qrnn.utils.files import write_text
+from qrnn.utils.registry import unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class TrainedModel:
+    """A trained model, with what it needs to read tables as its training did.
+
+    Args:
+        model: the model, on the device that trained it or another one.
+        config: the configuration it was trained with.
+        encoder: what turns rows of a table into sequences; None: the task reads no tables.
+        folder: the run's folder, where jobs on IBM devices are recorded; None: nowhere.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        config: TrainConfig,
+        encoder: Encoder | None = None,
+        folder: Path | None = None,
+    ):
+        self.model, self.config, self.encoder, self.folder = model, config, encoder, folder
+
+    @property
+    def objective(self) -> Objective:
+        """What the model was trained for."""
+        return self.model.objective
+
+    def on(self, device: str | DeviceOptions | Device) -> TrainedModel:
+        """Return the same model, its circuits on another device.
+
+        Raises:
+            DeviceError: the device cannot run the model.
+        """
+        model = self.model.on(open_device(device))
+        return TrainedModel(model, self.config, self.encoder, self.folder)
+
+    def evaluate(
+        self,
+        device: str | DeviceOptions | Device | None = None,
+        *,
+        split: str = "test",
+        limit: int | None = None,
+        data: TaskData | None = None,
+        **options: Any,
+    ) -> Evaluation:
+        """Evaluate the model on a split of its task's data.
+
+        Args:
+            device: where; None: on the device that it is on.
+            split: `test`, `val` or `train`.
+            limit: number of sequences, the first of the split; None: all.
+            data: the task's data, if it is loaded already.
+            options: of `qrnn.evaluation.evaluation.evaluate`.
+
+        Raises:
+            DataError: the data that it was trained with is no longer there.
+        """
+        if split not in SPLITS:
+            raise unknown_name("split", split, SPLITS)
+        data = data if data is not None else load_data(self.config)
+        part = getattr(data, split).head(limit)
+        options = {"folder": self.folder, "progress": False} | options
+        used = device if device is not None else self._own()
+        return evaluate_model(self.model, part, used, judge=judge(data, split, limit), **options)
+
+    def _own(self) -> str | Device:
+        return device_of(self.model) or "fused"
+
+    def predict(
+        self,
+        rows: str | Path | pd.DataFrame | Table,
+        device: str | DeviceOptions | Device | None = None,
+        *,
+        every: bool = False,
+        steps: int | None = None,
+        recursive: bool = False,
+        batch_size: int | None = None,
+        progress: bool = False,
+    ) -> pd.DataFrame:
+        """Predict new rows of a table with the columns of the training's.
+
+        Args:
+            rows: a data frame, or a CSV or Parquet file.
+            device: where the circuits run; None: on the device that the model is on.
+            every: of a forecast, whether to predict from every window of the table; else from the
+                last one of each series.
+            steps: of a forecast, number of steps to predict; None: the horizon.
+            recursive: of a forecast, whether to go on with the predictions as the past, for more
+                steps than the horizon.
+            batch_size: sequences that run at once; None: all.
+            progress: whether to show a progress bar, and an IBM device's price.
+
+        Returns:
+            A row for each prediction: which sequence or time it is of, the prediction, quantiles or
+            probabilities, and the truth where the table has it.
+
+        Raises:
+            ConfigError: the task reads no tables, or an option does not fit it.
+            DataError: the rows do not have the training's columns, or a cell is wrong.
+            DeviceError: the device cannot run the model, or the price exceeds the budget.
+        """
+        import pandas as pd
+
+        encoder = self._encoder()
+        table = rows_of(rows, self.config)
+        forecasts = isinstance(encoder, ForecastEncoder)
+        if not forecasts and (every or recursive or steps is not None):
+            raise ConfigError("every, steps and recursive must be left out: it is no forecast")
+        if not forecasts:
+            split, keys = encoder.encode(table)
+            found = self._run(split, device, batch_size, progress)
+            return encoder.decode(keys, split, joined(found), self.objective)
+        assert isinstance(encoder, ForecastEncoder)
+        wanted = encoder.horizon if steps is None else whole("steps", steps, 1)
+        if wanted > encoder.horizon and not recursive:
+            raise ConfigError(
+                f"steps must be at most the horizon of {encoder.horizon}, got {wanted}: set "
+                f"recursive=true to go on with the predictions as the past"
+            )
+        if wanted > encoder.horizon:
+            encoder.check_recursive()
+            if every:
+                raise ConfigError("every must be false with more steps than the horizon")
+        frames, done = [], 0
+        while done < wanted:
+            split, keys = encoder.encode(table, every)
+            found = self._run(split, device, batch_size, progress)
+            frame = encoder.decode(keys, split, joined(found), self.objective)
+            if wanted > encoder.horizon:
+                table = encoder.extended(table, frame)
+            frames.append(frame.assign(step=frame["step"] + done))
+            done += encoder.horizon
+        out = pd.concat(frames, ignore_index=True)
+        out = out[out["step"] < wanted + encoder.lead]
+        order = [encoder.series, "step"] if encoder.series is not None and not every else None
+        if order is not None and done > encoder.horizon:
+            out = out.sort_values("step", kind="stable").sort_values(order[0], kind="stable")
+        return out.reset_index(drop=True)
+
+    def _encoder(self) -> Encoder:
+        if self.encoder is None:
+            raise ConfigError(
+                f"predict must have a task that reads tables, got {self.config.task.name}: train "
+                f"with task=forecast, task=sequences or task=texts"
+            )
+        return self.encoder
+
+    def _run(
+        self,
+        split: Split,
+        device: str | DeviceOptions | Device | None,
+        batch_size: int | None,
+        progress: bool,
+    ) -> Outcome:
+        self.model.eval()
+        opened = open_device(device if device is not None else self._own())
+        check_runnable(self.model, split, "closed", opened.spec.submits_jobs)
+        refuse_options(self.model, opened.options)
+        with start_run(
+            self.model,
+            opened,
+            split,
+            feedback="closed",
+            reading={},
+            batch_size=batch_size,
+            folder=self.folder,
+            quiet=not progress,
+        ) as on:
+            title = opened.name if progress else None
+            return run(on.model, split, batch_size, title, on.note)
+
+
+def joined(found: Outcome) -> Any:
+    """Return the outputs of all sequences, (N, C), or (N, T, C) with 0 where a batch is shorter."""
+    from torch.nn.utils.rnn import pad_sequence
+
+    if found.each[0].ndim == 2:
+        import torch
+
+        return torch.cat(found.each)
+    return pad_sequence([one for batch in found.each for one in batch], batch_first=True)
+
+
+def save_predictions(
+    evaluation: Evaluation, data: TaskData, part: Split, folder: str | Path
+) -> Path | None:
+    """Write the predictions of an evaluation as CSV, as `qrnn predict` does; return the path.
+
+    Args:
+        evaluation: of the task's data.
+        data: it.
+        part: the sequences that were evaluated.
+        folder: where to write.
+
+    Returns:
+        The path; None: the task has no names for its predictions.
+    """
+    if data.encoder is None or data.rows is None or evaluation.split is None:
+        return None
+    assert evaluation.outcome is not None
+    keys = data.rows[evaluation.split]
+    outputs = joined(evaluation.outcome)
+    frame = data.encoder.decode(keys, part, outputs, data.goal)
+    name = file_name(evaluation).removeprefix("evaluation").removesuffix(".json")
+    path = Path(folder) / f"predictions{name}.csv"
+    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    return path
+
+
+def rows_of(rows: str | Path | pd.DataFrame | Table, config: TrainConfig) -> Table:
+    """Return a table of rows, read from a file with the training's separator."""
+    if isinstance(rows, Table):
+        return rows
+    if isinstance(rows, str | Path):
+        return read_table(rows, getattr(config.task, "separator", ","))
+    return Table(rows.reset_index(drop=True).copy())
+
+
+def load(checkpoint: str | Path) -> TrainedModel:
+    """Return the trained model of a checkpoint, on the device that trained it.
+
+    Args:
+        checkpoint: a file that `qrnn train` wrote.
+
+    Raises:
+        DataError: not a checkpoint, or a damaged one.
+        ConfigError: its configuration does not fit this version.
+        DeviceError: the device that trained it is not installed.
+
+    Examples:
+        >>> model = qrnn.load("runs/forecast/best.ckpt")  # doctest: +SKIP
+        >>> model.predict("new.csv", device="fake_fez")  # doctest: +SKIP
+    """
+    model, config, encoder = load_checkpoint(checkpoint)
+    return TrainedModel(model, config, encoder, Path(checkpoint).parent)
