@@ -17,7 +17,7 @@ from qrnn.data import DigitsConfig, Shape
 from qrnn.inspection.gradients import gradient_norms
 from qrnn.models.build import build_model
 from qrnn.networks import NETWORKS
-from qrnn.utils.files import replacing, write_text
+from qrnn.utils.files import atomic_write, write_text
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SEEDS, BATCH, BUDGET = range(5), 8, 4_000
@@ -60,7 +60,7 @@ def main() -> None:
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     figure.tight_layout()
-    with replacing(DOCS / "images" / "gradient_stability.svg") as path:
+    with atomic_write(DOCS / "images" / "gradient_stability.svg") as path:
         figure.savefig(path)
     thinned = {name: [row[:: max(1, steps // 98)] for row in rows] for name, rows in found.items()}
     kept = {"steps": steps, "batch": BATCH, "parameters": BUDGET, "norms": thinned}

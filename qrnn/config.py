@@ -21,8 +21,8 @@ from qrnn.devices import DeviceOptions, device_names
 from qrnn.devices.hardware import IBM_NAME
 from qrnn.errors import ConfigError
 from qrnn.networks import NETWORKS, HybridConfig, ModelConfig
-from qrnn.utils.plain import check_plain
 from qrnn.utils.registry import unknown_name
+from qrnn.utils.safe_yaml import check_plain
 
 
 @dataclass

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from qrnn.errors import DeviceError
-from qrnn.utils.files import replacing
+from qrnn.utils.files import atomic_write
 
 
 @dataclass
@@ -214,7 +214,7 @@ class Ledger:
             return
         packed: dict[str, Any] = {f"a{i}": np.packbits(a, axis=-1) for i, a in enumerate(arrays)}
         packed["widths"] = np.array([a.shape[-1] for a in arrays])
-        with self._writing(), replacing(self._result(key)) as temporary:
+        with self._writing(), atomic_write(self._result(key)) as temporary:
             np.savez(temporary, **packed)
 
     def load(self, key: str) -> list[np.ndarray] | None:

@@ -12,7 +12,7 @@ from pennylane.qnn import TorchLayer
 from torch import nn
 
 from qrnn.cell.checks import check_controller, checked_inputs
-from qrnn.cell.on_device import HoldsQuantumLayer, M, shallow
+from qrnn.cell.on_device import HoldsQuantumLayer, M, shallow_copy
 from qrnn.circuit.ansatz import Ansatz, QuantumFunction, build_ansatz
 from qrnn.circuit.observables import pauli_words
 from qrnn.circuit.readout_noise import ReadoutNoise
@@ -398,7 +398,7 @@ def on_device(
     def clone_of(module: nn.Module) -> nn.Module:
         if id(module) in clones:
             return clones[id(module)]
-        clone = clones[id(module)] = shallow(module)
+        clone = clones[id(module)] = shallow_copy(module)
         # All children are cloned, so that .eval() on the copy leaves the original in training.
         for name, child in module._modules.items():
             if child is not None:

@@ -18,7 +18,7 @@ M = TypeVar("M", bound=nn.Module)
 REGISTRIES = [name for name, value in vars(nn.Module()).items() if isinstance(value, (dict, set))]
 
 
-def shallow(module: M) -> M:
+def shallow_copy(module: M) -> M:
     """Return a copy that shares parameters, buffers, children and the hooks so far.
 
     What is registered on the one from now on is not on the other. Not by copy.copy, which goes by
@@ -56,7 +56,7 @@ class HoldsQuantumLayer(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what to pickle or copy deeply: all but the QNodes and the memory."""
-        quantum = shallow(self.quantum)
+        quantum = shallow_copy(self.quantum)
         vars(quantum).update(qnode=None, qnode_weights={})
         return {**vars(self), "memory": None, "_modules": {**self._modules, "quantum": quantum}}
 

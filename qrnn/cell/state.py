@@ -34,7 +34,7 @@ class CellState:
         )
 
 
-def shown_state(state: Any) -> str:
+def describe_state(state: Any) -> str:
     """Return what a state that does not belong is, in a few words."""
     if isinstance(state, CellState):
         return f"shapes {', '.join(map(str, state.shapes))}"

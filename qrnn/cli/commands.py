@@ -258,12 +258,12 @@ def draw(config) -> None:
     from qrnn.config import DrawConfig, to_typed
     from qrnn.errors import ConfigError
     from qrnn.networks import HybridConfig
-    from qrnn.utils.limits import counted, sizes_of
+    from qrnn.utils.limits import limit_allocations, size_remedy
 
     typed: DrawConfig = to_typed(config)
     if not isinstance(typed.model, HybridConfig):
         raise ConfigError(f"model must be hybrid to be drawn, got {typed.model.name}")
-    with counted("the model", sizes_of(typed.model)):
+    with limit_allocations("the model", size_remedy(typed.model)):
         cell = QRNNCell(1, device=typed.device, **typed.model.cell_options())
     print(cell.draw())
     print()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from qrnn.inspection.tracing import Trace
-from qrnn.utils.files import replacing
+from qrnn.utils.files import atomic_write
 
 NONE = -1  # where there is no token, label or step
 
@@ -96,7 +96,7 @@ class Inspection:
 
     def save(self, path: str | Path) -> Path:
         """Write the arrays as a compressed .npz file, which `numpy.load` reads."""
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             np.savez_compressed(temporary, **self.arrays())  # type: ignore[arg-type]
         return Path(path)
 

@@ -8,7 +8,7 @@ import torch
 
 from qrnn.errors import DeviceError, require_extra
 from qrnn.memory.kernels.base import Kernels
-from qrnn.memory.kernels.cache import give_triton_a_folder
+from qrnn.memory.kernels.cache import set_triton_cache_dir
 from qrnn.memory.kernels.program import Program
 
 
@@ -26,7 +26,7 @@ def _triton(program: Program) -> Kernels:
     from qrnn.memory.kernels.gpu.kernels import LARGEST, TritonKernels
     from qrnn.memory.kernels.gpu.large_kernels import LargeKernels
 
-    give_triton_a_folder()
+    set_triton_cache_dir()
     return (TritonKernels if program.n_wires <= LARGEST else LargeKernels)(program)
 
 

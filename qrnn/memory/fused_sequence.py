@@ -17,7 +17,7 @@ from qrnn.errors import ConfigError, DeviceError
 from qrnn.memory.base import has_hooks
 from qrnn.memory.kernels.base import GELU, GLU, LINEAR, RELU, Kernels, Packed
 from qrnn.memory.snapshot import Snapshot
-from qrnn.utils.autograd import first_derivative
+from qrnn.utils.autograd import once_differentiable
 
 KINDS: dict[type[nn.Module], int] = {
     nn.Identity: LINEAR,
@@ -178,7 +178,7 @@ class SequenceNode(torch.autograd.Function):
         return psi_out, z
 
     @staticmethod
-    @first_derivative()
+    @once_differentiable()
     @override
     def backward(ctx: Any, lam, grad_z):
         undo: UndoSequence = ctx.undo

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from qrnn.memory.kernels.base import Kernels
 from qrnn.memory.snapshot import Snapshot
-from qrnn.utils.autograd import first_derivative
+from qrnn.utils.autograd import once_differentiable
 
 
 class UndoStep:
@@ -40,7 +40,7 @@ class StepNode(torch.autograd.Function):
         return psi_out, z
 
     @staticmethod
-    @first_derivative()
+    @once_differentiable()
     @override
     def backward(ctx: Any, lam, grad_z):
         undo: UndoStep = ctx.undo

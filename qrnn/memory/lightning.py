@@ -24,7 +24,7 @@ from qrnn.circuit.step import StepCircuit
 from qrnn.circuit.threads import one_at_a_time
 from qrnn.memory.base import Memory
 from qrnn.memory.carried import start_vectors
-from qrnn.utils.autograd import first_derivative
+from qrnn.utils.autograd import once_differentiable
 
 DeviceFactory = Callable[[type], qml.devices.Device]
 
@@ -49,7 +49,7 @@ class _Step(torch.autograd.Function):
         return states, z
 
     @staticmethod
-    @first_derivative()
+    @once_differentiable()
     def backward(ctx: Any, grad_psi, grad_z):
         psi, parameters, psi_out = ctx.saved_tensors
         memory: CarriedLightning = ctx.memory

@@ -16,7 +16,7 @@ from pennylane.tape import QuantumScript
 from typing_extensions import override
 
 from qrnn.circuit.step import StepCircuit, precision_of
-from qrnn.circuit.threads import one_at_a_time, with_circuits_behind
+from qrnn.circuit.threads import one_at_a_time, with_locked_backward
 from qrnn.errors import DeviceError
 from qrnn.memory.base import Memory
 
@@ -77,7 +77,7 @@ class ReplayedMemory(Memory):
         if self.layer.qnode.diff_method in ("backprop", None):  # torch's own graph
             return self._run_layer(inputs, bias)
         weights = self.circuit.weights.values()
-        return with_circuits_behind(self._run_layer, inputs, bias, weights=weights)
+        return with_locked_backward(self._run_layer, inputs, bias, weights=weights)
 
     def _run_layer(self, inputs: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         with precision_of(inputs):

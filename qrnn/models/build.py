@@ -19,7 +19,7 @@ from qrnn.models.sequence import SequenceClassifier, SequenceLabeller
 from qrnn.models.translation import Translator
 from qrnn.networks import NETWORKS, ModelConfig, refuse_unread, solve_width
 from qrnn.utils.checks import typed, whole
-from qrnn.utils.limits import MOST_LAYERS, counted, sizes_of
+from qrnn.utils.limits import MOST_LAYERS, limit_allocations, size_remedy
 from qrnn.utils.registry import unknown_name
 
 MAX_BUDGET = 10**8  # the width is found by building
@@ -38,7 +38,7 @@ def build_model(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None 
             width meets.
     """
     check_model(config.model)
-    with counted("the model", sizes_of(config.model)):
+    with limit_allocations("the model", size_remedy(config.model)):
         model = _build(config, shape, vectors)
     model.made_of = made_of(to_plain(config), asdict(shape))
     return model

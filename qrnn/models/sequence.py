@@ -15,7 +15,7 @@ from qrnn.circuit.threads import one_at_a_time
 from qrnn.data import Batch, Split
 from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.networks import Network, State, n_parameters
-from qrnn.utils.checks import share, whole
+from qrnn.utils.checks import probability, whole
 
 
 class SequenceModel(Model):
@@ -44,7 +44,7 @@ class SequenceModel(Model):
         super().__init__()
         self.embed = nn.Identity() if embed is None else embed
         self.rnn: Any = rnn
-        self.dropout = nn.Dropout(share("dropout", dropout))
+        self.dropout = nn.Dropout(probability("dropout", dropout))
         self.skip = skip = whole("skip", skip, 0)
         self.head = build_head(rnn.output_size + skip, n_classes, width, norm)
 

@@ -14,7 +14,7 @@ from qrnn.models.attention import Attention
 from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.models.cells import cells_of
 from qrnn.networks import Network, State, n_parameters
-from qrnn.utils.checks import checked_lengths, real, share, whole
+from qrnn.utils.checks import checked_lengths, probability, real, whole
 
 PAD, BOS, EOS = 0, 2, 3  # places of the special tokens in a target vocabulary
 
@@ -91,7 +91,7 @@ class Translator(Model):
         size = sum(sizes)
         mix = nn.Linear(size, width or size)
         self.combine = nn.Sequential(nn.LayerNorm(size), mix) if norm else mix
-        self.dropout = nn.Dropout(share("dropout", dropout))
+        self.dropout = nn.Dropout(probability("dropout", dropout))
         self.head = nn.Linear(width or size, n_classes)
         self.hands_over = hands_over
 

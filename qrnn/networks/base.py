@@ -12,7 +12,7 @@ from torch import nn
 
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
-from qrnn.utils.limits import check_memory, counted
+from qrnn.utils.limits import check_memory, limit_allocations
 from qrnn.utils.registry import Registry
 
 BUDGET_TOLERANCE = 0.02
@@ -162,7 +162,10 @@ def solve_width(config: ModelConfig, input_size: int, device: DeviceOptions) -> 
         return replace(config, **solved)
 
     def count(width: int) -> int:
-        with torch.random.fork_rng(devices=[]), counted(f"model.budget={budget}", "lower it"):
+        with (
+            torch.random.fork_rng(devices=[]),
+            limit_allocations(f"model.budget={budget}", "lower it"),
+        ):
             return n_parameters(entry.build(at(width), input_size, device))
 
     low, high = 1, 2

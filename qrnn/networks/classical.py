@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig, network
-from qrnn.utils.checks import check_finite, checked_lengths, flag, share, whole
+from qrnn.utils.checks import check_finite, checked_lengths, flag, probability, whole
 from qrnn.utils.registry import unknown_name
 
 KINDS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -110,7 +110,7 @@ class Classical(nn.Module):
             whole("input_size", input_size, 1),
             whole("hidden_size", hidden_size, 1),
         )
-        num_layers, dropout = whole("num_layers", num_layers, 1), share("dropout", dropout)
+        num_layers, dropout = whole("num_layers", num_layers, 1), probability("dropout", dropout)
         if dropout and num_layers == 1:
             raise ConfigError(
                 f"dropout acts between layers, got dropout={dropout} with num_layers=1: add a "

@@ -11,7 +11,7 @@ from torch import nn
 
 from qrnn.cell.cell import OnDevice
 from qrnn.cell.rnn import QRNN
-from qrnn.cell.state import CellState, shown_state
+from qrnn.cell.state import CellState, describe_state
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig
 from qrnn.utils.checks import flag, whole
@@ -94,7 +94,7 @@ class StepCell(nn.Module, ABC):
         if not isinstance(state, CellState) or state.shapes != start.shapes:
             raise ConfigError(
                 f"state must be of this cell's last call, {x.shape[1]} sequences with "
-                f"{self.n_readouts} outputs, got {shown_state(state)}: start from None"
+                f"{self.n_readouts} outputs, got {describe_state(state)}: start from None"
             )
         return state
 

@@ -18,7 +18,7 @@ from qrnn.cell.state import CellState
 from qrnn.devices import DeviceOptions
 from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell, at_least_one
-from qrnn.utils.autograd import first_derivative
+from qrnn.utils.autograd import once_differentiable
 from qrnn.utils.checks import number, positive
 
 
@@ -172,7 +172,7 @@ class ModReLUSequence(torch.autograd.Function):
         return out
 
     @staticmethod
-    @first_derivative("call the cell step by step")
+    @once_differentiable("call the cell step by step")
     @override
     def backward(ctx: Any, grad):
         start, out, w, active = ctx.saved_tensors

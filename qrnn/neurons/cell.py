@@ -11,7 +11,7 @@ from pennylane.tape import QuantumScript
 from torch import nn
 
 from qrnn.cell.cell import OnDevice
-from qrnn.cell.state import CellState, shown_state
+from qrnn.cell.state import CellState, describe_state
 from qrnn.circuit.threads import LastCall, one_at_a_time
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError, DeviceError, NumericsError
@@ -234,7 +234,7 @@ class QuantumNeuronCell(OnDevice):
                 self.weights, x, state.carried, moving, targets, draws
             )
         if active is not None:
-            log_p = held(log_p, active, state.z)
+            log_p = hold_inactive(log_p, active, state.z)
         return log_p, CellState(log_p[-1], carried, self.definition)
 
     @one_at_a_time
@@ -267,10 +267,10 @@ class QuantumNeuronCell(OnDevice):
             if active is not None:
                 reading = reading.masked_fill(~active, torch.nan)
                 whole = whole.masked_fill(~active, 0)
-            behind = log_kept + whole.cumsum(0)
-            self.last.kept = (behind - whole + reading).exp()
+            total = log_kept + whole.cumsum(0)
+            self.last.kept = (total - whole + reading).exp()
             self.last.outcomes = outcomes
-        return log_p, (psi, behind[-1])
+        return log_p, (psi, total[-1])
 
     def _check(self, values: torch.Tensor, name: str, x: torch.Tensor) -> None:
         """Raise the error for tokens that are none."""
@@ -292,7 +292,8 @@ class QuantumNeuronCell(OnDevice):
             return self.start(batch)
         if not isinstance(state, CellState):
             raise ConfigError(
-                f"state must be of this cell's last call, got {shown_state(state)}: start from None"
+                f"state must be from this cell's last call, got {describe_state(state)}: start from "
+                f"None"
             )
         mine = self.start(batch).carried[0]
         first = state.carried[0] if state.carried else state.z
@@ -330,7 +331,7 @@ class QuantumNeuronCell(OnDevice):
         )
 
 
-def held(z: torch.Tensor, active: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+def hold_inactive(z: torch.Tensor, active: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
     """Return z (T, B, R) with the last active step's in the place of each that is not active.
 
     Args:

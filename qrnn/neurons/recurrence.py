@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from typing_extensions import override
 
-from qrnn.utils.autograd import first_derivative
+from qrnn.utils.autograd import once_differentiable
 
 # Workspace states up to this size are kept at every step, beyond it at every sqrt(T)-th.
 KEEP_BYTES = 64 * 2**20
@@ -50,7 +50,7 @@ def plan(x: torch.Tensor, values: int) -> Plan:
     return Plan(order, hop, counts.reshape(-1, values).tolist())
 
 
-def by_value(
+def multiply_by_value(
     rows: torch.Tensor, matrices: torch.Tensor, counts: list[int], out: torch.Tensor
 ) -> torch.Tensor:
     """Multiply sorted rows (B, m) by their values' matrices (V, m, n), into `out` (B, n)."""
@@ -115,7 +115,7 @@ class Recurrence(torch.autograd.Function):
         outcomes = torch.empty_like(x) if targets is None else todo.sort(targets)
         moving = None if active is None else todo.sort(active)
         size = steps * psi.numel() * psi.element_size()
-        every = 1 if size <= KEEP_BYTES else chunk_of(steps)
+        every = 1 if size <= KEEP_BYTES else chunk_length(steps)
         kept = psi.new_empty(-(-steps // every), batch, w)
         u = psi.new_empty(batch, classes * w)
         weights = psi.new_empty(steps, batch, classes)
@@ -123,7 +123,7 @@ class Recurrence(torch.autograd.Function):
             psi = psi[todo.hop[t]]
             if t % every == 0:
                 kept[t // every] = psi
-            blocks = by_value(psi, flat, todo.counts[t], u).unflatten(1, (classes, w))
+            blocks = multiply_by_value(psi, flat, todo.counts[t], u).unflatten(1, (classes, w))
             torch.sum(blocks.square(), 2, out=weights[t])
             if drawn is not None:
                 outcomes[t] = sample(weights[t], drawn[t])
@@ -140,7 +140,7 @@ class Recurrence(torch.autograd.Function):
         return log_p, last, outcomes, log_norm
 
     @staticmethod
-    @first_derivative()
+    @once_differentiable()
     @override
     def backward(ctx: Any, grad_log_p, grad_psi, *_):
         matrices, kept, x, outcomes, active = ctx.saved_tensors
@@ -155,18 +155,20 @@ class Recurrence(torch.autograd.Function):
         g = todo.sort(grad_log_p)
         back = grad_psi[todo.order[-1]]
         rows = torch.arange(batch, device=x.device)
-        length = chunk_of(steps)
+        length = chunk_length(steps)
         for first in range((steps - 1) // length * length, -1, -length):
             part = slice(first, min(first + length, steps))
             if ctx.every == 1:
                 psi = kept[part]
             else:
-                psi = again(flat, kept[first // ctx.every], todo, targets, moving, part)
+                psi = recompute(flat, kept[first // ctx.every], todo, targets, moving, part)
             # All steps of the chunk at once, sorted by input value, as far as none needs the next.
             order = inputs[part].flatten().argsort()
             counts = [sum(column) for column in zip(*todo.counts[part], strict=True)]
             states = psi.flatten(0, 1)[order]
-            sorted_u = by_value(states, flat, counts, states.new_empty(len(order), flat.shape[2]))
+            sorted_u = multiply_by_value(
+                states, flat, counts, states.new_empty(len(order), flat.shape[2])
+            )
             u = torch.empty_like(sorted_u)
             u[order] = sorted_u
             u = u.reshape(-1, batch, classes, w)
@@ -180,7 +182,7 @@ class Recurrence(torch.autograd.Function):
                 here = back if moving is None else back * moving[t][:, None]
                 along = (new * here).sum(1, keepdim=True)
                 grad_u[i, rows, y] += (here - new * along) / length_y
-                grad = by_value(
+                grad = multiply_by_value(
                     grad_u[i].flatten(1), transposed, todo.counts[t], torch.empty_like(back)
                 )
                 if moving is not None:
@@ -191,17 +193,17 @@ class Recurrence(torch.autograd.Function):
         return grad_flat.reshape_as(matrices), back, None, None, None, None
 
 
-def chunk_of(steps: int) -> int:
+def chunk_length(steps: int) -> int:
     """Return how many steps are taken together: about sqrt(T)."""
     return max(1, isqrt(steps))
 
 
-def again(flat, psi, todo: Plan, targets, moving, part: slice) -> torch.Tensor:
+def recompute(flat, psi, todo: Plan, targets, moving, part: slice) -> torch.Tensor:
     """Return psi_t (steps, B, W) of a part of the steps, from the first one's, run once more."""
     states = [psi]
     u = psi.new_empty(len(psi), flat.shape[2])
     for t in range(part.start, part.stop - 1):
-        blocks = by_value(psi, flat, todo.counts[t], u).unflatten(1, (-1, psi.shape[1]))
+        blocks = multiply_by_value(psi, flat, todo.counts[t], u).unflatten(1, (-1, psi.shape[1]))
         psi = projected(blocks, psi, targets[t], None if moving is None else moving[t])
         psi = psi[todo.hop[t + 1]]
         states.append(psi)

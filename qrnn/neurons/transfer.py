@@ -78,22 +78,22 @@ def transfer(
         if layer:
             half = weights.rotation[layer - 1] / 2
             for i in range(w):
-                state = turned(state, 2**i, half[i].cos(), half[i].sin())
+                state = rotated(state, 2**i, half[i].cos(), half[i].sin())
         for i, neuron in enumerate(neurons):
             shape = (values, 1, 2**i, -1)
             c, q = cosines[neuron.row].reshape(shape), sines[neuron.row].reshape(shape)
-            state = turned(state, 2**i, c, q)
+            state = rotated(state, 2**i, c, q)
         state, log_scale = rescaled(state, log_scale)
     state = nn.functional.pad(state, (0, (values - 1) * 2**w))  # the flips undone, in/out is 0
     for i, neuron in enumerate(definition.output_layer):
         c, q = cosines[neuron.row].reshape(2**i, -1), sines[neuron.row].reshape(2**i, -1)
-        state = turned(state, 2**i, c, q)
+        state = rotated(state, 2**i, c, q)
     state, log_scale = rescaled(state, log_scale)
     matrices = (state * HEADROOM).unflatten(2, (values, -1))
     return Transfer(matrices, log_scale - log(HEADROOM))
 
 
-def turned(state: torch.Tensor, left: int, c: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+def rotated(state: torch.Tensor, left: int, c: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     """Return amplitudes (..., n) after (a0, a1) -> (c a0 - q a1, c a1 + q a0) on one qubit.
 
     Args:

@@ -15,7 +15,7 @@ from qrnn.evaluation.evaluation import Evaluation, file_name
 from qrnn.networks import NETWORKS
 from qrnn.reporting.folder import HIDDEN, RunFolder
 from qrnn.reporting.formats import flat
-from qrnn.utils.overrides import folded, override
+from qrnn.utils.overrides import override, wrap_command
 
 UNRELATED = ("resume", "trainer.progress")  # keys that change nothing that is learned
 
@@ -23,7 +23,7 @@ UNRELATED = ("resume", "trainer.progress")  # keys that change nothing that is l
 def commands(run: RunFolder) -> str:
     """Return the command of the training, from its start to its end, and of each evaluation."""
     words = [train_words(run), *(evaluate_words(run, one) for one in run.evaluations)]
-    return "\n".join(map(folded, words))
+    return "\n".join(map(wrap_command, words))
 
 
 def train_words(run: RunFolder) -> list[str]:

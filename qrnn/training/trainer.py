@@ -49,7 +49,7 @@ from qrnn.training.run_folder import check_free, claimed
 from qrnn.training.seeding import epoch_seed, seed_all
 from qrnn.utils.checks import typed
 from qrnn.utils.environment import environment
-from qrnn.utils.files import naming, write_text
+from qrnn.utils.files import name_in_errors, write_text
 
 WARM_UP = 0.1  # share of the steps; without it, 1e-2 sometimes ends at chance
 EVAL_BATCH = 512
@@ -71,7 +71,7 @@ class Learner(pl.LightningModule):
         self.states: dict[str, Any] = {}  # of the texts of training and validation
 
     def _step(self, batch: Batch, index: int, part: str) -> torch.Tensor:
-        anew = self.read.begins_anew(index)
+        anew = self.read.resets_state(index)
         answer = self.model.answer(batch, None if anew else self.states[part])
         if self.read.is_text:
             self.states[part] = answer.state.detach()
@@ -325,7 +325,7 @@ def _fit(
     write_text(run_dir / "config.yaml", config_yaml(config))
     write_text(run_dir / "environment.json", json.dumps(environment(), indent=1) + "\n")
     try:
-        with interrupts, naming(run_dir):  # a logger's errors name no file
+        with interrupts, name_in_errors(run_dir):  # a logger's errors name no file
             trainer.fit(
                 module,
                 datamodule=TaskDataModule(data, config.trainer),

@@ -311,7 +311,7 @@ def test_a_part_of_the_readouts_is_fed_back():
         ({"feedback_readout": "X", "feedback": False}, "feedback_readout needs feedback, got 'X'"),
         ({"feedback_readout": "XW"}, "^feedback_readout must be letters out of XYZ"),
         ({"feedback_readout": 3}, "^feedback_readout must be letters out of XYZ .*got 3"),
-        ({"feedback_readout": []}, "^feedback_readout .. measures nothing"),
+        ({"feedback_readout": []}, "^feedback_readout must measure something"),
     ],
 )
 def test_readouts_that_cannot_be_fed_back_are_refused(options, message):

@@ -173,7 +173,7 @@ def test_a_hub_that_does_not_answer_is_asked_once_and_for_a_short_time(monkeypat
         assert constants.HF_HUB_OFFLINE
         raise ConnectionError("try again")
 
-    monkeypatch.setattr(sources, "ANSWERS_WITHIN", 0.3)
+    monkeypatch.setattr(sources, "TIMEOUT", 0.3)
     answers = sources.reachable
     put_on_hub(monkeypatch, offline)
     monkeypatch.setattr("qrnn.data.sources.reachable", answers)

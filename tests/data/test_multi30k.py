@@ -12,7 +12,7 @@ from helpers.task_files import REAL, needs_data, put_on_hub
 from helpers.text_checks import fails, same
 from qrnn import ConfigError, MissingExtraError
 from qrnn.data import IGNORED, Multi30kConfig, detokenise, loader, multi30k
-from qrnn.data.multi30k import words
+from qrnn.data.multi30k import split_words
 from qrnn.evaluation.metrics import bleu
 
 PAIRS = {
@@ -145,12 +145,15 @@ def test_subwords_need_their_extra(images, monkeypatch):
     ["a t-shirt, 3.5 m (new)!", 'he said "no" twice; why?', "ein „hund“ läuft: 10%", "it's 8:30."],
 )
 def test_a_sentence_comes_back_from_its_words(sentence):
-    assert detokenise(["<bos>", *words(sentence), "<eos>", "more"]).replace(" “", "“") == sentence
+    assert (
+        detokenise(["<bos>", *split_words(sentence), "<eos>", "more"]).replace(" “", "“")
+        == sentence
+    )
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
 def test_words_lose_nothing_but_blanks(text):
-    assert "".join(words(text)) == "".join(text.replace("▁", "").split())
+    assert "".join(split_words(text)) == "".join(text.replace("▁", "").split())
 
 
 @pytest.mark.parametrize(
@@ -197,7 +200,7 @@ def test_the_real_multi30k(subwords):
     assert references[0] == "a man in an orange hat starring at something."
     if subwords is None:
         assert (len(data.vocabulary), len(data.classes)) == (7_856, 5_975)
-        said = [detokenise(words(reference)) for reference in references]
+        said = [detokenise(split_words(reference)) for reference in references]
     else:
         assert (len(data.vocabulary), len(data.classes)) == (4_000, 4_000)
         said = [detokenise(data.classes[n] for n in row if n != IGNORED) for row in data.test.y]

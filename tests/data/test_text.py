@@ -48,9 +48,9 @@ def test_words_of_a_review():
 
 def test_a_vocabulary_is_by_frequency_then_by_alphabet():
     texts = [["b", "a", "c", "c"], ["d", "b", "a", PAD]]
-    assert Vocabulary.learn(texts, (PAD, UNK)).words == (PAD, UNK, "a", "b", "c", "d")
-    assert Vocabulary.learn(texts, (PAD, UNK), min_count=2).words == (PAD, UNK, "a", "b", "c")
-    assert Vocabulary.learn(texts, (PAD, UNK), max_size=3).words == (PAD, UNK, "a")
+    assert Vocabulary.learn(texts, (PAD, UNK)).tokens == (PAD, UNK, "a", "b", "c", "d")
+    assert Vocabulary.learn(texts, (PAD, UNK), min_count=2).tokens == (PAD, UNK, "a", "b", "c")
+    assert Vocabulary.learn(texts, (PAD, UNK), max_size=3).tokens == (PAD, UNK, "a")
 
 
 @given(st.lists(WORDS, min_size=1, max_size=5), st.randoms())
@@ -61,7 +61,7 @@ def test_what_a_vocabulary_encodes_it_decodes(texts, random):
         assert 0 not in numbers  # a text is never padding, whatever it says
         assert vocabulary.decode(numbers) == [UNK if word == PAD else word for word in words]
     random.shuffle(texts)
-    assert Vocabulary.learn(texts, (PAD, UNK)).words == vocabulary.words
+    assert Vocabulary.learn(texts, (PAD, UNK)).tokens == vocabulary.tokens
 
 
 def test_an_unknown_word_is_unk_or_an_error():

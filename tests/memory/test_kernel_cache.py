@@ -93,7 +93,7 @@ def test_every_source_is_part_of_the_key(tmp_path, monkeypatch):
 def test_without_a_place_a_kernel_is_compiled_and_one_line_says_so(tmp_path, monkeypatch, caplog):
     (blocked := tmp_path / "file").touch()
     monkeypatch.setattr(kernel_cache, "places", lambda: iter([blocked / "a", blocked / "b"]))
-    kernel_cache.say_once.cache_clear()
+    kernel_cache.warn_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert [hits(), hits()] == [0, 0]
     (said,) = caplog.messages
@@ -104,14 +104,14 @@ def test_without_a_place_a_kernel_is_compiled_and_one_line_says_so(tmp_path, mon
 
 def test_a_temporary_folder_that_others_can_write_to_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(kernel_cache.tempfile, "gettempdir", lambda: str(tmp_path))
-    own = kernel_cache.own_temporary()
+    own = kernel_cache.private_temp_dir()
     assert own.parent == tmp_path
     assert own.stat().st_mode & 0o777 == 0o700
     own.chmod(0o777)
-    assert kernel_cache.own_temporary() is None
+    assert kernel_cache.private_temp_dir() is None
     own.rmdir()
     own.symlink_to(tmp_path)
-    assert kernel_cache.own_temporary() is None
+    assert kernel_cache.private_temp_dir() is None
 
 
 def test_triton_gets_a_temporary_folder_where_it_has_none(tmp_path, monkeypatch, caplog):
@@ -120,9 +120,9 @@ def test_triton_gets_a_temporary_folder_where_it_has_none(tmp_path, monkeypatch,
     monkeypatch.setattr(kernel_cache.tempfile, "gettempdir", lambda: str(tmp_path))
     for kept in ("elsewhere", ""):
         monkeypatch.setenv("TRITON_CACHE_DIR", kept)
-        kernel_cache.give_triton_a_folder()
+        kernel_cache.set_triton_cache_dir()
         assert os.environ["TRITON_CACHE_DIR"] == (
-            kept or str(kernel_cache.own_temporary() / "triton")
+            kept or str(kernel_cache.private_temp_dir() / "triton")
         )
     (said,) = caplog.messages
     assert "TRITON_CACHE_DIR" in said

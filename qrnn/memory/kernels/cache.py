@@ -27,7 +27,7 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
-from qrnn.utils.files import replacing
+from qrnn.utils.files import atomic_write
 
 SOURCES = Path(__file__).parent
 # Files kept of each kernel, the last used: a few precisions, of a few versions of the sources.
@@ -51,7 +51,7 @@ def digest(folder: Path) -> str:
 STAMP = digest(SOURCES)
 
 
-def own_temporary() -> Path | None:
+def private_temp_dir() -> Path | None:
     """Return this user's folder for temporary kernels; None if it is not safe or cannot be made.
 
     Whoever can write to it can make this process run what they like.
@@ -68,7 +68,7 @@ def own_temporary() -> Path | None:
     return folder if stat.S_ISDIR(found.st_mode) else None
 
 
-def places() -> Iterator[Path]:
+def cache_folders() -> Iterator[Path]:
     """Yield the folders in which kernels are looked for, and stored in the first that lets us."""
     if numba.config.CACHE_DIR:  # type: ignore[attr-defined]
         yield Path(numba.config.CACHE_DIR) / "qrnn"  # type: ignore[attr-defined]
@@ -76,17 +76,17 @@ def places() -> Iterator[Path]:
     of_user = Path(AppDirs("qrnn", appauthor=False).user_cache_dir)
     if of_user.is_absolute():  # "~/.cache" is what is left of it without a home
         yield of_user
-    if (temporary := own_temporary()) is not None:
+    if (temporary := private_temp_dir()) is not None:
         yield temporary
 
 
 @cache
-def say_once(message: str) -> None:
+def warn_once(message: str) -> None:
     """Tell the user, once a process."""
     logging.getLogger("qrnn").warning(message)
 
 
-def give_triton_a_folder() -> None:
+def set_triton_cache_dir() -> None:
     """Let Triton, which cannot do without one, keep its kernels where this user can write.
 
     Their names need no digest of ours: Triton's own key holds the sources of callees.
@@ -98,9 +98,9 @@ def give_triton_a_folder() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError:
-        if (temporary := own_temporary()) is not None:
+        if (temporary := private_temp_dir()) is not None:
             os.environ["TRITON_CACHE_DIR"] = str(temporary / "triton")
-            say_once(
+            warn_once(
                 f"compiled kernels are kept in {temporary} alone: let TRITON_CACHE_DIR name a "
                 "folder that can be written to"
             )
@@ -128,7 +128,7 @@ class KernelCache(_Cache):
         """Return the compiled kernel for a signature, or None."""
         target_context.refresh()
         name = self.file(sig, target_context.codegen())
-        for folder in places() if self._enabled else ():
+        for folder in cache_folders() if self._enabled else ():
             try:
                 content = (folder / name).read_bytes()
             except OSError:
@@ -145,17 +145,17 @@ class KernelCache(_Cache):
         if not self._enabled:
             return
         name, payload = self.file(sig, data.codegen), dumps(data._reduce())
-        for folder in places():
+        for folder in cache_folders():
             try:
-                with replacing(folder / name) as temporary:
+                with atomic_write(folder / name) as temporary:
                     temporary.write_bytes(hashlib.sha256(payload).digest() + payload)
             except OSError:
                 continue
             self.prune(folder)
-            if folder == own_temporary():
-                say_once(f"compiled kernels are kept in {folder} alone: {REMEDY}")
+            if folder == private_temp_dir():
+                warn_once(f"compiled kernels are kept in {folder} alone: {REMEDY}")
             return
-        say_once(f"compiled kernels cannot be kept, and each process compiles them: {REMEDY}")
+        warn_once(f"compiled kernels cannot be kept, and each process compiles them: {REMEDY}")
 
     def prune(self, folder: Path) -> None:
         """Delete all but the files used last."""
@@ -171,7 +171,7 @@ class KernelCache(_Cache):
     @property
     def cache_path(self) -> str:
         """The folder that kernels are looked for in first."""
-        return str(next(places()))
+        return str(next(cache_folders()))
 
     def enable(self) -> None:
         """Look kernels up and store them."""
@@ -183,6 +183,6 @@ class KernelCache(_Cache):
 
     def flush(self) -> None:
         """Forget this kernel's files."""
-        for folder in places():
+        for folder in cache_folders():
             for file in self.files(folder):
                 file.unlink()

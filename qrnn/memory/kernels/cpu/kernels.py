@@ -10,7 +10,7 @@ import torch
 from typing_extensions import override
 
 from qrnn.circuit.readout_noise import ReadoutNoise
-from qrnn.circuit.threads import kernels_alone
+from qrnn.circuit.threads import one_kernel_at_a_time
 from qrnn.memory.kernels.base import Kernels, Packed
 from qrnn.memory.kernels.cpu.lanes import (
     blocks_of,
@@ -74,7 +74,7 @@ class NumbaKernels(Kernels):
         return psi
 
     @override
-    @kernels_alone
+    @one_kernel_at_a_time
     def forward(
         self, psi: torch.Tensor, angles: torch.Tensor, active: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, _Step]:
@@ -93,7 +93,7 @@ class NumbaKernels(Kernels):
         return psi_out, from_lanes(z, batch), kept
 
     @override
-    @kernels_alone
+    @one_kernel_at_a_time
     def backward(
         self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: _Step
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -108,7 +108,7 @@ class NumbaKernels(Kernels):
         return psi_in, lam_in, from_lanes(grads, kept.batch)
 
     @override
-    @kernels_alone
+    @one_kernel_at_a_time
     def forward_sequence(
         self,
         psi: torch.Tensor,
@@ -152,7 +152,7 @@ class NumbaKernels(Kernels):
         return psi_out, z, kept
 
     @override
-    @kernels_alone
+    @one_kernel_at_a_time
     def backward_sequence(
         self,
         psi: torch.Tensor,
