@@ -165,7 +165,7 @@ class AngleMap:
         expected = torch.stack(values).detach()
         if not torch.allclose(expected[0], first, rtol=1e-9, atol=1e-9):
             raise ConfigError(
-                "the ansatz must be a function of its angles, got different gate parameters for the "
+                "the ansatz must be a function of its angles, got other gate parameters for the "
                 "same angles: remove random numbers and dropout"
             )
         if self._affine is not None:  # double-check

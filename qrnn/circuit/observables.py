@@ -31,7 +31,7 @@ def pauli_words(
         ConfigError: not a readout set, a Pauli word of wrong length or letters, or no word at all.
     """
     not_a_set = (
-        f"{option} must be letters out of XYZ (each once), XX, YY, ZZ, several of these joined by +, "
+        f"{option} must be letters out of XYZ (each once), XX, YY, ZZ, some of these joined by +, "
         f"or a list of Pauli words, got {readout!r}"
     )
     if isinstance(readout, str):

@@ -151,7 +151,7 @@ def _learn_vocabulary(
     if config.subwords is not None:
         return learn_subwords(sentences, SPECIALS, config.subwords, config.min_count)
     vocabulary = Vocabulary.learn(map(split_words, sentences), SPECIALS, min_count=config.min_count)
-    return vocabulary.split_words, lambda sentence: vocabulary.encode(split_words(sentence))
+    return vocabulary.tokens, lambda sentence: vocabulary.encode(split_words(sentence))
 
 
 def _check(config: Multi30kConfig) -> None:

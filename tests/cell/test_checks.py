@@ -196,7 +196,7 @@ def twin(**changes):
 def test_a_state_of_another_circuit_or_other_readouts_is_refused(changes, words):
     state = twin(**changes)(inputs())[1]
     line = line_of(twin(), inputs(), state)
-    assert line.startswith("state must be of this cell's last call")
+    assert line.startswith("state must be from this cell's last call")
     assert words in line
     twin()(inputs(), twin(width=3)(inputs())[1])  # another controller hands its state over
 

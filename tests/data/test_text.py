@@ -67,7 +67,7 @@ def test_what_a_vocabulary_encodes_it_decodes(texts, random):
 def test_an_unknown_word_is_unk_or_an_error():
     texts = [["a", "b"]]
     assert Vocabulary.learn(texts, (PAD, UNK)).encode(["b", "z", PAD]) == [3, 1, 1]
-    with pytest.raises(DataError, match="no words but the training text's, got 'z'"):
+    with pytest.raises(DataError, match="only tokens of the training text, got 'z'"):
         Vocabulary.learn(texts, ()).encode(["a", "z"])
 
 
@@ -145,7 +145,7 @@ WHOLE = gzip.compress(b"one\n two \n", mtime=0)
         (gzip.compress(b"caf\xe9\n"), "must be UTF-8, but byte 3 is not"),
         (gzip.compress(b" \n\n"), "must hold text, but is empty"),
         (gzip.compress(b""), "must hold text, but is empty"),
-        (gzip.compress(b"one\ntw"), "must end with a line's end"),
+        (gzip.compress(b"one\ntw"), "must end with a newline"),
         (gzip.compress(bytes(101)), "cannot be read (it holds more than 100 bytes)"),
         (None, "task.data_dir must hold text.gz, but"),
     ],
