@@ -327,8 +327,8 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             )
         if state.z.dtype != x.dtype:
             raise ConfigError(
-                f"state must be {x.dtype}, like x, got {state.z.dtype}: start from None, or use the "
-                f"cell in one precision"
+                f"state must be {x.dtype}, like x, got {state.z.dtype}: start from None, or use "
+                f"the cell in one precision"
             )
         if (
             state.z.shape != (len(x), self.n_readouts)
@@ -342,8 +342,8 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             )
         if other := self.memory.differs_from(state.memory):
             raise ConfigError(
-                f"state must be from this cell's last call, got one from a cell with {other}: start "
-                f"from None"
+                f"state must be from this cell's last call, got one from a cell with {other}: "
+                f"start from None"
             )
         return state
 

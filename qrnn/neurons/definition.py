@@ -148,7 +148,7 @@ class Definition:
         return [subset for size in sizes for subset in combinations(controls, size)]
 
     def subset_matrix(self) -> torch.Tensor:
-        """Return products of control bits (S, 2^(w + io - 1)): 1 if all bits of the subset are 1."""
+        """Return products of control bits (S, 2^(w + io - 1)): 1 if all bits of a subset are 1."""
         n = self.workspace + self.in_out - 1
         strings = torch.arange(2**n)
         masks = torch.tensor([sum(1 << n - 1 - i for i in s) for s in self.subsets]).long()

@@ -72,7 +72,7 @@ def transfer(
         p = eta.cos() ** 4 + eta.sin() ** 4
         factor = (gain(p) / p) ** (2 ** (definition.order - 2))
         cosines, sines = factor * cosines, factor * sines
-    state = torch.eye(2**w).to(eta).expand(values, -1, -1)  # input, workspace before, behind
+    state = torch.eye(2**w).to(eta).expand(values, -1, -1)  # input, workspace before, after
     log_scale = torch.zeros(values, dtype=torch.float64, device=eta.device)
     for layer, neurons in enumerate(definition.work_layers):
         if layer:

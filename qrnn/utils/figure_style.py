@@ -71,5 +71,5 @@ def write(figure: Figure, path: str | Path) -> Path:
 
 
 def write_all(figure: Figure, path: str | Path, formats: Sequence[str]) -> list[Path]:
-    """Write a figure in several formats, each behind a path without ending; return the paths."""
+    """Save a figure in several formats to a path without suffix; return the paths."""
     return [write(figure, Path(f"{path}.{ending}")) for ending in formats]

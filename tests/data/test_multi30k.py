@@ -91,7 +91,7 @@ def test_long_sentences_are_left_out_of_training_alone(images):
     assert data.val.x.tolist() == [[4, 6, 1, 4]]  # of six
     assert (data.test.y != IGNORED).sum(1).tolist() == [8, 2]
     config = Multi30kConfig(data_dir=str(images), max_tokens=1)
-    fails(multi30k, config, "task.max_tokens must leave pairs", "got 1", error=ConfigError)
+    fails(multi30k, config, "task.max_tokens must leave training pairs", "got 1", error=ConfigError)
 
 
 @pytest.mark.core

@@ -185,7 +185,9 @@ def test_the_fused_device_refuses_inputs_that_no_kernels_can_take():
 @pytest.mark.parametrize("device", ["default.qubit", "default.mixed", "lightning.qubit"])
 def test_a_replayed_state_shows_no_amplitudes(device):
     _, state = network().on(device, strategy="replayed")(inputs(1, 1))
-    with pytest.raises(DeviceError, match=r"amplitudes need a device that shows its state.*\.on\("):
+    with pytest.raises(
+        DeviceError, match=r"amplitudes need a device that gives access to its state.*\.on\("
+    ):
         state.amplitudes()
 
 

@@ -97,7 +97,7 @@ def test_without_a_place_a_kernel_is_compiled_and_one_line_says_so(tmp_path, mon
     with caplog.at_level(logging.WARNING):
         assert [hits(), hits()] == [0, 0]
     (said,) = caplog.messages
-    assert said.startswith("compiled kernels cannot be kept")
+    assert said.startswith("compiled kernels cannot be saved")
     assert "NUMBA_CACHE_DIR" in said
     assert "\n" not in said
 
@@ -194,14 +194,14 @@ def test_a_user_without_a_home_in_a_package_that_is_read_only(copy):
         where = {"HOME": "/nonexistent", "TMPDIR": str(temporary), "MPLCONFIGDIR": str(temporary)}
         value, said = sine(copy, *prefix, **where)
         assert value == 0.8415
-        assert said.startswith(f"compiled kernels are kept in {temporary}")
+        assert said.startswith(f"compiled kernels are saved only to {temporary}")
         assert said.count("\n") == 1
         assert sine(copy, *prefix, **where) == (0.8415, "")  # found
         shutil.rmtree(own := temporary / f"qrnn-{user}")
         own.touch()
         value, said = sine(copy, *prefix, **where)
         assert value == 0.8415
-        assert said.startswith("compiled kernels cannot be kept")
+        assert said.startswith("compiled kernels cannot be saved")
         assert said.count("\n") == 1
     finally:
         for folder in folders:

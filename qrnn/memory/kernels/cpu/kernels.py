@@ -1,4 +1,4 @@
-"""The fused kernels on the CPU: batches in blocks of LANES sequences, moved by numba."""
+"""The fused kernels on the CPU: numba functions on blocks of LANES sequences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from qrnn.memory.kernels.program import Program
 
 @dataclass(frozen=True)
 class _Step:
-    """What a step keeps: cosines and sines (blocks, S, 2, LANES), active (blocks, LANES), B."""
+    """Kept by a step: cosines and sines (blocks, S, 2, LANES), active (blocks, LANES), B."""
 
     cs: torch.Tensor
     active: torch.Tensor
@@ -36,7 +36,7 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Sequence:
-    """What a sequence keeps; see `sequence_kernels.forward_sequence`."""
+    """Kept by a sequence; see `forward_sequence_share`."""
 
     x: np.ndarray
     z_start: np.ndarray
@@ -47,10 +47,10 @@ class _Sequence:
 
 
 class NumbaKernels(Kernels):
-    """A gate program on the CPU; psi is (blocks, 2^n, 2 LANES), see `gate_kernels`.
+    """A gate program on the CPU; psi is (blocks, 2^n, 2 LANES), see `cpu/gates.py`.
 
-    Whole sequences run in single precision only: the kernels' elementary functions have no more
-    digits.
+    Whole sequences run only in single precision, to which the kernels' elementary functions are
+    accurate.
     """
 
     sequence_dtypes: tuple[torch.dtype, ...] = (torch.float32,)
@@ -202,7 +202,7 @@ class NumbaKernels(Kernels):
 
 
 def shares(blocks: int) -> np.ndarray:
-    """Return which blocks each of torch's threads takes, (threads, 2): first, behind the last."""
+    """Return the range of blocks (first, stop) for each of torch's threads, (threads, 2)."""
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     count = max(1, min(torch.get_num_threads(), most, blocks))
     numba.set_num_threads(count)
