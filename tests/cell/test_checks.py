@@ -215,4 +215,4 @@ def test_a_state_of_another_circuit_or_other_readouts_is_refused(changes, words)
 )
 def test_a_state_of_another_network_is_refused(name, other):
     for state in (build(other)(inputs())[1], torch.zeros(4, 6)):
-        assert line_of(build(name), inputs(), state).startswith("state must be of this ")
+        assert line_of(build(name), inputs(), state).startswith("state must be from this ")

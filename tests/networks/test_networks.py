@@ -289,7 +289,7 @@ def test_wrong_inputs_are_refused_in_one_line(name):
     with pytest.raises(ConfigError, match="at least one"):
         net(inputs()[:0])
     _, state = net(inputs())
-    with pytest.raises(ConfigError, match=r"state must be of .*2 sequences.* got"):
+    with pytest.raises(ConfigError, match=r"state must be from .*2 sequences.* got"):
         net(inputs()[:2], state)
     with pytest.raises(ConfigError, match="input_size must be at least 1, got 0"):
         build(name, 0)
