@@ -172,8 +172,8 @@ def data_register(config: DataRegisterConfig, input_size: int, device: DeviceOpt
     """
     if device != DeviceOptions():
         raise ConfigError(
-            f"model data_register must have no device, because it simulates density matrices "
-            f"itself, got device={device.name} or options of it: leave out the device"
+            f"device must be left out with model data_register, which simulates density matrices "
+            f"itself, got device={device.name} or options of it"
         )
     return Layers(
         lambda size: DataRegisterCell(

@@ -265,7 +265,7 @@ REFUSED = [
     ("default.qubit", {"strategy": "carried"}, DeviceError, "with strategy carried cannot measure"),
     ("default.mixed", {"readout_angle": 0.0}, ConfigError, r"must be in \(0, pi\] radians, got 0"),
     ("default.mixed", {"readout_angle": 4.0}, ConfigError, r"must be in \(0, pi\] radians, got 4"),
-    ("default.mixed", {"readout_angle": math.pi}, ConfigError, "nothing of ZZ to be read"),
+    ("default.mixed", {"readout_angle": math.pi}, ConfigError, "erases ZZ before it is read"),
     ("default.mixed", {"readout_mode": "measured"}, ConfigError, "did you mean measure"),
     ("fused", {"readout_mode": "expval", "readout_angle": 1.0}, ConfigError, "must be left out"),
 ]

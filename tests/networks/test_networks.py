@@ -296,7 +296,7 @@ def test_wrong_inputs_are_refused_in_one_line(name):
 
 
 def test_a_device_that_would_be_ignored_is_refused():
-    with pytest.raises(ConfigError, match=r"would ignore device=default\.mixed"):
+    with pytest.raises(ConfigError, match=r"got device=default\.mixed"):
         NETWORKS["data_register"].build(
             SMALL["data_register"], D, DeviceOptions(name="default.mixed")
         )
