@@ -39,7 +39,7 @@ def doubled(x):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty folder, the only one for kernels."""
-    monkeypatch.setattr(kernel_cache, "places", lambda: iter([tmp_path]))
+    monkeypatch.setattr(kernel_cache, "cache_folders", lambda: iter([tmp_path]))
     return tmp_path
 
 
@@ -66,7 +66,7 @@ def test_a_damaged_file_is_compiled_and_replaced(folder):
 def test_without_a_home_no_folder_is_made_of_its_name(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    assert all(place.is_absolute() for place in kernel_cache.places())
+    assert all(place.is_absolute() for place in kernel_cache.cache_folders())
 
 
 def test_files_do_not_pile_up(folder, monkeypatch):
@@ -92,7 +92,7 @@ def test_every_source_is_part_of_the_key(tmp_path, monkeypatch):
 
 def test_without_a_place_a_kernel_is_compiled_and_one_line_says_so(tmp_path, monkeypatch, caplog):
     (blocked := tmp_path / "file").touch()
-    monkeypatch.setattr(kernel_cache, "places", lambda: iter([blocked / "a", blocked / "b"]))
+    monkeypatch.setattr(kernel_cache, "cache_folders", lambda: iter([blocked / "a", blocked / "b"]))
     kernel_cache.warn_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert [hits(), hits()] == [0, 0]
