@@ -57,9 +57,7 @@ NEEDS: dict[str, Callable[[DeviceSpec], bool]] = {
     "shot noise only": lambda s: s.shots != "no" and not s.noisy,
     "samples reproducible by a seed": lambda s: "seed" in s.options,
     "noise with a strength you set": lambda s: "noise" in s.options,
-    "simulated noise of a backend": lambda s: (
-        s.noisy and s.shots == "required" and not s.account
-    ),
+    "simulated noise of a backend": lambda s: s.noisy and s.shots == "required" and not s.account,
     "real hardware": lambda s: s.account,
     "mitigation of readout errors and gate noise": lambda s: "zne" in s.options,
     "readouts measured mid-circuit (`readout_mode=measure`)": lambda s: bool(s.measured),
@@ -120,7 +118,15 @@ def tables() -> str:
             table(("you need", "use"), ((need, names(meets)) for need, meets in NEEDS.items())),
             "## What each device supports",
             table(
-                ("device", "readouts", "noise", "n", "mid-circuit measurement", "batch", "requires"),
+                (
+                    "device",
+                    "readouts",
+                    "noise",
+                    "n",
+                    "mid-circuit measurement",
+                    "batch",
+                    "requires",
+                ),
                 (ability(name, spec) for name, spec in DEVICES.items()),
             ),
             NOTE,

@@ -10,7 +10,9 @@ import re
 from latex2mathml.converter import convert
 
 INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.DOTALL)
-BAR = '<mo stretchy="false">&#x0007C;</mo>'  # the bar of a ket, without the space around "such that"
+BAR = (
+    '<mo stretchy="false">&#x0007C;</mo>'  # the bar of a ket, without the space around "such that"
+)
 DISPLAY = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.DOTALL)
 
 
