@@ -158,7 +158,7 @@ def main(device: str = "cuda") -> None:
     print(f"{name}, commit {result['commit']}")
     print(
         f"{one['sequences']:,} sequences x {one['steps']} steps, n = {one['n']}: "
-        f"{one['epoch']:.1f} s an epoch ({one['repeats']} batches of {one['batch']:,} timed, "
+        f"{one['epoch']:.1f} s per epoch ({one['repeats']} batches of {one['batch']:,} timed, "
         f"{1e3 * one['median']:.1f} ms each)"
     )
     for system in ("fused", "torchquantum"):
