@@ -8,7 +8,7 @@ NEWEST := .venv-newest
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo docs test test-all test-lowest test-newest fuzz test-gpu lint format \
-	typecheck bench bench-gpu results dist lock clean
+	typecheck kernels bench bench-gpu results dist lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -31,11 +31,16 @@ docs: install ## build the documentation into build/site, with warnings as error
 	$(BIN)/python docs/hooks/device_tables.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-test: install lint typecheck ## lint, type check and run the tests but for the slow ones
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
+# Whole modules to a worker, as their fixtures cost; in the order of conftest.py, the longest first.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 10
 
-test-all: install lint typecheck ## all tests, also the slow and the random ones and other versions
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+test: install ## lint, type check and run the tests but for the slow ones
+	$(MAKE) --jobs 2 lint typecheck kernels
+	$(PYTEST) -m "not slow"
+
+test-all: install ## all tests, also the slow and the random ones and other versions
+	$(MAKE) --jobs 2 lint typecheck kernels
+	$(PYTEST)
 	$(MAKE) fuzz test-lowest test-newest
 
 # Kernels in a cache of their own: other versions of numba would write over those of the checkout.
@@ -84,6 +89,10 @@ bench-gpu: $(BENCH)/.installed ## time the fused device on a GPU (docs/benchmark
 
 results: install ## make the missing runs of docs/results.md (ARGS="--dry-run" lists them, --data DIR)
 	$(BIN)/python -m benchmarks.results $(ARGS)
+
+# Before the workers of the tests start: each would compile them for itself.
+kernels: install
+	cd tests && ../$(BIN)/python -m helpers.compile_kernels
 
 lint: install ## formatting, lint and spelling
 	$(BIN)/ruff format --check .

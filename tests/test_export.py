@@ -13,6 +13,7 @@ from qiskit import qasm3, qpy
 from qiskit.quantum_info import DensityMatrix, Operator, Statevector
 
 from helpers import reference
+from helpers.commands import qrnn
 from helpers.gate_examples import GATE_EXAMPLES
 from helpers.problems import PROBLEMS, D, inputs, network
 from qrnn import QRNN, ConfigError, MissingExtraError, export
@@ -332,7 +333,7 @@ def test_the_command_refuses_what_it_cannot_do_in_one_line(command):
         assert err.count("\n") == 1
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(command, monkeypatch, tmp_path):
+def test_a_reader_that_has_seen_enough_is_no_error(checkpoint, tmp_path):
     with (tmp_path / "pipe").open("w") as pipe:
 
         class Closed(io.StringIO):
@@ -341,9 +342,8 @@ def test_a_reader_that_has_seen_enough_is_no_error(command, monkeypatch, tmp_pat
             def write(self, text):
                 raise BrokenPipeError
 
-        monkeypatch.setattr(sys, "stdout", Closed())
-        status, _, err = command()
-    assert (status, err) == (1, "")
+        done = qrnn("export", f"checkpoint={checkpoint}", cwd=tmp_path, stdout=Closed())
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize(

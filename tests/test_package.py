@@ -11,6 +11,7 @@ import venv
 import zipfile
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -63,6 +64,7 @@ def link_requirements(site):
                     (site / entry).symlink_to(root / entry)
 
 
+@pytest.mark.slow
 def test_a_wheel_trains_in_an_environment_without_extras(tmp_path):
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path, ROOT],

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from helpers.problems import D
+from helpers.slow import slow_but
 from helpers.small_networks import SMALL, build, inputs
 from helpers.small_runs import config
 from qrnn import QRNN, ConfigError, NumericsError, QRNNCell
@@ -162,7 +163,7 @@ def test_lengths_that_are_no_whole_numbers_of_steps_are_refused(name, lengths):
 
 
 @pytest.mark.parametrize("name", ["hybrid", "scornn", "lstm"])
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32])
+@pytest.mark.parametrize("dtype", slow_but([torch.uint8, torch.int8, torch.int32], torch.int8))
 def test_lengths_of_any_integer_type_are_the_same(name, dtype):
     x, lengths = torch.cat([inputs(steps=100)] * 2, 1), torch.tensor([150, 3, 200, 1])
     if dtype == torch.int8:

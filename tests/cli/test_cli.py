@@ -10,20 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from helpers.commands import qrnn
 from qrnn.errors import ConfigError
 from qrnn.training.checks import check_trainer
 from qrnn.training.trainer import TrainResult
-
-
-def qrnn(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "qrnn", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=None,
-    )
 
 
 def no_account(home):

@@ -9,6 +9,7 @@ import pytest
 
 from helpers.documents import FENCE, NOT_RUN, RUNNABLE, blocks, difference, run_page
 from helpers.paths import ROOT
+from helpers.slow import slow_but
 from qrnn.cli.dispatch import COMMANDS
 
 DOCUMENTS = [
@@ -56,7 +57,10 @@ def processes(tmp_path_factory):
 PAGES = [path for path in DOCUMENTS if any(block.runs for block in blocks(path))]
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+QUICK = [path for path in PAGES if path.stem in ("README", "extend")]
+
+
+@pytest.mark.parametrize("path", slow_but(PAGES, *QUICK), ids=lambda path: path.stem)
 def test_the_blocks_of_a_page_run_and_print_what_it_says(path, processes, tmp_path):
     wrong = run_page(path, tmp_path, processes)
     assert wrong is None, wrong

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from helpers import service_double
+from helpers.slow import slow_but
 from qrnn import QRNN
 from qrnn.data import Split
 from qrnn.devices import DeviceOptions
@@ -107,7 +108,7 @@ def test_the_cost_is_kept_with_the_numbers(run, tmp_path):
 
 
 @pytest.mark.parametrize(("feedback", "batch_size", "jobs"), LOOPS)
-@pytest.mark.parametrize("death", DEATHS)
+@pytest.mark.parametrize("death", slow_but(DEATHS, "die_after_submit", "die_fetching"))
 def test_a_killed_evaluation_goes_on(run, tmp_path, monkeypatch, death, feedback, batch_size, jobs):
     loop = {"feedback": feedback, "batch_size": batch_size}
     undisturbed = Run(tmp_path / "undisturbed", monkeypatch).evaluate(**loop)

@@ -11,6 +11,7 @@ import torch
 from helpers.memory_probe import B, N
 from helpers.paths import TESTS, program
 from helpers.problems import D, gradients, inputs
+from helpers.slow import slow_but
 from qrnn import QRNN
 
 # What a state of the probe's network weighs, in complex64, and what T steps of them would.
@@ -38,7 +39,7 @@ def explained(steps):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
-@pytest.mark.parametrize("how", [(), ("stepwise",)])
+@pytest.mark.parametrize("how", slow_but([(), ("stepwise",)], ()))
 def test_memory_of_800_steps_is_that_of_50_beyond_what_the_controller_keeps(how):
     grown = peak("fused", LONG, *how) - peak("fused", SHORT, *how)
     allowed = explained(LONG - SHORT)
@@ -46,6 +47,7 @@ def test_memory_of_800_steps_is_that_of_50_beyond_what_the_controller_keeps(how)
     assert grown - allowed < 0.1 * peak("fused", SHORT, *how)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 def test_the_measurement_shows_states_that_are_kept():
     # 200 steps are enough: half a megabyte of state a step.

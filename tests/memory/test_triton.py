@@ -17,6 +17,7 @@ import torch
 from helpers.gate_examples import GATE_EXAMPLES, around
 from helpers.losses import LOSSES, everything
 from helpers.problems import CONTROLLERS, PROBLEMS, gradients, inputs, network, solution
+from helpers.slow import slow_but
 from qrnn import QRNN, DeviceError, MissingExtraError
 from qrnn.errors import NumericsError
 from qrnn.memory import backends as kernels
@@ -41,7 +42,7 @@ def on_triton(monkeypatch):
     monkeypatch.setitem(kernels.BACKENDS, DEVICE, kernels.BACKENDS["cuda"])
 
 
-@pytest.fixture(params=["one warp", "many warps", "in memory"])
+@pytest.fixture(params=slow_but(["one warp", "many warps", "in memory"], "one warp", "in memory"))
 def size(request, monkeypatch):
     """Treat small states as states of any size are treated."""
     if request.param == "many warps":
@@ -81,7 +82,7 @@ def agree(rnn, exact, loss, *given, tolerance=None):
 
 
 @pytest.mark.parametrize("how", STEPWISE)
-@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("problem", slow_but(PROBLEMS, "affine function"))
 def test_readouts_and_amplitudes_are_those_of_the_dense_reference(problem, how):
     rnn, _ = pair(problem, stepwise=STEPWISE[how])
     with torch.no_grad():
@@ -91,13 +92,15 @@ def test_readouts_and_amplitudes_are_those_of_the_dense_reference(problem, how):
     np.testing.assert_allclose(state.amplitudes().cpu(), psi, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("problem", ["default", "affine function", "CRX on a ring"])
+@pytest.mark.parametrize(
+    "problem", slow_but(["default", "affine function", "CRX on a ring"], "default")
+)
 def test_gradients_are_those_of_the_cpu_however_the_state_is_held(problem, size):
     agree(*pair(problem, DOUBLE), everything, inputs(2, 2))
 
 
 @pytest.mark.parametrize("how", STEPWISE)
-@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("problem", slow_but(PROBLEMS, "CRX on a ring"))
 def test_single_precision_has_the_gradients_of_double(problem, how):
     rnn, exact = pair(problem, calm=0.4, stepwise=STEPWISE[how])
     agree(rnn, exact, everything, inputs(2, 2))
@@ -106,20 +109,20 @@ def test_single_precision_has_the_gradients_of_double(problem, how):
 OWN = [name for name in GATE_EXAMPLES if "(via)" not in name]
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", slow_but(OWN, "RY", "CRX"))
 def test_every_gate_has_the_values_and_gradients_of_the_cpu(name):
     rnn, exact = pair(dtype=DOUBLE, controller="linear", depth=0, readout="Z", **around(name))
     agree(rnn, exact, everything, inputs(1, 1))
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", slow_but(OWN, "RZ", "IsingXX"))
 def test_every_gate_on_states_in_memory(name, monkeypatch):
     monkeypatch.setattr(gpu, "LARGEST", 0)
     rnn, exact = pair(dtype=DOUBLE, controller="linear", depth=0, readout="Z", **around(name))
     agree(rnn, exact, everything, inputs(1, 1))
 
 
-@pytest.mark.parametrize("name", CONTROLLERS)
+@pytest.mark.parametrize("name", slow_but(CONTROLLERS, "glu"))
 def test_every_controller_in_tiles_with_paused_sequences(name, monkeypatch):
     monkeypatch.setattr(gpu, "TILE", 4)
     options = {"n_qubits": 1, "layers": 1, **CONTROLLERS[name]}
@@ -135,7 +138,7 @@ def test_the_backward_pass_in_pieces_is_the_whole(monkeypatch):
 
 
 @pytest.mark.parametrize("how", [*STEPWISE, "in memory"])
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", slow_but(LOSSES, "amplitudes of each step and readouts"))
 def test_the_gradient_is_right_whatever_the_loss_reads(name, how, monkeypatch):
     if how == "in memory":
         monkeypatch.setattr(gpu, "LARGEST", 0)
@@ -171,7 +174,7 @@ def test_readout_noise_is_that_of_the_steps(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
-@pytest.mark.parametrize("controller", ["linear", "relu", "gelu", "glu"])
+@pytest.mark.parametrize("controller", slow_but(["linear", "relu", "gelu", "glu"], "gelu"))
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_an_angle_that_is_no_number_is_an_error_that_names_the_step(controller, value):
     rnn = QRNN(2, 1, width=3, controller=controller).to(DEVICE)
@@ -229,7 +232,9 @@ def test_the_cpu_never_imports_triton():
 
 
 @pytest.mark.parametrize("how", [*STEPWISE, "in memory"])
-@pytest.mark.parametrize("problem", ["affine function", "strongly entangling", "default"])
+@pytest.mark.parametrize(
+    "problem", slow_but(["affine function", "strongly entangling", "default"], "default")
+)
 def test_all_that_a_kernel_is_given_is_on_its_device(problem, how, monkeypatch):
     launched = []
 

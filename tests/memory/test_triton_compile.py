@@ -10,12 +10,14 @@ from functools import cache
 import pytest
 
 from helpers.paths import ROOT, TESTS, program
+from helpers.slow import slow_but
 
 pytest.importorskip("triton")
 
 SOURCES = ROOT / "qrnn/memory/kernels/gpu"
 CASES = [f"{n}:{dtype}" for n in (8, 10, 12) for dtype in ("float32", "float64")]
 LARGE = ["14:float32"]
+QUICK = "8:float32"
 # Of one multiprocessor.
 REGISTERS, SHARED = 65_536, 227 * 1024
 # tl.cos keeps an array for large arguments; what goes beyond has been spilled.
@@ -23,16 +25,16 @@ STACK = 40
 
 
 @cache
-def compiled():
-    command = program("compile_probe", *CASES, *LARGE)
+def compiled(case):
+    command = program("compile_probe", case)
     done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+    return json.loads(done.stdout)[case]
 
 
-@pytest.mark.parametrize("case", [*CASES, *LARGE])
+@pytest.mark.parametrize("case", slow_but([*CASES, *LARGE], QUICK))
 def test_every_kernel_compiles_and_a_program_fits_on_a_multiprocessor(case):
-    found = compiled()[case]
+    found = compiled(case)
     assert len(found) == 4
     for name, variants in found.items():
         for used in variants:
@@ -40,16 +42,18 @@ def test_every_kernel_compiles_and_a_program_fits_on_a_multiprocessor(case):
             assert used["shared"] <= SHARED, name
 
 
-@pytest.mark.parametrize("case", [c for c in [*CASES, *LARGE] if c != "12:float64"])
+@pytest.mark.parametrize(
+    "case", slow_but([c for c in [*CASES, *LARGE] if c != "12:float64"], QUICK)
+)
 def test_nothing_is_spilled(case):  # of 4,096 amplitudes in double precision a little is
-    for name, variants in compiled()[case].items():
+    for name, variants in compiled(case).items():
         assert max(used["stack"] for used in variants) <= STACK, name
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", slow_but(CASES, QUICK))
 def test_cosines_are_those_of_any_finite_angle(case):  # those of single steps are torch's
     for way in ("forward", "backward"):
-        assert all(used["reduces"] for used in compiled()[case][f"{way}_sequence"])
+        assert all(used["reduces"] for used in compiled(case)[f"{way}_sequence"])
 
 
 KEYS = """
@@ -84,9 +88,9 @@ def test_tritons_own_key_knows_the_sources_of_callees(tmp_path):
     assert len({first, callee, constant}) == 3
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", slow_but(CASES, QUICK))
 def test_other_lengths_and_batches_are_not_compiled_again(case):
-    found = compiled()[case]
+    found = compiled(case)
     assert [len(found[f"{way}_step"]) for way in ("forward", "backward")] == [1, 1]
     assert [len(found[f"{way}_sequence"]) for way in ("forward", "backward")] == [
         2,

@@ -38,6 +38,7 @@ def gradients(folder):
     return [10 * s["exp_avg"] for s in checkpoint["optimizer_states"][0]["state"].values()]
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradient_of_one_with_the_joint_batch(tmp_path):
     for processes in (1, 2):
         run(SCRIPT, tmp_path / f"{processes}", processes, cwd=tmp_path)
@@ -71,6 +72,7 @@ def test_the_command_trains_in_two_processes_speaks_once_and_resumes(tmp_path):
     assert both[:1] == first
 
 
+@pytest.mark.slow
 def test_a_sweep_over_seeds_is_one_run_a_seed(tmp_path):
     out = run(
         "-m",

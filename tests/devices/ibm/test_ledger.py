@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import crash_run, service_double
+from helpers.slow import slow_but
 from qrnn.devices.ibm import IBMDevice, limits, runtime
 from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import DeviceError
@@ -97,7 +98,12 @@ def test_a_job_is_on_disk_before_its_result_is_awaited(run):
 
 
 @pytest.mark.parametrize(
-    "fault", ["die_before_submit", "die_after_submit", "die_waiting", "die_fetching"]
+    "fault",
+    slow_but(
+        ["die_before_submit", "die_after_submit", "die_waiting", "die_fetching"],
+        "die_after_submit",
+        "die_waiting",
+    ),
 )
 def test_a_killed_process_goes_on(fault, run, undisturbed, processes, tmp_path):
     """A real process dies at the third job (no cleanup at all), and the command is run again."""
