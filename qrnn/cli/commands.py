@@ -149,7 +149,7 @@ def inspect(config) -> None:
     from qrnn.inspection import draw
     from qrnn.inspection import inspect as run
     from qrnn.inspection.figures import check_formats, folder_name
-    from qrnn.inspection.words import summary
+    from qrnn.inspection.summary import summary
 
     typed: InspectConfig = _typed(config, "qrnn inspect checkpoint=FILE index=12")
     check_formats(typed.formats)  # before anything is loaded

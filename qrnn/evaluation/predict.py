@@ -13,7 +13,7 @@ from rich.progress import Progress
 from torch.nn.functional import cross_entropy
 
 from qrnn.data import Batch, Part, Split
-from qrnn.models.base import Model, asked
+from qrnn.models.base import Model, labelled
 from qrnn.models.cells import cells_of
 from qrnn.utils.progress import progress_bar
 
@@ -62,7 +62,7 @@ def collect(
     """
     predictions, labels, losses, outputs, shares = [], [], [], [], []
     for batch, logits, z, kept in answers:
-        logits, y = asked(logits, batch.y)
+        logits, y = labelled(logits, batch.y)
         predictions.append(logits.argmax(1))
         labels.append(y)
         losses.append(cross_entropy(logits, y, reduction="none"))

@@ -23,7 +23,7 @@ from typing_extensions import override
 from qrnn.config import TrainConfig, TrainerConfig, from_plain, to_plain
 from qrnn.data import Batch, TaskData, loader
 from qrnn.errors import ConfigError, QRNNError
-from qrnn.models.base import asked
+from qrnn.models.base import labelled
 from qrnn.models.build import build_model
 from qrnn.models.cells import refuse_options
 from qrnn.networks import n_parameters
@@ -81,7 +81,7 @@ class Learner(pl.LightningModule):
         answer = self.model.answer(batch, None if fresh else self.states[part])
         if self.read.is_text:
             self.states[part] = answer.state.detach()
-        logits, y = asked(answer.logits, batch.y)
+        logits, y = labelled(answer.logits, batch.y)
         loss = cross_entropy(logits, y)
         options: dict[str, Any] = {
             "on_step": False,

@@ -21,7 +21,7 @@ HELPFUL = {
     "evaluate": ["device=fake_torino", "device.max_qpu_seconds"],
     "inspect": ["index=12"],
     "export": ["qasm3"],
-    "estimate": ["nothing is sent"],
+    "estimate": ["nothing is submitted"],
     "report": ["output=both.html"],
     "draw": ["model.entangler=CRX"],
     "devices": ["e.g. fake_torino"],
@@ -51,7 +51,7 @@ def test_every_key_of_a_command_has_its_meaning_in_the_help(qrnn_command):
         r"  delay: 100 +T, steps from the last symbol shown to the first\n {30}one asked for",
         r"  name: fused +a name .*\n {30}backend, e\.g\. ibm_torino",
         r"  n_qubits: \d+ +\w",
-        r"resume: null +checkpoint to go on from",
+        r"resume: null +checkpoint to resume from",
     ):
         assert re.search(rf"^{words}", out, re.MULTILINE), words
     assert "None" not in out
