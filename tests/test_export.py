@@ -238,7 +238,7 @@ def test_angles_are_of_the_cell_that_was_chosen():
         (torch.zeros(1, 2, 8), None, r"got shape \(1, 2, 8\)"),
         (torch.zeros(0, 8), None, r"got shape \(0, 8\)"),
         (torch.full((8,), math.nan), None, "finite angles, got NaN or infinity"),
-        (torch.zeros(8), "X", "basis must be 2 letters out of I, X, Y, Z, not all I, got 'X'"),
+        (torch.zeros(8), "X", "basis must be 2 of the letters I, X, Y, Z, not all I, got 'X'"),
         (torch.zeros(8), "XA", "got 'XA': qrnn.export.bases lists"),
         (torch.zeros(8), "II", "not all I, got 'II'"),
     ],
@@ -297,7 +297,7 @@ def test_the_command_exports_the_circuit_of_a_test_sequence(command, checkpoint,
         model.rnn.cell, theta[5], "XIY"
     )
     status, out, _ = command("index=4", "format=tape", "output=kept/a.py")
-    assert (status, out) == (0, "8 steps of 3 qubits, in kept/a.py\n")
+    assert (status, out) == (0, "8 steps on 3 qubits saved to kept/a.py\n")
     text = (tmp_path / "kept/a.py").read_text()
     torch.testing.assert_close(execute(tape_of(text)).float(), z[0, -1], **single)
 
@@ -310,7 +310,7 @@ def test_the_command_exports_the_circuit_of_a_test_sequence(command, checkpoint,
         "readout_mode=measure",
         "readout_angle=0.5",
     )
-    assert (status, out) == (0, "step 0 of 3 qubits, in a.qpy\n")
+    assert (status, out) == (0, "step 0 on 3 qubits saved to a.qpy\n")
     (circuit,) = qpy.load((tmp_path / "a.qpy").open("rb"))
     read = model.rnn.cell.circuit.read_by("measure", 0.5)
     torch.testing.assert_close(read.values(mean_outcomes(circuit)).float(), z[0, 0], **single)
@@ -365,11 +365,11 @@ def test_there_must_be_such_a_sequence_and_step(checkpoint, options, message):
     ("config", "shape", "message"),
     [
         (HybridConfig(width=4), Shape("classify", 2, 3), r"^cell must be one of 0\.\.0, got 1$"),
-        (LSTMConfig(), Shape("classify", 2, 3), "^checkpoint must be of model hybrid, got lstm$"),
+        (LSTMConfig(), Shape("classify", 2, 3), "^checkpoint must be of a hybrid model, got lstm$"),
         (
             QuantumNeuronConfig(),
             Shape("label", 4, 4, tokens=True),
-            r"got quantum_neuron; its circuits are model.on\('default.qubit'\).tapes\(batch\)",
+            r"got quantum_neuron: in Python, model.on\('default.qubit'\).tapes\(batch\) returns",
         ),
     ],
 )
@@ -390,5 +390,5 @@ def test_steps_that_pad_a_sequence_are_not_exported():
     part = Split(x, torch.zeros(3, dtype=torch.long), lengths)
     found = angles_of(ExportConfig(index=1), model, model.rnn.cell, part)
     torch.testing.assert_close(found, export.angles(model, x[1:2, :2])[0])
-    with pytest.raises(ConfigError, match="must be of a task of single sequences"):
+    with pytest.raises(ConfigError, match="must be of a task with separate sequences"):
         angles_of(ExportConfig(), model, model.rnn.cell, Stream(torch.arange(9), 3))

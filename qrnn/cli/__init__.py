@@ -1,3 +1,3 @@
-"""The command line: `qrnn train`, `qrnn evaluate` and others."""
+"""The command line: `qrnn train`, `qrnn evaluate` and the other commands."""
 
 from qrnn.cli.dispatch import main as main

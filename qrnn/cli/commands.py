@@ -1,4 +1,4 @@
-"""The commands, each a function; what a command needs is imported only when it is called."""
+"""The commands, one function each; a command imports what it needs only when called."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def train(config) -> None:
-    """Train, then say where everything is."""
+    """Train a model and print where its checkpoint is."""
     from hydra.core.hydra_config import HydraConfig
 
     from qrnn.cli.errors import fail
@@ -19,27 +19,27 @@ def train(config) -> None:
     hydra = HydraConfig.get()
     typed: TrainConfig = to_typed(resumed(config, list(hydra.overrides.task)))
     result = run(typed, hydra.runtime.output_dir)
-    if not result.first_process:  # which speaks for all
+    if not result.first_process:  # only the first process prints
         return
     shown = os.path.relpath(result.best)
     if result.interrupted:
-        print(f"interrupted in epoch {result.epochs + 1}; to go on:")
+        print(f"interrupted in epoch {result.epochs + 1}; resume with:")
         print(f"  qrnn train resume={os.path.relpath(result.last)}")
         sys.exit(130)
     epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
-    print(f"{epochs}, validation accuracy {100 * result.val_accuracy:.1f}% at the lowest loss")
+    print(f"{epochs}; best checkpoint: validation accuracy {100 * result.val_accuracy:.1f}%")
     print(f"  checkpoint  {shown}")
     if result.failure is not None:
-        fail(f"{result.failure}; the checkpoints are kept", status=1)
+        fail(f"{result.failure}; the checkpoints were saved", status=1)
     print(f"  next        qrnn evaluate checkpoint={shown} device=default.qubit")
 
 
 def resumed(config, overrides: list[str]):
-    """Return the configuration to run: the checkpoint's with the given keys, when resuming.
+    """Return the configuration to run; when resuming, the checkpoint's with the given overrides.
 
     Raises:
-        ConfigError: a whole group was chosen beside `resume`.
-        DataError: not a checkpoint.
+        ConfigError: `resume` is combined with the choice of a group, such as `task=mnist`.
+        DataError: the file to resume from is not a checkpoint.
     """
     if config.resume is None:
         return config
@@ -51,7 +51,7 @@ def resumed(config, overrides: list[str]):
 
     for group in ("task", "model", "device", "trainer"):
         if any(item.split("=")[0] == group for item in overrides):
-            raise ConfigError(f"{group} must be left out with resume: it is the checkpoint's")
+            raise ConfigError(f"{group} must be left out with resume: the checkpoint sets it")
     saved = OmegaConf.structured(from_plain(read_checkpoint(config.resume)["qrnn"]["config"]))
     saved.resume = config.resume
     for item in overrides:
@@ -64,11 +64,11 @@ def _typed(config, example: str):
     """Return the typed configuration of a command that takes a checkpoint.
 
     Args:
-        config: as Hydra composed it.
-        example: such a command.
+        config: the configuration composed by Hydra.
+        example: an example of the command, for the message.
 
     Raises:
-        ConfigError: no checkpoint, or a split that there is not.
+        ConfigError: the checkpoint is missing, or the split is unknown.
     """
     from omegaconf import OmegaConf
 
@@ -86,11 +86,11 @@ def _typed(config, example: str):
 
 
 def _model_and_part(typed):
-    """Return a checkpoint's model, its task's data, and the part of it to run the model on.
+    """Return a checkpoint's model, its task's data, and the sequences to run the model on.
 
     Raises:
-        ConfigError: a limit or data folder that does not fit.
-        DataError: not a checkpoint.
+        ConfigError: `limit` or `batch_size` is below 1, or `data_dir` does not fit the task.
+        DataError: the file is not a checkpoint.
     """
     from qrnn.errors import ConfigError
     from qrnn.training.checkpoint import load_data, load_model
@@ -104,7 +104,7 @@ def _model_and_part(typed):
 
 
 def evaluate(config) -> None:
-    """Evaluate one checkpoint on one device; print the table and keep it beside the checkpoint."""
+    """Evaluate a checkpoint on a device; print the results and save them next to the checkpoint."""
     from rich.console import Console
 
     from qrnn.config import EvaluateConfig
@@ -114,7 +114,7 @@ def evaluate(config) -> None:
     from qrnn.evaluation.metrics import judge
 
     typed: EvaluateConfig = _typed(config, "qrnn evaluate checkpoint=FILE device=NAME")
-    device = open_device(typed.device)  # its options are wrong before anything is loaded
+    device = open_device(typed.device)  # checks its options before anything is loaded
     model, data, part = _model_and_part(typed)
     folder = Path(typed.checkpoint).parent
     result = run(
@@ -128,33 +128,34 @@ def evaluate(config) -> None:
         batch_size=typed.batch_size,
         folder=folder,
     )
-    kept = save(result, folder)
+    path = save(result, folder)
     Console().print(table([result]))
     if result.cost is not None:
         print(result.cost)
     if result.signature is not None:
         print(result.signature)
-    print(f"kept in {os.path.relpath(kept)}")
+    print(f"saved to {os.path.relpath(path)}")
     if model.translates:
         from qrnn.reporting.plots import attention
 
-        print(f"attention in {os.path.relpath(attention(model, data, part, folder))}")
+        path = attention(model, data, part, folder)
+        print(f"attention weights saved to {os.path.relpath(path)}")
 
 
 def inspect(config) -> None:
-    """Show what a hybrid cell of a checkpoint does along some sequences: numbers and figures."""
+    """Save numbers and figures of what a hybrid cell does along some sequences."""
     from qrnn.config import InspectConfig
     from qrnn.errors import ConfigError
     from qrnn.inspection import draw
     from qrnn.inspection import inspect as run
     from qrnn.inspection.figures import check_formats, folder_name
-    from qrnn.inspection.words import summary
+    from qrnn.inspection.summary import summary
 
     typed: InspectConfig = _typed(config, "qrnn inspect checkpoint=FILE index=12")
     check_formats(typed.formats)  # before anything is loaded
     if not typed.device.name and (given := typed.device.given()):
         named = ", ".join(f"device.{name}" for name in given)
-        raise ConfigError(f"device must be named with its options, got {named} alone: device=NAME")
+        raise ConfigError(f"device must be named with its options, got only {named}: device=NAME")
     found = run(
         typed.checkpoint,
         typed.index,
@@ -171,11 +172,11 @@ def inspect(config) -> None:
     draw(found, folder, formats=typed.formats, progress=True)
     for line in summary(found):
         print(line)
-    print(f"kept in {os.path.relpath(folder)}: inspection.npz and the figures")
+    print(f"saved to {os.path.relpath(folder)}: inspection.npz and the figures")
 
 
 def export(config) -> None:
-    """Write the circuit that a checkpoint runs on one sequence, for other programs."""
+    """Export the circuit that a checkpoint runs on one sequence."""
     from qrnn.cli.export import run
     from qrnn.config import ExportConfig
 
@@ -184,7 +185,7 @@ def export(config) -> None:
 
 
 def report(config) -> None:
-    """Write the page of a run, or of several beside each other."""
+    """Write a report of a run, or a comparison of several."""
     from omegaconf import OmegaConf
 
     from qrnn.config import ReportConfig, to_typed
@@ -195,11 +196,11 @@ def report(config) -> None:
         raise ConfigError("run must name a run's folder: qrnn report run=runs/digits/<time>")
     typed: ReportConfig = to_typed(config)
     page = write(typed.run, typed.output, data_dir=typed.data_dir, progress=True)
-    print(f"written to {os.path.relpath(page)}: open it in a browser")
+    print(f"saved to {os.path.relpath(page)}: open it in a browser")
 
 
 def estimate(config) -> None:
-    """Print what the evaluation of a checkpoint would cost, for each way of reading it."""
+    """Print the cost of evaluating a checkpoint, for each feedback and readout mode."""
     from rich.console import Console
 
     from qrnn.config import EstimateConfig
@@ -215,9 +216,9 @@ def estimate(config) -> None:
 
         print(f"{typed.device.name}: {len(part)} sequence(s), {options.shots} kept shots of each")
         Console().print(price.table(price.neuron_prices(model, options, part)))
-        print("The last step of each sequence, projected on its tokens; share of shots kept:")
-        print("median over the sequences. Executions: circuits x shots, those lost included.")
-        print(f"QPU seconds: 0.00035 x executions, after IBM's formula:\n{FORMULA}")
+        print("Costs of reading each sequence's last step, projected on its tokens.")
+        print("Fraction of shots kept: median over the sequences. Executions: circuits x shots,")
+        print(f"lost shots included. QPU seconds: 0.00035 x executions, IBM's formula:\n{FORMULA}")
         return
     check_runnable(model, part, "closed", ibm=True)
     split = part.sequences("an IBM device")
@@ -237,19 +238,19 @@ def estimate(config) -> None:
         except QRNNError as error:
             if mode == "expval":
                 raise
-            note = f"Measured readouts have no price: {error}"
+            note = f"Measured readouts could not be priced: {error}"
             continue
         kind = "measured, " if mode == "measure" else ""
         found.update({f"{kind}{loop}": price for loop, price in loops.items()})
     Console().print(table(found))
     if options.name != typed.device.name:
-        print(f"Priced on {options.name}, its simulated copy, as there is no IBM account here.")
+        print(f"Priced on {options.name}, its simulated copy, as no IBM account is saved here.")
     if note is not None:
         print(note)
-    print("Closed and open loop; measured: mid-circuit, readout_mode=measure. Depth and")
-    print("gates: of the largest circuit. Error of z: of the worst readout, from shots")
-    print("alone. Executions: circuits x shots. QPU seconds: 2 + 0.00035 x executions")
-    print(f"for each job, IBM's formula:\n{FORMULA}")
+    print("Closed, open: feedback; measured: mid-circuit, readout_mode=measure. Depth and")
+    print("gates: largest circuit. Error of z: shot noise of the least precise readout.")
+    print("Executions: circuits x shots. QPU seconds: 2 + 0.00035 x executions per job,")
+    print(f"IBM's formula:\n{FORMULA}")
 
 
 def draw(config) -> None:
@@ -273,12 +274,12 @@ def draw(config) -> None:
 
 
 def devices() -> None:
-    """Print all devices, or all that one device declares."""
+    """List all devices, or print the details of some."""
     from qrnn.cli.errors import Parser
 
     parser = Parser(
         prog="qrnn devices",
-        description="List the devices, or tell all that one declares, and which options it reads.",
+        description="List all devices, or print the details and options of a device.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a device, e.g. fake_torino")
     named = parser.parse_args().names
@@ -308,12 +309,12 @@ def devices() -> None:
             escape(spec.runs_here),
         )
     Console().print(table)
-    print("ibm is IBM's least busy backend; each has a name too: device=ibm_torino, ...")
-    print("All that one declares, with its options: qrnn devices NAME")
+    print("ibm is IBM's least busy backend; choose one by its name: device=ibm_torino")
+    print("For the details and options of a device: qrnn devices NAME")
 
 
 def _device(name: str) -> None:
-    """Print what one device declares, and the options that it reads, within 80 columns."""
+    """Print a device's specification and options, at most 80 characters wide."""
     from dataclasses import fields
     from textwrap import fill
 
@@ -328,17 +329,17 @@ def _device(name: str) -> None:
             print(f"{field.name.replace('_', ' '):<12} {shown}")
     print(f"{'runs here':<12} {spec.runs_here}")
     print("options")
-    told = meanings(DeviceOptions)
+    descriptions = meanings(DeviceOptions)
     for option in spec.options:
-        head = f"  device.{option}  "
-        print(fill(told[option], 79, initial_indent=f"{head:<29}", subsequent_indent=" " * 29))
+        head, text = f"  device.{option}  ", descriptions[option]
+        print(fill(text, 79, initial_indent=f"{head:<29}", subsequent_indent=" " * 29))
 
 
 def completion(names: Iterable[str]) -> None:
-    """Print the script with which a shell completes commands, keys and values.
+    """Print a shell script that completes commands, keys and values.
 
     Args:
-        names: of all commands.
+        names: the names of all commands.
     """
     from argparse import RawDescriptionHelpFormatter
 
@@ -346,14 +347,14 @@ def completion(names: Iterable[str]) -> None:
 
     parser = Parser(
         prog="qrnn completion",
-        description="Print a script that lets TAB complete qrnn's commands, keys and values.",
+        description="Print a script for TAB completion of qrnn's commands, keys and values.",
         epilog="""\
-In every new shell: write the script once,
+For all new shells, save the script once:
   qrnn completion bash > ~/.qrnn.bash
-and let bash load it, or zsh:
+and load it in bash or in zsh:
   echo '. ~/.qrnn.bash' >> ~/.bashrc
   echo 'autoload -Uz bashcompinit; bashcompinit; . ~/.qrnn.bash' >> ~/.zshrc
-In this bash alone: . <(qrnn completion bash)""",
+For the current bash only: . <(qrnn completion bash)""",
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("shell", help="bash")

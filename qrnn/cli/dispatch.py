@@ -1,4 +1,4 @@
-"""The command line: `qrnn train`, `evaluate`, `inspect`, `report` and others, run by Hydra."""
+"""Entry point of the command line; most commands run under Hydra."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from qrnn.cli import commands
 USAGE = """\
 qrnn: recurrent networks whose hidden state is a quantum state
 
-  qrnn train                       train the handwritten digits on this machine
-  qrnn train --help                all that can be configured
+  qrnn train                       train on the handwritten digits
+  qrnn train --help                list all keys that can be set
   qrnn evaluate checkpoint=FILE device=NAME
-                                   evaluate a checkpoint on another device
+                                   evaluate a checkpoint on any device
   qrnn inspect checkpoint=FILE index=12
-                                   the state along a sequence, in pictures
+                                   plot the quantum state along a sequence
   qrnn export checkpoint=FILE format=qasm3
-                                   a circuit that it runs, for other programs
-  qrnn report run=FOLDER           one page of all of it, for a browser
+                                   export a circuit for other programs
+  qrnn report run=FOLDER           write an HTML report of a run
   qrnn estimate checkpoint=FILE device=ibm_torino
-                                   what that would cost; nothing is sent
-  qrnn devices [NAME]              the devices, and which of them can run here
-  qrnn draw model.n_qubits=4       the circuit of one time step, and its size
+                                   estimate the QPU time; nothing is submitted
+  qrnn devices [NAME]              list devices and which work on this machine
+  qrnn draw model.n_qubits=4       draw the circuit of one time step
 
-Options are key=value, as in Hydra: `qrnn COMMAND --help` has a command's own.
-`qrnn completion --help` tells how TAB completes them, `qrnn --version` which
-this is. Errors have status 2.
+Options are key=value, as in Hydra; `qrnn COMMAND --help` lists those of a
+command. For TAB completion see `qrnn completion --help`; `qrnn --version`
+prints the version. The exit status of an error is 2.
 """
 
 
@@ -41,16 +41,16 @@ def _with_hydra(task: Callable, config_name: str) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
-    from qrnn.cli import made_folders
+    from qrnn.cli import hydra_files
     from qrnn.cli.errors import check_arguments
     from qrnn.config import register_schemas
 
     @functools.wraps(task)
     def job(config) -> None:
-        # Lightning starts further processes with the arguments of this one, the command included.
+        # Lightning starts more processes with this one's arguments, so the command must be there.
         sys.argv.insert(1, task.__name__)
-        # Caught here, since Hydra would first print a line of its own.
-        with made_folders.job(HydraConfig.get().runtime.output_dir), _one_line_errors():
+        # Caught here, before Hydra prints a line of its own.
+        with hydra_files.job(HydraConfig.get().runtime.output_dir), _one_line_errors():
             task(config)
         sys.argv.pop(1)
 
@@ -64,28 +64,28 @@ def _with_hydra(task: Callable, config_name: str) -> None:
 
 
 def _run(run: Callable[[], None]) -> None:
-    """Run Hydra; what it cannot read is refused, and a refused run leaves no folder."""
+    """Run Hydra; report its errors in one line, and leave no folder after an error."""
     from qrnn.cli.errors import fail, one_line
-    from qrnn.cli.made_folders import noting
+    from qrnn.cli.hydra_files import removed_on_failure
 
-    with noting():
+    with removed_on_failure():
         try:
             run()
-        except Exception as error:  # no job lets one out: so it is of the arguments, or of YAML
+        except Exception as error:  # jobs raise none: it is about the arguments or YAML
             fail(one_line(error))
 
 
 def _help(run: Callable[[], None], command: str) -> None:
-    """Print Hydra's help of a command, with what its keys mean."""
-    from qrnn.cli.help import explained
+    """Print Hydra's help of a command, with a description of each key."""
+    from qrnn.cli.help import add_descriptions
 
-    with redirect_stdout(StringIO()) as told:
+    with redirect_stdout(StringIO()) as captured:
         try:
             _run(run)
-        except SystemExit as end:  # so Hydra ends its help
+        except SystemExit as end:  # Hydra exits after printing its help
             if end.code:
                 raise
-    print(explained(told.getvalue(), command))
+    print(add_descriptions(captured.getvalue(), command))
 
 
 COMMANDS: dict[str, Callable[[], None]] = {
@@ -101,12 +101,12 @@ COMMANDS: dict[str, Callable[[], None]] = {
 }
 
 
-# What a terminal without UTF-8 shows of the drawings; of all else it shows `?`.
+# Replacements for box-drawing characters in terminals without UTF-8; others become `?`.
 ASCII = str.maketrans("─│┤├╭╰╮╯●○═║╔╚╗╝…", "-||+++++*o=|++++.")
 
 
 def _as_ascii(error: UnicodeError) -> tuple[str, int]:
-    """Return what stands for characters that an encoding lacks, as Python's codecs ask for it."""
+    """Replace characters that an encoding lacks; an error handler of `codecs`."""
     assert isinstance(error, UnicodeEncodeError)
     lacking = error.object[error.start : error.end].translate(ASCII)
     return "".join(c if c.isascii() else "?" for c in lacking), error.end
@@ -136,29 +136,29 @@ def main() -> None:
         from qrnn.utils.registry import unknown_name
 
         fail(str(unknown_name("command", command, COMMANDS)))
-    warnings.filterwarnings("ignore", module=r"hydra\.")  # several lines, of its own versions
-    # Hydra prints its own several lines otherwise, and hides the exception's type.
+    warnings.filterwarnings("ignore", module=r"hydra\.")  # about Hydra's own versions
+    # Otherwise Hydra prints several lines and hides the exception's type.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     with _one_line_errors():
         COMMANDS[command]()
-        sys.stdout.flush()  # here, where it is noticed that nobody reads on
+        sys.stdout.flush()  # raises BrokenPipeError here, where it is handled
 
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """End the process with one line: with status 2 for an error that the user can mend, else 1."""
+    """Exit with one line on an error: status 2 for a user error, 130 for Ctrl-C, else 1."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
         from qrnn.cli.errors import fail
 
         fail(str(interrupt) or "interrupted", status=130)
-    except BrokenPipeError:  # `qrnn export ... | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+    except BrokenPipeError:  # the reader has closed the pipe, as in `qrnn export ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         sys.exit(1)
     except Exception as error:
-        from qrnn.cli.errors import fail, fault, mendable, one_line
+        from qrnn.cli.errors import fail, fault, is_user_error, one_line
 
-        if not mendable(error):
+        if not is_user_error(error):
             fault(error)
         fail(one_line(error))

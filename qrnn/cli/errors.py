@@ -1,4 +1,4 @@
-"""What the user reads of errors: one line each, Hydra's and OmegaConf's too."""
+"""One-line error messages, also for the errors of Hydra and OmegaConf."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from qrnn.devices import device_spec
 from qrnn.errors import ConfigError, QRNNError
 from qrnn.utils.registry import unknown_name
 
-# What torch's allocators and shapes say of a size that no memory holds.
-NO_MEMORY = re.compile(
+# Messages of torch and NumPy about sizes that exceed the memory.
+OUT_OF_MEMORY = re.compile(
     "DefaultCPUAllocator|out of memory|not enough memory|bad_alloc|Unable to allocate"
     "|Storage size calculation overflow|integer multiplication overflow|array is too big"
     "|Array size is too large|Maximum allowed (size|dimension)|maximum supported dimension"
@@ -30,26 +30,26 @@ NO_MEMORY = re.compile(
 )
 
 
-def mendable(error: Exception) -> bool:
-    """Return whether an error is about what the user gave, or about files; else it is a fault."""
+def is_user_error(error: Exception) -> bool:
+    """Return whether an error is about the user's input, files or memory, rather than a bug."""
     ours = (QRNNError, HydraException, OmegaConfBaseException, OSError)
     if isinstance(error, ours) or type(error).__module__ == "pennylane.exceptions":
         return True
-    return no_memory(error)
+    return is_out_of_memory(error)
 
 
-def no_memory(error: BaseException) -> bool:
-    """Return whether something was to be larger than the memory."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that the memory is too small."""
     if isinstance(error, (RuntimeError, ValueError)):
-        return NO_MEMORY.search(str(error)) is not None
+        return OUT_OF_MEMORY.search(str(error)) is not None
     return isinstance(error, MemoryError)
 
 
 def one_line(error: Exception) -> str:
-    """Return the message for an error that the user can mend."""
+    """Return the message of a user error."""
     if isinstance(error, QRNNError):
         return _line(error)
-    if no_memory(error):
+    if is_out_of_memory(error):
         return (
             "the memory must hold the model, its data and one batch, but it does not "
             f"({_line(error)[:120] or type(error).__name__}): choose smaller ones"
@@ -58,7 +58,7 @@ def one_line(error: Exception) -> str:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        if group == "device":  # its own message knows which extra brings the fake backends
+        if group == "device":  # its own message names the extra with the fake backends
             try:
                 device_spec(name)
             except QRNNError as unknown:
@@ -66,7 +66,9 @@ def one_line(error: Exception) -> str:
         options = [o for o in error.options or [] if not o.endswith("_schema")]
         return str(unknown_name(group or "--config-name", name, options))
     if (none := re.match(r"Could not override '(\w+)'\. No match", str(error))) is not None:
-        return f"{none[1]} must be left out: this command takes the checkpoint's, or has none"
+        return (
+            f"{none[1]} must be left out: this command takes it from the checkpoint or needs none"
+        )
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__
@@ -81,9 +83,9 @@ def one_line(error: Exception) -> str:
         return f"{_line(error)[:160]}: write key=value"
     if isinstance(error, HydraException):
         return _line(error)
-    # Hydra's, of task=null, model=3 or trainer=[null].
+    # Hydra's errors for task=null, model=3 or trainer=[null].
     if re.match("Config group override|argument of type .* is not iterable", str(error)):
-        return "a group must be given by name, such as model=lstm: no number, no null"
+        return "a group must be given by name, such as model=lstm, not by a number or null"
     return f"the arguments cannot be read ({_described(error)}): see --help"
 
 
@@ -92,18 +94,19 @@ def _line(error: BaseException) -> str:
 
 
 def _described(error: BaseException) -> str:
-    """Return what kind of error it is, and what it says or else where it was raised."""
-    said = _line(error)[:160]
-    if not said and (frames := traceback.extract_tb(error.__traceback__)):
+    """Return an error's type and message, or where it was raised if it has no message."""
+    message = _line(error)[:160]
+    if not message and (frames := traceback.extract_tb(error.__traceback__)):
         return f"{type(error).__name__} in {frames[-1].name}"
-    return f"{type(error).__name__}: {said}"
+    return f"{type(error).__name__}: {message}"
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Refuse what Hydra would answer with several lines of its flags.
+    """Check the flags, for which Hydra would print its whole usage.
 
     Raises:
-        ConfigError: a flag that there is not, a value behind a space, or one that a flag lacks.
+        ConfigError: a flag is unknown or lacks its value, or a key and its value are separated by
+            a space.
     """
     parser = get_args_parser()
     flags = [flag for flag in parser._option_string_actions if flag != RERUN]
@@ -119,7 +122,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
     parser.parse_args(arguments)
 
 
-RERUN = "--experimental-rerun"  # unpickles a file, which can run any code
+RERUN = "--experimental-rerun"  # unpickles a file, which can run arbitrary code
 
 
 def _refuse_flag(message: str) -> NoReturn:
@@ -127,31 +130,31 @@ def _refuse_flag(message: str) -> NoReturn:
 
 
 class Parser(argparse.ArgumentParser):
-    """Reads the arguments of a command without Hydra; what is wrong is said in one line."""
+    """Parser of the commands without Hydra, with one-line errors."""
 
     def error(self, message: str) -> NoReturn:
-        """End the process."""
-        fail(f"{message}: `{self.prog} --help` tells what can be given")
+        """Exit with a message."""
+        fail(f"{message}: see `{self.prog} --help`")
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
-    """End the process with one line on stderr."""
+    """Exit with one line on stderr."""
     print(f"qrnn: {message}", file=sys.stderr)
     sys.exit(status)
 
 
 def fault(error: BaseException) -> NoReturn:
-    """End the process for an error that is no one's input: one line, its traceback in a file.
+    """Exit with one line for an unexpected error, and write its traceback to a temporary file.
 
     Raises:
-        BaseException: the error itself, if there is no place for the file.
+        BaseException: the error itself, if the file cannot be written.
     """
-    told = "".join(traceback.format_exception(error))
+    report = "".join(traceback.format_exception(error))
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="qrnn-", suffix=".log", delete=False, encoding="utf-8", errors="replace"
         ) as file:
-            file.write(told)
+            file.write(report)
     except OSError:
         raise error from None
     fail(

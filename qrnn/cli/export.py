@@ -1,4 +1,4 @@
-"""What `qrnn export` does: run a checkpoint on one sequence, and write the circuit that it ran."""
+"""`qrnn export`: run a checkpoint on one sequence, and write the circuit that it ran."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ FORMATS = ("qasm3", "qiskit", "tape")
 
 
 def check(config: ExportConfig) -> None:
-    """Raise the error for options that fit no checkpoint.
+    """Check the options that do not depend on the checkpoint.
 
     Raises:
-        ConfigError: so it is.
+        ConfigError: the format is unknown, or an option does not fit the format.
     """
     if config.format not in FORMATS:
         raise unknown_name("format", config.format, FORMATS)
@@ -43,37 +43,40 @@ def check(config: ExportConfig) -> None:
 
 
 def cell_of(model: Model, name: str, number: int) -> QRNNCell:
-    """Return one of a model's hybrid cells; `name` is the model's, for the message.
+    """Return one of a model's hybrid cells.
+
+    Args:
+        model: the model.
+        name: the model's name, for the message.
+        number: number of the cell, from 0.
 
     Raises:
-        ConfigError: it has no such cell.
+        ConfigError: the model has no such cell.
     """
     cells = cells_of(model)
     if not cells:
         other = (
-            "; its circuits are model.on('default.qubit').tapes(batch) in Python"
+            ": in Python, model.on('default.qubit').tapes(batch) returns its circuits"
             if model.projects
             else ""
         )
-        raise ConfigError(f"checkpoint must be of model hybrid, got {name}{other}")
+        raise ConfigError(f"checkpoint must be of a hybrid model, got {name}{other}")
     return cells[_within("cell", number, len(cells))]
 
 
 def angles_of(config: ExportConfig, model: Model, cell: QRNNCell, part: Part) -> torch.Tensor:
-    """Return the angles (T, P) of the steps that are asked for, in radians.
+    """Return the angles (T, P) of the selected steps, in radians.
 
     Raises:
-        ConfigError: a task of texts or translations, or no such sequence or step.
+        ConfigError: the task is a text or a translation, or has no such sequence or step.
     """
     if part.is_text or model.translates:
         raise ConfigError(
-            "checkpoint must be of a task of single sequences, got texts or translations: use "
-            "qrnn.export in Python"
+            "checkpoint must be of a task with separate sequences, got a text or translations: "
+            "use qrnn.export in Python"
         )
     first = _within("index", config.index, len(part))
-    x = (
-        part.sequences("qrnn export").batch(slice(first, first + 1)).x
-    )  # without the steps that pad it
+    x = part.sequences("qrnn export").batch(slice(first, first + 1)).x  # without padding
     (theta,) = export.angles(model, x, cell=cell)
     if config.step == "all":
         return theta
@@ -87,12 +90,12 @@ def _within(name: str, given: int, number: int) -> int:
 
 
 def run(config: ExportConfig) -> str:
-    """Write the circuit; return it, or a line that says where it is.
+    """Return the circuit as text; or write it to a file, and return a line that says so.
 
     Raises:
-        ConfigError: what is asked for does not fit the checkpoint, or cannot be written.
-        DataError: not a checkpoint, or its task's data is missing.
-        MissingExtraError: Qiskit is needed and not installed.
+        ConfigError: an option does not fit the checkpoint, or the file cannot be written.
+        DataError: the file is not a checkpoint, or its task's data is missing.
+        MissingExtraError: the format needs Qiskit, which is not installed.
     """
     check(config)
     model, trained = load_model(config.checkpoint)
@@ -120,4 +123,4 @@ def run(config: ExportConfig) -> str:
             f"output must name a file that can be written, got {config.output}: {error.strerror}"
         ) from error
     steps = f"step {config.step}" if config.step != "all" else f"{len(theta)} steps"
-    return f"{steps} of {circuit.n_wires} qubits, in {Path(config.output)}"
+    return f"{steps} on {circuit.n_wires} qubits saved to {Path(config.output)}"

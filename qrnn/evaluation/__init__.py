@@ -1,1 +1,1 @@
-"""A trained model on any device: predictions, metrics and what hardware costs."""
+"""Evaluate a trained model on any device: predictions, metrics and the cost on hardware."""

@@ -1,4 +1,4 @@
-"""What an evaluation will cost on IBM's backends: the circuits it would run, priced."""
+"""Estimate what an evaluation would cost on an IBM backend, without submitting anything."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ FORMULA = "https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time"
 
 
 def priceable(options: DeviceOptions) -> DeviceOptions:
-    """Return the options of the device that a run is priced on: itself, or its fake twin.
+    """Return the options of the device to price a run on: the device itself, or its fake twin.
+
+    Args:
+        options: where the run would take place.
 
     Raises:
-        ConfigError: a device that charges nothing, or options that it would ignore.
-        DeviceError: there is neither an account nor a twin.
+        ConfigError: the device costs nothing, or would ignore some of the options.
+        DeviceError: there is no IBM account and the backend has no fake twin.
     """
     from qrnn.devices.ibm import runtime
     from qrnn.devices.ibm.backends import twin
@@ -33,7 +36,7 @@ def priceable(options: DeviceOptions) -> DeviceOptions:
     spec = device_spec(options.name)
     if not spec.submits_jobs:
         raise ConfigError(
-            f"device must be one of IBM's to have a price, got {spec.name!r}: e.g. ibm_torino"
+            f"device must be an IBM device to have a cost, got {spec.name!r}: choose ibm_torino"
         )
     spec.check(options)
     options = replace(options, gradient="none")  # nothing is differentiated
@@ -43,17 +46,17 @@ def priceable(options: DeviceOptions) -> DeviceOptions:
     if fake is None:
         raise DeviceError(
             f"device {spec.name!r} must have a fake twin to be priced without an IBM account, "
-            "got none: run QiskitRuntimeService.save_account(...) once, or take ibm_torino"
+            "got none: run QiskitRuntimeService.save_account(...) once, or choose ibm_torino"
         )
     return options.on_copy(fake)
 
 
 @dataclass(frozen=True)
 class Price(Estimate):
-    """The price of a run, and how exact its readouts are.
+    """The estimated cost of a run, and the precision of its readouts.
 
     Attributes:
-        standard_error: of the least exact readout, where <P> = 0, from the shots alone.
+        standard_error: shot noise of the least precise readout, at <P> = 0.
     """
 
     standard_error: float
@@ -66,19 +69,19 @@ def prices(
     batch_size: int | None = None,
     **reading: Any,
 ) -> dict[str, Price]:
-    """Return the price of evaluating sequences, for each feedback; nothing is run.
+    """Return the price of evaluating sequences with closed and open feedback; nothing is run.
 
     Args:
         model: the model.
-        options: where it would run, as `priceable` returns them.
+        options: where it would run, as returned by `priceable`.
         part: the sequences.
-        batch_size: sequences that run at once; None: all.
+        batch_size: number of sequences that run together; None: all.
         **reading: `readout_mode` and `readout_angle` of `model.on`.
 
     Raises:
         DeviceError: the device cannot run the model.
     """
-    # Hardware insists on a ledger, which stays empty.
+    # Hardware requires a ledger; this one stays empty.
     with tempfile.TemporaryDirectory() as folder:
         target = model.on(replace(options, ledger=folder), **reading)
         (cell,) = cells_of(target)
@@ -98,7 +101,7 @@ def prices(
 
 
 def table(priced: Mapping[str, Price]) -> Table:
-    """Return one table of several prices, a column for each, within 80 columns."""
+    """Return prices as a table, one column each, at most 80 characters wide."""
     out = Table()
     out.add_column("")
     for label in priced:

@@ -1,4 +1,4 @@
-"""Evaluating a trained model on another device, beside the device that trained it."""
+"""Evaluate a trained model on a device, and compare it with the device that trained it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from qrnn.data import Part
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.devices.spec import option_info
 from qrnn.errors import ConfigError
-from qrnn.evaluation.hardware import Cost, started
+from qrnn.evaluation.hardware import Cost, start_run
 from qrnn.evaluation.metrics import METRICS, Judge, shown
-from qrnn.evaluation.predict import errors_of, run, run_open, translate
+from qrnn.evaluation.predict import rms_difference, run, run_open_loop, translate
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of, device_of, refuse_options
 from qrnn.models.identity import model_identity
@@ -28,36 +28,37 @@ FEEDBACKS = ("closed", "open")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model did on a device.
+    """The results of a model on a device.
 
     Attributes:
-        device: the device's name.
-        options: the options that were set on it.
+        device: name of the device.
+        options: the device options that were set.
         reference: the device that the model was trained on.
         feedback: `closed`: the device's own readouts drove the controller; `open`: the angles came
             from the reference device, and this one only measured.
-        readout_mode: how the cell was read on the device.
-        readout_angle: of mode `measure`, radians.
+        readout_mode: how the cell was read, `expval` or `measure`.
+        readout_angle: angle of the ancilla's controlled RY in mode `measure`, radians.
         sequences: number of sequences, or of predicted tokens of a text.
-        metric: what the task is judged by.
-        value: that metric.
-        loss: mean cross entropy of a label, nats.
-        accuracy: share of right labels.
-        agreement: share of labels that are the same on the reference.
-        rms_z: root mean square of the readouts' difference to the reference, over all steps.
+        metric: the task's metric, a key of `METRICS`.
+        value: value of that metric.
+        loss: mean cross entropy per label, nats.
+        accuracy: fraction of labels predicted correctly.
+        agreement: fraction of labels predicted as on the reference device.
+        rms_z: root mean square difference between the readouts and the reference's, over all steps.
         rms_z_steps: the same at each time step.
         seconds: wall-clock time on the device.
-        translations: a sentence of each sequence, or none.
-        predictions: label of each sequence, or of each step that is asked for, teacher forced.
-        labels: the right ones.
-        kept: share of shots that quantum neurons' projections kept, mean over all steps read (on
-            `fused` in theory); None: nothing is projected, or exactly.
-        split: the part of the data, `test`, `val` or `train`; None: it was not said.
-        limit: number of its first sequences; None: all.
-        signature: how the metric was computed, in sacreBLEU's words; None: it needs none.
-        cost: what it took from an IBM backend or its simulated copy; None on other devices.
-        checkpoint: identity of the model (`qrnn.models.identity`); None: of no checkpoint, or
-            written by an older version.
+        translations: one sentence per sequence; empty unless the task is translation.
+        predictions: predicted label of each sequence, or of each labelled step (teacher forcing).
+        labels: the true labels.
+        kept: fraction of shots kept by the projections of quantum neurons, mean over all steps
+            read (on `fused`: the expected fraction); None: no shots are lost to projections.
+        split: `test`, `val` or `train`; None: not recorded.
+        limit: number of sequences evaluated, the first of the split; None: all.
+        signature: sacreBLEU's signature of the metric; None for other metrics.
+        cost: what the evaluation used on an IBM backend or its simulated copy; None on other
+            devices.
+        checkpoint: identity of the model (`qrnn.models.identity`); None: the model did not come
+            from a checkpoint, or the evaluation from an older version.
     """
 
     device: str
@@ -87,28 +88,39 @@ class Evaluation:
 
 
 def check_runnable(model: Model, part: Part, feedback: str, ibm: bool) -> None:
-    """Raise the error for what cannot be evaluated so.
+    """Raise an error for a model or data that cannot be evaluated this way.
+
+    Args:
+        model: the model.
+        part: the data.
+        feedback: `closed` or `open`.
+        ibm: whether the device is IBM's.
 
     Raises:
-        ConfigError: an unknown feedback, or one cell or whole sequences are needed.
+        ConfigError: the feedback is unknown, or the evaluation needs a model of one hybrid cell,
+            or sequences instead of a text.
     """
     if feedback not in FEEDBACKS:
         raise unknown_name("feedback", feedback, FEEDBACKS)
     cells = len(cells_of(model))
     if feedback == "open" and model.projects:
         raise ConfigError(
-            "feedback=open must have a hybrid model: quantum neurons feed nothing back"
+            "feedback=open must have a hybrid model, got quantum neurons, which have no feedback: "
+            "use feedback=closed"
         )
     if (feedback == "open" or ibm) and cells != 1 and not model.projects:
         what = "feedback=open" if feedback == "open" else "an IBM device"
-        raise ConfigError(f"{what} must have a model of one hybrid cell, got {cells}")
+        raise ConfigError(f"{what} must have a model with one hybrid cell, got {cells}")
     if feedback == "open" and part.n_steps is None:
         raise ConfigError(
-            "feedback=open must have sequences of one length, got a text or several lengths: use "
-            "feedback=closed"
+            "feedback=open must have sequences of equal length, got a text or different lengths: "
+            "use feedback=closed"
         )
     if ibm and part.is_text:
-        raise ConfigError("an IBM device must have sequences, got a text: it carries no state")
+        raise ConfigError(
+            "an IBM device must have sequences, got a text: it cannot carry the state from one "
+            "batch to the next"
+        )
 
 
 def evaluate(
@@ -124,27 +136,27 @@ def evaluate(
     folder: str | Path | None = None,
     progress: bool = True,
 ) -> Evaluation:
-    """Evaluate a trained model on a device, and compare with the device it is on.
+    """Evaluate a trained model on a device, and compare it with the model's own device.
 
     Args:
         model: the model, on the device to compare with.
         part: the sequences, or a text.
-        device: name of a device, its options, or one that is open.
-        judge: what the task is judged by.
-        feedback: `closed` or `open`; see `Evaluation`. Open, a device that replays runs all steps
-            of all sequences at once instead of T rounds.
+        device: a device, its name or its options.
+        judge: the metric, and the data it needs.
+        feedback: `closed` or `open`; see `Evaluation`. With `open`, a device that replays runs all
+            steps of all sequences in one round instead of T.
         readout_mode: `expval` or `measure`; None: as the model was trained.
-        readout_angle: of mode `measure`, radians.
-        batch_size: sequences that run at once, or parallel parts of a text; None: all (32), which
-            is fewest jobs on hardware.
+        readout_angle: angle of the ancilla's controlled RY in mode `measure`, radians.
+        batch_size: number of sequences, or of parallel parts of a text, that run together; None:
+            all sequences (the fewest jobs on hardware), or 32 parts.
         folder: the run's folder, where the jobs of an IBM device are recorded, so that the same
-            call goes on after a crash; None: only where `device.ledger` says.
+            call resumes after a crash; None: they are recorded only in `device.ledger`, if set.
         progress: whether to show a progress bar, and an IBM device's price.
 
     Raises:
-        ConfigError: no sequences, or options that the device would ignore, or of a model that
-            runs in torch alone.
-        DeviceError: the device cannot run the model, or its budget does not suffice.
+        ConfigError: there are no sequences, the device would ignore some of its options, or
+            options are given for a model that runs entirely in torch.
+        DeviceError: the device cannot run the model, or the price exceeds the budget.
     """
     if batch_size is not None:
         whole("batch_size", batch_size)
@@ -162,7 +174,7 @@ def evaluate(
     same = own is None or own.options == opened.options
     same = same and not (feedback == "open" or readout_mode or readout_angle)
     reading = {"readout_mode": readout_mode, "readout_angle": readout_angle}
-    with started(
+    with start_run(
         model,
         opened,
         part,
@@ -175,16 +187,16 @@ def evaluate(
         expected = run(model, part, batch_size)
         if feedback == "open":
             sequences = part.sequences("feedback=open")
-            found = run_open(model, on.model, sequences, batch_size, title, on.note)
+            found = run_open_loop(model, on.model, sequences, batch_size, title, on.note)
         elif same:
             found = expected
         else:
             found = run(on.model, part, batch_size, title, on.note)
-        translations = translate(on.model, part, judge.words, batch_size, title)
+        translations = translate(on.model, part, judge.vocabulary, batch_size, title)
         cost = on.cost
     cells = cells_of(on.model)
     measured = cells[0].circuit.measured if cells else None
-    rms_z, rms_z_steps = errors_of(found.z, expected.z)
+    rms_z, rms_z_steps = rms_difference(found.z, expected.z)
     score = judge.score(found.loss, found.accuracy, translations)
     return Evaluation(
         device=opened.name if own else "torch",
@@ -215,7 +227,7 @@ def evaluate(
 
 
 def describe(one: Evaluation) -> str:
-    """Return in a few words how a device was read, for a table."""
+    """Return a short description of how a device was read, for tables."""
     options, words = one.options, []
     if options.get("noise"):
         words.append(f"{options['noise']} {options['strength']:g}")
@@ -232,7 +244,7 @@ def describe(one: Evaluation) -> str:
 
 
 def table(evaluations: Sequence[Evaluation]) -> Table:
-    """Return one table of several evaluations, within 80 columns."""
+    """Return evaluations as a table, at most 80 characters wide."""
     reference = evaluations[0].reference
     out = Table(title=f"Evaluation (trained on {reference})", title_style="bold")
     out.add_column("device", no_wrap=True)
@@ -256,8 +268,8 @@ def table(evaluations: Sequence[Evaluation]) -> Table:
 def file_name(evaluation: Evaluation) -> str:
     """Return the name of an evaluation's file.
 
-    It says the device, and what was asked for beside: `evaluation-fake_torino-open.json`. One of
-    the first sequences alone has another name than one of all.
+    It contains the device and every setting that differs from the default, such as
+    `evaluation-fake_torino-open.json`; `limit` counts as one.
     """
     words = [evaluation.device]
     words += [
@@ -271,7 +283,7 @@ def file_name(evaluation: Evaluation) -> str:
 
 
 def save(evaluation: Evaluation, folder: str | Path) -> Path:
-    """Write an evaluation as JSON, in place of an earlier one of its kind; return the path."""
+    """Write an evaluation as JSON, replacing an earlier one of the same name; return the path."""
     path = Path(folder) / file_name(evaluation)
     write_text(path, json.dumps(asdict(evaluation), indent=1) + "\n")
     return path

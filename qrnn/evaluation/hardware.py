@@ -1,4 +1,4 @@
-"""Evaluating on a device that submits jobs: recorded, priced, within a budget, and resumable."""
+"""Evaluate on a device that submits jobs: with a ledger, a price and a budget, and resumable."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from qrnn.devices import Device, DeviceOptions
 from qrnn.devices.ibm import IBMDevice, estimate
 from qrnn.models.base import Model
 
-AGAIN = "run the same command again to go on; no job is submitted twice"
+RESUME_HINT = "run the same command again to resume; no job is submitted twice"
 
 
-def in_words(jobs: int) -> str:
-    """Return a number of jobs in words."""
+def job_count(jobs: int) -> str:
+    """Return a number of jobs as text: "1 job", "8 jobs"."""
     return f"{jobs} job{'s' * (jobs != 1)}"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run took from an IBM backend or its simulated copy, over all its attempts.
+    """What a run used on an IBM backend or its simulated copy, over all attempts.
 
     Attributes:
-        backend: the backend's own name.
+        backend: IBM's name of the backend.
         jobs: number of jobs.
-        submitted: how many of them the last attempt submitted; it found the others in the ledger.
+        submitted: number of jobs submitted by the last attempt; the others were in the ledger.
         executions: circuits x shots.
         estimated_seconds: QPU seconds by IBM's formula.
-        metered_seconds: QPU seconds that IBM metered; 0 for a simulated copy.
+        metered_seconds: QPU seconds metered by IBM; 0 for a simulated copy.
         ledger: the folder that records the jobs, or None.
     """
 
@@ -48,24 +48,24 @@ class Cost:
     ledger: str | None
 
     def __str__(self) -> str:
-        """Return it in a line."""
+        """Return the cost as one line."""
         metered = f"metered {self.metered_seconds:.1f} s" if self.metered_seconds else "not metered"
         found = self.jobs - self.submitted
         there = f" ({found} found in the ledger)" if found else ""
         return (
             f"{self.backend}: estimate {self.estimated_seconds:.1f} s, {metered}, "
-            f"{in_words(self.jobs)}{there}"
+            f"{job_count(self.jobs)}{there}"
         )
 
 
 @dataclass(frozen=True)
-class Run:
+class DeviceRun:
     """A model on the device that evaluates it.
 
     Attributes:
         model: the model.
-        plugin: the IBM device that it is on, or None on any other device.
-        work: id of what is computed.
+        plugin: the IBM device that runs it; None on other devices.
+        work: id of the computation; see `work_id`.
         ledger: folder of the ledger, or None.
     """
 
@@ -75,7 +75,7 @@ class Run:
     ledger: Path | None = None
 
     def note(self, step: str, sequences: str) -> None:
-        """Say what the next jobs compute; their ledger keeps it.
+        """Record in the ledger what the next jobs compute.
 
         Args:
             step: index of the time step, or a range of them.
@@ -86,7 +86,7 @@ class Run:
 
     @property
     def cost(self) -> Cost | None:
-        """What it took so far; None on a device that submits no jobs."""
+        """The cost so far; None on a device that submits no jobs."""
         if self.plugin is None:
             return None
         usage = self.plugin.usage
@@ -99,7 +99,7 @@ class Run:
 
 
 @contextmanager
-def started(
+def start_run(
     model: Model,
     device: Device,
     part: Part,
@@ -109,18 +109,18 @@ def started(
     batch_size: int | None,
     folder: str | Path | None,
     quiet: bool,
-) -> Iterator[Run]:
-    """Put a model on a device for an evaluation; on IBM's, with a ledger, a price and a budget.
+) -> Iterator[DeviceRun]:
+    """Put a model on a device; on an IBM device, open its ledger, price the run, check the budget.
 
     Args:
         model: the model, on its own device.
         device: the device to run on.
-        part: the sequences; on IBM's devices no text.
+        part: the sequences; an IBM device cannot run a text.
         feedback: `closed` or `open`.
         reading: `readout_mode` and `readout_angle` of `model.on`.
-        batch_size: sequences that run at once; None: all.
-        folder: the run's folder, where jobs are recorded unless `device.ledger` names another.
-        quiet: whether to say nothing of price and ledger.
+        batch_size: number of sequences that run together; None: all.
+        folder: the run's folder, where jobs are recorded unless `device.ledger` is set.
+        quiet: whether to hide price and ledger.
 
     Yields:
         The run.
@@ -129,7 +129,7 @@ def started(
         DeviceError: the device cannot run the model, or the price exceeds the budget.
     """
     if not device.spec.submits_jobs:
-        yield Run(model.on(device, **reading))
+        yield DeviceRun(model.on(device, **reading))
         return
     split = part.sequences("an IBM device")
     options = device.options
@@ -139,32 +139,33 @@ def started(
         ledger = Path(options.ledger) / f"{device.name}-{work}"
     elif folder is not None:
         ledger = Path(folder) / "jobs" / f"{device.name}-{work}"
-    # Nothing is differentiated here, so the tapes need not be expanded for it.
+    # Without gradients, the tapes need not be expanded into differentiable gates.
     options = replace(options, ledger=None if ledger is None else str(ledger), gradient="none")
     target = model.on(options, **reading)
     plugin: IBMDevice = target.networks()[0].rnn.cell.plugin
-    run = Run(target, plugin, work, ledger)
+    run = DeviceRun(target, plugin, work, ledger)
     try:
         price = estimate(plugin, target.executions(split, feedback, batch_size))
         plugin.check_budget(price.qpu_seconds)
         if not quiet:
-            _announce(run, f"{in_words(price.jobs)}, estimated at {price.qpu_seconds:.1f} QPU s")
+            _announce(run, f"{job_count(price.jobs)}, estimated at {price.qpu_seconds:.1f} QPU s")
         yield run
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted: {AGAIN}" if ledger else "interrupted") from None
+        message = f"interrupted: {RESUME_HINT}" if ledger else "interrupted"
+        raise KeyboardInterrupt(message) from None
     finally:
         plugin.close()
 
 
-def _announce(run: Run, price: str) -> None:
+def _announce(run: DeviceRun, price: str) -> None:
     cost = run.cost
     if cost is None:
         return
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    there = f", {cost.jobs} of them submitted before" if cost.jobs else ""
+    there = f", {cost.jobs} of them already submitted" if cost.jobs else ""
     console.print(f"{cost.backend}: {price}{there}")
     if run.ledger is not None:
-        console.print(f"recorded in {run.ledger}\nif it stops, {AGAIN}")
+        console.print(f"jobs are recorded in {run.ledger}\nif the run stops, {RESUME_HINT}")
 
 
 def work_id(
@@ -175,9 +176,9 @@ def work_id(
     reading: Mapping[str, Any],
     batch_size: int | None,
 ) -> str:
-    """Return the id of what an evaluation computes, the same whenever it is started again.
+    """Return an id of what an evaluation computes, the same whenever it is started again.
 
-    The jobs' own keys keep them apart in any case; this gives each piece of work its folder.
+    It names the ledger's folder. Within a ledger, each job has a key of its own.
     """
     cell: Any = model.networks()[0].rnn.cell
     what = {

@@ -1,4 +1,4 @@
-"""What the tasks are judged by."""
+"""The metrics of the tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "bits_per_character": ("bits/char", "lower"),
     "bleu": ("BLEU", "higher"),
 }
-"""In words, and which way is better."""
+"""Each metric's name in tables, and whether higher or lower is better."""
 
 
 class Score(NamedTuple):
@@ -25,7 +25,7 @@ class Score(NamedTuple):
 
     Attributes:
         value: the number.
-        signature: how it was computed, as sacreBLEU says it; None: its definition says all.
+        signature: sacreBLEU's signature; None for other metrics.
     """
 
     value: float
@@ -34,18 +34,18 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Judge:
-    """What a part of a task's data is judged by.
+    """The metric of a split, with the data that it needs.
 
     Attributes:
         metric: a key of `METRICS`.
-        words: target tokens in words; `bleu` only.
+        vocabulary: text of each target token; `bleu` only.
         references: the sentences to compare translations with; `bleu` only.
-        split: the part: `test`, `val` or `train`; None: it is not said.
-        limit: number of its first sequences; None: all.
+        split: `test`, `val` or `train`; None: not recorded.
+        limit: number of sequences, the first of the split; None: all.
     """
 
     metric: str = "accuracy"
-    words: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     split: str | None = None
     limit: int | None = None
@@ -54,9 +54,9 @@ class Judge:
         """Return the metric's value, and how it was computed.
 
         Args:
-            loss: mean cross entropy of a label, nats.
-            accuracy: share of right labels.
-            translations: a sentence for each reference; `bleu` only.
+            loss: mean cross entropy per label, nats.
+            accuracy: fraction of labels predicted correctly.
+            translations: one sentence per reference; `bleu` only.
 
         Raises:
             MissingExtraError: sacreBLEU is not installed; `bleu` only.
@@ -73,17 +73,23 @@ class Judge:
 
 
 def judge(data: TaskData, split: str, limit: int | None = None) -> Judge:
-    """Return what the first sequences of a part of a task's data are judged by."""
+    """Return the judge of a split, or of its first sequences.
+
+    Args:
+        data: the task's data.
+        split: `test`, `val` or `train`.
+        limit: number of sequences; None: all.
+    """
     if data.references is None:
         return Judge(data.metric, split=split, limit=limit)
     return Judge(data.metric, data.classes, data.references[split][:limit], split, limit)
 
 
 def bleu(translations: Sequence[str], references: Sequence[str]) -> Score:
-    """Return sacreBLEU's corpus BLEU in per cent, of lower-case text, and its version string.
+    """Return sacreBLEU's corpus BLEU of lower-cased text, in percent, and its signature.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError: sacreBLEU is not installed.
     """
     try:
         from sacrebleu.metrics import BLEU
@@ -95,7 +101,7 @@ def bleu(translations: Sequence[str], references: Sequence[str]) -> Score:
 
 
 def shown(metric: str, value: float) -> str:
-    """Return a metric's value for a table."""
+    """Return a metric's value as text, for tables."""
     if metric == "accuracy":
         return f"{100 * value:.1f}%"
     if value >= 1:

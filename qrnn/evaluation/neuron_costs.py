@@ -1,4 +1,4 @@
-"""What it costs to read quantum neurons on IBM's backends, where most shots are lost."""
+"""Estimate the cost of reading quantum neurons on IBM's backends, where most shots are lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qrnn.neurons.amplification import amplify, shots_saved
 from qrnn.neurons.definition import Weights
 from qrnn.neurons.replayed import history
 
-ROUNDS = (0, 1, 2)  # of amplitude amplification
+ROUNDS = (0, 1, 2)  # rounds of amplitude amplification
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class NeuronPrice:
     """The price of reading the last step of some sequences, projected on their tokens.
 
     Attributes:
-        kept: share of shots that all projections keep, median over the sequences.
-        executions: circuits x shots for as many kept shots of each sequence as are asked for.
-        depth: of the circuit on the backend.
-        two_qubit_gates: of the circuit on the backend.
-        qpu_seconds: of these executions by IBM's formula, without the 2 s of each job.
+        kept: fraction of shots that survive all projections, median over the sequences.
+        executions: circuits x shots needed to keep `shots` of them for each sequence.
+        depth: circuit depth on the backend.
+        two_qubit_gates: number of two-qubit gates on the backend.
+        qpu_seconds: QPU time of the executions by IBM's formula, without the 2 s per job.
     """
 
     kept: float
@@ -51,25 +51,25 @@ def neuron_prices(
 
     Args:
         model: the model, on device `fused`.
-        options: where it would run, as `qrnn.evaluation.costs.priceable` returns them.
-        part: the sequences, all of one length.
-        rounds: of amplification; 0: the circuit as it is.
-        delta: the square root of an amplified projection's largest loss, in (0, 1).
+        options: where it would run, as returned by `qrnn.evaluation.costs.priceable`.
+        part: the sequences, all of equal length.
+        rounds: numbers of rounds to price; 0: no amplification.
+        delta: square root of the largest loss of an amplified projection, in (0, 1).
 
     Raises:
-        ConfigError: a text, or sequences of several lengths.
+        ConfigError: the data is a text, or its sequences have different lengths.
         DeviceError: the device cannot run the circuit.
     """
     if part.n_steps is None:
         raise ConfigError(
-            "quantum neurons must have sequences of one length to be priced, got a text or several "
-            "lengths: choose a task like elman_xor"
+            "quantum neurons must have sequences of equal length to be priced, got a text or "
+            "different lengths: choose a task like elman_xor"
         )
     (batch,) = part.sequences("a price").all_batches(None)
     cell, targets = model.rnn.cell, next_tokens(batch)
     shots = options.shots or 1
     found = {}
-    # Hardware insists on a ledger, which stays empty.
+    # Hardware requires a ledger; this one stays empty.
     with tempfile.TemporaryDirectory() as folder:
         replay = model.on(replace(options, ledger=folder)).rnn.cell.replay
         try:
@@ -93,13 +93,13 @@ def neuron_prices(
 
 
 def table(priced: dict[int, NeuronPrice]) -> Table:
-    """Return one table of all prices, a column for each number of rounds, within 80 columns."""
+    """Return prices as a table, one column per number of rounds, at most 80 characters wide."""
     out = Table()
     out.add_column("rounds of amplification")
     for n in priced:
         out.add_column(str(n), justify="right")
     every = priced.values()
-    out.add_row("share of shots kept", *(f"{one.kept:.2g}" for one in every))
+    out.add_row("fraction of shots kept", *(f"{one.kept:.2g}" for one in every))
     out.add_row("executions", *(f"{one.executions:.3g}" for one in every))
     out.add_row("depth", *(f"{one.depth:,}" for one in every))
     out.add_row("two-qubit gates", *(f"{one.two_qubit_gates:,}" for one in every))

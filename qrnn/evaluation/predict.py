@@ -1,4 +1,4 @@
-"""Running a trained model over a part of the data, on any device."""
+"""Run a trained model over a split of the data, on any device."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rich.progress import Progress
 from torch.nn.functional import cross_entropy
 
 from qrnn.data import Batch, Part, Split
-from qrnn.models.base import Model, asked
+from qrnn.models.base import Model, labelled
 from qrnn.models.cells import cells_of
 from qrnn.utils.progress import progress_bar
 
-# Called with the step and the sequences that a device is about to run, for its records.
+# Called with the step and the sequences that a device is about to run, for the ledger.
 Note = Callable[[str, str], None]
 
 
@@ -27,14 +27,14 @@ def _no_note(step: str, sequences: str) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a model said of a part of the data.
+    """A model's predictions for a split of the data.
 
     Attributes:
-        predictions: labels, of all sequences or of all steps that are asked for.
-        labels: the right ones.
+        predictions: predicted labels, of all sequences or of all labelled steps.
+        labels: the true labels.
         loss: mean cross entropy, nats.
-        z: the network's outputs (B, T, R), a tensor a batch.
-        kept: see `Answer`: the mean over all steps.
+        z: the network's outputs, one tensor (B, T, R) per batch.
+        kept: mean of `Answer.kept` over all steps; None where it is None.
         seconds: wall-clock time.
     """
 
@@ -47,17 +47,22 @@ class Outcome:
 
     @property
     def accuracy(self) -> float:
-        """Share of right labels."""
+        """Fraction of labels predicted correctly."""
         return (self.predictions == self.labels).double().mean().item()
 
 
 def collect(
     answers: Iterable[tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor | None]], start: float
 ) -> Outcome:
-    """Return the outcome of batches with logits, z and kept, which began at a time."""
+    """Return the outcome of all batches.
+
+    Args:
+        answers: each batch with its logits, z and kept.
+        start: `time.perf_counter()` when the first batch began.
+    """
     predictions, labels, losses, outputs, shares = [], [], [], [], []
     for batch, logits, z, kept in answers:
-        logits, y = asked(logits, batch.y)
+        logits, y = labelled(logits, batch.y)
         predictions.append(logits.argmax(1))
         labels.append(y)
         losses.append(cross_entropy(logits, y, reduction="none"))
@@ -77,13 +82,18 @@ def run(
     title: str | None = None,
     note: Note = _no_note,
 ) -> Outcome:
-    """Run a model; with a title, show a progress bar.
+    """Run a model over a split of the data.
 
-    The bar counts steps of time (on a device that replays, each is one round of circuits), or
-    batches where whole sequences run at once.
+    Args:
+        model: the model.
+        part: the data.
+        batch_size: number of sequences that run together; None: all.
+        title: title of a progress bar, which counts time steps (a round of circuits each, on a
+            device that replays), or batches where whole sequences run at once; None: no bar.
+        note: called before each step.
     """
     todo = part.all_batches(batch_size)
-    # The fused kernels run a whole sequence at once, unless a hook wants to see each step.
+    # A hook on the cell would make the fused kernels run step by step.
     cells = [cell for cell in cells_of(model) if cell.device.name != "fused"]
     unit = "steps" if cells else "batches"
     total = sum(model.cell_steps(batch) for batch in todo) if cells else len(todo)
@@ -121,28 +131,28 @@ def run(
 def translate(
     model: Model,
     part: Part,
-    words: Sequence[str],
+    vocabulary: Sequence[str],
     batch_size: int | None = None,
     title: str | None = None,
 ) -> list[str]:
-    """Return the translations of a part of the data as sentences; of no translator, none."""
+    """Return the translation of each sequence as text; nothing if the model does not translate."""
     if not model.translates:
         return []
     sentences = []
     with progress_bar("batches", title is not None) as progress:
         todo = part.all_batches(batch_size)
         for batch in progress.track(todo, description=f"{title}: BLEU"):
-            sentences += model.sentences(batch, words)
+            sentences += model.sentences(batch, vocabulary)
     return sentences
 
 
 def span(first: int, size: int, most: int) -> str:
-    """Return a range of indices in words: "0-31"."""
+    """Return a range of indices as text: "0-31"."""
     return f"{first}-{min(first + size, most) - 1}"
 
 
 def record_controls(model: Any, x: torch.Tensor) -> torch.Tensor:
-    """Return what the controller put out at each step, (N, T, P) radians without the bias."""
+    """Return the controller's outputs (B, T, P) of all steps, in radians, without the bias."""
     controls: list[torch.Tensor] = []
     hook = model.rnn.cell.controller.register_forward_hook(
         lambda module, inputs, output: controls.append(output)
@@ -155,7 +165,7 @@ def record_controls(model: Any, x: torch.Tensor) -> torch.Tensor:
     return torch.stack(controls, 1)
 
 
-def run_open(
+def run_open_loop(
     reference: Any,
     target: Any,
     part: Split,
@@ -163,9 +173,9 @@ def run_open(
     title: str | None = None,
     note: Note = _no_note,
 ) -> Outcome:
-    """Return what `run` does, for the reference's angles: one execution for each batch.
+    """Return the outcome of a model that is given the reference's angles; see `run`.
 
-    Both are a `SequenceModel` of one hybrid cell.
+    Each batch is one execution. Both models are a `SequenceModel` with one hybrid cell.
     """
     size = batch_size or len(part)
     start = time.perf_counter()
@@ -184,8 +194,10 @@ def run_open(
         return collect(answers(progress), start)
 
 
-def errors_of(found: list[torch.Tensor], expected: list[torch.Tensor]) -> tuple[float, list[float]]:
-    """Return the root mean square difference of outputs (B, T, R), whole and at each step."""
+def rms_difference(
+    found: list[torch.Tensor], expected: list[torch.Tensor]
+) -> tuple[float, list[float]]:
+    """Return the root mean square difference of outputs (B, T, R), over all steps and at each."""
     steps = max(z.shape[1] for z in found)
     total = torch.zeros(steps, dtype=torch.float64)
     count = torch.zeros(steps, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Models: an embedding of tokens, a recurrent network, and the head that reads it."""
+"""Sequence classification and labelling: an embedding, a recurrent network and a head."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class SequenceModel(Model):
     Args:
         rnn: a recurrent network, batch first.
         n_classes: number of labels C.
-        embed: from what the task gives to inputs (B, T, D); None: the same.
-        dropout: probability, in front of the head.
-        width: units of the head's hidden layer; None: it is linear.
+        embed: maps the task's inputs to (B, T, D); None: identity.
+        dropout: dropout probability before the head.
+        width: units of the head's hidden layer; None: a linear head.
         norm: whether the head begins with a LayerNorm.
-        skip: number of features of x that the head reads beside each step's outputs: D, or 0.
+        skip: number of features of x that the head also reads at each step, D or 0.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class SequenceModel(Model):
     def executions(
         self, part: Split, feedback: str, batch_size: int | None
     ) -> Iterator[list[QuantumScript]]:
-        """The angles are the biases alone; closed, each step is an execution, open, a batch is."""
+        """The angles are the biases. Closed, each step is an execution; open, each batch."""
         cell = self.rnn.cell
         steps = part.x.shape[1]
         bias = cell.quantum.bias.detach()
 
-        # A circuit that is measured mid-circuit yields all steps at once, in the open loop.
+        # In the open loop, one mid-circuit measured circuit returns the readouts of all steps.
         at_once = getattr(cell.memory, "at_once", None)
 
         @one_at_a_time
@@ -90,30 +90,30 @@ class SequenceModel(Model):
                 yield from each
 
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
-        """Return what the head reads."""
+        """Return the outputs that the head reads."""
         raise NotImplementedError
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the logits alone."""
+        """Return only the logits."""
         x = self.embed(x)
         z, state = self.rnn(x, None, lengths)
         return self.logits(self.read(z, state), x)
 
     def logits(self, read: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Return the logits of what `read` returned, for the embedded inputs (B, T, D)."""
+        """Return the logits for the output of `read` and the embedded inputs (B, T, D)."""
         return self.head(self.dropout(torch.cat([read, x], -1) if self.skip else read))
 
 
 def build_head(size: int, n_classes: int, width: int | None, norm: bool) -> nn.Module:
     """Return the layers from `size` outputs to logits.
 
-    Readouts are in [-1, 1] and few: a hidden layer gives the logits of many classes more than R
-    directions, and scales them as fast as it learns.
+    Readouts are few and in [-1, 1]. With many classes, a hidden layer lifts the limit of R
+    directions for the logits, and learns their scale quickly.
 
     Args:
         size: number of the network's outputs R.
         n_classes: number of labels C.
-        width: units of a hidden layer (GELU); None: none.
+        width: units of a hidden layer (GELU); None: no hidden layer.
         norm: whether a LayerNorm comes first.
     """
     n_classes = whole("n_classes", n_classes, 1)
@@ -126,7 +126,7 @@ def build_head(size: int, n_classes: int, width: int | None, norm: bool) -> nn.M
 
 
 class SequenceClassifier(SequenceModel):
-    """One label a sequence, from the last outputs.
+    """One label per sequence, from the last outputs.
 
     Shape:
         x (B, T, D) or tokens (B, T); logits (B, C).
@@ -138,7 +138,7 @@ class SequenceClassifier(SequenceModel):
 
 
 class SequenceLabeller(SequenceModel):
-    """One label a step: the next token of a language model, say.
+    """One label per step, such as the next token of a language model.
 
     Shape:
         x (B, T, D) or tokens (B, T); logits (B, T, C).

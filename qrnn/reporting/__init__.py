@@ -1,4 +1,4 @@
-"""A run, or several beside each other, as one page of HTML that needs nothing else."""
+"""Report a run, or compare several, on one self-contained HTML page."""
 
 from qrnn.reporting.write import report
 

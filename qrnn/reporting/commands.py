@@ -1,4 +1,4 @@
-"""The commands that repeat a run."""
+"""The commands that reproduce a run."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from qrnn.reporting.folder import HIDDEN, RunFolder
 from qrnn.reporting.formats import flat
 from qrnn.utils.overrides import override, wrap_command
 
-UNRELATED = ("resume", "trainer.progress")  # keys that change nothing that is learned
+UNRELATED = ("resume", "trainer.progress")  # keys that do not change the result
 
 
 def commands(run: RunFolder) -> str:
-    """Return the command of the training, from its start to its end, and of each evaluation."""
-    words = [train_words(run), *(evaluate_words(run, one) for one in run.evaluations)]
-    return "\n".join(map(wrap_command, words))
+    """Return the commands of the training and of each evaluation, one after the other."""
+    lines = [train_command(run), *(evaluate_command(run, one) for one in run.evaluations)]
+    return "\n".join(map(wrap_command, lines))
 
 
-def train_words(run: RunFolder) -> list[str]:
-    """Return the command that trains as the run was, word by word."""
-    words = [f"task={run.name_of('task')}"]
+def train_command(run: RunFolder) -> list[str]:
+    """Return the command that repeats the whole training, as a list of quoted arguments."""
+    arguments = [f"task={run.name_of('task')}"]
     for group, default in (("model", "hybrid"), ("device", "fused")):
         if run.name_of(group) != default:
-            words.append(f"{group}={run.name_of(group)}")
+            arguments.append(f"{group}={run.name_of(group)}")
     known = defaults(run)
-    words += [
+    arguments += [
         override(key, value)
         for key, value in flat(run.config).items()
         if not key.endswith(".name")
@@ -41,11 +41,11 @@ def train_words(run: RunFolder) -> list[str]:
         and value != HIDDEN
         and (key not in known or known[key] != value)
     ]
-    return ["qrnn train", *map(shlex.quote, words)]
+    return ["qrnn train", *map(shlex.quote, arguments)]
 
 
 def defaults(run: RunFolder) -> dict[str, Any]:
-    """Return the values that a configuration has when nothing is set; of unknown names, none."""
+    """Return the default value of each key of a run; unknown tasks and models have none."""
     groups = {"device": asdict(DeviceOptions()), "trainer": asdict(TrainConfig().trainer)}
     for group, registry in (("task", TASKS), ("model", NETWORKS)):
         try:
@@ -55,11 +55,11 @@ def defaults(run: RunFolder) -> dict[str, Any]:
     return flat(groups)
 
 
-def evaluate_words(run: RunFolder, one: Evaluation) -> list[str]:
-    """Return the command that makes an evaluation again, word by word."""
+def evaluate_command(run: RunFolder, one: Evaluation) -> list[str]:
+    """Return the command that repeats an evaluation, as a list of quoted arguments."""
     model = run.config["model"]
     checkpoint = os.path.relpath(run.checkpoint or run.folder / "best.ckpt")
-    keys: list[tuple[str, Any, tuple[Any, ...]]] = [  # each with the values that it has unsaid
+    keys: list[tuple[str, Any, tuple[Any, ...]]] = [  # each with the values that need no argument
         ("checkpoint", checkpoint, ()),
         ("device", one.device, ("fused", "torch")),
         *((f"device.{name}", value, (HIDDEN,)) for name, value in one.options.items()),
@@ -69,20 +69,20 @@ def evaluate_words(run: RunFolder, one: Evaluation) -> list[str]:
         ("split", one.split, (None, "test")),
         ("limit", one.limit, (None,)),
     ]
-    words = [override(key, value) for key, value, unsaid in keys if value not in unsaid]
-    return ["qrnn evaluate", *map(shlex.quote, words)]
+    arguments = [override(key, value) for key, value, omitted in keys if value not in omitted]
+    return ["qrnn evaluate", *map(shlex.quote, arguments)]
 
 
 def left_out(run: RunFolder) -> list[str]:
-    """Return a line for each evaluation of another model: why, and what makes a new one."""
+    """Return a line for each evaluation of another model: the reason, and how to repeat it."""
     lines = []
     for one in run.stale:
         if run.checkpoint is None:
-            reason = "the folder has no checkpoint that it could be of"
+            reason = "the folder has no checkpoint to match it with"
         elif one.checkpoint is None:
-            reason = "it does not say which model it is of"
+            reason = "it does not record its model"
         else:
-            reason = f"it is of another model than {run.checkpoint.name}"
-        command = " ".join(evaluate_words(run, one))
+            reason = f"its model is not that of {run.checkpoint.name}"
+        command = " ".join(evaluate_command(run, one))
         lines.append(f"{file_name(one)} is left out: {reason}. Evaluate again: {command}")
     return lines

@@ -24,7 +24,7 @@ def comparison_of(runs: Sequence[RunFolder]) -> Page:
     names = short_names([run.folder for run in runs])
     different = differences(runs)
     rows = list(map(row, runs, names))
-    caption = "Validation: accuracy of the best checkpoint. Parameters: recurrent ones."
+    caption = "Validation: accuracy of the best checkpoint. Parameters: recurrent parameters only."
     parts: list[Part] = [Table(HEADINGS, rows, (2, 3, 5, 6, 7), caption)]
     if set(different) == {"trainer.seed"} and (judged := alike(runs)):
         metric, values = judged[0].metric, [one.value for one in judged]
@@ -49,13 +49,13 @@ def comparison_of(runs: Sequence[RunFolder]) -> Page:
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
-    """Return the folders' paths below the one that they share."""
+    """Return the folders' paths relative to their common parent."""
     paths = [os.path.abspath(folder) for folder in folders]
     return [os.path.relpath(path, os.path.commonpath(paths)) for path in paths]
 
 
 def differences(runs: Sequence[RunFolder]) -> dict[str, list[str]]:
-    """Return each key whose values differ, with the value of each run; a null may be left out."""
+    """Return each key whose values differ, with the value in each run; "—" where it is not set."""
     configs = [flat(run.config) for run in runs]
     found = {}
     for key in dict.fromkeys(key for config in configs for key in config):
@@ -70,36 +70,36 @@ def _shown(value: Any) -> str:
 
 
 def kind(one: Evaluation) -> tuple[Any, ...]:
-    """Return what evaluations must share to be compared: metric, data, device and reading."""
+    """Return what comparable evaluations share: metric, data, device and readout."""
     device = "" if one.device == one.reference else one.device
     return (one.metric, one.split, one.limit, one.sequences, device, describe(one))
 
 
 def alike(runs: Sequence[RunFolder]) -> list[Evaluation]:
-    """Return an evaluation of each run, all of one kind; none if the runs share no kind."""
+    """Return one comparable evaluation of each run; an empty list if there are none."""
     kinds = [{kind(one): one for one in run.evaluations} for run in runs]
     shared = next((key for key in kinds[0] if all(key in each for each in kinds)), None)
     return [] if shared is None else [each[shared] for each in kinds]
 
 
 def lead(runs: Sequence[RunFolder], names: Sequence[str]) -> str:
-    """Return which run is best, where they can be compared."""
+    """Return a sentence that names the best run, or says why the runs cannot be ranked."""
     if len({run.name_of("task") for run in runs}) != 1:
-        return "The runs are of several tasks: none of them is the best."
+        return "The runs cannot be ranked: they are of several tasks."
     if judged := alike(runs):
         better = max if METRICS[judged[0].metric][1] == "higher" else min
         one, name = better(zip(judged, names, strict=True), key=lambda pair: pair[0].value)
         return f"Best: {name}, with {result(one)} on {sequences(one)}, device {one.device}."
-    unlike = "not all evaluated on the same sequences, read in the same way"
+    unlike = "not all runs were evaluated on the same sequences in the same way"
     best = [(run.best, name) for run, name in zip(runs, names, strict=True) if run.best]
     if len(best) < len(runs):
-        return f"The runs are {unlike}, and not all have ended an epoch: none is the best."
+        return f"The runs cannot be ranked: {unlike}, and some have not finished an epoch."
     (epoch, loss, _), name = min(best, key=lambda pair: pair[0][1])
     return f"Best by validation: {name}, with loss {small(loss)} in epoch {epoch}; {unlike}."
 
 
 def row(run: RunFolder, name: str) -> list[str]:
-    """Return a run's row."""
+    """Return a run's row of the table."""
     one, best, summary = run.main, run.best, run.summary
     return [
         name,

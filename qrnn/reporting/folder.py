@@ -1,4 +1,4 @@
-"""What the files of a run say, without building its model."""
+"""Read the files of a run, without building its model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qrnn.training.history import history
 from qrnn.utils.safe_yaml import check_plain, read_text, read_yaml
 
 T = TypeVar("T")
-HIDDEN = "(left out)"
+HIDDEN = "(hidden)"
 _SECRET = re.compile(
     r"(^|_)(token|secret|passwo?r?d|credentials?|key|instance|crn|auth\w*)$", re.IGNORECASE
 )
@@ -31,15 +31,15 @@ class RunFolder:
     """The files of a run.
 
     Attributes:
-        folder: where they are.
-        config: the whole configuration, as plain values; what may be secret is left out.
-        summary: what the training took; None: it has not ended.
-        environment: processor and versions of the training; None: not on record.
+        folder: the run's folder.
+        config: the full configuration, as plain values; secrets are hidden.
+        summary: time, memory and size of the training; None: it has not finished.
+        environment: processor and versions used in training; None: not recorded.
         history: each metric as (epoch, value) pairs.
-        evaluations: of this checkpoint on devices, the device that trained first.
-        stale: evaluations of other models, or of none that they name.
-        checkpoint: the best one, else the last; None: there is none.
-        missing: a sentence for each file that is damaged or not there.
+        evaluations: evaluations of the checkpoint, those on the training device first.
+        stale: evaluations of other models, or of models not recorded.
+        checkpoint: the best checkpoint, else the last; None: the folder has neither.
+        missing: a sentence for each damaged or missing file.
     """
 
     folder: Path
@@ -58,12 +58,12 @@ class RunFolder:
 
     @property
     def main(self) -> Evaluation | None:
-        """The evaluation that stands for the run: where it was trained, of most sequences."""
+        """The main result: the evaluation on the training device with the most sequences."""
         return self.evaluations[0] if self.evaluations else None
 
     @property
     def best(self) -> tuple[int, float, float] | None:
-        """Epoch (from 1), loss and accuracy of the best validation; None: no epoch has ended."""
+        """Epoch (from 1), loss and accuracy at the lowest validation loss; None: no epoch yet."""
         if not (losses := self.history.get("val/loss")):
             return None
         epoch, loss = min(losses, key=lambda point: point[1])
@@ -71,15 +71,15 @@ class RunFolder:
 
 
 def read_folder(folder: str | Path) -> RunFolder:
-    """Return what the files of a folder of `qrnn train` say; `missing` names damaged ones.
+    """Return the files of a run; damaged ones are listed in `missing`.
 
     Raises:
-        DataError: it is no such folder.
+        DataError: the folder is not that of a run.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        what = "a file" if folder.is_file() else "not there"
-        raise DataError(f"run must be a folder that `qrnn train` wrote, but {folder} is {what}")
+        what = "is a file" if folder.is_file() else "does not exist"
+        raise DataError(f"run must be a folder that `qrnn train` wrote, but {folder} {what}")
     missing: list[str] = []
 
     def attempt(path: Path, read: Callable[[Path], T]) -> T | None:
@@ -88,8 +88,8 @@ def read_folder(folder: str | Path) -> RunFolder:
         try:
             return read(path)
         except DAMAGED as error:
-            said = str(error).removeprefix(f"{path} ")
-            reason = said.splitlines()[0][:120] if said else type(error).__name__
+            message = str(error).removeprefix(f"{path} ")
+            reason = message.splitlines()[0][:120] if message else type(error).__name__
             missing.append(f"{path.name} is damaged and left out: {reason}")
             return None
 
@@ -103,7 +103,7 @@ def read_folder(folder: str | Path) -> RunFolder:
     for path, read in sources.items():
         config = config or attempt(path, partial(_config, read))
     if config is None:
-        raise _no_run(folder, missing)
+        raise _not_a_run(folder, missing)
     summary = attempt(folder / "summary.json", _summary)
     found = [attempt(path, _evaluation) for path in sorted(folder.glob("evaluation-*.json"))]
     evaluations = [one for one in found if one is not None]
@@ -115,7 +115,7 @@ def read_folder(folder: str | Path) -> RunFolder:
     environment = attempt(folder / "environment.json", _object)
     curves = attempt(folder / "metrics.csv", lambda path: history(path.parent))
     if not (folder / "summary.json").exists():
-        missing.append("summary.json is not there: the training has not ended")
+        missing.append("summary.json is missing: the training has not finished")
     return RunFolder(
         folder,
         hide(config),
@@ -130,7 +130,7 @@ def read_folder(folder: str | Path) -> RunFolder:
 
 
 def hide(value: Any, name: str = "") -> Any:
-    """Return plain values without those whose name says that they are nobody else's business."""
+    """Return plain values, with those whose name suggests a secret replaced by `HIDDEN`."""
     if isinstance(value, dict):
         return {key: hide(one, str(key)) for key, one in value.items()}
     if isinstance(value, list):
@@ -138,13 +138,13 @@ def hide(value: Any, name: str = "") -> Any:
     return HIDDEN if value is not None and _SECRET.search(name) else value
 
 
-def _no_run(folder: Path, missing: list[str]) -> DataError:
-    """Return the error for a folder without a configuration; it names runs below, if there are."""
+def _not_a_run(folder: Path, missing: list[str]) -> DataError:
+    """Return the error for a folder without a configuration; it suggests runs in subfolders."""
     if missing:
         return DataError(f"run {folder} must hold a readable configuration: {missing[0]}")
     message = f"run must be a folder that `qrnn train` wrote, but {folder} holds no config.yaml"
     if below := sorted(str(path.parent) for path in folder.glob("*/config.yaml")):
-        message += f": choose of the {len(below)} in it, e.g. run=[{','.join(below[:3])}]"
+        message += f": choose from the {len(below)} runs in it, e.g. run=[{','.join(below[:3])}]"
     return DataError(message)
 
 
@@ -176,15 +176,15 @@ def _evaluation(path: Path) -> Evaluation:
         saved["cost"] = _typed(Cost, saved["cost"])
     evaluation = _typed(Evaluation, saved)
     if len(evaluation.labels) != len(evaluation.predictions):
-        raise ValueError("labels and predictions must be as many")
+        raise ValueError("labels and predictions must have the same length")
     if evaluation.metric not in METRICS:
         raise ValueError(f"metric must be one of {', '.join(METRICS)}")
-    describe(evaluation)  # so that what it needs is there
+    describe(evaluation)  # fails if an option that it reads is missing
     return replace(evaluation, options=hide(evaluation.options))
 
 
 def _typed(kind: type[T], saved: dict[str, Any]) -> T:
-    """Return a dataclass of saved values, if they have its types; others are left out."""
+    """Return a dataclass of saved values, checking their types and ignoring unknown keys."""
     hints = get_type_hints(kind)
     known = {name: value for name, value in saved.items() if name in hints}
     for name, value in known.items():
@@ -208,5 +208,5 @@ def _has_type(value: Any, hint: Any) -> bool:
 def _object(path: Path) -> dict[str, Any]:
     values = json.loads(read_text(path))
     if not isinstance(values, dict):
-        raise ValueError("it must hold names and values")
+        raise ValueError("it must be a JSON object")
     return values

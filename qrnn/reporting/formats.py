@@ -1,4 +1,4 @@
-"""Numbers and names as a reader wants them."""
+"""Format numbers and names for a reader."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def sequences(one: Evaluation) -> str:
 
 
 def count(number: float, unit: str) -> str:
-    """Return a number of things: "1 epoch", "1,257 sequences"."""
+    """Return a number with its unit: "1 epoch", "1,257 sequences"."""
     return f"{number:,} {unit}{'s' * (number != 1)}"
 
 
 def percent(share: float) -> str:
-    """Return a share: "96.1%"."""
+    """Return a fraction as a percentage: "96.1%"."""
     return f"{100 * share:.1f}%"
 
 
 def small(value: float) -> str:
-    """Return a loss or a difference with three significant digits: "0.512", "3.1e-05"."""
+    """Return a loss or a difference to three digits: "0.512", "3.1e-05"."""
     return f"{value:.3f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3g}"
 
 
@@ -47,7 +47,7 @@ def duration(seconds: float) -> str:
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a configuration's values by their whole keys: "trainer.lr"."""
+    """Return a configuration's values by their full keys: "trainer.lr"."""
     values: dict[str, Any] = {}
     for name, value in config.items():
         key = f"{prefix}{name}"

@@ -26,15 +26,15 @@ from qrnn.reporting.formats import PARTS, count, duration, percent, result, sequ
 from qrnn.reporting.parts import Code, Facts, Figure, Page, Part, Table, Text
 from qrnn.training.checkpoint import load_data, load_model
 
-CLASSES = 50  # at most, in a confusion matrix
-NAMED = 30  # at most, of the classes whose names are all listed
-ERRORS = 8  # of wrong predictions
-DRAWN = 100_000  # characters of a circuit as text; beyond, only its size is shown
+CLASSES = 50  # largest number of classes in a confusion matrix
+NAMED = 30  # largest number of classes that are all listed by name
+ERRORS = 8  # number of wrong predictions listed
+DRAWN = 100_000  # largest text drawing of a circuit, in characters; beyond, only its size is shown
 COSTS = ("backend", "jobs", "circuits", "executions", "QPU s, estimated", "QPU s, metered")
 
 
 class Loaded(NamedTuple):
-    """What could be made of a run's configuration and checkpoint: `missing` says why it was not."""
+    """The data and model of a run, where they could be loaded; `missing` says why not."""
 
     data: TaskData | None
     model: Model | None
@@ -42,15 +42,15 @@ class Loaded(NamedTuple):
 
 
 def load(run: RunFolder, data_dir: str | None, console: Console) -> Loaded:
-    """Return a run's data and model, as far as they are there.
+    """Load a run's data and model, as far as possible.
 
     Raises:
-        ConfigError: a data folder for a task that reads none.
+        ConfigError: `data_dir` is given, but the task reads no files.
     """
     if data_dir is not None and "data_dir" not in run.config["task"]:
         raise ConfigError(f"data_dir must be left out: task {run.name_of('task')} reads no files")
-    data, model, missing = None, None, {"model": "there is no checkpoint in the folder"}
-    with console.status(f"reading the data of {run.name_of('task')} and building the model"):
+    data, model, missing = None, None, {"model": "the folder has no checkpoint"}
+    with console.status(f"loading the data of {run.name_of('task')} and building the model"):
         try:
             data = load_data(from_plain(run.config), data_dir)
         except QRNNError as error:
@@ -58,7 +58,7 @@ def load(run: RunFolder, data_dir: str | None, console: Console) -> Loaded:
         try:
             if run.checkpoint is not None:
                 model = load_model(run.checkpoint)[0]
-        except (QRNNError, RuntimeError) as error:  # also weights of other sizes
+        except (QRNNError, RuntimeError) as error:  # RuntimeError: weights of other sizes
             missing["model"] = str(error).splitlines()[0]
     return Loaded(data, model, missing)
 
@@ -76,7 +76,7 @@ def page_of(run: RunFolder, loaded: Loaded) -> Page:
         "Configuration": [Code(configuration.rstrip("\n"), title="All keys and their values")],
         "Commands": [Code(commands(run))],
         "Environment": [
-            Text("The training's versions are unknown: environment.json is missing.", True)
+            Text("The versions used in training are unknown: environment.json is missing.", True)
             if run.environment is None
             else Facts([(name, str(value)) for name, value in run.environment.items()])
         ],
@@ -90,22 +90,22 @@ def page_of(run: RunFolder, loaded: Loaded) -> Page:
 
 
 def trained_on(run: RunFolder, loaded: Loaded) -> str:
-    """Return the device that trained; a classical model ignores the configuration's."""
+    """Return the training device; a classical model ignores the configured one."""
     classical = loaded.model is not None and device_of(loaded.model) is None
     trained = "torch" if classical else run.name_of("device")
     return trained if run.main is None else run.main.reference
 
 
 def lead(run: RunFolder) -> str:
-    """Return the result in a line."""
-    said = []
+    """Return the result in one line."""
+    clauses = []
     if run.main is not None:
-        said.append(f"{result(run.main)} on {sequences(run.main)}, device {run.main.device}")
+        clauses.append(f"{result(run.main)} on {sequences(run.main)}, device {run.main.device}")
     if run.best is not None:
-        said += [] if said else ["Not evaluated yet"]
+        clauses += [] if clauses else ["Not evaluated yet"]
         epoch, _, accuracy = run.best
-        said.append(f"best checkpoint: epoch {epoch}, validation accuracy {percent(accuracy)}")
-    return f"{'; '.join(said)}." if said else "No epoch has ended yet."
+        clauses.append(f"best checkpoint: epoch {epoch}, validation accuracy {percent(accuracy)}")
+    return f"{'; '.join(clauses)}." if clauses else "No epoch has finished yet."
 
 
 def data_parts(loaded: Loaded) -> Iterator[Part]:
@@ -122,32 +122,32 @@ def data_parts(loaded: Loaded) -> Iterator[Part]:
     names = names if len(names) <= NAMED else [*names[:10], "…"]
     unit = {"classify": "sequence", "label": "step", "translate": "target token"}[shape.kind]
     facts = [
-        ("inputs", f"tokens out of {size}" if shape.tokens else f"{size} per step"),
+        ("inputs", f"tokens from a vocabulary of {size}" if shape.tokens else f"{size} per step"),
         ("labels", f"one per {unit}, {len(data.classes):,} classes: {', '.join(names)}"),
     ]
     if data.baseline is not None:
         baseline = f"{shown(data.metric, data.baseline)} {METRICS[data.metric][0]}"
-        facts.append(("without memory", baseline))
+        facts.append(("baseline without memory", baseline))
     yield Facts(facts)
 
 
 def training(run: RunFolder) -> Iterator[Part]:
-    """Yield the curves of loss, accuracy and the gradient's norm."""
+    """Yield the curves of loss, accuracy and gradient norm."""
     if run.best is None:
-        yield Text("No curves: metrics.csv has no epoch.", True)
+        yield Text("No curves: metrics.csv has no epochs.", True)
         return
     last = [f"{name} {small(line[-1][1])}" for name, line in run.history.items()]
     drawn = plots.data_url(plots.curves(run.history))
     yield Figure(drawn, "Curves over the epochs", f"At the end: {', '.join(last)}", wide=True)
     if skipped := sum(value for _, value in run.history.get("train/skipped", [])):
         yield Text(
-            f"Some gradients were not finite and left out: train/skipped adds up to {skipped:.3g} "
+            f"Some gradients were not finite and skipped: train/skipped adds up to {skipped:.3g} "
             "of an epoch's steps."
         )
 
 
 def results(run: RunFolder, loaded: Loaded) -> Iterator[Part]:
-    """Yield the metric, and which class was predicted for which."""
+    """Yield the metric, and the confusion matrix of a classification."""
     one = run.main
     if one is None:
         best = run.checkpoint or run.folder / "best.ckpt"
@@ -164,7 +164,7 @@ def results(run: RunFolder, loaded: Loaded) -> Iterator[Part]:
 
 
 def predictions(one: Evaluation, classes: tuple[str, ...], task: str) -> Iterator[Part]:
-    """Yield the confusion matrix, and the first sequences whose class is wrong."""
+    """Yield the confusion matrix, and the first sequences that were misclassified."""
     known = range(len(classes))
     if not one.labels or not all(k in known for k in (*one.labels, *one.predictions)):
         return
@@ -184,11 +184,11 @@ def predictions(one: Evaluation, classes: tuple[str, ...], task: str) -> Iterato
         if label != guess
     ]
     if wrong:
-        yield Text(f"The first errors, counted from 0: {'; '.join(wrong[:ERRORS])}.")
+        yield Text(f"The first errors (sequences are counted from 0): {'; '.join(wrong[:ERRORS])}.")
 
 
 def circuit(loaded: Loaded) -> Iterator[Part]:
-    """Yield the circuit of a step, and its size."""
+    """Yield the circuit of one step, and its size."""
     if loaded.model is None:
         yield Text(f"The circuit is not shown: {loaded.missing['model']}", True)
         return
@@ -201,10 +201,10 @@ def circuit(loaded: Loaded) -> Iterator[Part]:
         facts = [(name.replace("_", " "), str(value)) for name, value in specs.items()]
         alt = "Circuit of one time step: " + ", ".join(" ".join(pair) for pair in facts)
         drawn = plots.data_url(plots.circuit(steps[0]))
-        yield Figure(drawn, "One time step, from left to right; a wire for each qubit", alt, True)
+        yield Figure(drawn, "One time step, from left to right; one wire per qubit", alt, True)
         yield Facts([*facts, ("gates by name", gates)])
         if len(steps) > 1:
-            yield Text(f"The model has {count(len(steps), 'such circuit')}; this is the first.")
+            yield Text(f"The first of the model's {len(steps)} circuits.")
     elif neurons is not None:
         sizes = neurons.definition
         wires = f"{sizes.in_out} in/out, {sizes.workspace} workspace, {sizes.order} ancillas"
@@ -213,13 +213,13 @@ def circuit(loaded: Loaded) -> Iterator[Part]:
         )
         drawn = neurons.draw(max_length=10**9)
         if len(drawn) <= DRAWN:
-            yield Code(drawn, title="One step with input 0, gate by gate")
+            yield Code(drawn, title="All gates of one step with input 0")
     else:
-        yield Text("This model has no circuit that runs on a device.")
+        yield Text("This model has no quantum circuit that runs on a device.")
 
 
 def devices(run: RunFolder) -> Iterator[Part]:
-    """Yield a run's evaluations side by side, the errors of their readouts, and their costs."""
+    """Yield the run's evaluations side by side, with their readout errors and costs."""
     if run.main is None:
         yield Text("No device has been evaluated yet.", True)
         return
@@ -228,13 +228,13 @@ def devices(run: RunFolder) -> Iterator[Part]:
         ["device", "read", "sequences", metric, "loss", "agreement", "RMS z", "shots", "time"],
         [device_row(one) for one in run.evaluations],
         range(2, 9),
-        f"Agreement: share of labels predicted as on {run.main.reference}, which trained. RMS z: "
-        "root mean square difference of the readouts to it, over all steps.",
+        f"Agreement: fraction of labels predicted as on {run.main.reference}, the training device. "
+        "RMS z: root mean square difference between the readouts and its own, over all steps.",
     )
     if others := [one for one in run.evaluations if one.rms_z > 0 and one.rms_z_steps]:
         names = [f"{one.device}, {describe(one)}" for one in others]
         drawn = plots.errors_by_step(names, [one.rms_z_steps for one in others])
-        caption = f"Difference of the readouts to those on {run.main.reference}, step by step"
+        caption = f"RMS difference from the readouts on {run.main.reference} at each time step"
         overall = [f"{name} {small(one.rms_z)}" for name, one in zip(names, others, strict=True)]
         alt = f"{caption}; over all steps: {'; '.join(overall)}"
         yield Figure(plots.data_url(drawn), caption, alt)
@@ -243,15 +243,15 @@ def devices(run: RunFolder) -> Iterator[Part]:
             ["device", *COSTS],
             [cost_row(run, one) for one in priced],
             range(2, 7),
-            "Executions: circuits x shots. Estimated by IBM's formula, 2 + 0.00035 x executions "
-            "for each job; simulated copies meter nothing.",
+            "Executions: circuits x shots. The estimate is IBM's formula, 2 + 0.00035 x executions "
+            "per job; simulated copies are not metered.",
         )
     else:
-        yield Text("None of these devices submits jobs: there is nothing to pay.")
+        yield Text("None of these devices submits jobs, so there are no costs.")
 
 
 def device_row(one: Evaluation) -> list[str]:
-    """Return an evaluation's row."""
+    """Return an evaluation's row of the device table."""
     shots = one.options.get("shots")
     return [
         one.device,
@@ -267,16 +267,16 @@ def device_row(one: Evaluation) -> list[str]:
 
 
 def cost_row(run: RunFolder, one: Evaluation) -> list[str]:
-    """Return what an evaluation took from an IBM backend or its simulated copy."""
+    """Return an evaluation's row of the cost table."""
     cost, circuits = one.cost, None
-    assert cost is not None  # as `devices` chose
+    assert cost is not None  # selected by `devices`
     if cost.ledger is not None:
         circuits = recorded_circuits(run.folder / "jobs" / str(cost.ledger).rpartition("/")[2])
     return [
         one.device,
         cost.backend,
         f"{cost.jobs:,}",
-        "not on record" if circuits is None else f"{circuits:,}",
+        "not recorded" if circuits is None else f"{circuits:,}",
         f"{cost.executions:,}",
         f"{cost.estimated_seconds:,.1f}",
         f"{cost.metered_seconds:,.1f}" if cost.metered_seconds else "none",
@@ -284,21 +284,21 @@ def cost_row(run: RunFolder, one: Evaluation) -> list[str]:
 
 
 def time_and_memory(run: RunFolder) -> Iterator[Part]:
-    """Yield what training took."""
+    """Yield the time, memory and size of the training."""
     if run.summary is None:
-        yield Text("Not on record: summary.json is written when a training ends.", True)
+        yield Text("Not recorded: summary.json is written when training finishes.", True)
         return
     summary, memory = run.summary, run.summary.get("peak_memory_mb")
     yield Facts(
         [
             ("recurrent parameters", f"{summary['parameters']:,}"),
-            ("parameters in all", f"{summary['all_parameters']:,}"),
+            ("total parameters", f"{summary['all_parameters']:,}"),
             ("seed", str(run.config["trainer"].get("seed"))),
             ("epochs", f"{summary['epochs']:,}"),
             ("optimiser steps", f"{summary['steps']:,}"),
             ("time per epoch", f"{duration(summary['seconds_per_epoch'])} (median)"),
-            ("time in all", duration(60 * summary["minutes"])),
+            ("total time", duration(60 * summary["minutes"])),
             ("peak memory", "not recorded" if memory is None else f"{memory:,.0f} MB"),
-            ("threads of torch", str(summary["threads"])),
+            ("torch threads", str(summary["threads"])),
         ]
     )

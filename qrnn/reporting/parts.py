@@ -1,4 +1,4 @@
-"""What a page is made of: plain values, which the template lays out and escapes."""
+"""The parts of a page: plain values, which the template lays out and escapes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Table(NamedTuple):
-    """Rows with a cell for each heading; the columns `numbers`, from 0, are aligned right."""
+    """Rows with one cell per heading; the columns listed in `numbers` are aligned right."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -17,7 +17,7 @@ class Table(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A picture as a `data:` address (`plots.data_url`); a wide one scrolls on a phone."""
+    """An image as a `data:` URL (`plots.data_url`); a wide one scrolls on a phone."""
 
     source: str
     caption: str
@@ -34,7 +34,7 @@ class Facts(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A paragraph; a missing one says that something is not there, and what would bring it."""
+    """A paragraph; with `missing`, it says what is missing and how to get it."""
 
     text: str
     missing: bool = False
@@ -42,7 +42,7 @@ class Text(NamedTuple):
 
 
 class Code(NamedTuple):
-    """Lines of fixed width, folded under the title if there is one."""
+    """Preformatted text, collapsed under its title if it has one."""
 
     text: str
     title: str = ""
@@ -53,7 +53,7 @@ Part = Table | Figure | Facts | Text | Code
 
 
 class Page(NamedTuple):
-    """A whole page: its title, the result in a line, parts by headings, and a line a lost file."""
+    """A page: its title, the result in one line, parts by heading, and a line per missing file."""
 
     title: str
     lead: str

@@ -1,4 +1,4 @@
-"""Pictures of a run: training curves, the step circuit, the confusion matrix, attention."""
+"""Figures of a run: training curves, step circuit, confusion matrix and attention."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PICTURED = 3  # sentences in a picture of attention
-DECADES = 30.0  # values that differ by more than this factor are drawn by powers of ten
-NUMBERED = 12  # classes up to which a confusion matrix shows its numbers
+PICTURED = 3  # sentences in a figure of attention
+DECADES = 30.0  # ratio of values from which the axis is logarithmic
+NUMBERED = 12  # largest number of classes with numbers in the confusion matrix
 QUANTITIES = {
     "loss": "cross entropy (nats)",
     "accuracy": "accuracy",
@@ -35,7 +35,7 @@ _NOT_IN_XML = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw in the project's style; a class may be called "$"."""
+    """Draw in the project's style, without math text: a class may be called "$"."""
     import matplotlib
 
     with styled(), matplotlib.rc_context({"text.parse_math": False}):
@@ -43,12 +43,12 @@ def drawing() -> Iterator[None]:
 
 
 def printable(names: Sequence[str]) -> list[str]:
-    """Return names that a figure can hold."""
+    """Return names without characters that SVG cannot hold."""
     return [_NOT_IN_XML.sub("\ufffd", name) for name in names]
 
 
 def data_url(figure: Figure) -> str:
-    """Return a figure as an SVG image in a `data:` address, which a page shows as it stands."""
+    """Return a figure as an SVG image in a `data:` URL."""
     buffer = io.StringIO()
     with drawing():
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
@@ -57,7 +57,7 @@ def data_url(figure: Figure) -> str:
 
 @drawing()
 def curves(series: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
-    """Return the metrics of training and validation (`history`) over the epochs from 1."""
+    """Plot the training and validation metrics (`history`) over the epochs."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.6, 2.4), layout="constrained")
@@ -77,7 +77,7 @@ def curves(series: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
 
 @drawing()
 def errors_by_step(names: Sequence[str], errors: Sequence[Sequence[float]]) -> Figure:
-    """Return each device's error of the readouts, over the time steps from 1."""
+    """Plot each device's readout error over the time steps."""
     figure, axes = _new(3.6, 2.4)
     axes.set_prop_cycle(color=[BLUE, ORANGE, GREEN, VERMILLION], linestyle=["-", "--", ":", "-."])
     for name, values in zip(printable(names), errors, strict=True):
@@ -89,7 +89,7 @@ def errors_by_step(names: Sequence[str], errors: Sequence[Sequence[float]]) -> F
 
 @drawing()
 def confusion(labels: Sequence[int], predictions: Sequence[int], classes: Sequence[str]) -> Figure:
-    """Return the confusion matrix of integer labels."""
+    """Plot the confusion matrix of integer labels."""
     from sklearn.metrics import ConfusionMatrixDisplay
 
     names = printable(classes)
@@ -112,7 +112,7 @@ def confusion(labels: Sequence[int], predictions: Sequence[int], classes: Sequen
 
 @one_at_a_time
 def circuit(step: StepCircuit) -> Figure:
-    """Return the drawing of one time step: its gates, not the templates that they come from."""
+    """Draw the circuit of one time step, with templates expanded into gates."""
     import pennylane as qml
     import torch
     from matplotlib import pyplot
@@ -121,28 +121,28 @@ def circuit(step: StepCircuit) -> Figure:
     with drawing():
         draw = qml.draw_mpl(lambda: step.replay(start), wire_order=list(step.wires), fontsize=9)
         figure, _ = draw()
-    figure.set_size_inches(0.62 * figure.get_size_inches())  # as small as can be read
+    figure.set_size_inches(0.62 * figure.get_size_inches())  # as small as is readable
     pyplot.close(figure)
     return figure
 
 
 @styled()
 def attention(model: Translator, data: TaskData, part: Split, folder: str | Path) -> Path:
-    """Draw where the decoder looked while it translated the first sentences of a part.
+    """Plot the attention weights of the first translations of a split.
 
     Returns:
-        The picture's path, `attention.png` in the folder.
+        Path of the figure, `attention.png` in the folder.
     """
     from matplotlib.figure import Figure
 
-    assert data.vocabulary is not None  # as any task of translation has one
+    assert data.vocabulary is not None  # every translation task has one
     batch = part.batch(slice(0, PICTURED))
     targets, weights = model.translate(batch.x, batch.lengths)
     sources = [
         [data.vocabulary[token] for token in row[: weight.shape[1]]]
         for row, weight in zip(batch.x.tolist(), weights, strict=True)
     ]
-    widths = [max(3.0, 0.45 * len(words)) for words in sources]
+    widths = [max(3.0, 0.45 * len(source)) for source in sources]
     height = max(2.5, 0.35 * max(len(target) for target in targets) + 1.5)
     figure = Figure(figsize=(sum(widths) + 1, height), layout="constrained")
     row = figure.subplots(1, len(weights), squeeze=False, width_ratios=widths)[0]
@@ -158,7 +158,7 @@ def attention(model: Translator, data: TaskData, part: Split, folder: str | Path
 
 
 def _new(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return a new figure of such a size in inches, and its axes."""
+    """Return a new figure, with its size in inches, and its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
@@ -166,7 +166,7 @@ def _new(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _finish(axes: Axes, steps: str, quantity: str) -> None:
-    """Label the axes, number whole steps, and add grid and legend."""
+    """Label the axes, put ticks at integers, and add a grid and a legend."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))

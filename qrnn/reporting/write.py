@@ -1,4 +1,4 @@
-"""From the folders of runs to a page."""
+"""Write the page of one run or of several."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ def report(
     data_dir: str | None = None,
     progress: bool = False,
 ) -> Path:
-    """Write a page of a run, or a comparison of several; return where it is.
+    """Write a report of a run, or a comparison of several, and return its path.
 
-    The page is one HTML file that runs no script and asks no server for anything. It says what is
-    missing in a folder.
+    The page is a self-contained HTML file without scripts. It lists the files that are missing from
+    a run's folder.
 
     Args:
-        run: folder of a run, as `qrnn train` and `qrnn evaluate` left it, or several folders.
-        output: the file; None: `report.html` in the run's folder, of several runs
-            `comparison.html` in the working directory.
-        data_dir: where the data lies now, if not where the training found it; for one run.
-        progress: whether to say what takes its time.
+        run: folder of a run, with the files of `qrnn train` and `qrnn evaluate`, or several.
+        output: the file to write; None: `report.html` in the run's folder, or `comparison.html` in
+            the working directory for several runs.
+        data_dir: folder of the data, if it has moved since training; for one run only.
+        progress: whether to show what is being loaded.
 
     Raises:
-        ConfigError: no run, the same one twice, or `data_dir` where it is not read.
-        DataError: a folder is not a run's.
+        ConfigError: there is no run, a run is given twice, or `data_dir` is given but not read.
+        DataError: a folder is not that of a run.
     """
     folders = [run] if isinstance(run, str | Path) else run
     if not isinstance(folders, Sequence) or not all(isinstance(one, str | Path) for one in folders):
-        raise ConfigError(f"run must be a folder or several, got {run!r}: run=[A,B]")
+        raise ConfigError(f"run must be a folder or several, got {run!r}: use run=[A,B]")
     if not folders or len({Path(one).resolve() for one in folders}) < len(folders):
         raise ConfigError(
-            f"run must name one folder or different ones, got {list(map(str, folders))}"
+            f"run must name one folder or several different ones, got {list(map(str, folders))}"
         )
     if output is not None and Path(output).is_dir():
         raise ConfigError(f"output must name a file, got the folder {output}")
@@ -69,11 +69,11 @@ def report(
 
 
 def render(page: Page, footer: str) -> str:
-    """Return a page as HTML; every text in it is escaped."""
+    """Return a page as HTML, with all text escaped."""
     environment = Environment(
         loader=PackageLoader("qrnn.reporting", "."), autoescape=True, undefined=StrictUndefined
     )
     style = Markup((files("qrnn.reporting") / "style.css").read_text(encoding="utf-8"))
     html = environment.get_template("page.html").render(page=page, style=style, footer=footer)
-    # A name in a damaged file may hold half of a character.
+    # A name in a damaged file may contain a lone surrogate.
     return html.encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""What the trainer does beside training: first checkpoint, times, progress, Ctrl-C."""
+"""Callbacks of the trainer: checkpoints, early stopping, timing, progress bar and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from qrnn.utils.progress import progress_bar
 
 
 class LastCheckpoint(Checkpoint):
-    """Writes the last checkpoint at the start and at the end of each epoch.
+    """Writes the last checkpoint when training starts and at the end of each epoch.
 
-    From there a resumed run has the losses of an uninterrupted one, which it would not have from
-    the middle of an epoch. Lightning's own `save_last` leaves out epochs that are not the best.
+    A run resumed from there has the same losses as an uninterrupted one, which does not hold in the
+    middle of an epoch. Lightning's own `save_last` skips epochs that are not the best.
 
     Args:
-        path: of the checkpoint.
+        path: the checkpoint's path.
     """
 
     def __init__(self, path: Path):
@@ -39,19 +39,19 @@ class LastCheckpoint(Checkpoint):
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Called after what stops a run, and after the best one."""
+        """Lightning calls this after early stopping and after `BestCheckpoint`."""
         trainer.save_checkpoint(self.path)
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps the checkpoint of the lowest validation loss.
+    """Keeps the checkpoint with the lowest validation loss.
 
-    Lightning's forgets the best one and its loss where a run goes on in another folder: the best of
-    the epochs from there on would pass for the run's. Here it comes along.
+    When a run is resumed in another folder, Lightning's callback forgets the best checkpoint and
+    its loss, and only compares later epochs. This one copies the checkpoint to the new folder.
 
     Args:
         run_dir: folder of the run.
-        resume: the checkpoint that it goes on from, beside which its best one lies; None: none.
+        resume: the checkpoint to resume from; the best one is next to it. None: a new run.
     """
 
     def __init__(self, run_dir: Path, resume: str | None):
@@ -65,15 +65,15 @@ class BestCheckpoint(ModelCheckpoint):
 
     @property
     def state_key(self) -> str:
-        """Lightning's name of its own class, as in older checkpoints."""
+        """The key of Lightning's own class, so that older checkpoints load."""
         return super().state_key.replace(type(self).__name__, ModelCheckpoint.__name__)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint; without a best one beside it, that of the epochs to come."""
-        assert self.resume is not None  # as there is a state
+        """Restore the best checkpoint, if there is one next to the resumed checkpoint."""
+        assert self.resume is not None  # a state is loaded only when resuming
         assert self.dirpath is not None
         last = Path(self.resume)
-        copy(last, Path(self.dirpath) / "last.ckpt")  # for a run without an epoch to go
+        copy(last, Path(self.dirpath) / "last.ckpt")  # needed if no epoch is left to train
         kept, here = last.parent / "best.ckpt", Path(self.dirpath) / "best.ckpt"
         if not (kept.is_file() and state_dict["best_model_path"]):
             return
@@ -96,11 +96,11 @@ def copy(source: Path, target: Path) -> None:
 
 
 class Stopper(EarlyStopping):
-    """Stops at a validation loss below a threshold, or when it has not fallen for some epochs.
+    """Stops when the validation loss is below a threshold, or has not fallen for some epochs.
 
     Args:
-        below: the threshold, nats; None: there is none.
-        patience: epochs without a lower loss; None: any number.
+        below: the threshold, nats; None: no threshold.
+        patience: number of epochs without a lower loss; None: unlimited.
     """
 
     def __init__(self, below: float | None, patience: int | None):
@@ -114,18 +114,18 @@ class Stopper(EarlyStopping):
 
     @property
     def state_key(self) -> str:
-        """Lightning's name of its own class, as in older checkpoints."""
+        """The key of Lightning's own class, so that older checkpoints load."""
         return super().state_key.replace(type(self).__name__, EarlyStopping.__name__)
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The epoch's checkpoints are written next."""
+        """Lightning writes the epoch's checkpoints after this call."""
         super().on_train_epoch_end(trainer, pl_module)
         self.loss = float(trainer.callback_metrics[self.monitor])
         self.stopped = trainer.should_stop
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Let a run that was stopped have ended, also when it is resumed with the same limits."""
+        """Keep a stopped run stopped when it is resumed with the same limits."""
         trainer.should_stop = trainer.should_stop or self.stopped
 
     @override
@@ -139,7 +139,7 @@ class Stopper(EarlyStopping):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint, but with the patience that this run was given."""
+        """Restore the state, but keep the patience of the current configuration."""
         super().load_state_dict({**state_dict, "patience": self.patience})
         self.loss = state_dict.get("loss", math.inf)
         same = state_dict.get("limits") == [self.stopping_threshold, self.patience]
@@ -147,12 +147,12 @@ class Stopper(EarlyStopping):
 
     @property
     def reached(self) -> bool | None:
-        """Whether the last validation loss was below the threshold; None: there is none."""
+        """Whether the last validation loss was below the threshold; None: no threshold."""
         return None if self.stopping_threshold is None else self.loss < self.stopping_threshold
 
 
 class EpochTimes(pl.Callback):
-    """Seconds of each epoch, validation included; those before a resume too."""
+    """Records the seconds of each epoch, including validation and epochs before a resume."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -163,7 +163,7 @@ class EpochTimes(pl.Callback):
 
     @override
     def on_validation_end(self, *_: Any) -> None:
-        """The epoch's checkpoints are written next."""
+        """Lightning writes the epoch's checkpoints after this call."""
         self.seconds.append(time.perf_counter() - self._start)
 
     @override
@@ -175,11 +175,8 @@ class EpochTimes(pl.Callback):
         self.seconds = list(state_dict["seconds"])
 
 
-class WholeRun(pl.Callback):
-    """A progress bar over all epochs, with the time that they will still take.
-
-    Lightning's own bars begin anew with each epoch.
-    """
+class RunProgress(pl.Callback):
+    """A progress bar over all epochs, with the time remaining; Lightning's restart every epoch."""
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -198,8 +195,8 @@ class WholeRun(pl.Callback):
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         loss = trainer.callback_metrics["val/loss"]
-        told = f"{self._epoch(trainer)}, val loss {loss:.3g}"
-        self._bar.update(self._task, description=told)
+        description = f"{self._epoch(trainer)}, val loss {loss:.3g}"
+        self._bar.update(self._task, description=description)
 
     @override
     def on_train_end(self, *_: Any) -> None:
@@ -207,7 +204,7 @@ class WholeRun(pl.Callback):
 
     @override
     def on_exception(self, *_: Any) -> None:
-        """Nothing is shown yet if it came before the first batch."""
+        """Before the first batch, there is no bar yet."""
         if hasattr(self, "_bar"):
             self._bar.stop()
 
@@ -217,40 +214,41 @@ class WholeRun(pl.Callback):
 
 
 class Interrupts(pl.Callback):
-    """Keeps the first Ctrl-C until the next batch starts; a second one is raised at once.
+    """Defers the first Ctrl-C to the start of the next batch; a second one is raised at once.
 
-    What is raised while C calls Python is printed and lost; numba's compiler and its cache do so.
+    An exception raised in a Python callback of C code is printed and lost. numba's compiler and
+    cache have such callbacks.
     """
 
     def __init__(self) -> None:
-        self.heard = False
+        self.pending = False
 
     def __enter__(self) -> Interrupts:
         self._before = signal.getsignal(signal.SIGINT)
-        self._hears = (
-            self._before is signal.default_int_handler  # so not ignored
-            and threading.current_thread() is threading.main_thread()  # the only one that can
+        self._installed = (
+            self._before is signal.default_int_handler  # Ctrl-C is not ignored
+            and threading.current_thread() is threading.main_thread()  # else signal.signal fails
         )
-        if self._hears:
-            signal.signal(signal.SIGINT, self._hear)
+        if self._installed:
+            signal.signal(signal.SIGINT, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Lightning leaves the process deaf to Ctrl-C after the first.
-        if self._hears:
+        # After the first Ctrl-C, Lightning leaves it ignored.
+        if self._installed:
             signal.signal(signal.SIGINT, self._before)
 
-    def _hear(self, *_: object) -> None:
-        if self.heard:
+    def _handle(self, *_: object) -> None:
+        if self.pending:
             raise KeyboardInterrupt
-        self.heard = True
+        self.pending = True
 
     @override
     def on_train_batch_start(self, *_: Any) -> None:
-        if self.heard:
+        if self.pending:
             raise KeyboardInterrupt
 
     @override
     def on_validation_batch_start(self, *_: Any) -> None:
-        if self.heard:
+        if self.pending:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Checkpoints: weights and the whole configuration, as plain data in one file."""
+"""Checkpoints: the weights and the full configuration, as plain data in one file."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ from qrnn.utils.registry import unknown_name
 from qrnn.utils.safe_yaml import check_plain
 
 PREFIX = "model."
-MOST_CLASSES = 1 << 24  # of labels, tokens or input features
+MOST_CLASSES = 1 << 24  # limit for numbers of labels, tokens and input features
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoint writer, but the old file stays until the new one is whole."""
+    """Lightning's checkpoint writer, but the old file stays until the new one is complete."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         """Write a checkpoint; see Lightning's `CheckpointIO`."""
-        # torch hides the system's error where it writes a file itself.
+        # torch.save to a path hides the operating system's error.
         torch.save(checkpoint, buffer := io.BytesIO())
         with atomic_write(path) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Return a checkpoint's content, loaded without running any code of the file.
+    """Return a checkpoint's content, loaded without running any code from the file.
 
     Raises:
-        DataError: no such file, or not one that `qrnn train` wrote.
+        DataError: the file is missing, damaged, or was not written by `qrnn train`.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"checkpoint must be a file that `qrnn train` wrote, but {path} is not one")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of a damaged file the unpickler may raise anything
+    except Exception as error:  # the unpickler may raise anything for a damaged file
         reason = str(error).split("\n")[0][:100]
         raise DataError(f"checkpoint {path} is damaged or not a checkpoint: {reason}") from error
     if not isinstance(content, dict) or "qrnn" not in content:
         raise DataError(f"checkpoint {path} must come from `qrnn train`: it holds no configuration")
-    with refusing(path):
+    with checkpoint_errors(path):
         _check(content)
     return content
 
 
 def weights_of(content: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Return the model's weights of a checkpoint's content, by their names in the model."""
+    """Return the model's weights from a checkpoint's content, by their names in the model."""
     saved = content["state_dict"].items()
     return {name.removeprefix(PREFIX): value for name, value in saved if name.startswith(PREFIX)}
 
@@ -72,8 +72,8 @@ def checkpoint_identity(content: dict[str, Any]) -> str:
 
 
 @contextmanager
-def refusing(path: str | Path | None) -> Iterator[None]:
-    """Make of an error about a checkpoint's content one that names the file."""
+def checkpoint_errors(path: str | Path | None) -> Iterator[None]:
+    """Turn a `ConfigError` about a checkpoint's content into a `DataError` that names the file."""
     try:
         yield
     except ConfigError as error:
@@ -82,13 +82,13 @@ def refusing(path: str | Path | None) -> Iterator[None]:
 
 
 def _check(content: dict[str, Any]) -> None:
-    """Raise the error for what no reader of a checkpoint could use.
+    """Check the structure of a checkpoint.
 
     Whether the configuration fits the schemas, and the weights the model, is checked where they
-    are used: a report shows the configuration of a task that is not registered here.
+    are used: a report can show the configuration of a task that is not registered here.
 
     Raises:
-        ConfigError: so it is.
+        ConfigError: the configuration, the shape or the weights are missing or malformed.
     """
     ours, weights = content["qrnn"], content.get("state_dict")
     if not isinstance(ours, dict) or not isinstance(ours.get("config"), dict):
@@ -109,7 +109,7 @@ def _check(content: dict[str, Any]) -> None:
 
 
 def size_of(weights: dict[str, Any], name: str) -> str:
-    """Return the shape of one of some weights in words, for messages; "none": it is not there."""
+    """Return the shape of a weight as text, for messages; "none" if there is no such weight."""
     if name not in weights:
         return "none"
     value = weights[name]
@@ -117,14 +117,14 @@ def size_of(weights: dict[str, Any], name: str) -> str:
 
 
 def check_weights(saved: dict[str, Any], wanted: dict[str, torch.Tensor]) -> None:
-    """Raise the error for weights that are not those of a model.
+    """Check that saved weights fit a model.
 
     Args:
-        saved: of a checkpoint.
-        wanted: the model's own, by the same names.
+        saved: the checkpoint's weights.
+        wanted: the model's weights, by the same names.
 
     Raises:
-        ConfigError: one is missing or too many, has another shape, or holds no finite numbers.
+        ConfigError: a weight is missing, unexpected, not finite, or has the wrong shape or dtype.
     """
     for name in sorted({*saved, *wanted}):
         right, given = size_of(wanted, name), size_of(saved, name)
@@ -148,15 +148,15 @@ def load_model(path: str | Path) -> tuple[Model, TrainConfig]:
     """Return the trained model, on the device that trained it, and its configuration.
 
     Raises:
-        DataError: not a checkpoint, or its weights are not its model's.
-        ConfigError: its configuration is not one of this version.
-        DeviceError: the device that trained it is not installed.
+        DataError: the file is not a checkpoint, or its weights do not fit its model.
+        ConfigError: the configuration does not fit this version.
+        DeviceError: the device that trained the model is not installed.
     """
     content = read_checkpoint(path)
     config = from_plain(content["qrnn"]["config"])
     model = build_model(config, Shape(**content["qrnn"]["shape"]))
     weights = weights_of(content)
-    with refusing(path):
+    with checkpoint_errors(path):
         check_weights(weights, model.state_dict())
     model.load_state_dict(weights)
     model.made_of = made_of(content["qrnn"]["config"], content["qrnn"]["shape"])
@@ -167,11 +167,11 @@ def load_data(config: TrainConfig, data_dir: str | None = None) -> TaskData:
     """Return the data of a checkpoint's task.
 
     Args:
-        config: the checkpoint's.
-        data_dir: where the data lies now, if not where the training found it.
+        config: the checkpoint's configuration.
+        data_dir: folder of the data, if it has moved since training; None: as in training.
 
     Raises:
-        ConfigError: a data folder for a task that reads none.
+        ConfigError: `data_dir` is given, but the task reads no files.
         DataError: a data file is missing or damaged.
     """
     if data_dir is not None:
@@ -185,7 +185,7 @@ def load_task(config: TaskConfig) -> TaskData:
     """Return the data of a task.
 
     Raises:
-        ConfigError: a key out of range.
+        ConfigError: a value is out of range.
         DataError: a data file is missing or damaged.
     """
     return TASKS[config.name].load(config)

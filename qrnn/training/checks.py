@@ -1,4 +1,4 @@
-"""What the trainer's options may be, by themselves and for the data."""
+"""Checks of the trainer's options, by themselves and against the data."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ OPTIMIZERS: dict[str, Any] = {
 
 
 def check_trainer(config: TrainerConfig) -> None:
-    """Raise the error for a value out of range.
+    """Check the trainer's options.
 
     Raises:
-        ConfigError: such a value, with its key and what is allowed.
+        ConfigError: a value is out of range; the message names the key and the allowed values.
     """
     typed(config, "trainer")
     limits: dict[str, tuple[bool, str]] = {
@@ -57,23 +57,24 @@ def check_trainer(config: TrainerConfig) -> None:
 
 
 def batches_of_epoch(data: TaskData, config: TrainerConfig) -> int | float:
-    """Return how many batches an epoch has: a number, or 1.0 for all that there are.
+    """Return the number of batches in an epoch, or 1.0 (a float) for all of them.
 
     Raises:
-        ConfigError: the training data has fewer, or is a text, which must be read to its end.
+        ConfigError: the training data has fewer batches, or is a text, which is always read to its
+            end.
     """
     steps = config.steps_per_epoch
     if steps is None:
         return 1.0
     if data.train.is_text:
         raise ConfigError(
-            f"trainer.steps_per_epoch must be null for a text, of which only the beginning would "
-            f"be read, got {steps}: leave it out"
+            f"trainer.steps_per_epoch must be null for a text, which would be read only in part, "
+            f"got {steps}: leave it out"
         )
     most = -(-len(data.train) // config.batch_size)
     if steps > most:
         raise ConfigError(
-            f"trainer.steps_per_epoch must be at most {most}, the batches of all training "
-            f"sequences, got {steps}: choose fewer, or a smaller trainer.batch_size"
+            f"trainer.steps_per_epoch must be at most {most}, the number of batches in the "
+            f"training data, got {steps}: choose fewer, or a smaller trainer.batch_size"
         )
     return steps

@@ -1,4 +1,4 @@
-"""The metrics of a run by epochs, in its `metrics.csv`."""
+"""The metrics of a run by epoch, in its `metrics.csv`."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def best_accuracy(run_dir: Path) -> float:
 
 
 class Metrics(pl.Callback):
-    """Writes the metrics, a row an epoch; those of the epochs before a resume come first.
+    """Writes one row of metrics per epoch, including the epochs before a resume.
 
-    The whole file is replaced before the epoch's checkpoints are written: wherever the process is
-    killed, no checkpoint lacks the metrics of its epochs. Lightning's logger writes them later, and
+    The file is replaced before the epoch's checkpoints are written, so that every checkpoint has
+    the metrics of its epochs, even if the process is killed. Lightning's logger writes later, and
     line by line.
 
     Args:
         run_dir: folder of the run.
-        resume: the checkpoint that it goes on from, beside which its metrics lie; None: none.
-        steps: number of optimiser steps before.
+        resume: the checkpoint to resume from; its metrics are next to it. None: a new run.
+        steps: number of optimiser steps that the resumed checkpoint has taken.
     """
 
     def __init__(self, run_dir: Path, resume: str | None, steps: int):
@@ -61,15 +61,15 @@ class Metrics(pl.Callback):
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """A run that had ended has no epoch to come."""
+        """Write the file also for a finished run, which has no epoch left."""
         if self.rows:
             self._write(trainer)
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """What keeps checkpoints is called after all others."""
+        """Lightning calls this before the callbacks that write checkpoints."""
         row = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if row.get("train/skipped") == 1:  # Lightning keeps the value of an epoch before
+        if row.get("train/skipped") == 1:  # Lightning keeps the value of an earlier epoch
             row.pop("train/gradient", None)
         place = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1}
         self.rows.append(place | dict(sorted(row.items())))
@@ -87,10 +87,10 @@ class Metrics(pl.Callback):
 
 
 def _before(run_dir: Path, steps: int) -> list[dict[str, float]]:
-    """Return a run's rows of the first steps; a damaged one is no reason not to go on."""
+    """Return a run's rows up to a number of steps; damaged rows are skipped."""
     try:
         rows = _rows(run_dir)
-    except (ValueError, csv.Error):  # not text, or no CSV
+    except (ValueError, csv.Error):  # not text, or not CSV
         return []
     found = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""Going on from a checkpoint: what must stay, and what may be another."""
+"""Resume from a checkpoint: which options must stay the same, and which may change."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from qrnn.errors import ConfigError
 from qrnn.training.checkpoint import size_of
 
 
-def check_same(saved: TrainerConfig, wanted: TrainerConfig) -> None:
-    """Refuse to go on with an optimiser's state that is another's.
+def check_unchanged(saved: TrainerConfig, wanted: TrainerConfig) -> None:
+    """Check that the optimiser and the schedule are those of the checkpoint.
 
     Raises:
-        ConfigError: another optimiser or schedule.
+        ConfigError: the optimiser or the schedule has changed.
     """
     for name in ("optimizer", "schedule"):
         before, now = getattr(saved, name), getattr(wanted, name)
@@ -28,26 +28,26 @@ def check_same(saved: TrainerConfig, wanted: TrainerConfig) -> None:
 
 
 def check_shapes(saved: dict[str, Any], wanted: dict[str, torch.Tensor]) -> None:
-    """Refuse to go on with weights of another model.
+    """Check that the model's weights have the shapes of the checkpoint's.
 
     Raises:
-        ConfigError: a weight is missing on one side, or has another shape there.
+        ConfigError: a weight has another shape, or exists only in the model or the checkpoint.
     """
     for key in sorted({*saved, *wanted}):
         before, now = size_of(saved, key), size_of(wanted, key)
         if before != now:
             raise ConfigError(
-                f"resume must leave the model its size, but {key:.80} is {before} in the "
-                f"checkpoint and {now} now: leave out the keys that change it"
+                f"resume must keep the model's size, but {key:.80} is {before} in the checkpoint "
+                f"and {now} now: leave out the keys that change it"
             )
 
 
 def set_rates(checkpoint: dict[str, Any], optimizer: Optimizer) -> None:
-    """Replace the options of an optimiser in a checkpoint, of which torch would take the saved.
+    """Replace the optimiser's options in a checkpoint, so that torch does not restore the old ones.
 
     Args:
-        checkpoint: Lightning's.
-        optimizer: a new one, with the rates of each group of parameters at the schedule's peak.
+        checkpoint: the checkpoint, as Lightning reads it.
+        optimizer: a new optimiser, with each parameter group at its peak learning rate.
     """
     groups = optimizer.state_dict()["param_groups"]
     for saved in checkpoint["optimizer_states"]:
@@ -61,15 +61,15 @@ def set_rates(checkpoint: dict[str, Any], optimizer: Optimizer) -> None:
 
 
 def check_state(saved: dict[str, Any], trainer: pl.Trainer, optimizer: Optimizer) -> None:
-    """Raise the error for what Lightning or torch would read of a checkpoint without a look.
+    """Check the parts of a checkpoint that Lightning and torch would load unchecked.
 
     Args:
         saved: the checkpoint.
-        trainer: that is to go on, with its callbacks.
-        optimizer: a new one.
+        trainer: the trainer that will resume, with its callbacks.
+        optimizer: a new optimiser.
 
     Raises:
-        ConfigError: a value is missing, or of another type or shape than those of a new run.
+        ConfigError: a value is missing, or differs in type or shape from that of a new run.
     """
     top = {
         "epoch": 0,
@@ -80,41 +80,45 @@ def check_state(saved: dict[str, Any], trainer: pl.Trainer, optimizer: Optimizer
         "lr_schedulers": list,
         "callbacks": dict,
     }
-    check_like(saved, top, "")
+    check_structure(saved, top, "")
     fresh = {"fit_loop": trainer.fit_loop.state_dict()}
-    check_like(saved["loops"], fresh, "loops", whole=False)
+    check_structure(saved["loops"], fresh, "loops", whole=False)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if (given := saved["callbacks"].get(callback.state_key)) is not None:
             known = callback.state_dict()
-            known.pop("patience", None)  # is this run's
-            # Those of older versions hold less.
-            check_like(given, known, f"callbacks.{type(callback).__name__}", whole=False)
+            known.pop("patience", None)  # comes from the current configuration
+            # Checkpoints of older versions have fewer keys.
+            check_structure(given, known, f"callbacks.{type(callback).__name__}", whole=False)
     for one in saved["lr_schedulers"]:
         known = {"base_lrs": list, "last_epoch": 0, "_step_count": 0, "_last_lr": []}
-        check_like(one, known, "lr_schedulers")
+        check_structure(one, known, "lr_schedulers")
     if len(saved["optimizer_states"]) != 1:
-        raise ConfigError(f"optimizer_states must be one, got {len(saved['optimizer_states'])}")
+        raise ConfigError(
+            f"optimizer_states must hold one state, got {len(saved['optimizer_states'])}"
+        )
     shapes = [p.shape for group in optimizer.param_groups for p in group["params"]]
     like = _state_of_one(optimizer)
     for one in saved["optimizer_states"]:
-        check_like(one, {"state": dict, "param_groups": list}, "optimizer_states")
+        check_structure(one, {"state": dict, "param_groups": list}, "optimizer_states")
         if len(one["param_groups"]) != len(optimizer.param_groups):
             raise ConfigError(
-                "model.output_lr must not become or leave 1 with resume: leave it out"
+                "model.output_lr must not change from or to 1 with resume: leave it out"
             )
         for group in one["param_groups"]:
-            check_like(group, {"lr": 0.0, "params": []}, "optimizer_states.param_groups")
-            check_like(group, {"initial_lr": 0.0}, "optimizer_states.param_groups", whole=False)
+            check_structure(group, {"lr": 0.0, "params": []}, "optimizer_states.param_groups")
+            check_structure(
+                group, {"initial_lr": 0.0}, "optimizer_states.param_groups", whole=False
+            )
         held = [i for group in one["param_groups"] for i in group["params"]]
         if held != list(range(len(shapes))) or not {*one["state"]} <= {*held}:
-            raise ConfigError(f"optimizer_states must be of {len(shapes)} parameters, in order")
+            raise ConfigError(f"optimizer_states must have {len(shapes)} parameters, in order")
         for i, state in one["state"].items():
             wanted = {k: v.expand(shapes[i]) if v.ndim else v for k, v in like.items()}
-            check_like(state, wanted, f"optimizer_states.state.{i}")
+            check_structure(state, wanted, f"optimizer_states.state.{i}")
 
 
 def _state_of_one(optimizer: Optimizer) -> dict[str, torch.Tensor]:
-    """Return what an optimiser keeps of a parameter of one number, after a step."""
+    """Return an optimiser's state of a parameter with one element, after one step."""
     parameter = torch.nn.Parameter(torch.zeros(1))
     parameter.grad = torch.zeros(1)
     kind: Any = type(optimizer)
@@ -123,23 +127,24 @@ def _state_of_one(optimizer: Optimizer) -> dict[str, torch.Tensor]:
     return {k: v for k, v in one.state[parameter].items() if isinstance(v, torch.Tensor)}
 
 
-def check_like(given: Any, wanted: Any, where: str, *, whole: bool = True) -> None:
-    """Raise the error for data that is not built as other data is.
+def check_structure(given: Any, wanted: Any, where: str, *, whole: bool = True) -> None:
+    """Check that nested data has the structure of a template.
 
     Args:
-        given: dicts of plain values and tensors; what `wanted` does not have is not looked at.
-        wanted: the like, or a type; None: a number, a text or None; an empty list: numbers.
-        where: what it is, for the message.
-        whole: whether all keys must be there.
+        given: dicts of plain values and tensors; keys that `wanted` lacks are not checked.
+        wanted: the template. A type stands for any value of it, None for a number, string or None,
+            a list for a list of numbers.
+        where: path of the data, for the message.
+        whole: whether all keys of `wanted` must be present.
 
     Raises:
-        ConfigError: so it is.
+        ConfigError: a key is missing, or a value has another type, shape or dtype.
     """
     if isinstance(wanted, dict):
         if not isinstance(given, dict) or (whole and not wanted.keys() <= given.keys()):
             raise ConfigError(f"{where} must hold {', '.join(map(str, wanted))}".strip())
         for key in wanted.keys() & given.keys():
-            check_like(given[key], wanted[key], f"{where}.{key}".strip("."), whole=whole)
+            check_structure(given[key], wanted[key], f"{where}.{key}".strip("."), whole=whole)
         return
     if isinstance(wanted, type):
         right = isinstance(given, wanted)

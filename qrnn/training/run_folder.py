@@ -1,4 +1,4 @@
-"""The folder of a run belongs to one training: no other one writes there, now or later."""
+"""A run's folder belongs to one training run: no other may write there, now or later."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ from lightning.pytorch.utilities import rank_zero_only
 from qrnn.errors import ConfigError
 
 CHECKPOINTS = ("last.ckpt", "best.ckpt")
-# What only a run that has begun holds, and what another would overwrite.
-KEPT = (*CHECKPOINTS, "metrics.csv", "summary.json")
+# Files that exist only once a run has begun, and that another run would overwrite.
+RUN_FILES = (*CHECKPOINTS, "metrics.csv", "summary.json")
 LOCK = ".lock"
 
 
 def first_process() -> bool:
-    """Return whether this is the first of the processes that train together."""
+    """Return whether this is the first of the processes of a distributed training."""
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def check_free(run_dir: Path, resume: str | None) -> None:
-    """Refuse a folder that another run has begun in; a run may go on in its own.
+    """Check that a folder holds no other run; a resumed run may continue in its own.
 
-    Of processes that train together only the first checks: the others start when it has begun.
+    In distributed training only the first process checks: the others start after it has begun.
 
     Args:
         run_dir: the folder.
-        resume: the checkpoint that the run goes on from, or None.
+        resume: the checkpoint to resume from, or None.
 
     Raises:
-        ConfigError: it holds another run.
+        ConfigError: the folder holds another run.
     """
     own = resume is not None and Path(resume).resolve().parent == run_dir.resolve()
     if own or not first_process():
         return
-    found = [name for name in KEPT if (run_dir / name).exists()]
+    found = [name for name in RUN_FILES if (run_dir / name).exists()]
     if not found:
         return
     advice = "choose another hydra.run.dir"
     if found[0] in CHECKPOINTS:
         from qrnn.utils.overrides import override
 
-        words = override("resume", os.path.relpath(run_dir / found[0]))
-        advice = f"resume it with `qrnn train {shlex.quote(words)}`, or {advice}"
+        argument = override("resume", os.path.relpath(run_dir / found[0]))
+        advice = f"resume it with `qrnn train {shlex.quote(argument)}`, or {advice}"
     raise ConfigError(f"run folder {os.path.relpath(run_dir)} already holds a run: {advice}")
 
 
 @contextmanager
-def claimed(run_dir: Path, resume: str | None) -> Iterator[None]:
-    """Hold a run's folder for this training; the system lets it go when the process is killed.
+def locked(run_dir: Path, resume: str | None) -> Iterator[None]:
+    """Lock a run's folder while training; the system frees the lock if the process is killed.
 
     Args:
-        run_dir: the folder; made.
+        run_dir: the folder; created if missing.
         resume: see `check_free`.
 
     Raises:
-        ConfigError: it holds another run, or another process trains there.
+        ConfigError: the folder holds another run, or another process is training there.
     """
-    if not first_process():  # which holds it for all that train together
+    if not first_process():  # the first process holds the lock for all
         yield
         return
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def claimed(run_dir: Path, resume: str | None) -> Iterator[None]:
         ) from None
     try:
         check_free(run_dir, resume)
-        # A run that goes on has not ended; nor is what a killed one had half written of use.
+        # A resumed run is not finished. A killed one may have left half-written checkpoints.
         (run_dir / "summary.json").unlink(missing_ok=True)
         for name in CHECKPOINTS:
             for half in run_dir.glob(f".{name}.*"):

@@ -1,4 +1,4 @@
-"""Random numbers of a training: of each epoch from its seed, so that a resumed run has the same."""
+"""Seeding: each epoch has a seed of its own, so that a resumed run draws the same numbers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def epoch_seed(seed: int, epoch: int, rank: int) -> int:
     """Return the seed of an epoch, below 2^32.
 
     Args:
-        seed: of the training.
-        epoch: counted from 0.
-        rank: of the process: each has dropout of its own.
+        seed: `trainer.seed`.
+        epoch: number of the epoch, from 0.
+        rank: rank of the process, so that processes draw different dropout masks.
     """
     return int(np.random.SeedSequence([seed, epoch, rank]).generate_state(1)[0])
 
 
 def seed_all(seed: int, model: nn.Module) -> None:
-    """Seed torch, NumPy and Python, and the sampling of the devices that a model runs on."""
+    """Seed torch, NumPy, Python, and the shots of the devices that a model runs on."""
     pl.seed_everything(seed, verbose=False)
     devices = (getattr(module, "device", None) for module in model.modules())
     for device in {id(one): one for one in devices if isinstance(one, Device)}.values():

@@ -23,7 +23,7 @@ from typing_extensions import override
 from qrnn.config import TrainConfig, TrainerConfig, from_plain, to_plain
 from qrnn.data import Batch, TaskData, loader
 from qrnn.errors import ConfigError, QRNNError
-from qrnn.models.base import asked
+from qrnn.models.base import labelled
 from qrnn.models.build import build_model
 from qrnn.models.cells import refuse_options
 from qrnn.networks import n_parameters
@@ -32,35 +32,41 @@ from qrnn.training.callbacks import (
     EpochTimes,
     Interrupts,
     LastCheckpoint,
+    RunProgress,
     Stopper,
-    WholeRun,
 )
 from qrnn.training.checkpoint import (
     AtomicCheckpointIO,
     check_weights,
+    checkpoint_errors,
     load_task,
     read_checkpoint,
-    refusing,
 )
 from qrnn.training.checks import OPTIMIZERS, batches_of_epoch, check_trainer
 from qrnn.training.history import Metrics, best_accuracy
-from qrnn.training.resume import check_like, check_same, check_shapes, check_state, set_rates
-from qrnn.training.run_folder import check_free, claimed
+from qrnn.training.resume import (
+    check_shapes,
+    check_state,
+    check_structure,
+    check_unchanged,
+    set_rates,
+)
+from qrnn.training.run_folder import check_free, locked
 from qrnn.training.seeding import epoch_seed, seed_all
 from qrnn.utils.checks import typed
 from qrnn.utils.environment import environment
 from qrnn.utils.files import name_in_errors, write_text
 
-WARM_UP = 0.1  # share of the steps; without it, 1e-2 sometimes ends at chance
+WARM_UP = 0.1  # fraction of the steps; without it, lr 1e-2 sometimes ends at chance level
 EVAL_BATCH = 512
 
 
 class Learner(pl.LightningModule):
-    """Cross entropy of a model's labels.
+    """A model trained with the cross entropy of its labels.
 
     Args:
-        config: the whole configuration; it goes into every checkpoint.
-        data: the task's data; its shape goes there too.
+        config: the full configuration, saved in every checkpoint.
+        data: the task's data; its shape is saved as well.
     """
 
     def __init__(self, config: TrainConfig, data: TaskData):
@@ -68,14 +74,14 @@ class Learner(pl.LightningModule):
         self.config, self.shape = config, data.shape
         self.read = data.train
         self.model = build_model(config, data.shape, data.vectors)
-        self.states: dict[str, Any] = {}  # of the texts of training and validation
+        self.states: dict[str, Any] = {}  # last states of the training and validation texts
 
     def _step(self, batch: Batch, index: int, part: str) -> torch.Tensor:
-        anew = self.read.resets_state(index)
-        answer = self.model.answer(batch, None if anew else self.states[part])
+        fresh = self.read.resets_state(index)
+        answer = self.model.answer(batch, None if fresh else self.states[part])
         if self.read.is_text:
             self.states[part] = answer.state.detach()
-        logits, y = asked(answer.logits, batch.y)
+        logits, y = labelled(answer.logits, batch.y)
         loss = cross_entropy(logits, y)
         options: dict[str, Any] = {
             "on_step": False,
@@ -89,11 +95,10 @@ class Learner(pl.LightningModule):
         return loss
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        """Draw the random numbers of each epoch from the seed and the epoch alone.
+        """Seed each epoch from its number, so that a resumed run draws the same random numbers.
 
-        So a resumed run has those of an uninterrupted one. A random state in the checkpoint would
-        not do: Lightning makes the loaders' iterators, which draw too, at other times in a resumed
-        run, and there is one checkpoint for all processes.
+        Saving the random state would not suffice: a resumed run creates the loaders' iterators,
+        which also draw, at other times, and all processes share one checkpoint.
         """
         if batch_index == 0:
             rank, epoch = self.trainer.global_rank, self.current_epoch
@@ -108,10 +113,10 @@ class Learner(pl.LightningModule):
         self._step(batch, batch_index, "val")
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Log the norm of the gradient, before it is clipped; leave out one that is not finite.
+        """Log the gradient norm before clipping, and skip a gradient that is not finite.
 
-        Over hundreds of steps of feedback a single batch can overflow: clipping would make NaN of
-        it, and of all weights.
+        Over hundreds of feedback steps a single batch can overflow; clipping would then turn all
+        weights into NaN.
         """
         norms = [p.grad.norm() for p in self.parameters() if p.grad is not None]
         norm = torch.stack(norms).norm()
@@ -124,7 +129,7 @@ class Learner(pl.LightningModule):
             self.zero_grad(set_to_none=True)
 
     def configure_optimizers(self) -> Any:
-        """The optimiser, and the schedule by steps.
+        """Return the optimiser, and a schedule that advances every step.
 
         A parameter's attribute `lr_scale` multiplies its learning rate.
         """
@@ -141,12 +146,12 @@ class Learner(pl.LightningModule):
                 1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, steps - warm_up)))
             )
 
-        # Not OneCycleLR: its state fixes the number of steps, and a resumed run may have more.
+        # Not OneCycleLR: its state fixes the number of steps, but a resumed run may take more.
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """Return a new optimiser, with a group of parameters for each learning rate."""
+        """Return a new optimiser, with one parameter group per learning rate."""
         trainer = self.config.trainer
         return OPTIMIZERS[trainer.optimizer](
             [{"params": group, "lr": rate} for rate, group in self._groups().items()],
@@ -155,7 +160,7 @@ class Learner(pl.LightningModule):
         )
 
     def _groups(self) -> dict[float, list[torch.nn.Parameter]]:
-        """Return the parameters by their learning rates."""
+        """Return the parameters by learning rate."""
         groups: dict[float, list[torch.nn.Parameter]] = {}
         for parameter in self.parameters():
             rate = getattr(parameter, "lr_scale", 1.0) * self.config.trainer.lr
@@ -163,16 +168,16 @@ class Learner(pl.LightningModule):
         return groups
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what rebuilds the model."""
+        """Add the configuration and shape that rebuild the model."""
         checkpoint["qrnn"] = {"config": to_plain(self.config), "shape": asdict(self.shape)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let rates and weight decay be this run's."""
+        """Use the learning rates and weight decay of the current configuration."""
         set_rates(checkpoint, self.optimizer())
 
 
 class TaskDataModule(pl.LightningDataModule):
-    """A task's training and validation parts."""
+    """A task's training and validation data."""
 
     def __init__(self, data: TaskData, config: TrainerConfig):
         super().__init__()
@@ -195,19 +200,19 @@ class TaskDataModule(pl.LightningDataModule):
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training run left.
+    """The result of a training run.
 
     Attributes:
-        run_dir: its folder.
+        run_dir: folder of the run.
         best: checkpoint of the epoch with the lowest validation loss.
         last: checkpoint of the last epoch.
         val_accuracy: validation accuracy of `best`.
         epochs: number of epochs run.
-        steps: number of optimiser steps taken, those before a resumed checkpoint too.
+        steps: number of optimiser steps, including those before a resume.
         reached: whether the validation loss fell below `trainer.stop_below`; None: it is null.
-        interrupted: whether it was stopped by hand.
-        first_process: whether this is the first of the processes that trained.
-        failure: why the last epoch taught nothing, in a line; None: it did.
+        interrupted: whether the run was stopped with Ctrl-C.
+        first_process: whether this is the first process of a distributed training.
+        failure: why the last epoch failed, in one line; None: it did not.
     """
 
     run_dir: Path
@@ -223,7 +228,7 @@ class TrainResult:
 
 
 def quiet_lightning() -> None:
-    """Silence notices that a reader of our progress bar cannot use."""
+    """Silence Lightning's notices that do not concern the user."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for text in (
@@ -241,16 +246,16 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     """Train a model; write checkpoints, configuration and logs to `run_dir`.
 
     Args:
-        config: the whole configuration. `config.resume` names a checkpoint to go on from, with
-            the same losses as if the run had not been interrupted. The best checkpoint and the
-            metrics of the epochs before are taken from its folder.
-        run_dir: folder of the run; made. It may hold no other run than the one that goes on.
-        data: the task's data, if it is loaded already.
+        config: the full configuration. `config.resume` names a checkpoint to resume from; the
+            losses are then those of an uninterrupted run. The best checkpoint and the metrics so
+            far are read from the checkpoint's folder.
+        run_dir: folder of the run, created if missing. It must not hold another run.
+        data: the task's data; None: loaded from `config.task`.
 
     Raises:
-        ConfigError: a value out of range or an unknown name; a folder that holds another run, or
-            that another process trains in.
-        DataError: data or the checkpoint to resume from are missing or damaged.
+        ConfigError: a value is out of range, a name is unknown, or the folder holds another run or
+            is in use by another process.
+        DataError: the data, or the checkpoint to resume from, is missing or damaged.
         DeviceError: the device cannot run the model.
     """
     check_trainer(config.trainer)
@@ -265,26 +270,26 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     module = Learner(config, data)
     refuse_options(module.model, config.device)
     if saved:
-        check_same(from_plain(saved["qrnn"]["config"]).trainer, config.trainer)
+        check_unchanged(from_plain(saved["qrnn"]["config"]).trainer, config.trainer)
         check_shapes(saved["state_dict"], module.state_dict())
-        with refusing(config.resume):
+        with checkpoint_errors(config.resume):
             check_weights(saved["state_dict"], module.state_dict())
-            check_like(saved, {"global_step": 0}, "")
-    with claimed(run_dir, config.resume):
+            check_structure(saved, {"global_step": 0}, "")
+    with locked(run_dir, config.resume):
         return _fit(module, data, limit, run_dir, saved)
 
 
 def _fit(
     module: Learner, data: TaskData, limit: Any, run_dir: Path, saved: dict[str, Any]
 ) -> TrainResult:
-    """Train what was checked, in a folder of its own; see `train`.
+    """Train after all checks, in a locked folder; see `train`.
 
     Args:
-        module: what learns.
-        data: the task's.
-        limit: batches of an epoch, as Lightning takes it.
+        module: the module to train.
+        data: the task's data.
+        limit: batches per epoch, for Lightning's `limit_train_batches`.
         run_dir: folder of the run.
-        saved: the checkpoint that it goes on from, or nothing.
+        saved: content of the checkpoint to resume from; empty for a new run.
     """
     config = module.config
     checkpoints = BestCheckpoint(run_dir, config.resume)
@@ -301,7 +306,7 @@ def _fit(
     if not (config.trainer.stop_below is None and config.trainer.patience is None):
         callbacks.append(stopper)
     if config.trainer.progress:
-        callbacks.append(WholeRun())
+        callbacks.append(RunProgress())
     trainer = pl.Trainer(
         max_epochs=config.trainer.epochs,
         limit_train_batches=limit,
@@ -320,7 +325,7 @@ def _fit(
         log_every_n_steps=10,
     )
     if saved:
-        with refusing(config.resume):
+        with checkpoint_errors(config.resume):
             check_state(saved, trainer, module.optimizer())
     write_text(run_dir / "config.yaml", config_yaml(config))
     write_text(run_dir / "environment.json", json.dumps(environment(), indent=1) + "\n")
@@ -333,12 +338,12 @@ def _fit(
                 weights_only=True,
             )
     except Exception as error:
-        # What comes before the first batch of a resumed run is about the checkpoint.
+        # Before the first batch of a resumed run, errors are about the checkpoint.
         if not saved or last_checkpoint.begun or isinstance(error, QRNNError | OSError):
             raise
-        with refusing(config.resume):
+        with checkpoint_errors(config.resume):
             raise ConfigError(str(error)) from error
-    except SystemExit:  # Lightning leaves the process on Ctrl-C
+    except SystemExit:  # raised by Lightning on Ctrl-C
         if not trainer.interrupted:
             raise
     last = run_dir / "last.ckpt"
@@ -362,14 +367,14 @@ def _fit(
 
 
 def failure_of(metrics: Mapping[str, torch.Tensor]) -> str | None:
-    """Return why a run's last epoch taught nothing, or None.
+    """Return why a run's last epoch failed, or None.
 
     Args:
-        metrics: what was logged of it.
+        metrics: the metrics logged for the epoch.
     """
     remedy = "lower trainer.lr or model.output_lr"
     if float(metrics.get("train/skipped", 0.0)) >= 1:
-        return f"every step of the last epoch was skipped, its gradient not finite: {remedy}"
+        return f"gradients must be finite, but no step of the last epoch had one: {remedy}"
     for name in ("train/loss", "val/loss"):
         if not math.isfinite(loss := float(metrics.get(name, 0.0))):
             return f"{name} of the last epoch must be finite, got {loss}: {remedy}"
@@ -379,13 +384,13 @@ def failure_of(metrics: Mapping[str, torch.Tensor]) -> str | None:
 def write_summary(
     run_dir: Path, module: Learner, best: Path, seconds: list[float], reached: bool | None
 ) -> None:
-    """Write what a finished run took to `summary.json`.
+    """Write the time, memory and size of a finished run to `summary.json`.
 
     Args:
-        run_dir: its folder.
-        module: what was trained.
-        best: its best checkpoint.
-        seconds: of each epoch.
+        run_dir: folder of the run.
+        module: the trained module.
+        best: the best checkpoint.
+        seconds: seconds of each epoch.
         reached: see `TrainResult`.
     """
     per_epoch = statistics.median(seconds) if seconds else 0.0
@@ -406,7 +411,7 @@ def write_summary(
 
 
 def peak_memory_mb() -> float | None:
-    """Return the largest resident memory of this process, MB; None where nobody records it."""
+    """Return the peak resident memory of this process, MB; None where the system has no record."""
     try:
         import resource
     except ImportError:  # Windows
@@ -416,10 +421,10 @@ def peak_memory_mb() -> float | None:
 
 
 def accelerator(device: str) -> str:
-    """Return Lightning's name of the hardware to train on."""
+    """Return Lightning's name of the accelerator to train on."""
     if device != "fused":
         return "auto"
-    return "gpu" if torch.cuda.is_available() else "cpu"  # it has kernels for no other
+    return "gpu" if torch.cuda.is_available() else "cpu"  # no other has fused kernels
 
 
 def config_yaml(config: TrainConfig) -> str:

@@ -289,5 +289,5 @@ def test_what_cannot_be_measured_is_refused_in_one_line(device, options, error, 
 
 def test_more_deferred_measurements_than_fit_are_refused_before_they_run():
     rnn = small().on("default.qubit", readout_mode="measure")
-    with pytest.raises(DeviceError, match="at most 20 qubits, got 21: 6 steps of 3 measured words"):
+    with pytest.raises(DeviceError, match="at most 20 qubits, got 21: each of 6 x 3 deferred meas"):
         rnn(inputs(6, 1))

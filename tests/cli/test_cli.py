@@ -82,7 +82,7 @@ def test_evaluate_prints_a_table_and_keeps_the_numbers(trained):
         cwd=folder,
     )
     name = "runs/a/evaluation-default.qubit-val-limit7.json"
-    assert f"kept in {name}" in again.stdout
+    assert f"saved to {name}" in again.stdout
     validated = json.loads((folder / name).read_text())
     assert validated["sequences"] == 7, again.stderr
     assert (kept["split"], validated["split"]) == ("test", "val")
@@ -121,7 +121,7 @@ def test_resume_takes_the_checkpoints_configuration(trained):
     assert "epochs: 3" in config
     other = qrnn("train", "resume=runs/a/last.ckpt", "model.width=9", cwd=folder)
     assert other.returncode == 2
-    assert "resume must leave the model its size, but model." in other.stderr
+    assert "resume must keep the model's size, but model." in other.stderr
     assert "is (8,) in the checkpoint and (9,) now" in other.stderr
     assert other.stderr.count("\n") == 1
 
@@ -159,7 +159,7 @@ WRONG = [
     (["train", "model.topology=star"], "topology 'star' is not known"),
     (["train", "model.readout=W"], "readout must be letters out of XYZ"),
     (["train", "model.readout_mode=weak"], "readout_mode 'weak' is not known"),
-    (["estimate", "checkpoint=x", "device=fused"], "must be one of IBM's to have a price"),
+    (["estimate", "checkpoint=x", "device=fused"], "device must be an IBM device to have a cost"),
     (["train", "trainer.processes=3"], "trainer.processes must be at least 1 and divide"),
     (["train", "model.controller=tanh"], "controller 'tanh' is not known"),
     (["train", "model.dropout=1.5"], "dropout must be in [0, 1), got 1.5"),
@@ -173,8 +173,8 @@ WRONG = [
     (["train", "--hlep"], "option '--hlep' is not known: did you mean --help?"),
     (["train", "--checkpoint", "x"], "option '--checkpoint' is not known: write checkpoint=value"),
     (["evaluate", "checkpoint=x", "model=lstm"], "model must be left out: this command takes the"),
-    (["train", "model=lstm", "device.seed=1", "device=lightning.qubit"], "runs in torch alone"),
-    (["train", "model.embedding=3"], "model.embedding must be left out for inputs that are no"),
+    (["train", "model=lstm", "device.seed=1", "device=lightning.qubit"], "runs entirely in torch"),
+    (["train", "model.embedding=3"], "model.embedding must be left out for inputs that are not"),
     (["train", "task=copying", "model.input_scale=3"], "model.input_scale must be left out for"),
     (["train", "task=copying", "model.attention=dot"], "model.attention must be left out where"),
     (["train", "task=null"], "a group must be given by name, such as model=lstm"),
@@ -224,7 +224,7 @@ WRONG = [
     (["estimate", "checkpoint=x", "device=aer"], "must be a file that `qrnn train` wrote"),
     (
         ["estimate", "checkpoint=x", "device=fused", "device.shots=null"],
-        "device must be one of IBM's to have a price, got 'fused'",
+        "device must be an IBM device to have a cost, got 'fused'",
     ),
     (["evaluate", "checkpoint=x", "split=all"], "split 'all' is not known"),
     (["evaluate", "checkpoint=x", "+limits=3"], "key 'limits' is not known: did you mean limit"),

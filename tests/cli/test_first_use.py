@@ -21,7 +21,7 @@ HELPFUL = {
     "evaluate": ["device=fake_torino", "device.max_qpu_seconds"],
     "inspect": ["index=12"],
     "export": ["qasm3"],
-    "estimate": ["nothing is sent"],
+    "estimate": ["nothing is submitted"],
     "report": ["output=both.html"],
     "draw": ["model.entangler=CRX"],
     "devices": ["e.g. fake_torino"],
@@ -51,7 +51,7 @@ def test_every_key_of_a_command_has_its_meaning_in_the_help(qrnn_command):
         r"  delay: 100 +T, steps from the last input symbol to the first\n {30}one to repeat",
         r"  name: fused +a name .*\n {30}backend, e\.g\. ibm_torino",
         r"  n_qubits: \d+ +\w",
-        r"resume: null +checkpoint to go on from",
+        r"resume: null +checkpoint to resume from",
     ):
         assert re.search(rf"^{words}", out, re.MULTILINE), words
     assert "None" not in out
@@ -76,8 +76,8 @@ def test_python_and_its_heavy_packages_start_only_when_needed():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["devices", "--all"], "unrecognized arguments: --all: `qrnn devices --help` tells"),
-        (["completion"], "arguments are required: shell: `qrnn completion --help` tells what can"),
+        (["devices", "--all"], "unrecognized arguments: --all: see `qrnn devices --help`"),
+        (["completion"], "arguments are required: shell: see `qrnn completion --help`"),
         (["completion", "csh"], "shell 'csh' is not known: Allowed: bash"),
     ],
 )

@@ -32,7 +32,7 @@ def test_what_is_right_is_none(problem):
 def test_planted_faults_are_found(problem, monkeypatch):
     refused = ("train", "trainer.epochs=0")
     with monkeypatch.context() as patch:
-        patch.setattr("qrnn.cli.made_folders._remove", lambda: None)
+        patch.setattr("qrnn.cli.hydra_files._remove", lambda: None)
         assert problem(*refused).startswith("refused, and files changed: ['runs', 'runs/digits'")
     with monkeypatch.context() as patch:
         patch.setattr("qrnn.training.checks.SCHEDULES", None)
@@ -51,6 +51,6 @@ def test_planted_faults_are_found(problem, monkeypatch):
 
 
 def test_random_lines_find_a_planted_fault(tmp_path, monkeypatch):
-    monkeypatch.setattr("qrnn.cli.made_folders._remove", lambda: None)
+    monkeypatch.setattr("qrnn.cli.hydra_files._remove", lambda: None)
     found = [command_lines.case(seed, tmp_path / str(seed)) for seed in range(40)]
     assert any(one and "files changed" in one for one in found)

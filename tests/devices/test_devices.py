@@ -102,7 +102,7 @@ WRONG = [
         "default.qubit",
         {"strategy": "carried", "shots": 10},
         ConfigError,
-        "strategy 'carried' reads an exact state, got device.shots=10: use strategy replayed",
+        "strategy must be replayed with shots, got 'carried' with device.shots=10: use strategy",
     ),
     (
         "default.qubit",
@@ -263,7 +263,7 @@ def test_a_device_of_ones_own_is_known_by_its_name(monkeypatch):
 
 @pytest.mark.parametrize("name", ["fused", "ibm_torino"])
 def test_the_name_of_another_device_is_refused(name):
-    with pytest.raises(ConfigError, match=f"device '{name}' is already there"):
+    with pytest.raises(ConfigError, match=f"device '{name}' is already registered"):
         add_device(replace(device_spec("fused"), name=name), devices.Device)
 
 

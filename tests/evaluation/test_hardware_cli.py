@@ -72,12 +72,12 @@ def test_the_same_command_goes_on_after_a_budget_and_an_interruption(
         status, out, err = qrnn(*EVALUATE)
     assert (status, out) == (130, "")
     assert err.splitlines()[-1] == (
-        "qrnn: interrupted: run the same command again to go on; no job is submitted twice"
+        "qrnn: interrupted: run the same command again to resume; no job is submitted twice"
     )
     status, out, err = qrnn(*EVALUATE)
     assert status == 0, err
     assert service.submissions == T
-    assert "ibm_double: 8 jobs, estimated at 16.5 QPU s, 1 of them submitted before" in err
+    assert "ibm_double: 8 jobs, estimated at 16.5 QPU s, 1 of them already submitted" in err
     assert "ibm_double: estimate 16.5 s, metered 16.5 s, 8 jobs (1 found in the ledger)" in out
     assert max(map(len, out.splitlines())) <= 80
     kept = json.loads((checkpoint / "evaluation-ibm_double-limit3.json").read_text())
@@ -161,7 +161,7 @@ def test_what_has_no_price_is_refused(no_account):
         priceable(DeviceOptions("ibm_atlantis", shots=10))
     with pytest.raises(DeviceError, match="'ibm' must have a fake twin"):
         priceable(DeviceOptions("ibm", shots=10))
-    with pytest.raises(ConfigError, match="device must be one of IBM's to have a price, got 'fus"):
+    with pytest.raises(ConfigError, match="device must be an IBM device to have a cost, got 'fus"):
         priceable(DeviceOptions("fused"))
     with pytest.raises(ConfigError, match=r"ignore device\.seed"):
         priceable(DeviceOptions("ibm_torino", shots=10, seed=1))

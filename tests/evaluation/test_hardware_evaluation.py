@@ -198,7 +198,7 @@ def test_an_interrupted_evaluation_says_how_to_go_on(run, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(service_double.Job, "result", press)
-        with pytest.raises(KeyboardInterrupt, match="run the same command again to go on"):
+        with pytest.raises(KeyboardInterrupt, match="run the same command again to resume"):
             run.evaluate()
     assert run.evaluate().cost.jobs == run.submissions == T
 
@@ -208,7 +208,7 @@ def test_the_price_is_told_before_anything_is_sent(run, capfd):
         run.evaluate(progress=True, faults={"die_before_submit": 1})
     told = capfd.readouterr().err
     assert "ibm_double: 3 jobs, estimated at 6.5 QPU s" in told
-    assert "if it stops, run the same command again" in told
+    assert "if the run stops, run the same command again" in told
 
 
 # --- price and budget -----------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def test_a_budget_that_runs_out_half_way_is_raised_to_go_on(run, tmp_path, monke
     with pytest.raises(DeviceError, match=r"max_qpu_seconds=8 .*run the same command again"):
         run.evaluate(replace(HARDWARE, max_qpu_seconds=8.0))
     assert run.submissions == 1
-    with pytest.raises(DeviceError, match=r"what is left of the run is estimated at 4.3 s"):
+    with pytest.raises(DeviceError, match=r"the rest of the run is estimated at 4.3 s"):
         run.evaluate(replace(HARDWARE, max_qpu_seconds=10.0))
     assert run.submissions == 1
     again = run.evaluate(replace(HARDWARE, max_qpu_seconds=30.0))

@@ -35,7 +35,7 @@ HEAVY = [
     "lightning.pytorch:Trainer.fit",
     "qrnn.evaluation.costs:prices",
     "qrnn.evaluation.evaluation:run",
-    "qrnn.evaluation.evaluation:run_open",
+    "qrnn.evaluation.evaluation:run_open_loop",
     "qrnn.evaluation.evaluation:translate",
     "qrnn.inspection.run:inspect_model",
 ]

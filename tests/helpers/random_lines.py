@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from qrnn.cli.completion import _leaves, values, words
+from qrnn.cli.completion import _leaves, command_keys, values
 from qrnn.config import COMMAND_SCHEMAS
 from qrnn.data import TASKS
 from qrnn.networks import NETWORKS
@@ -270,7 +270,9 @@ def line_of(rng: random.Random) -> list[str]:
 
 def _options(rng: random.Random, command: str) -> list[str]:
     """Return key=value for keys of a command, most of them right."""
-    groups = [group for group in ("task", "model", "device") if f"{group}=" in words()[command]]
+    groups = [
+        group for group in ("task", "model", "device") if f"{group}=" in command_keys()[command]
+    ]
     line, chosen = [], {}
     for group in groups:
         if rng.random() < (0.2 if command == "draw" and group == "model" else 0.5):

@@ -27,12 +27,12 @@ MIXED = "evaluation-default.mixed-val-limit3.json"
 COPY = "evaluation-fake_manila-limit2.json"
 BROKEN = [
     (FUSED, lambda path: path.write_text("{"), "fused-limit100.json is dam"),
-    (FUSED, lambda path: path.write_text("[1]"), "must hold names and values"),
+    (FUSED, lambda path: path.write_text("[1]"), "must be a JSON object"),
     (FUSED, harm_json(lambda t: t.pop("value")), "value"),
     (FUSED, harm_json(lambda t: t.update(metric="luck")), "metric must be one"),
     (FUSED, harm_json(lambda t: t.update(labels=["a"])), "labels must be list"),
     (FUSED, harm_json(lambda t: t["labels"].append(0.5)), "labels must be list"),
-    (FUSED, harm_json(lambda t: t["labels"].pop()), "labels and predictions must be as many"),
+    (FUSED, harm_json(lambda t: t["labels"].pop()), "labels and predictions must have the s"),
     (FUSED, harm_json(lambda t: t.update(split=["test"])), "split must be str | None"),
     (FUSED, harm_json(lambda t: t.update(options=3)), "fused-limit100.json is"),
     (MIXED, harm_json(lambda t: t["options"].pop("strength")), "str"),
@@ -41,7 +41,7 @@ BROKEN = [
     ("metrics.csv", lambda path: path.write_bytes(b"\xff\xfe\x00"), "metrics.csv"),
     ("summary.json", lambda path: path.write_text("null"), "summary.json is damaged"),
     ("summary.json", harm_json(lambda t: t.update(minutes="1")), "minutes must be float"),
-    ("summary.json", lambda path: path.unlink(), "the training has not ended"),
+    ("summary.json", lambda path: path.unlink(), "the training has not finished"),
     ("environment.json", lambda path: path.write_text("}"), "environment.json is damaged"),
     ("config.yaml", lambda path: path.write_text("task: ["), "config.yaml is damaged"),
     ("config.yaml", lambda path: path.write_text("task: 3"), "must hold the group task"),
@@ -71,7 +71,7 @@ def test_a_run_of_which_little_is_left_gives_a_page(run):
     assert len(page.named("h2")) == 9
     said = " ".join(page.named("p") + page.named("li"))
     for told in (
-        "No epoch has ended yet.",
+        "No epoch has finished yet.",
         "metrics.csv is damaged",
         "summary.json is damaged",
         "best.ckpt is damaged or not a checkpoint",
@@ -88,7 +88,7 @@ def test_a_bare_checkpoint_is_a_run_too(run):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     page = read(qrnn.report(run))
     assert page.named("h1") == ["digits · hybrid · fused"]
-    assert "No epoch has ended yet." in page.named("p")
+    assert "No epoch has finished yet." in page.named("p")
 
 
 def test_a_run_whose_data_is_gone_gives_a_page(run):

@@ -51,7 +51,7 @@ def test_evaluations_of_another_model_are_left_out_in_a_line(run, monkeypatch):
     page = read(qrnn.report(run))
     told = page.named("li")
     assert len(told) == 1
-    assert told[0].startswith(f"{FUSED} is left out: it does not say which model it is of. Evalu")
+    assert told[0].startswith(f"{FUSED} is left out: it does not record its model. Evalu")
     command = "qrnn evaluate checkpoint=run/best.ckpt limit=100"
     assert told[0].endswith(f": {command}")
     assert len(page.table("device", "read")) == 2
@@ -63,7 +63,7 @@ def test_evaluations_of_another_model_are_left_out_in_a_line(run, monkeypatch):
     page = read(qrnn.report(run))
     told = page.named("li")
     assert len(told) == 3
-    assert all("is left out: it is of another model than best.ckpt" in line for line in told)
+    assert all("is left out: its model is not that of best.ckpt" in line for line in told)
     assert any("device.strength=0.05 split=val limit=3" in line for line in told)
     assert any(text.startswith("Not evaluated yet") for text in page.named("p"))
     several = read(qrnn.report([run, shutil.copytree(run, run.parent / "other")]))
@@ -72,7 +72,7 @@ def test_evaluations_of_another_model_are_left_out_in_a_line(run, monkeypatch):
         path.unlink()
     assert read_folder(run).evaluations == ()
     assert all(
-        "no checkpoint that it could be of" in one for one in read(qrnn.report(run)).named("li")
+        "no checkpoint to match it with" in one for one in read(qrnn.report(run)).named("li")
     )
 
 

@@ -53,8 +53,8 @@ def test_the_main_numbers_are_those_of_the_files(made, page):
     assert facts["seed"] == "0"
     assert facts["peak memory"] == f"{summary['peak_memory_mb']:,.0f} MB"
     assert facts["optimiser steps"] == "8"
-    assert facts["threads of torch"] == str(summary["threads"])
-    assert facts["parameters in all"] == f"{summary['all_parameters']:,}"
+    assert facts["torch threads"] == str(summary["threads"])
+    assert facts["total parameters"] == f"{summary['all_parameters']:,}"
     # The circuit of 2 qubits: RY RZ on both and a CZ, twice; XYZ readouts.
     wanted = {"wires": "2", "angles": "8", "readouts": "6", "gates": "10", "two qubit gates": "2"}
     assert wanted.items() <= facts.items()
@@ -187,12 +187,12 @@ def test_no_secret_and_no_environment_variable_is_on_the_page(run, monkeypatch):
     (run / "evaluation-fake_manila-limit2.json").write_text(json.dumps(told))
     html = qrnn.report(run).read_text()
     assert "swordfish" not in html
-    assert "(left out)" in html
+    assert "(hidden)" in html
     assert "max_tokens" not in hide({"max_tokens": 3}) or hide({"max_tokens": 3}) == {
         "max_tokens": 3
     }
     nested = {"options": [{"password": "a", "keys": 1}], "auth_token": None}
-    assert hide(nested) == {"options": [{"password": "(left out)", "keys": 1}], "auth_token": None}
+    assert hide(nested) == {"options": [{"password": "(hidden)", "keys": 1}], "auth_token": None}
 
 
 def test_the_page_loads_nothing(made, page):

@@ -73,7 +73,7 @@ def test_only_what_is_alike_is_compared(made):
     ):
         told = lead(learned, replace(high, **other))
         assert told.startswith("Best by validation: first, with loss 0.250 in epoch 1; not all")
-    assert "none is the best" in lead(learned, replace(high, evaluations=(), history={}))
+    assert "cannot be ranked" in lead(learned, replace(high, evaluations=(), history={}))
     task = {**one.config, "task": {**one.config["task"], "name": "copying"}}
     assert "several tasks" in lead(low, replace(high, config=task))
 
@@ -90,12 +90,12 @@ def test_only_keys_that_say_something_differ(made):
 @pytest.mark.parametrize(
     ("run", "options", "message"),
     [
-        ("runs/c", {}, "but runs/c is not there"),
+        ("runs/c", {}, "but runs/c does not exist"),
         ("runs/a/best.ckpt", {}, "but runs/a/best.ckpt is a file"),
-        ("runs", {}, r"choose of the 2 in it, e.g. run=\[runs/a,runs/b\]"),
+        ("runs", {}, r"choose from the 2 runs in it, e.g. run=\[runs/a,runs/b\]"),
         (".", {}, "holds no config.yaml$"),
-        ([], {}, r"run must name one folder or different ones, got \[\]"),
-        (["runs/a", "runs/../runs/a"], {}, "run must name one folder or different ones"),
+        ([], {}, r"run must name one folder or several different ones, got \[\]"),
+        (["runs/a", "runs/../runs/a"], {}, "run must name one folder or several diff"),
         (3, {}, "run must be a folder or several, got 3"),
         (["runs/a", 3], {}, "run must be a folder or several"),
         ("runs/a", {"data_dir": "x"}, "data_dir must be left out: task digits reads no files"),
@@ -115,7 +115,7 @@ def test_the_command_writes_the_page_and_says_where(made, tmp_path, monkeypatch,
     call(monkeypatch, "report", "run=[runs/a,runs/b]", f"output={tmp_path}/both.html")
     assert "both.html: open it in a browser" in capsys.readouterr().out
     assert read(tmp_path / "both.html").named("h1") == ["2 runs: digits"]
-    for arguments, told in ((["run=nothing"], "nothing is not there"), ([], "run must name")):
+    for arguments, told in ((["run=nothing"], "nothing does not exist"), ([], "run must name")):
         monkeypatch.setattr(sys, "argv", ["qrnn", "report", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()

@@ -66,8 +66,8 @@ def test_labels_of_steps_by_a_classical_model(monkeypatch):
     page, told = page_of(monkeypatch, [*task, "model=lstm", "model.hidden_size=4"], "limit=5")
     assert page.named("h1") == ["copying · lstm · torch"]
     assert page.facts["cross entropy"] == f"{told['value']:.2f}"
-    assert page.facts["without memory"].endswith(" cross entropy")
-    assert "This model has no circuit that runs on a device." in page.named("p")
+    assert page.facts["baseline without memory"].endswith(" cross entropy")
+    assert "This model has no quantum circuit that runs on a device." in page.named("p")
 
 
 def test_quantum_neurons(monkeypatch):

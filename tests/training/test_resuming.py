@@ -213,7 +213,7 @@ def test_a_resumed_run_has_the_rates_that_it_was_given(schedule, data, tmp_path)
     [
         ({"optimizer": "sgd"}, {}, "trainer.optimizer must stay adamw with resume, got sgd"),
         ({"schedule": "cosine"}, {}, "trainer.schedule must stay constant with resume, got cos"),
-        ({}, {"output_lr": 0.5}, "model.output_lr must not become or leave 1 with resume"),
+        ({}, {"output_lr": 0.5}, "model.output_lr must not change from or to 1 with resume"),
     ],
 )
 def test_a_resumed_run_cannot_change_its_optimiser(run, data, tmp_path, trainer, model, message):

@@ -200,7 +200,7 @@ def test_an_epoch_of_few_steps_takes_others_each_time_and_resumes(data, tmp_path
         ({"stop_below": 0.0}, "trainer.stop_below must be null or positive, got 0.0"),
         ({"stop_below": math.nan}, "trainer.stop_below must be null or positive, got nan"),
         ({"steps_per_epoch": 0}, "trainer.steps_per_epoch must be null or at least 1, got 0"),
-        ({"steps_per_epoch": 8}, "must be at most 7, the batches of all .* got 8: choose fewer"),
+        ({"steps_per_epoch": 8}, "must be at most 7, the number of batches .* got 8: choose fewer"),
         ({"optimizer": "lbfgs"}, "trainer.optimizer must be adamw or adam or rmsprop or sgd"),
     ],
 )

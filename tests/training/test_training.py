@@ -430,7 +430,7 @@ def test_validation_leaves_the_state_of_training_alone():
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("lstm", "every step of the last epoch was skipped, its gradient not finite: lower"),
+        ("lstm", "gradients must be finite, but no step of the last epoch had one: lower"),
         ("gru", "val/loss of the last epoch must be finite, got nan: lower trainer.lr"),
     ],
 )
@@ -451,7 +451,7 @@ def test_a_run_that_taught_nothing_says_so_and_has_status_1(
         f"hydra.run.dir={tmp_path}",
     )
     assert status == 1
-    assert "2 epochs, validation accuracy" in out
+    assert "2 epochs; best checkpoint: validation accuracy" in out
     assert err.startswith(f"qrnn: {message}")
     assert err.count("\n") == 1
     assert (tmp_path / "best.ckpt").is_file()

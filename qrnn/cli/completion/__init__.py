@@ -1,7 +1,7 @@
-"""Shell completion: `qrnn completion bash` prints a script that knows all commands and keys.
+"""Shell completion: `qrnn completion bash` prints a script with all commands and keys.
 
-zsh loads the same script through its bashcompinit. It is complete in itself: Hydra's own would
-start Python, and import PyTorch, at every TAB, and knows nothing of our commands.
+zsh can load the same script through bashcompinit. Hydra's own completion would start Python and
+import PyTorch at every TAB, and does not know our commands.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from qrnn.training.checks import OPTIMIZERS
 from qrnn.utils.registry import unknown_name
 
 SHELLS = ("bash",)
-FLAGS = ("--help", "--multirun", "--cfg")  # Hydra's, for all commands but two
+FLAGS = ("--help", "--multirun", "--cfg")  # Hydra's flags; `devices` and `completion` have none
 
 
 @cache
 def values() -> dict[str, tuple[str, ...]]:
-    """Return what a key can be set to, for those keys whose values have names."""
+    """Return the possible values of each key that takes one of several names."""
     found: dict[str, tuple[str, ...]] = {
         "task": tuple(TASKS),
         "model": tuple(NETWORKS),
@@ -48,7 +48,7 @@ def values() -> dict[str, tuple[str, ...]]:
 def _leaves(schema: type, prefix: str = "") -> Iterable[tuple[str, Any]]:
     """Yield every key of a schema that takes a value, with its type.
 
-    Of tasks and models those of all that there are: which one is meant is not known yet.
+    `task` and `model` yield the keys of all tasks and models, because none is chosen yet.
     """
     tables: dict[str, Any] = {"task": TASKS, "model": NETWORKS}
     hints = get_type_hints(schema)
@@ -65,8 +65,8 @@ def _leaves(schema: type, prefix: str = "") -> Iterable[tuple[str, Any]]:
             yield from _leaves(kind, f"{key}.")  # type: ignore[arg-type]
 
 
-def words() -> dict[str, list[str]]:
-    """Return the keys of each command, sorted, as they are written: `device=`, `device.shots=`."""
+def command_keys() -> dict[str, list[str]]:
+    """Return the sorted keys of each command as they are typed: `device=`, `device.shots=`."""
     found = {}
     for command, schema in COMMAND_SCHEMAS.items():
         keys = [f"{key}=" for key, _ in _leaves(schema) if not key.endswith(".name")]
@@ -80,16 +80,16 @@ def script(shell: str, commands: Iterable[str]) -> str:
     """Return the completion script of a shell.
 
     Args:
-        shell: `bash`; zsh can load its script.
+        shell: `bash`; zsh can load the same script.
         commands: the names of all commands.
 
     Raises:
-        ConfigError: another shell.
+        ConfigError: the shell is not supported.
     """
     if shell not in SHELLS:
         raise unknown_name("shell", shell, SHELLS)
     cases = [f"    commands:*) echo '{_lines(commands)}' ;;"]
-    for command, keys in words().items():
+    for command, keys in command_keys().items():
         top = {key if "." not in key else key.partition(".")[0] + "." for key in keys}
         deep = [key for key in keys if "." in key]
         cases.append(f"    {command}:*.*) echo '{_lines(deep)}' ;;")

@@ -1,5 +1,5 @@
-# Completion of the qrnn command, for bash and (through bashcompinit) zsh: the functions
-# _qrnn_words and _qrnn_values above hold its commands, keys and values.
+# Completion of the qrnn command for bash and, through bashcompinit, zsh. The functions
+# _qrnn_words and _qrnn_values above return its commands, keys and values.
 _qrnn() {
   local line word command rest start one IFS=$' \t\n'
   line=${COMP_LINE:0:$COMP_POINT}
@@ -27,7 +27,7 @@ _qrnn() {
         if [ -d "$one" ]; then COMPREPLY+=("$one/"); elif [ -e "$one" ]; then COMPREPLY+=("$one "); fi
       done
     fi
-    # bash has taken what stands before = for a word of its own; zsh has not.
+    # bash treats the part before = as a separate word; zsh does not.
     if [ ${#COMPREPLY[@]} -gt 0 ] &&
       { [ -n "${ZSH_VERSION-}" ] || [ "${COMP_WORDBREAKS#*=}" = "$COMP_WORDBREAKS" ]; }; then
       COMPREPLY=("${COMPREPLY[@]/#/$start}")
