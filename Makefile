@@ -1,4 +1,4 @@
-# The one task runner, for people and for CI. `make` alone lists the targets.
+# The task runner, for people and for CI. `make` without a target lists the targets.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -13,20 +13,20 @@ NEWEST := .venv-newest
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
 
-install: $(VENV)/.installed ## make the virtual environment and install qrnn in it
+install: $(VENV)/.installed ## create the virtual environment and install qrnn in it
 
-# The upgrade: --group came with pip 25.1.
+# pip is upgraded because --group needs 25.1.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[ibm,kokkos,data]" --group dev
 	touch $@
 
-demo: install ## train on the digits, evaluate on four devices, print one table
+demo: install ## train on the digits and compare four devices in a table
 	$(BIN)/python examples/demo.py
 
-# The theme's notice of its end of life (May 2027) is dealt with in docs/architecture.md.
-# Not --quiet: it hides warnings from --strict.
+# NO_MKDOCS_2_WARNING hides the theme's end-of-life notice (May 2027); see docs/architecture.md.
+# Not --quiet, which hides warnings from --strict.
 docs: install ## build the documentation into build/site, with warnings as errors
 	$(BIN)/python docs/hooks/device_tables.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -34,20 +34,20 @@ docs: install ## build the documentation into build/site, with warnings as error
 # Whole modules to a worker, as their fixtures cost; in the order of conftest.py, the longest first.
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 10
 
-test: install ## lint, type check and run the tests but for the slow ones
+test: install ## lint, type check and run all but the slow tests
 	$(MAKE) --jobs 2 lint typecheck kernels
 	$(PYTEST) -m "not slow"
 
-test-all: install ## all tests, also the slow and the random ones and other versions
+test-all: install ## run all tests, the fuzz tests, and the core tests of other versions
 	$(MAKE) --jobs 2 lint typecheck kernels
 	$(PYTEST)
 	$(MAKE) fuzz test-lowest test-newest
 
-# Kernels in a cache of their own: other versions of numba would write over those of the checkout.
+# A separate kernel cache, so that other numba versions do not overwrite the checkout's kernels.
 CORE = NUMBA_CACHE_DIR=$(CURDIR)/$(1)/kernels $(1)/bin/python -m pytest -m core \
 	$$(grep -rl --include='test_*.py' 'mark\.core' tests)
 
-test-lowest: $(LOWEST)/.installed ## the tests marked core with the lowest versions allowed
+test-lowest: $(LOWEST)/.installed ## run the core tests with the lowest allowed versions
 	$(call CORE,$(LOWEST))
 
 $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
@@ -56,69 +56,69 @@ $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet -c constraints-lowest.txt -e ".[kokkos,data]" --group core
 	touch $@
 
-# The newest torch may bring gigabytes of CUDA libraries: `make test-newest TORCH=torch` for it.
+# The newest torch may pull in gigabytes of CUDA libraries; `make test-newest TORCH=torch` uses it.
 TORCH ?= torch==2.13.0
 
-test-newest: ## the tests marked core with the newest versions allowed
+test-newest: ## run the core tests with the newest allowed versions
 	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
 	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
 	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
 		"$(TORCH)" -e ".[kokkos,data]" --group core
 	$(call CORE,$(NEWEST))
 
-fuzz: install ## random command lines, checkpoints, circuits and kills; prints any failing seed
+fuzz: install ## run the fuzz tests (command lines, checkpoints, circuits, kills); print failing seeds
 	cd tests && ../$(BIN)/python -m fuzz
 
 SEES_GPU := -c "import sys, torch; sys.exit(not torch.cuda.is_available())"
 
-test-gpu: install ## the Triton kernels' tests on a GPU; skipped in one line where there is none
+test-gpu: install ## run the Triton kernel tests on a GPU; skipped without one
 	@if $(BIN)/python $(SEES_GPU); then QRNN_TEST_GPU=1 $(BIN)/python -m pytest tests/memory/test_triton.py; \
 	else echo "skipped: torch sees no GPU"; fi
 
-# TorchQuantum in an environment of its own, held to the versions of the main one.
+# TorchQuantum in a separate environment, with the versions of the main one.
 $(BENCH)/.installed: $(VENV)/.installed
 	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install --quiet -c constraints.txt -e . torchquantum-ng
 	touch $@
 
-bench: $(BENCH)/.installed ## time the fused device against its peers (half an hour; docs/benchmarks)
+bench: $(BENCH)/.installed ## benchmark the fused device against its peers (half an hour; docs/benchmarks)
 	$(BENCH)/bin/python benchmarks/speed.py
 
-bench-gpu: $(BENCH)/.installed ## time the fused device on a GPU (docs/benchmarks/gpu.json)
+bench-gpu: $(BENCH)/.installed ## benchmark the fused device on a GPU (docs/benchmarks/gpu.json)
 	$(BENCH)/bin/python benchmarks/gpu.py
 
-results: install ## make the missing runs of docs/results.md (ARGS="--dry-run" lists them, --data DIR)
+results: install ## run what docs/results.md lacks (ARGS="--dry-run" lists the runs; --data DIR)
 	$(BIN)/python -m benchmarks.results $(ARGS)
 
 # Before the workers of the tests start: each would compile them for itself.
 kernels: install
 	cd tests && ../$(BIN)/python -m helpers.compile_kernels
 
-lint: install ## formatting, lint and spelling
+lint: install ## check formatting, lint and spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
 
-format: install ## ruff: rewrite the files
+format: install ## format and fix the files with ruff
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 # mypy cannot follow package-dir, so it gets a folder of links laid out as in the wheel.
-typecheck: install ## mypy
+typecheck: install ## check the types with mypy
 	rm -rf build/types && mkdir -p build/types/qrnn
 	ln -s $(CURDIR)/qrnn/* build/types/qrnn/
 	ln -s $(CURDIR)/devices build/types/qrnn/devices
 	ln -s $(CURDIR)/configs build/types/qrnn/configs
 	cd build/types && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p qrnn
 
-dist: install ## the files of a release, into dist/, checked
+dist: install ## build and check the release files in dist/
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
 
 # Triton and CUDA's libraries are left out of constraints.txt: torch says which ones it needs.
 # The lowest versions: each lower bound of pyproject.toml, with the newest of what those need.
-lock: install ## write the constraints: of this environment, and of the lower bounds
+lock: install ## write constraints.txt from this environment, and constraints-lowest.txt
 	$(BIN)/python -m pip freeze --all --exclude-editable | sed -nE 's/^([^ @]+==[^+]*).*/\1/p' \
 		| grep -vE '^(pip|uv|triton|nvidia-.*|cuda-.*)==' > constraints.txt
 	$(BIN)/python -m pip install --quiet uv
@@ -128,5 +128,5 @@ lock: install ## write the constraints: of this environment, and of the lower bo
 		--extra kokkos --extra data --group core pyproject.toml \
 		| grep -vE '^(nvidia-|cuda-)' > constraints-lowest.txt
 
-clean: ## remove the environments, builds and caches (never runs/)
+clean: ## remove environments, builds and caches (never runs/)
 	rm -rf $(VENV) $(BENCH) $(LOWEST) $(NEWEST) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,9 +1,9 @@
-"""One measurement in a process of its own: forward + backward of one system, time and memory.
+"""Measure forward and backward passes of one system in this process: time and memory.
 
     python benchmarks/case.py SYSTEM N_QUBITS BATCH STEPS THREADS REPEATS SECONDS
 
-Prints JSON: the seconds of each repeat (as many as fit into SECONDS, at least one after the first,
-which is not counted), and the peak resident memory beyond what was in use before.
+Prints JSON with the seconds of each repeat and the peak resident memory in bytes, relative to the
+start. The first repeat is not counted; then there are as many as fit into SECONDS, at least one.
 """
 
 import json
@@ -21,14 +21,14 @@ def resident() -> int:
 
 
 class Peak(threading.Thread):
-    """Watches the resident memory, a hundred times a second."""
+    """Samples the resident memory a hundred times per second."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.highest, self.running = resident(), True
 
     def run(self) -> None:
-        """Watch until told to stop."""
+        """Sample until `running` is set to False."""
         while self.running:
             self.highest = max(self.highest, resident())
             time.sleep(0.01)
@@ -41,7 +41,7 @@ def main() -> None:
     limit = float(sys.argv[7])
     os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = str(threads)
 
-    # Memory that a peer asks for beyond this is refused to it, and not taken from the machine.
+    # Beyond this limit, allocations fail instead of exhausting the machine's memory.
     most = int(0.6 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 

@@ -1,4 +1,4 @@
-"""What a benchmark ran on: kept in each result, so that figures can be compared."""
+"""The environment of a benchmark, saved with each result so that results can be compared."""
 
 import os
 import platform
@@ -43,7 +43,7 @@ def installed(name: str) -> str | None:
 
 
 def commit() -> str:
-    """Return the commit of the checkout, marked if files were changed since."""
+    """Return the commit of the checkout, marked as dirty if files have changed."""
     command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"

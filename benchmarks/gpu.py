@@ -2,10 +2,10 @@
 
     python benchmarks/gpu.py          (make bench-gpu)
 
-Two cases, forward + backward (and AdamW in the first): sequences of 784 steps and one feature on 8
-qubits, in batches of 1,024, of which a few are timed and scaled to 60,000 sequences; and 14 qubits,
-256 sequences, 20 steps, beside TorchQuantum where it can be imported. Values and gradients are
-compared first. Writes docs/benchmarks/gpu.json; without a GPU it says so and exits with status 2.
+Two cases, with forward and backward passes: training steps with AdamW on sequences of 784 steps and
+one feature, 8 qubits, in batches of 1,024, of which a few are timed and scaled to 60,000 sequences;
+and 14 qubits, 256 sequences, 20 steps, also for TorchQuantum if it is installed. Values and
+gradients are compared first. Writes docs/benchmarks/gpu.json. Without a GPU, exits with status 2.
 """
 
 import json
@@ -32,7 +32,7 @@ TOLERANCE = 1e-3
 
 
 class Classifier(nn.Module):
-    """A QRNN over pixels, and a linear head on its last readouts."""
+    """A QRNN that reads pixels, with a linear head on its last readouts."""
 
     def __init__(self, n: int):
         super().__init__()
@@ -45,7 +45,7 @@ class Classifier(nn.Module):
 
 
 def seconds_of(work: Callable[[], object], device: str) -> list[float]:
-    """Return how long each repeat took; kernels are compiled and caches filled before."""
+    """Return the seconds of each repeat, after warm-up."""
     times = []
     for repeat in range(WARM_UP + REPEATS):
         if device == "cuda":
@@ -60,7 +60,7 @@ def seconds_of(work: Callable[[], object], device: str) -> list[float]:
 
 
 def measured(work: Callable[[], object], device: str) -> dict:
-    """Return median, extremes and peak GPU memory in bytes."""
+    """Return median, minimum and maximum seconds, and peak GPU memory in bytes."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     times = seconds_of(work, device)
@@ -78,7 +78,7 @@ def difference(one: nn.Module, other: nn.Module, loss: Callable, x: torch.Tensor
     """Return the largest difference of losses and gradients, relative to the largest of each.
 
     Raises:
-        SystemExit: it is above the tolerance.
+        SystemExit: the difference exceeds the tolerance.
     """
     found = []
     for module in (one, other):
@@ -94,12 +94,12 @@ def difference(one: nn.Module, other: nn.Module, loss: Callable, x: torch.Tensor
         for a, b in zip(*found, strict=True)
     )
     if worst > TOLERANCE:
-        sys.exit(f"values or gradients differ by {worst:.1e}: nothing is timed")
+        sys.exit(f"values or gradients differ by {worst:.1e}: nothing was timed")
     return worst
 
 
 def epoch(device: str) -> dict:
-    """Time training steps on MNIST's shape, pixel by pixel."""
+    """Time training steps on data of the shape of MNIST, pixel by pixel."""
     torch.manual_seed(0)
     here, there = Classifier(EPOCH["n"]), Classifier(EPOCH["n"])
     there.load_state_dict(here.state_dict())
@@ -125,7 +125,7 @@ def epoch(device: str) -> dict:
 
 
 def large(device: str) -> dict:
-    """Time a state of many qubits, ours and TorchQuantum's."""
+    """Time a large state, for the fused device and TorchQuantum."""
     ours = build("fused", LARGE["n"]).to(device)
     x = data(LARGE["batch"], LARGE["steps"]).to(device)
     result = {**LARGE, "features": N_FEATURES}
@@ -147,7 +147,7 @@ def large(device: str) -> dict:
 
 
 def main(device: str = "cuda") -> None:
-    """Measure, write, print."""
+    """Measure, save and print."""
     if device == "cuda" and not torch.cuda.is_available():
         print("benchmarks/gpu.py needs a GPU, and torch sees none", file=sys.stderr)
         sys.exit(2)
@@ -158,7 +158,7 @@ def main(device: str = "cuda") -> None:
     print(f"{name}, commit {result['commit']}")
     print(
         f"{one['sequences']:,} sequences x {one['steps']} steps, n = {one['n']}: "
-        f"{one['epoch']:.1f} s an epoch ({one['repeats']} batches of {one['batch']:,} timed, "
+        f"{one['epoch']:.1f} s per epoch ({one['repeats']} batches of {one['batch']:,} timed, "
         f"{1e3 * one['median']:.1f} ms each)"
     )
     for system in ("fused", "torchquantum"):

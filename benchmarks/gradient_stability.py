@@ -1,4 +1,4 @@
-"""How far gradients reach back over long sequences, for networks of about 4,000 parameters.
+"""Norms of gradients over long sequences, for untrained networks of about 4,000 parameters.
 
     python benchmarks/gradient_stability.py [STEPS]
 
@@ -17,11 +17,11 @@ from qrnn.data import DigitsConfig, Shape
 from qrnn.inspection.gradients import gradient_norms
 from qrnn.models.build import build_model
 from qrnn.networks import NETWORKS
-from qrnn.utils.files import replacing, write_text
+from qrnn.utils.files import atomic_write, write_text
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SEEDS, BATCH, BUDGET = range(5), 8, 4_000
-# Okabe and Ito's colours, and a line style each for readers without colour.
+# Okabe and Ito's colours, and a line style for each network for greyscale print.
 STYLES = {
     "hybrid": ("#0072B2", "-"),
     "scornn": ("#009E73", ":"),
@@ -32,7 +32,7 @@ OPTIONS = {"hybrid": {"n_qubits": 8}}
 
 
 def measure(name: str, steps: int) -> list[list[float]]:
-    """Return the norms at each step, of each seed, for an untrained network on noise."""
+    """Return the norms at each step, for each seed, of an untrained network on noise."""
     norms = []
     for seed in SEEDS:
         torch.manual_seed(seed)
@@ -44,7 +44,7 @@ def measure(name: str, steps: int) -> list[list[float]]:
 
 
 def main() -> None:
-    """Measure, draw, and print the norm at the first step over that at the last but one."""
+    """Measure, plot and save; print the norms at the first, middle and last step."""
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 1568
     found = {name: measure(name, steps) for name in STYLES}
     figure = Figure(figsize=(7, 3.2))
@@ -60,11 +60,11 @@ def main() -> None:
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     figure.tight_layout()
-    with replacing(DOCS / "images" / "gradient_stability.svg") as path:
+    with atomic_write(DOCS / "images" / "gradient_stability.svg") as path:
         figure.savefig(path)
     thinned = {name: [row[:: max(1, steps // 98)] for row in rows] for name, rows in found.items()}
-    kept = {"steps": steps, "batch": BATCH, "parameters": BUDGET, "norms": thinned}
-    write_text(DOCS / "benchmarks" / "gradient_stability.json", json.dumps(kept) + "\n")
+    result = {"steps": steps, "batch": BATCH, "parameters": BUDGET, "norms": thinned}
+    write_text(DOCS / "benchmarks" / "gradient_stability.json", json.dumps(result) + "\n")
 
 
 if __name__ == "__main__":

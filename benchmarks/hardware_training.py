@@ -1,10 +1,10 @@
-"""Does training that expects the hardware help? The digits on one fake backend.
+"""Does noise-aware training help? The digits on a fake backend.
 
     python benchmarks/hardware_training.py [--sequences 100]
 
-Trains the digits classifier with 4 and 6 qubits, as it is and with `readout_shots=256` and
-`readout_depolarizing=0.1`, then evaluates each on fake_torino with 256, 1,024 and 4,096 shots,
-closed and open loop. A run that is stopped goes on where it was. Writes
+Trains a digits classifier with 4 and 6 qubits, each without noise and with `readout_shots=256` and
+`readout_depolarizing=0.1`, then evaluates it on fake_torino with 256, 1,024 and 4,096 shots, in
+closed and open loop. If stopped, it resumes when run again. Writes
 docs/benchmarks/hardware_training.json and docs/images/hardware_training.svg.
 """
 
@@ -35,7 +35,7 @@ TRAININGS = {"plain": {}, "noisy": {"readout_shots": 256, "readout_depolarizing"
 
 
 def model_of(n_qubits: int, training: str):
-    """Return the trained model, from its checkpoint if it was trained before."""
+    """Return the trained model, from its checkpoint if there is one."""
     folder = RUNS / f"{training}-{n_qubits}"
     if not (folder / "done").exists():
         model = HybridConfig(n_qubits=n_qubits, **TRAININGS[training])
@@ -45,10 +45,10 @@ def model_of(n_qubits: int, training: str):
 
 
 def measure(sequences: int) -> list[dict]:
-    """Run what is not in the file yet; return all rows."""
+    """Run the evaluations that are not in the file yet; return all rows."""
     split = digits(DigitsConfig()).test.head(sequences)
-    kept = json.loads(OUT.read_text()) if OUT.exists() else {}
-    rows = kept["rows"] if kept.get("sequences") == sequences else []
+    saved = json.loads(OUT.read_text()) if OUT.exists() else {}
+    rows = saved["rows"] if saved.get("sequences") == sequences else []
     done = {(r["n_qubits"], r["training"], r["shots"], r["feedback"]) for r in rows}
     for n, training, shots, feedback in product(QUBITS, TRAININGS, (None, *SHOTS), FEEDBACKS):
         if (n, training, shots, feedback) in done or (shots is None and feedback == "open"):
@@ -69,13 +69,13 @@ def measure(sequences: int) -> list[dict]:
                 "seconds": one.seconds,
             }
         )
-        kept = {"sequences": sequences, "backend": BACKEND, **environment(), "rows": rows}
-        write_text(OUT, json.dumps(kept, indent=1) + "\n")
+        saved = {"sequences": sequences, "backend": BACKEND, **environment(), "rows": rows}
+        write_text(OUT, json.dumps(saved, indent=1) + "\n")
     return rows
 
 
 def plot(rows: list[dict]) -> None:
-    """Draw the RMS error of z at each time step: a panel for each n and feedback."""
+    """Plot the RMS error of z at each time step, with one panel per n and feedback."""
     figure, axes = plt.subplots(
         2, 2, figsize=(7, 5), sharex=True, sharey=True, layout="constrained"
     )
@@ -100,7 +100,7 @@ def plot(rows: list[dict]) -> None:
 
 
 def main() -> None:
-    """Measure, draw, print."""
+    """Measure, plot and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sequences", type=int, default=100)
     rows = measure(parser.parse_args().sequences)

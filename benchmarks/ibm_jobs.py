@@ -1,10 +1,10 @@
-"""The IBM device against pennylane-qiskit's `qiskit.remote`: the same closed-loop run on one fake.
+"""Compare the IBM device with pennylane-qiskit's `qiskit.remote` on a fake backend, closed loop.
 
     python benchmarks/ibm_jobs.py [--sequences 32] [--steps 16] [--shots 1024] [--peer 1]
 
-`qiskit.remote` takes one circuit at a time and repeats the same work for each sequence, so `--peer`
-sequences are timed and the time is scaled to all of them. QPU seconds are IBM's formula over the
-jobs that each submitted. Writes docs/benchmarks/ibm_jobs.json.
+`qiskit.remote` runs one circuit at a time and takes the same time for each sequence, so only
+`--peer` sequences are run and the numbers scaled. QPU seconds follow IBM's formula for the jobs
+submitted. Writes docs/benchmarks/ibm_jobs.json.
 """
 
 import argparse
@@ -32,9 +32,9 @@ N_QUBITS, N_FEATURES = 4, 8
 
 
 class Meter:
-    """Counts jobs, their executions, and the seconds inside Aer.
+    """Counts jobs, their executions, and the seconds spent in Aer.
 
-    An Estimator's job is counted at a Sampler's price, with the shots of its precision.
+    An Estimator's job counts like a Sampler's, with the number of shots that its precision needs.
     """
 
     def __init__(self) -> None:
@@ -80,13 +80,13 @@ class Meter:
 
 
 def ours(rnn: QRNN, x: torch.Tensor, shots: int) -> torch.Tensor:
-    """Return z (B, T, R) on fake_manila: one job a step."""
+    """Return z (B, T, R) on fake_manila, with one job per step."""
     with torch.no_grad():
         return rnn.on("fake_manila", shots=shots, seed=1)(x)[0]
 
 
 def peer(rnn: QRNN, x: torch.Tensor, shots: int) -> torch.Tensor:
-    """Return z (B, T, R) through qiskit.remote, with the same circuits and the same controller."""
+    """Return z (B, T, R) on qiskit.remote, with the same circuits and controller."""
     cell = rnn.cell
     device = qml.device("qiskit.remote", wires=N_QUBITS, backend=FakeManilaV2())
     node = qml.set_shots(qml.QNode(cell.circuit.replay, device, diff_method=None), shots=shots)
@@ -105,7 +105,7 @@ def peer(rnn: QRNN, x: torch.Tensor, shots: int) -> torch.Tensor:
 
 
 def main() -> None:
-    """Run both, write the figures, print them."""
+    """Run both, save the results and print them."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     for name, default in (("sequences", 32), ("steps", 16), ("shots", 1024), ("peer", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -137,8 +137,8 @@ def main() -> None:
     for heading in ("", *results, "ratio"):
         table.add_column(heading, justify="right" if heading else "left")
     for key, label, form in (
-        ("seconds", "wall-clock, s", ".1f"),
-        ("aer_seconds", "of it in Aer, s", ".1f"),
+        ("seconds", "wall-clock time, s", ".1f"),
+        ("aer_seconds", "of which in Aer, s", ".1f"),
         ("jobs", "jobs", ",.0f"),
         ("executions", "executions", ",.0f"),
         ("qpu_seconds", "QPU seconds (IBM's formula)", ",.0f"),
@@ -146,7 +146,7 @@ def main() -> None:
     ):
         table.add_row(label, f"{a[key]:{form}}", f"{b[key]:{form}}", f"{b[key] / a[key]:.1f}")
     Console().print(table)
-    print(f"{given.peer} of {given.sequences} sequences were run on qiskit.remote, and scaled.")
+    print(f"qiskit.remote ran {given.peer} of {given.sequences} sequences; its numbers are scaled.")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python benchmarks/kernels.py [N_QUBITS]
 
-Nanoseconds of a sequence-step for each part, forward and backward.
+Prints nanoseconds per sequence and step for each part, forward and backward.
 """
 
 import sys
@@ -14,8 +14,10 @@ from peak import kernel_flops, peak_flops
 from systems import N_FEATURES
 
 from qrnn import QRNN
-from qrnn.memory import controller_kernels, sequence_kernels, step_kernels
 from qrnn.memory.fused_sequence import pack
+from qrnn.memory.kernels.cpu import controller as controller_kernels
+from qrnn.memory.kernels.cpu import sequence as sequence_kernels
+from qrnn.memory.kernels.cpu import step as step_kernels
 from qrnn.memory.kernels.cpu.gates import ROW, jit
 from qrnn.memory.kernels.cpu.simd import LANES
 
@@ -24,10 +26,10 @@ PARTS = (
     "controller",
     "gates",
     "readouts",
-    "readouts, reversed",
-    "gates, reversed",
-    "controller, reversed",
-    "weights' gradients",
+    "readouts, backward",
+    "gates, backward",
+    "controller, backward",
+    "weight gradients",
 )
 
 
@@ -35,7 +37,7 @@ PARTS = (
 def repeat(
     part, repeats, x, z, packed, program, psi, lam, cs, grad_z, grads, records, work, gradients
 ):
-    """Run one part so many times on one block."""
+    """Run one part `repeats` times on one block."""
     kind, layers, weights, transposed, biases, size = packed
     record = records[:size]
     for _ in range(repeats):
@@ -97,12 +99,14 @@ def main() -> None:
             repeat(part, REPEATS, *arguments)
             best = min(best, time.perf_counter() - start)
         nanoseconds = 1e9 * best / REPEATS / LANES
-        if name == "weights' gradients":
+        if name == "weight gradients":
             nanoseconds /= RECORDS
-        total += nanoseconds * (2 if part == 0 else 1)  # the controller runs again on the way back
+        total += nanoseconds * (
+            2 if part == 0 else 1
+        )  # the controller runs again in the backward pass
         print(f"{name:<22}{nanoseconds:8.0f} ns")
     share = kernel_flops(n) / (1e-9 * total) / peak_flops()
-    print(f"{'all':<22}{total:8.0f} ns, {100 * share:.0f}% of the multiply-add peak")
+    print(f"{'total':<22}{total:8.0f} ns, {100 * share:.0f}% of the multiply-add peak")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the machine can do, and what the kernels ask of it: floating-point operations."""
+"""Floating-point operations: the peak of this machine, and the number that the kernels need."""
 
 import time
 
@@ -23,7 +23,7 @@ def multiply_add(values, repeats):
 
 
 def peak_flops() -> float:
-    """Return the single-precision operations a second of one thread, a multiply-add being two."""
+    """Return the single-precision operations per second of one thread; a multiply-add is two."""
     values, repeats = np.zeros(LANES, np.float32), 10_000_000
     multiply_add(values, 1)
     best = float("inf")
@@ -35,15 +35,15 @@ def peak_flops() -> float:
 
 
 def kernel_flops(n: int, layers: int = 2, width: int = 64, features: int = 8) -> int:
-    """Return the operations of one sequence-step, forward and backward, of the benchmark's cell.
+    """Return the operations of the benchmark's cell per sequence and step, forward and backward.
 
-    Counted on the algorithm, not on the machine: a multiply and an add are one each. RY on a pair
-    of complex amplitudes is 12, and reversed with its gradient on psi and lambda 32; a phase is 6
-    an amplitude, and its table as much again.
+    Counted from the algorithm; a multiply and an add are one each. RY on a pair of complex
+    amplitudes takes 12; undone on psi and lambda, with its gradient, 32. A phase takes 6 per
+    amplitude, and its table as many again.
     """
     size, pairs = 2**n, n * 2 ** (n - 1)
     forward = layers * (12 * pairs + 20 * size) + 8 * pairs + 5 * size
     backward = layers * (32 * pairs + 30 * size) + 16 * pairs + 5 * size
     inputs, angles = features + 3 * n, 2 * n * layers
     controller = 2 * width * (inputs + angles)
-    return forward + backward + 4 * controller  # run twice, and reversed for inputs and weights
+    return forward + backward + 4 * controller  # forward twice, backward for inputs and for weights

@@ -1,9 +1,9 @@
-"""The fused device against its peers: forward + backward of one recurrent cell.
+"""Compare the fused device with other simulators: forward and backward passes of one cell.
 
     python benchmarks/speed.py [--quick | --sweep n]          (make bench)
 
-n qubits, two RY-RZ-CZ layers, X, Y and Z of every qubit read, a controller of one hidden layer of
-64. Before anything is timed, losses and gradients of all quantum systems must agree. Writes
+The cell has n qubits, two RY-RZ-CZ layers, X, Y and Z of every qubit as readouts, and a controller
+with one hidden layer of 64 units. Losses and gradients of all quantum systems must agree. Writes
 docs/benchmarks/speed.json, docs/benchmarks/speed.md and docs/images/speed.svg.
 """
 
@@ -30,16 +30,16 @@ SWEEPS = {
     "steps": (10, 20, 100, 400, 800),
     "threads": (1, 2),
 }
-# At n = 14 and in long sequences a batch of 256 would take the peers minutes and all memory.
+# For large n or T, a batch of 256 would take the other systems minutes and all memory.
 SMALLER = {"n": {10: 64, 12: 32, 14: 32}, "steps": {400: 32, 800: 32}}
 LIMIT, TIMEOUT = 10.0, 120.0
-# lightning runs one sequence after the other, so a part of a large batch tells as much.
+# lightning runs one sequence after the other, so part of a large batch is enough to time it.
 ONE_BY_ONE = {"lightning.qubit": 400}
 COLOURS = dict(zip(SYSTEMS, ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#888888"), strict=True))
 
 
 def check_agreement() -> dict[str, float]:
-    """Return the largest difference of losses and gradients to fused, relative to its largest.
+    """Return the largest difference of losses and gradients from fused, relative to its largest.
 
     Raises:
         SystemExit: a system differs by more than 1e-4.
@@ -58,12 +58,12 @@ def check_agreement() -> dict[str, float]:
         )
         differences[system] = max(abs(other - loss) / loss, worst)
         if differences[system] > 1e-4:
-            sys.exit(f"{system} differs by {differences[system]:.1e}: nothing is timed")
+            sys.exit(f"{system} differs by {differences[system]:.1e}: nothing was timed")
     return differences
 
 
 def measure(system: str, case: dict, repeats: int) -> dict:
-    """Return the result of one case, or why there is none."""
+    """Return the result of one case, or why it failed."""
     batch = case["batch"]
     if system in ONE_BY_ONE:
         batch = min(batch, max(1, ONE_BY_ONE[system] // case["steps"]))
@@ -89,7 +89,7 @@ def measure(system: str, case: dict, repeats: int) -> dict:
 
 
 def cases(quick: bool) -> list[tuple[str, dict]]:
-    """Return (sweep, case) pairs: one parameter of the base case is varied at a time."""
+    """Return (sweep, case) pairs, which vary one parameter of the base case at a time."""
     if quick:
         return [("base", BASE)]
     out = []
@@ -102,7 +102,7 @@ def cases(quick: bool) -> list[tuple[str, dict]]:
 
 
 def plot(rows: list[dict]) -> None:
-    """Draw the time of a sequence-step over each parameter."""
+    """Plot the time per sequence and step over each parameter."""
     figure, axes = plt.subplots(1, 3, figsize=(9, 3.4), layout="constrained", sharey=True)
     for axis, sweep in zip(axes, ("n", "batch", "steps"), strict=True):
         for system in SYSTEMS:
@@ -118,14 +118,14 @@ def plot(rows: list[dict]) -> None:
             axis.set_xscale("log", base=2)
         axis.set_xlabel({"n": "qubits", "batch": "batch B", "steps": "steps T"}[sweep])
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("µs a sequence-step")
+    axes[0].set_ylabel("µs per sequence and step")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
     (DOCS / "images").mkdir(exist_ok=True)
     figure.savefig(DOCS / "images/speed.svg")
 
 
 def table(rows: list[dict]) -> str:
-    """Return the results as Markdown: microseconds a sequence-step, and how often fused's."""
+    """Return a Markdown table: microseconds per sequence and step, and the ratio to fused."""
     lines = [
         "| n | B | T | threads | " + " | ".join(SYSTEMS) + " |",
         "|---" * (4 + len(SYSTEMS)) + "|",
@@ -153,7 +153,7 @@ def table(rows: list[dict]) -> str:
 
 
 def memory(rows: list[dict]) -> str:
-    """Return the peak memory over T as Markdown, in MB."""
+    """Return a Markdown table of the peak memory in MB over T."""
     lines = ["| T | B | " + " | ".join(SYSTEMS) + " |", "|---" * (2 + len(SYSTEMS)) + "|"]
     for steps in SWEEPS["steps"]:
         here = {r["system"]: r for r in rows if r["sweep"] == "steps" and r["steps"] == steps}
@@ -166,19 +166,19 @@ def memory(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    """Check, measure, write."""
+    """Check, measure and save."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="the base case alone")
+    parser.add_argument("--quick", action="store_true", help="measure the base case only")
     parser.add_argument("--sweep", choices=SWEEPS, help="measure this sweep again, keep the others")
-    given = parser.parse_args()
+    options = parser.parse_args()
     agreement = check_agreement()
     print("agreement:", ", ".join(f"{k} {v:.0e}" for k, v in agreement.items()))
-    wanted = [c for c in cases(given.quick) if given.sweep in (None, c[0])]
+    wanted = [c for c in cases(options.quick) if options.sweep in (None, c[0])]
     todo = [(system, *case) for case in wanted for system in SYSTEMS]
     rows: list[dict] = []
-    if given.sweep is not None:
-        kept = json.loads((DOCS / "benchmarks/speed.json").read_text())["rows"]
-        rows = [row for row in kept if row["sweep"] != given.sweep]
+    if options.sweep is not None:
+        saved = json.loads((DOCS / "benchmarks/speed.json").read_text())["rows"]
+        rows = [row for row in saved if row["sweep"] != options.sweep]
     for system, sweep, case in track(todo, "measuring"):
         repeats = 9 if system in ("fused", "lstm") else 5
         rows.append({"system": system, "sweep": sweep, **case, **measure(system, case, repeats)})
@@ -194,14 +194,14 @@ def main() -> None:
     }
     result = {**environment(), "agreement": agreement, **facts, "rows": rows}
     print(table(rows))
-    if given.quick:
+    if options.quick:
         return
     write_text(DOCS / "benchmarks/speed.json", json.dumps(result, indent=1) + "\n")
     text = (
-        f"{result['cpu']}, commit {result['commit']}. Microseconds a sequence-step, forward and "
-        f"backward, median; in brackets, how many times fused's. lightning, which runs one "
-        f"sequence after the other, was given a part of large batches.\n\n{table(rows)}\n"
-        f"Peak memory beyond the start, MB:\n\n{memory(rows)}"
+        f"{result['cpu']}, commit {result['commit']}. Microseconds per sequence and step, forward "
+        f"and backward, median; in brackets, relative to fused. lightning, which runs one sequence "
+        f"after the other, was timed on part of large batches.\n\n{table(rows)}\n"
+        f"Peak memory in MB, relative to the start:\n\n{memory(rows)}"
     )
     write_text(DOCS / "benchmarks/speed.md", text)
     plot(rows)

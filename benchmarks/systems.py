@@ -1,7 +1,7 @@
 """One recurrent cell in each simulator: the same circuit, controller, data and loss.
 
-Each system is a module with `loss(x)`; the quantum ones share the names and shapes of their
-parameters, so that they can be given the same weights.
+Each system is a module with `loss(x)`. The parameters of all quantum systems have the same names
+and shapes, so that they can share weights.
 """
 
 import sys
@@ -19,8 +19,8 @@ N_FEATURES = 8
 def torchquantum() -> Any:
     """Return TorchQuantum.
 
-    Its data sets import torchvision, whose wheel on PyPI wants CUDA's libraries; an empty module
-    stands in for them, as nothing of them is called here.
+    Its data sets import torchvision, whose wheel on PyPI requires CUDA's libraries. They are not
+    used here, so an empty module replaces them.
     """
     sys.modules.setdefault("torchquantum.dataset", ModuleType("torchquantum.dataset"))
     import torchquantum
@@ -30,7 +30,7 @@ def torchquantum() -> Any:
 
 
 class OurCell(nn.Module):
-    """The framework's QRNN on one of its devices."""
+    """A QRNN on one of its devices."""
 
     def __init__(self, n_qubits: int, device: str):
         super().__init__()
@@ -42,7 +42,7 @@ class OurCell(nn.Module):
 
 
 class TorchQuantumCell(nn.Module):
-    """The same cell in TorchQuantum: its gates, its expval, ordinary autograd through time."""
+    """The same cell in TorchQuantum, with its gates and expval, and autograd through time."""
 
     def __init__(self, n_qubits: int):
         super().__init__()
@@ -81,7 +81,7 @@ class TorchQuantumCell(nn.Module):
                     gate(device, wires=wires, params=theta[:, angle])
             values = []
             for observables in bases:
-                copy.states = device.states  # expval rotates the state that it is given
+                copy.states = device.states  # expval rotates its input state
                 values.append(tq.measurement.expval(copy, list(range(self.n)), observables))
             z = torch.cat(values, 1).to(x.dtype)
             readouts.append(z)
@@ -89,7 +89,7 @@ class TorchQuantumCell(nn.Module):
 
 
 class LSTM(nn.Module):
-    """A torch LSTM of about as many parameters."""
+    """A torch LSTM with about the same number of parameters."""
 
     def __init__(self, parameters: int):
         super().__init__()
@@ -108,7 +108,7 @@ SYSTEMS = (*QUANTUM, "lstm")
 
 
 def build(system: str, n_qubits: int) -> nn.Module:
-    """Return one system with the weights of seed 0."""
+    """Return a system with weights from seed 0."""
     torch.manual_seed(0)
     ours = OurCell(n_qubits, "fused")
     if system == "lstm":
@@ -119,5 +119,5 @@ def build(system: str, n_qubits: int) -> nn.Module:
 
 
 def data(batch: int, steps: int) -> torch.Tensor:
-    """Return the inputs (B, T, D) of seed 1."""
+    """Return inputs (B, T, D) from seed 1."""
     return torch.randn(batch, steps, N_FEATURES, generator=torch.Generator().manual_seed(1))

@@ -1,1 +1,1 @@
-"""The configuration files, shipped with the package and found by Hydra as pkg://qrnn.configs."""
+"""The configuration files, which Hydra finds as pkg://qrnn.configs."""

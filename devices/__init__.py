@@ -28,7 +28,7 @@ __all__ = [
 
 @cache
 def _table() -> dict[str, tuple[DeviceSpec, DeviceClass]]:
-    """Return every device that can be named, installed or not."""
+    """Return all devices by name, installed or not."""
     lightning = [
         lightning_spec("lightning.qubit", "pennylane_lightning", None, seed=True),
         lightning_spec(
@@ -52,23 +52,23 @@ def _table() -> dict[str, tuple[DeviceSpec, DeviceClass]]:
 
 
 def device_names() -> list[str]:
-    """Return the names of all devices that a config may use, but for IBM's backends (ibm_...)."""
+    """Return the names of all devices except IBM's own backends (`ibm_...`)."""
     return list(_table())
 
 
 def add_device(spec: DeviceSpec, cls: DeviceClass) -> None:
-    """Enter a device of your own, so that configs and the command line know it by its name.
+    """Register a custom device, so that configs and the command line find it by its name.
 
     Args:
-        spec: what it declares.
-        cls: a subclass of `Device`, or what makes one of `(spec, options)`.
+        spec: the declared capabilities.
+        cls: a subclass of `Device`, or a function of `(spec, options)` that returns one.
 
     Raises:
-        ConfigError: the name is taken.
+        ConfigError: the name is already in use.
     """
     table = _table()
     if spec.name in table or IBM_NAME.fullmatch(spec.name):
-        raise ConfigError(f"device {spec.name!r} is already there: choose another name")
+        raise ConfigError(f"device {spec.name!r} is already registered: choose another name")
     table[spec.name] = (spec, cls)
 
 
@@ -91,21 +91,21 @@ def device_spec(name: str) -> DeviceSpec:
     """Return a device's declared capabilities.
 
     Raises:
-        ConfigError: no device has this name.
+        ConfigError: the name is unknown.
     """
     return _entry(name)[0]
 
 
 def open_device(name: str | DeviceOptions | Device, **options) -> Device:
-    """Return a device, its options checked; nothing is executed.
+    """Return a device after checking its options; nothing is executed.
 
     Args:
-        name: a name of `device_names()` or of an IBM backend, or all options at once; an open
-            device is returned as it is.
+        name: a name from `device_names()`, the name of an IBM backend, or a `DeviceOptions`; an
+            open device is returned unchanged.
         **options: fields of `DeviceOptions`, e.g. `shots=1024`.
 
     Raises:
-        ConfigError: an unknown name, or options that the device would ignore or cannot follow.
+        ConfigError: the name is unknown, or the device would ignore or does not support an option.
         DeviceError: the device is not installed.
     """
     if isinstance(name, Device):

@@ -1,4 +1,4 @@
-"""A device: declared capabilities, chosen options, and the strategies that run on it."""
+"""The base class of devices: declared capabilities, options and strategies."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from qrnn.memory.replayed import ReplayedMemory
 
 
 class Device:
-    """A device with its options checked.
+    """A device with checked options.
 
-    Subclasses say how the PennyLane device is made (`plugin`) and, where the state can be carried,
-    how (`carry`).
+    Subclasses implement `make_plugin`, which makes the PennyLane device, and, if the state can be
+    carried, `carry`.
 
     Args:
         spec: the declared capabilities.
-        options: what the config or the user set.
+        options: the options set in the config or by the user.
 
     Raises:
-        ConfigError: options that the device would ignore or cannot follow.
+        ConfigError: the device would ignore or does not support an option.
         DeviceError: the device is not installed.
     """
 
@@ -41,7 +41,7 @@ class Device:
         self._plugins: WeakSet[qml.devices.Device] = WeakSet()  # a simulator may hold 2^n numbers
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return all but its simulators: a copy makes its own."""
+        """Return the state without the simulators; a copy makes its own."""
         return {name: value for name, value in vars(self).items() if name != "_plugins"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -54,14 +54,14 @@ class Device:
 
     @property
     def exact(self) -> bool:
-        """Whether readouts are expectation values, not averages over shots."""
+        """Whether readouts are exact expectation values rather than averages over shots."""
         return self.options.shots is None
 
     def plugin(self, n_wires: int | None) -> qml.devices.Device:
         """Return a new PennyLane device.
 
         Raises:
-            DeviceError: PennyLane could not make it; its own message, on one line.
+            DeviceError: PennyLane could not make the device; with PennyLane's message on one line.
         """
         try:
             plugin = self.make_plugin(n_wires)
@@ -74,9 +74,9 @@ class Device:
         return plugin
 
     def reseed(self, seed: int) -> None:
-        """Seed the sampling of the PennyLane devices in use, together with `options.seed`.
+        """Reseed the PennyLane devices in use, from a seed and `options.seed`.
 
-        PennyLane's own simulators draw from a NumPy generator; other devices are left as they are.
+        This affects PennyLane's own simulators, which draw from a NumPy generator, and no others.
         """
         fresh = np.random.default_rng([seed, self.options.seed or 0]).bit_generator.state
         for plugin in self._plugins:
@@ -85,27 +85,27 @@ class Device:
                 generator.bit_generator.state = fresh  # in place: others may share it
 
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
-        """Return `qml.device(...)`; any of PennyLane's errors may pass."""
+        """Return `qml.device(...)`; `plugin` handles PennyLane's errors."""
         raise NotImplementedError
 
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
-        """Return the strategy that is not `replayed`."""
+        """Return the memory of the device's `carried` or `fused` strategy."""
         raise NotImplementedError
 
     def transform(self, qnode: qml.QNode) -> qml.QNode:
-        """Return the QNode with what the device adds to each circuit (noise)."""
+        """Return the QNode with what the device adds to each circuit, such as noise."""
         return qnode
 
     @property
     def mcm_method(self) -> str | None:
-        """PennyLane's way of measuring mid-circuit; None: the device's own."""
+        """PennyLane's method of mid-circuit measurement; None: the device's default."""
         return "deferred" if self.exact else "tree-traversal"
 
     def memory(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
         """Return the memory strategy for a circuit and its quantum layer.
 
         Raises:
-            DeviceError: the strategy cannot measure mid-circuit, and the circuit does.
+            DeviceError: the circuit measures mid-circuit, which the strategy does not support.
         """
         strategy = self.strategy
         if circuit.measured is not None:
@@ -139,11 +139,11 @@ class Device:
 
         Args:
             circuit: the step circuit.
-            plugin: an open PennyLane device to use; None opens one.
-            every_step: return the t R results of all steps.
+            plugin: an open PennyLane device; None: a new one.
+            every_step: whether to return the t R results of all steps.
 
         Raises:
-            DeviceError: the circuit has more qubits than the device takes.
+            DeviceError: the circuit has more qubits than the device supports.
         """
         self.check_wires(circuit.n_wires)
         deferred = circuit.measured is not None and self.mcm_method == "deferred"
@@ -151,18 +151,18 @@ class Device:
         def replay(inputs, bias):
             steps = qml.math.shape(inputs)[-1] // circuit.n_angles
             shape = (*qml.math.shape(inputs)[:-1], steps, circuit.n_angles)
-            if deferred:  # each measurement is put off to the end, on a qubit of its own
+            if deferred:  # each measurement is deferred to the end and takes another qubit
                 needed = circuit.n_wires + 1 + steps * len(circuit.words)
                 self.check_wires(
                     needed,
-                    f"{steps} steps of {len(circuit.words)} measured words are deferred to a qubit "
-                    f"each; take fewer, or device aer with shots",
+                    f"each of {steps} x {len(circuit.words)} deferred measurements takes a qubit; "
+                    f"use fewer, or device aer with shots",
                 )
             theta = qml.math.reshape(inputs, shape) + bias
             return circuit.replay(theta, every_step=every_step)
 
         gradient = self.spec.gradient(self.options, measured=circuit.measured is not None)
-        # grad_on_execution: an evaluation must not pay for gradients that nobody asks for.
+        # grad_on_execution=False: an evaluation must not compute gradients.
         keywords: dict[str, Any] = (
             {} if gradient in (None, "backprop") else {"grad_on_execution": False}
         )
@@ -176,17 +176,21 @@ class Device:
         if self.options.shots is not None:
             node = qml.set_shots(node, shots=self.options.shots)
         if gradient in ("parameter-shift", "spsa"):
-            # PennyLane differentiates no broadcast tapes this way (PennyLane #6078).
+            # These methods do not support broadcast tapes (PennyLane #6078).
             node = qml.transforms.broadcast_expand(node)
         return self.transform(node)
 
     def check_wires(
         self, needed: int, remedy: str = "lower model.n_qubits or choose another device"
     ) -> None:
-        """Raise the error for more qubits than the device takes.
+        """Check a number of qubits against the device's limit.
+
+        Args:
+            needed: number of qubits.
+            remedy: how the user can fix it, for the message.
 
         Raises:
-            DeviceError: so it is.
+            DeviceError: the device does not have that many qubits.
         """
         if needed > self.spec.max_wires:
             raise DeviceError(

@@ -1,4 +1,4 @@
-"""IBM's backends, their simulated copies and Aer: three kinds of name, one class over IBMDevice."""
+"""IBM's backends, their simulated copies and Aer, all run by `IBMDevice`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from qrnn.devices.base import Device
 from qrnn.devices.simulators import SHIFTS
 from qrnn.devices.spec import DeviceSpec, options_where
 
-# The names of IBM's backends depend on the account, so any that looks like one is taken.
+# The names of IBM's backends depend on the account, so any name of this form is accepted.
 IBM_NAME = re.compile(r"ibm_[a-z0-9_]+")
 LEAST_BUSY = "ibm"
 
 
 class IBMBackend(Device):
-    """A backend of IBM, simulated or real, or ideal Aer: `qml.device("qrnn.ibm")` by its name."""
+    """An IBM backend, real or simulated, or ideal Aer: `qml.device("qrnn.ibm")` by name."""
 
     mcm_method = None
 
@@ -57,15 +57,15 @@ def _spec(name: str, *, noisy: bool, wires: int, account: bool) -> DeviceSpec:
 
 
 def fake_spec(name: str) -> DeviceSpec:
-    """Return the declaration of one fake backend; its size is known once it is opened."""
+    """Return the spec of a fake backend; opening it checks the number of qubits."""
     return _spec(name, noisy=True, wires=20, account=False)
 
 
 def aer_spec() -> DeviceSpec:
-    """Return the declaration of ideal Aer; the fake backends are Aer with a noise model."""
+    """Return the spec of ideal Aer; fake backends are Aer with a noise model."""
     return _spec("aer", noisy=False, wires=20, account=False)
 
 
 def ibm_spec(name: str = LEAST_BUSY) -> DeviceSpec:
-    """Return the declaration of an IBM backend, or of the least busy one."""
+    """Return the spec of an IBM backend, by default the least busy one."""
     return _spec(name, noisy=True, wires=156, account=True)

@@ -1,4 +1,4 @@
-"""Noise models of stated strength, for density-matrix simulators."""
+"""Noise models with a strength you set, for density-matrix simulators."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ MODELS = (*CHANNELS, "readout")
 def readout_errors(
     noise: str | None, strength: float | None, wires: Sequence[Any]
 ) -> list[qml.operation.Operator]:
-    """Return what flips the bits read from some wires, whatever Pauli basis they are read in.
+    """Return channels that act as readout errors on some wires, in any Pauli basis.
 
-    A flip of probability p multiplies a word's value by 1 - 2 p for each of its letters, which is
-    what a depolarising channel of strength 3/2 p does before the measurement. (The `readout_prob`
-    of default.mixed 0.45 fails on analytic circuits.)
+    A bit flip with probability p multiplies the value of a Pauli word by 1 - 2 p per letter, like a
+    depolarising channel of strength 3/2 p before the measurement. (`readout_prob` of default.mixed
+    0.45 fails on analytic circuits.)
     """
     if noise != "readout" or strength is None:
         return []
@@ -39,7 +39,7 @@ def readout_errors(
 
 @qml.transform
 def _misread(tape: QuantumScript, flip: float):
-    """Put readout errors before each mid-circuit measurement, and before expectation values."""
+    """Insert readout errors before mid-circuit measurements and expectation values."""
     operations: list[qml.operation.Operator] = []
     for op in tape.operations:
         if isinstance(op, qml.ops.MidMeasure):
@@ -51,16 +51,16 @@ def _misread(tape: QuantumScript, flip: float):
 
 
 def check_noise(noise: str | None, strength: float | None) -> None:
-    """Raise the error for a noise model that is not one.
+    """Check a noise model and its strength.
 
     Raises:
-        ConfigError: an unknown name, a strength outside [0, 1], or one without the other.
+        ConfigError: the name is unknown, the strength is out of range, or only one of them is set.
     """
     if noise is None and strength is None:
         return
     if noise is None or strength is None:
         raise ConfigError(
-            f"device.noise and device.strength go together, got noise={noise} and "
+            f"device.noise and device.strength must be set together, got noise={noise} and "
             f"strength={strength}: set both"
         )
     if noise not in MODELS:
@@ -71,10 +71,10 @@ def check_noise(noise: str | None, strength: float | None) -> None:
 
 
 def noise_transform(noise: str | None, strength: float | None) -> Callable[[qml.QNode], qml.QNode]:
-    """Return the transform that puts the channel on each wire of each gate, or on the readouts.
+    """Return the transform that adds the channel to each wire of each gate, or to the readouts.
 
-    The preparation of a carried state is not a gate of the circuit, and stays noiseless; so does a
-    mid-circuit measurement, except under `readout`.
+    The preparation of a carried state is noiseless, and so is a mid-circuit measurement, except
+    with `readout` noise.
     """
     if noise is None:
         return lambda qnode: qnode

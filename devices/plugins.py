@@ -1,4 +1,4 @@
-"""Devices that other packages bring: any PennyLane plugin by its name."""
+"""Devices from other packages: any PennyLane plugin by name."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from qrnn.errors import DeviceError
 
 
 class Plugin(Device):
-    """Any other PennyLane device; its own capabilities are not declared to qrnn."""
+    """Any other PennyLane device, whose capabilities qrnn does not know."""
 
     @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
-        """Return the device that PennyLane finds under this name.
+        """Return the PennyLane device of this name.
 
         Raises:
-            DeviceError: the package cannot make it, with these options or at all.
+            DeviceError: the package cannot make the device, or not with these options.
         """
         try:
             return qml.device(self.name, wires=n_wires, **self.options.options)
-        except Exception as error:  # of another package, which may raise anything
+        except Exception as error:  # another package may raise anything
             reason = " ".join(str(error).split())[:200]
             raise DeviceError(
                 f"device {self.name!r} of another package cannot be made ({type(error).__name__}: "
-                f"{reason}): check device.options, or take another device"
+                f"{reason}): check device.options, or choose another device"
             ) from error
 
 
 def plugin_spec(name: str, module: str) -> DeviceSpec:
-    """Return the declaration for a PennyLane plugin that is installed."""
+    """Return the spec of an installed PennyLane plugin."""
     return DeviceSpec(
         name=name,
         strategies=("replayed",),
@@ -50,7 +50,7 @@ def plugin_spec(name: str, module: str) -> DeviceSpec:
     )
 
 
-# Not devices for our circuits: of modes and of qutrits, and one that is reached by its backends.
+# Devices for photonic modes and qutrits, and qrnn.ibm, which is used through its backends' names.
 LEFT_OUT = ("default.gaussian", "default.qutrit", "default.qutrit.mixed", "qrnn.ibm")
 
 

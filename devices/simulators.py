@@ -1,4 +1,4 @@
-"""The simulators that come with qrnn and PennyLane, one small class each."""
+"""The simulators of qrnn and PennyLane, one small class each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHIFTS = ("parameter-shift", "spsa", "none")
 
 
 class Fused(Device):
-    """qrnn's own kernels; its QNode, for drawing and checking, runs on default.qubit."""
+    """qrnn's own kernels; the QNode, for drawing and checking, runs on default.qubit."""
 
     spec = DeviceSpec(
         name="fused",
@@ -75,7 +75,7 @@ class DefaultQubit(Device):
 
 
 class DefaultMixed(Device):
-    """PennyLane's density-matrix simulator, with a noise model of stated strength."""
+    """PennyLane's density-matrix simulator, with a noise model and a strength you set."""
 
     spec = DeviceSpec(
         name="default.mixed",
@@ -107,7 +107,7 @@ class DefaultMixed(Device):
     @property
     @override
     def mcm_method(self) -> str:
-        """There is no other on density matrices."""
+        """The only method for density matrices."""
         return "deferred"
 
     @override
@@ -127,14 +127,14 @@ class Lightning(Device):
 
     @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
-        self.plugin(None)  # an early and clear error where the library does not load
+        self.plugin(None)  # fail early, with a clear error, if the library does not load
         return CarriedLightning(
             circuit, layer, lambda c_dtype: qml.device(self.name, wires=None, c_dtype=c_dtype)
         )
 
 
 def lightning_spec(name: str, needs: str, extra: str | None, seed: bool) -> DeviceSpec:
-    """Return the declaration of one Lightning device."""
+    """Return the spec of a Lightning device."""
     return DeviceSpec(
         name=name,
         strategies=("carried", "replayed"),

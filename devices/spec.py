@@ -1,4 +1,4 @@
-"""What a device declares about itself, and the options that a config may set on one."""
+"""The capabilities that a device declares, and the options of devices."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from typing import Any
 from qrnn.errors import ConfigError, DeviceError, install_line
 from qrnn.utils.checks import typed
 
-MAX_SHOTS = 10**9  # simulators list them all
+MAX_SHOTS = 10**9  # simulators keep all shots in memory
 STRATEGIES = ("fused", "carried", "replayed")
 
 
 @dataclass(frozen=True)
 class OptionInfo:
-    """How an option of a device is treated: the metadata of its field.
+    """How a device option is treated: the metadata of its field.
 
     Attributes:
-        ibm: the backends of IBM that get it with a job, `all`, `simulated` or `real`; None: none.
-        identity: whether the results depend on it; if not, a run can go on with another value.
-        recorded: whether it is saved with the results; not what names an account or a path.
-        shown: whether tables of results name it; shots and noise have words of their own there.
+        ibm: IBM backends that read it, `all`, `simulated` or `real`; None: none.
+        identity: whether the results depend on it; if not, a run may resume with another value.
+        recorded: whether it is saved with the results; accounts and paths are not.
+        shown: whether tables of results list it as "name value"; shots and noise have their own
+            form.
         at_least_zero: whether it must be finite and at least 0.
     """
 
@@ -35,37 +36,37 @@ class OptionInfo:
     at_least_zero: bool = False
 
 
-def option(**of_it: Any) -> Any:
-    """Return a field of `DeviceOptions`, None by default; the arguments are `OptionInfo`'s."""
-    return field(default=None, metadata={"info": OptionInfo(**of_it)})
+def option(**info: Any) -> Any:
+    """Return a field of `DeviceOptions` with default None; the arguments are `OptionInfo`'s."""
+    return field(default=None, metadata={"info": OptionInfo(**info)})
 
 
 @dataclass
 class DeviceOptions:
-    """The `device` group of the config. An option that the device would ignore is an error.
+    """The `device` group of the config. Options that the device would ignore are errors.
 
-    The options from `mode` on are those of IBM's backends; most hold for their simulated copies
-    too, so that a run can be rehearsed.
+    The options from `mode` on are for IBM's backends. Most also apply to the simulated copies, so
+    that a run can be rehearsed.
 
     Attributes:
-        name: a name that `qrnn devices` lists, or of an IBM backend, e.g. ibm_torino.
-        strategy: fused, carried or replayed; None: the device's own.
-        shots: executions of each circuit; sampled devices need it.
-        seed: of the sampling, on local devices.
-        gradient: how the replayed strategy differentiates; None: the device's first.
+        name: a name listed by `qrnn devices`, or the name of an IBM backend, e.g. ibm_torino.
+        strategy: fused, carried or replayed; None: the device's default.
+        shots: executions of each circuit; required on sampling devices.
+        seed: seed of the sampling, on local devices.
+        gradient: differentiation method of the replayed strategy; None: the device's default.
         noise: depolarizing, amplitude_damping, phase_damping or readout.
-        strength: probability of that noise, for each gate and qubit, or each readout.
+        strength: probability of the noise, for each gate and qubit, or each readout.
         mode: job (None), batch or session of qiskit-ibm-runtime; sessions need a paid plan.
-        instance: CRN of the IBM instance that pays; needed if the account has a paid plan.
+        instance: CRN of the IBM instance to bill; required if the account has a paid plan.
         max_qpu_seconds: budget in QPU seconds, over all attempts of the run; None: no limit.
-        queue_timeout: seconds to wait for a job to leave the queue; None: for ever.
-        ledger: folder that records the jobs; None: `jobs` beside the checkpoint.
-        readout_mitigation: shots of each of two calibration circuits in each job; None: no
-            correction of readout errors.
-        zne: odd noise factors, e.g. [1,3], to extrapolate to no noise; None: no extrapolation.
-        optimization_level: of Qiskit's transpiler, 0..3; None: 2.
-        initial_layout: physical qubit of each of the n wires; None: Qiskit's choice.
-        options: keyword arguments of a PennyLane plugin's own device.
+        queue_timeout: seconds to wait for a job to leave the queue; None: no limit.
+        ledger: folder that records the jobs; None: `jobs` next to the checkpoint.
+        readout_mitigation: shots of each of two calibration circuits per job, which correct
+            readout errors; None: no correction.
+        zne: odd noise factors, e.g. [1,3], for zero-noise extrapolation; None: no extrapolation.
+        optimization_level: optimization level of Qiskit's transpiler, 0..3; None: 2.
+        initial_layout: physical qubit of each of the n wires; None: chosen by Qiskit.
+        options: keyword arguments for the device of a PennyLane plugin.
     """
 
     name: str = "fused"
@@ -87,22 +88,22 @@ class DeviceOptions:
     options: dict[str, Any] = field(default_factory=dict, metadata={"info": OptionInfo()})
 
     def given(self) -> dict[str, Any]:
-        """Return the options that were set, without the name."""
+        """Return the options that are set, without the name."""
         return {k: v for k in option_info() if (v := getattr(self, k)) not in (None, {})}
 
     def given_where(self, meets: Callable[[OptionInfo], bool]) -> dict[str, Any]:
-        """Return the options that were set and meet a condition."""
+        """Return the options that are set and meet a condition."""
         return {name: value for name, value in self.given().items() if meets(option_info()[name])}
 
     def on_copy(self, name: str) -> DeviceOptions:
-        """Return the options for a simulated copy, which would ignore those of real backends."""
+        """Return the options for a simulated copy, without those that only real backends read."""
         unset: dict[str, Any] = dict.fromkeys(options_where(lambda one: one.ibm == "real"))
         return replace(self, name=name, **unset)
 
 
 @cache
 def option_info() -> dict[str, OptionInfo]:
-    """Return how each option of a device is treated; its name is not an option."""
+    """Return the `OptionInfo` of each option, without the device's name."""
     return {f.name: f.metadata["info"] for f in fields(DeviceOptions) if f.name != "name"}
 
 
@@ -113,23 +114,23 @@ def options_where(meets: Callable[[OptionInfo], bool]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class DeviceSpec:
-    """A device's declared capabilities; what it does not declare is refused before it runs.
+    """A device's declared capabilities; anything else is refused before it runs.
 
     Attributes:
-        name: as in the config.
-        strategies: how it can carry the state, its own choice first.
+        name: name in the config.
+        strategies: supported strategies, the default first.
         options: the fields of `DeviceOptions` that it reads.
         shots: "no", "optional" or "required".
-        noisy: whether readouts deviate beyond shot noise.
-        max_wires: largest number of qubits n that is sensible.
-        gradients: methods for the replayed strategy, the default first.
-        measured: the strategies that can measure mid-circuit, for `readout_mode` measure.
-        batching: whether one execution takes a batch of sequences.
+        noisy: whether readouts have errors beyond shot noise.
+        max_wires: largest sensible number of qubits n.
+        gradients: differentiation methods of the replayed strategy, the default first.
+        measured: the strategies that support mid-circuit measurement (`readout_mode` measure).
+        batching: whether one execution runs a batch of sequences.
         needs: module that must be importable.
-        extra: the extra of this distribution that brings it.
-        account: whether it needs an account of IBM.
-        submits_jobs: whether its circuits are run as jobs, which are recorded and have a price.
-        cost: how T steps grow, n qubits and B sequences.
+        extra: the extra of pennylane-qrnn that installs it.
+        account: whether it needs an IBM account.
+        submits_jobs: whether its circuits run as jobs, which are recorded and have a cost.
+        cost: scaling with T steps, n qubits and B sequences.
     """
 
     name: str
@@ -148,7 +149,7 @@ class DeviceSpec:
     submits_jobs: bool = False
 
     def missing(self) -> str | None:
-        """Return why the device cannot run here, or None."""
+        """Return the command that installs what the device lacks, or None."""
         if importlib.util.find_spec(self.needs) is not None:
             return None
         if self.extra:
@@ -157,14 +158,15 @@ class DeviceSpec:
 
     @property
     def runs_here(self) -> str:
-        """Whether it can run here, in a few words."""
+        """Whether it works on this machine: "yes", "with an IBM account", or what to install."""
         return self.missing() or ("with an IBM account" if self.account else "yes")
 
     def check(self, options: DeviceOptions) -> None:
-        """Raise the error for options that the device would ignore or cannot follow.
+        """Check the options of a device.
 
         Raises:
-            ConfigError: such an option, with what is allowed.
+            ConfigError: the device would ignore or does not support an option; the message says
+                what is allowed.
             DeviceError: the device is not installed.
         """
         if (remedy := self.missing()) is not None:
@@ -197,7 +199,7 @@ class DeviceSpec:
             )
         if options.shots is not None and strategy != "replayed":
             raise ConfigError(
-                f"device.strategy {strategy!r} reads an exact state, got device.shots="
+                f"device.strategy must be replayed with shots, got {strategy!r} with device.shots="
                 f"{options.shots}: use strategy replayed, or leave out the shots"
             )
         if options.gradient is not None:
@@ -214,17 +216,17 @@ class DeviceSpec:
             )
 
     def strategy(self, options: DeviceOptions) -> str:
-        """Return the strategy that these options lead to."""
+        """Return the strategy for some options."""
         if options.strategy is not None:
             return options.strategy
         return "replayed" if options.shots is not None else self.strategies[0]
 
     def gradient(self, options: DeviceOptions, *, measured: bool = False) -> str | None:
-        """Return PennyLane's `diff_method` for the replayed strategy; None is "no gradient".
+        """Return PennyLane's `diff_method` for the replayed strategy; None: no gradient.
 
         Args:
-            options: what was set.
-            measured: whether the circuits measure mid-circuit, which has no adjoint.
+            options: the options of the device.
+            measured: whether the circuits measure mid-circuit, which rules out `adjoint`.
         """
         chosen = options.gradient
         if chosen is None:

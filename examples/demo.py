@@ -2,7 +2,7 @@
 
     make demo        (or: python examples/demo.py)
 
-Everything that it writes is in runs/demo; what an earlier demo wrote there is removed.
+All output is saved to runs/demo, replacing that of an earlier demo.
 """
 
 import shutil
@@ -22,7 +22,7 @@ from qrnn.training.trainer import train
 from qrnn.utils.figure_style import write
 
 RUN = Path("runs/demo")
-# Devices that run one sequence at a time, or sample, get a part of the test set.
+# Slow devices, which sample or run one sequence at a time, get a part of the test set.
 DEVICES = [
     (DeviceOptions("fused"), None),
     (DeviceOptions("default.qubit"), None),
@@ -35,9 +35,9 @@ def main() -> None:
     console = Console()
     data = digits(DigitsConfig())
     console.print(
-        f"Training on {len(data.train)} digits: 6 qubits, one image row a step, device fused"
+        f"Training on {len(data.train)} digits: 6 qubits, one image row per step, device fused"
     )
-    shutil.rmtree(RUN, ignore_errors=True)  # a training refuses a folder that holds a run
+    shutil.rmtree(RUN, ignore_errors=True)  # train refuses a folder that contains a run
     result = train(TrainConfig(task=DigitsConfig()), RUN, data=data)
     model, _ = load_model(result.best)
 
@@ -49,18 +49,18 @@ def main() -> None:
         save(evaluations[-1], RUN)
     console.print(table(evaluations))
     console.print(
-        "[dim]agree: same class as on the training device. RMS z: error of the readouts.\n"
-        "default.mixed and fake_torino run the first 32 and 64 test images.[/dim]"
+        "[dim]agree: same prediction as on the training device. RMS z: error of the readouts.\n"
+        "default.mixed and fake_torino are evaluated on the first 32 and 64 test images.[/dim]"
     )
 
     exact = evaluations[0]
-    pictures = {
+    plots_by_name = {
         "training": plots.curves(history(RUN)),
         "circuit": plots.circuit(model.rnn.cell.circuit),
         "confusion": plots.confusion(exact.labels, exact.predictions, data.classes),
     }
-    paths = [write(figure, RUN / f"{name}.png") for name, figure in pictures.items()]
-    console.print("Pictures: " + ", ".join(str(path) for path in paths))
+    paths = [write(figure, RUN / f"{name}.png") for name, figure in plots_by_name.items()]
+    console.print("Plots saved to " + ", ".join(str(path) for path in paths))
     console.print(f"Next: qrnn evaluate checkpoint={RUN}/best.ckpt device=lightning.qubit")
 
 

@@ -1,4 +1,4 @@
-"""Train a LightningModule of your own that holds a QRNN, on the digits. Writes reader.ckpt."""
+"""Train your own LightningModule with a QRNN on the digits. Saves reader.ckpt."""
 
 import lightning
 import torch
@@ -53,8 +53,8 @@ def main():
     model = Reader.load_from_checkpoint("reader.ckpt", weights_only=True)
     for device in ("fused", "default.qubit"):
         model.rnn = model.rnn.on(device)
-        (found,) = trainer.test(model, DataLoader(test, batch_size=64), verbose=False)
-        print(f"{device}: {100 * found['accuracy']:.1f}% of {len(test)} new images")
+        (metrics,) = trainer.test(model, DataLoader(test, batch_size=64), verbose=False)
+        print(f"{device}: {100 * metrics['accuracy']:.1f}% of {len(test)} new images")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train a module of your own that holds a QRNN, on sequences of many lengths. Writes turner.pt."""
+"""Train your own module with a QRNN on sequences of different lengths. Saves turner.pt."""
 
 import torch
 from torch import nn
@@ -16,11 +16,11 @@ class Turner(nn.Module):
 
     def forward(self, x):
         _, state = self.rnn(x)  # x may be padded too: self.rnn(x, lengths=lengths)
-        return self.head(state.z)  # the readouts behind each sequence's last step
+        return self.head(state.z)  # the readouts after each sequence's last step
 
 
 def circles(n):
-    """Return noisy points (T, 2), T = 4..12, that go round to the left (0) or to the right (1)."""
+    """Yield noisy points (T, 2), T = 4..12, on a circle, anticlockwise (0) or clockwise (1)."""
     for y in torch.randint(2, (n,)):
         angle = 6.28 * torch.rand(1) + 0.6 * (1 - 2 * y) * torch.arange(torch.randint(4, 13, ()))
         yield torch.stack([angle.cos(), angle.sin()], 1) + 0.4 * torch.randn(len(angle), 2), y
@@ -45,15 +45,15 @@ def main():
     for x, y in (batch for _ in range(10) for batch in train):
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # feedback can make it leap
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # feedback can make gradients explode
         optimizer.step()
     print(f"trained: {accuracy(model, test):.1f}% of 200 new sequences")
 
     torch.save(model.state_dict(), "turner.pt")
-    again = Turner()
-    again.load_state_dict(torch.load("turner.pt", weights_only=True))
-    again.rnn = again.rnn.on("lightning.qubit")
-    print(f"loaded, on lightning.qubit: {accuracy(again, test):.1f}%")
+    loaded = Turner()
+    loaded.load_state_dict(torch.load("turner.pt", weights_only=True))
+    loaded.rnn = loaded.rnn.on("lightning.qubit")
+    print(f"loaded, on lightning.qubit: {accuracy(loaded, test):.1f}%")
 
 
 if __name__ == "__main__":

@@ -74,9 +74,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Return a public name or a submodule, imported when used.
+    """Import a public name or a submodule on first use.
 
-    torch and PennyLane take seconds to import: `qrnn --help` need not wait for them.
+    torch and PennyLane take seconds to import; `qrnn --help` does without them.
     """
     for module, names in _WHERE.items():
         if name in names:

@@ -1,6 +1,6 @@
 """The schemas of the configuration: groups `task`, `model`, `device` and `trainer`.
 
-Hydra checks every key and type against these dataclasses; ranges are checked where the values are
+Hydra checks keys and types against these dataclasses; ranges are checked where the values are
 used. A checkpoint holds the resolved configuration as a plain dict.
 """
 
@@ -21,30 +21,29 @@ from qrnn.devices import DeviceOptions, device_names
 from qrnn.devices.hardware import IBM_NAME
 from qrnn.errors import ConfigError
 from qrnn.networks import NETWORKS, HybridConfig, ModelConfig
-from qrnn.utils.plain import check_plain
 from qrnn.utils.registry import unknown_name
+from qrnn.utils.safe_yaml import check_plain
 
 
 @dataclass
 class TrainerConfig:
-    """How it is learned.
+    """The options of the trainer.
 
     Attributes:
-        epochs: passes over the training data.
-        batch_size: sequences in a batch B, over all processes.
+        epochs: number of passes over the training data.
+        batch_size: number of sequences per batch B, over all processes.
         lr: peak learning rate.
-        optimizer: `adamw`, `adam`, `rmsprop` or `sgd`: torch's.
+        optimizer: torch optimiser, `adamw`, `adam`, `rmsprop` or `sgd`.
         weight_decay: decoupled for `adamw`, added to the gradient for the others.
-        schedule: `cosine` (warm-up, then cosine to zero over all epochs) or `constant`.
-        clip: largest norm of the gradient.
-        patience: epochs without a better validation loss before stopping; None: never.
-        stop_below: validation loss (nats) below which training stops; None: never.
-        steps_per_epoch: optimiser steps after which an epoch ends, with its validation and
-            checkpoint: each epoch takes other sequences then, at random; None: when all the
-            sequences have been seen.
-        seed: of initialisation, order of the data and dropout.
+        schedule: `cosine` (warm-up, then cosine decay to zero over all epochs) or `constant`.
+        clip: largest gradient norm; larger gradients are scaled down.
+        patience: epochs without a lower validation loss before stopping; None: never stop.
+        stop_below: validation loss (nats) below which training stops; None: never stop.
+        steps_per_epoch: optimiser steps per epoch, None: all sequences. An epoch ends with
+            validation and a checkpoint; each draws other sequences at random.
+        seed: seed of initialisation, data order and dropout.
         progress: whether to show a progress bar.
-        processes: processes that share each batch (Lightning's DDP); on GPUs, one each.
+        processes: processes that share each batch (Lightning's DDP), one per GPU.
     """
 
     epochs: int = 60
@@ -67,11 +66,11 @@ class TrainConfig:
     """`qrnn train`.
 
     Attributes:
-        task: what is learned.
+        task: the task and its data.
         model: the recurrent network.
-        device: where its circuits run.
-        trainer: how it is learned.
-        resume: checkpoint to go on from; the configuration is then the checkpoint's.
+        device: the device that runs its circuits.
+        trainer: options of the trainer.
+        resume: checkpoint to resume from, which then sets the configuration.
     """
 
     task: TaskConfig = MISSING
@@ -87,12 +86,12 @@ class EstimateConfig:
 
     Attributes:
         checkpoint: a file that `qrnn train` wrote.
-        device: where to evaluate; ledger, budget and timeout have no price.
-        readout_angle: of the ancilla's controlled RY, radians, for measured readouts.
+        device: where to evaluate; ledger, budget and timeout do not change the cost.
+        readout_angle: angle of the ancilla's controlled RY in mode `measure`, radians.
         split: `test`, `val` or `train`.
-        limit: number of sequences, the first ones; None: all.
-        batch_size: sequences that run at once, or rows of a text at most; None: all (of a text 32).
-        data_dir: where the data lies now, if not where the training found it.
+        limit: number of sequences, the first of the split; None: all.
+        batch_size: sequences (or parallel parts of a text) that run together; None: all (32).
+        data_dir: folder of the data, if it has moved since training.
     """
 
     checkpoint: str = MISSING
@@ -106,11 +105,11 @@ class EstimateConfig:
 
 @dataclass
 class EvaluateConfig(EstimateConfig):
-    """`qrnn evaluate`: what has a price, and how it is run.
+    """`qrnn evaluate`: the options of `qrnn estimate`, feedback and readout mode.
 
     Attributes:
         device: where to evaluate.
-        feedback: `closed`, or `open` (the angles come from the device that trained).
+        feedback: `closed`, or `open` (the angles come from the training device).
         readout_mode: `expval` or `measure`; None: as the model was trained.
     """
 
@@ -152,16 +151,16 @@ class InspectConfig:
 
     Attributes:
         checkpoint: a file that `qrnn train` wrote.
-        index: of the sequence, counted from 0, or a list of several.
+        index: index of the sequence, from 0, or a list of several.
         split: `test`, `val` or `train`.
-        cell: of a model of several layers or directions: layer by layer, forward before
-            backward.
-        device: another device to run beside the model's own; without a name, no other.
+        cell: number of the cell, in a model with several layers or directions: layer by layer,
+            forward before backward.
+        device: a second device to compare with; without a name, none.
         gradient: whether to differentiate the loss.
-        states: whether to keep the states too: 2^n or 4^n numbers a step.
-        formats: of the figures: `svg`, `pdf`, `png`.
-        folder: where numbers and figures go; None: `inspection` beside the checkpoint.
-        data_dir: where the data lies now, if not where the training found it.
+        states: whether to save the states as well, 2^n or 4^n numbers per step.
+        formats: formats of the figures, `svg`, `pdf` or `png`.
+        folder: folder for numbers and figures; None: `inspection` next to the checkpoint.
+        data_dir: folder of the data, if it has moved since training.
     """
 
     checkpoint: str = MISSING
@@ -182,16 +181,16 @@ class ExportConfig:
 
     Attributes:
         checkpoint: a file that `qrnn train` wrote.
-        index: of the sequence whose angles the circuit has, counted from 0.
-        step: `all`, one after the other, or the number of a single one, counted from 0.
+        index: index of the sequence that sets the angles, from 0.
+        step: number of a step, from 0, or `all` for all steps in one circuit.
         format: `qasm3`, `qiskit` (a QPY file) or `tape` (Python source of a PennyLane tape).
         output: the file to write; None: print the circuit.
-        basis: Pauli basis to measure in at the end, one letter a qubit; None: no measurement.
-        cell: number of the cell, in a model of several layers or directions.
+        basis: Pauli basis to measure in at the end, one letter per qubit; None: no measurement.
+        cell: number of the cell, in a model with several layers or directions.
         readout_mode: `expval` or `measure` (mid-circuit); None: as the model was trained.
-        readout_angle: of the ancilla's controlled RY, radians, for measured readouts.
+        readout_angle: angle of the ancilla's controlled RY in mode `measure`, radians.
         split: `test`, `val` or `train`.
-        data_dir: where the data lies now, if not where the training found it.
+        data_dir: folder of the data, if it has moved since training.
     """
 
     checkpoint: str = MISSING
@@ -213,9 +212,9 @@ class ReportConfig:
 
     Attributes:
         run: folder of a run, or a list of several.
-        output: the file to write; None: `report.html` in the run's folder, of several runs
-            `comparison.html` here.
-        data_dir: where the data lies now, if not where the training found it; for one run.
+        output: the file to write; None: `report.html` in the run's folder, or `comparison.html`
+            in the working directory for several runs.
+        data_dir: folder of the data, if it has moved since training; for one run only.
     """
 
     run: Any = MISSING
@@ -228,8 +227,8 @@ class DrawConfig:
     """`qrnn draw`.
 
     Attributes:
-        model: of `model=hybrid`, the cell.
-        device: where its circuits would run.
+        model: options of `model=hybrid`.
+        device: the device that would run its circuits.
     """
 
     model: ModelConfig = field(default_factory=HybridConfig)
@@ -249,11 +248,11 @@ COMMAND_SCHEMAS: dict[str, type] = {
 
 
 def register_schemas(overrides: Sequence[str] = ()) -> None:
-    """Enter the schemas, and every device by its name, into Hydra's config store.
+    """Register the schemas, and every device by its name, in Hydra's config store.
 
     Args:
-        overrides: the command line: the names of IBM's backends cannot be listed, so those that
-            occur in it are entered.
+        overrides: the command line. The IBM backends that it names are registered too, because
+            their names cannot be listed.
     """
     store = ConfigStore.instance()
     for command, of_command in COMMAND_SCHEMAS.items():
@@ -264,12 +263,12 @@ def register_schemas(overrides: Sequence[str] = ()) -> None:
         for name in table:
             schema = table[name].schema
             store.store(f"{name}_schema", schema, group=group)
-            if not (shipped / f"{name}.yaml").is_file():  # registered by a user's own program
+            if not (shipped / f"{name}.yaml").is_file():  # registered by the user's program
                 store.store(name, schema, group=group)
     chosen = (item.partition("=")[2].split(",") for item in overrides if item[:7] == "device=")
     named = (name for names in chosen for name in names if IBM_NAME.fullmatch(name))
     for name in (*device_names(), *named):
-        # Its options have their defaults in the command's schema; Hydra copies the store often.
+        # Only the name, as the schema has the defaults: Hydra copies the store often.
         store.store(name, {"name": name}, group="device")
 
 
@@ -303,11 +302,11 @@ def to_plain(config: Any) -> dict[str, Any]:
 
 
 def to_typed(config: Any) -> Any:
-    """Return the schema's own dataclass of a configuration that Hydra composed.
+    """Convert a configuration composed by Hydra to the dataclass of its schema.
 
     Raises:
-        ConfigError: a key that nothing reads, which Hydra lets `+key=value` add, or a number
-            beyond all limits.
+        ConfigError: a key is unknown (Hydra accepts any with `+key=value`), or a number is too
+            large for every key.
     """
     typed: Any = OmegaConf.to_object(config)
     _check(typed, "")
@@ -318,7 +317,7 @@ MOST_WHOLE, MOST_REAL = 2**32 - 1, 1e30  # beyond them, counts and float32 overf
 
 
 def _check(value: Any, key: str) -> None:
-    """Refuse keys that nothing reads, and numbers that no key allows, in all that a value holds."""
+    """Check nested values for unknown keys and for numbers beyond every key's range."""
     if is_dataclass(value):
         known = [one.name for one in fields(value)]
         for name, inner in vars(value).items():
@@ -338,7 +337,7 @@ def from_plain(plain: dict[str, Any]) -> TrainConfig:
     """Return the typed configuration of a checkpoint.
 
     Raises:
-        ConfigError: the dict does not fit the schemas, or holds an interpolation.
+        ConfigError: the dict does not fit the schemas, or contains an interpolation.
     """
     check_plain(plain)
     names: dict[str, str] = {}
@@ -352,7 +351,7 @@ def from_plain(plain: dict[str, Any]) -> TrainConfig:
         TrainConfig(task=TASKS[names["task"]].schema(), model=NETWORKS[names["model"]].schema())
     )
     try:
-        # Not every type that YAML and torch can write is one of OmegaConf's.
+        # OmegaConf does not know every type that YAML and torch can write.
         return OmegaConf.to_object(OmegaConf.merge(schema, plain))  # type: ignore[return-value]
     except (OmegaConfBaseException, TypeError, ValueError, OverflowError) as error:
         reason = str(error).split("\n")[0]

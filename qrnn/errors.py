@@ -1,12 +1,12 @@
-"""Errors that a user can mend: one line saying what must hold, what was given and what to do.
+"""Errors that a user can fix: one line saying what must hold, what was given and what to do.
 
-The command line prints the message of a `QRNNError` alone and exits with status 2. Anything else
-is a fault of the framework: one line with status 1, that names a file with its traceback.
+The command line prints only the message of a `QRNNError` and exits with status 2. Any other error
+is a bug in the framework: one line, which names a file with the traceback, and status 1.
 """
 
 
 class QRNNError(Exception):
-    """Base of every error that the user can mend."""
+    """Base class of all errors that the user can fix."""
 
 
 class ConfigError(QRNNError, ValueError):
@@ -14,15 +14,15 @@ class ConfigError(QRNNError, ValueError):
 
 
 class DeviceError(QRNNError, RuntimeError):
-    """A device cannot do what it was asked for, or did not answer."""
+    """A device does not support what was requested, or did not respond."""
 
 
 class DataError(QRNNError, ValueError):
-    """A data file is missing, truncated or not in the format that it should have."""
+    """A data file is missing, truncated or in the wrong format."""
 
 
 class NumericsError(QRNNError):
-    """A calculation left the range of finite numbers."""
+    """A computation gave NaN or infinity."""
 
 
 class MissingExtraError(QRNNError, ImportError):
@@ -33,7 +33,7 @@ def install_line(extra: str) -> str:
     """Return the command that installs an extra.
 
     Args:
-        extra: the extra of this distribution; the name `qrnn` on PyPI is somebody else's.
+        extra: the extra of `pennylane-qrnn`; the name `qrnn` on PyPI belongs to another project.
     """
     return f"pip install 'pennylane-qrnn[{extra}]'"
 
@@ -43,7 +43,7 @@ def require_extra(package: str, extra: str, wanted_by: str) -> MissingExtraError
 
     Args:
         package: the package that could not be imported.
-        extra: the extra that brings it.
+        extra: the extra that installs it.
         wanted_by: what needs it, for the message.
     """
     return MissingExtraError(f"{wanted_by} needs the package `{package}`: {install_line(extra)}")

@@ -1,8 +1,8 @@
-"""A cell's circuits for other programs: a PennyLane tape, Python source, Qiskit, OpenQASM 3.
+"""Export a cell's circuit as a PennyLane tape, Python source, Qiskit circuit or OpenQASM 3.
 
-All of them hold the same gates: those that the devices run, traced from the ansatz, at given
-angles, from |0...0>. Wire i of the tape is qubit `q[i]`; with measured readouts, the ancilla is
-the one behind them, number n.
+All formats contain the gates that the devices run, traced from the ansatz at given angles and
+starting from |0...0>. Wire i of the tape is qubit `q[i]`; with measured readouts, the ancilla is
+the last qubit, number n.
 """
 
 from __future__ import annotations
@@ -28,20 +28,22 @@ if TYPE_CHECKING:
 
 
 def angles(module: nn.Module, *inputs: Any, cell: QRNNCell | None = None) -> torch.Tensor:
-    """Run a module that holds a cell, and return the angles of all steps that the cell took.
+    """Run a module that contains a cell, and return the cell's angles at all steps.
+
+    Call `module.eval()` first if it has dropout.
 
     Args:
-        module: a `QRNN`, or any module of which a cell is a part.
-        *inputs: what the module is called with, B sequences of one length T.
-        cell: which of its cells; None: the only one.
+        module: a `QRNN`, or any module that contains a cell.
+        *inputs: the module's inputs, B sequences of equal length T.
+        cell: one of the module's cells; None: its only cell.
 
     Returns:
-        theta (B, T, P), radians, bias included, in the order in which the cell took its steps: that
-        of the backward direction began at the sequence's end. Of layers with dropout, call .eval()
-        first.
+        theta (B, T, P), radians, bias included, in the order of the cell's steps; a backward cell
+        begins at the end of the sequence.
 
     Raises:
-        ConfigError: the module holds no cell, or several and none was chosen, or did not call it.
+        ConfigError: the module contains no cell, contains several and none was chosen, or did not
+            call the cell.
     """
     cells = [part for part in module.modules() if isinstance(part, QRNNCell)]
     if cell is None and len(cells) != 1:
@@ -69,16 +71,16 @@ def tape(cell: QRNNCell | StepCircuit, theta: Any) -> QuantumScript:
 
     Args:
         cell: the cell, or its `circuit`.
-        theta: angles of one step (P,), or of T steps (T, P) one after the other; radians, bias
-            included. The tape is differentiable in a tensor that requires gradients.
+        theta: angles of one step (P,), or of T consecutive steps (T, P); radians, bias included.
+            The tape is differentiable with respect to a tensor that requires gradients.
 
     Returns:
-        A tape of wires 0..n-1 that measures the R readouts of the last step: expectation values
-        z, or, where the cell is read mid-circuit through wire n, means m of the outcomes, which
-        `cell.circuit.values` turns into z.
+        A tape on wires 0..n-1 that measures the R readouts of the last step: expectation values
+        z or, if the cell is read mid-circuit through wire n, means m of the outcomes, which
+        `cell.circuit.values` converts to z.
 
     Raises:
-        ConfigError: theta of another shape, or not finite.
+        ConfigError: theta has the wrong shape or is not finite.
     """
     circuit, theta = _checked(cell, theta)
     with precision_of(theta), qml.queuing.AnnotatedQueue() as queue:
@@ -87,7 +89,7 @@ def tape(cell: QRNNCell | StepCircuit, theta: Any) -> QuantumScript:
 
 
 def source(cell: QRNNCell | StepCircuit, theta: Any) -> str:
-    """Return the Python source of the same tape: plain text that needs PennyLane alone.
+    """Return Python source that builds the same tape; it imports only PennyLane.
 
     Args:
         cell: see `tape`.
@@ -130,9 +132,9 @@ def _call(op: Operator) -> str:
 
 
 def bases(cell: QRNNCell | StepCircuit) -> tuple[str, ...]:
-    """Return Pauli bases, one letter a qubit, that together measure all readouts.
+    """Return Pauli bases, one letter per qubit, that together measure all readouts.
 
-    Each is the `basis` of an exported circuit; a qubit with the letter I need not be measured.
+    Each can be the `basis` of an exported circuit; qubits with the letter I are not measured.
     """
     found: list[str] = []
     for word in circuit_of(cell).words:
@@ -151,22 +153,22 @@ def qiskit_circuit(
 ) -> QuantumCircuit:
     """Return a cell's circuit at given angles as a Qiskit circuit, up to a global phase.
 
-    Wire i is qubit i, which Qiskit counts from the right of a bit string and of an index of its
-    state vectors: `Statevector(circuit).reverse_qargs()` has PennyLane's order.
+    Wire i is qubit i. Qiskit counts qubits from the right of a bit string or state index;
+    `Statevector(circuit).reverse_qargs()` has PennyLane's order.
 
     Args:
         cell: see `tape`.
         theta: see `tape`.
-        basis: Pauli basis to measure in at the end, one letter out of I, X, Y, Z a qubit, wire 0
-            first; I: that qubit is not measured. None: nothing is measured at the end.
+        basis: Pauli basis to measure in at the end, one of I, X, Y, Z per qubit, wire 0 first; I:
+            the qubit is not measured. None: no final measurement.
 
     Returns:
-        A circuit of n qubits, and the ancilla of measured readouts. Register `c` holds what is
-        measured at the end, one bit a measured qubit in the order of the wires; register `m` the
-        mid-circuit outcomes, bit t R + r for word r of step t.
+        A circuit on n qubits, plus the ancilla of measured readouts. Register `c` holds the final
+        measurement, one bit per measured qubit in the order of the wires; register `m` holds the
+        mid-circuit outcomes, bit t R + r for Pauli word r of step t.
 
     Raises:
-        ConfigError: see `tape`; or a basis that is not n such letters.
+        ConfigError: see `tape`; or the basis is not n such letters.
         MissingExtraError: Qiskit is not installed.
     """
     try:
@@ -200,7 +202,7 @@ def qasm3(cell: QRNNCell | StepCircuit, theta: Any, basis: str | None = None) ->
     circuit = qiskit_circuit(cell, theta, basis)
     from qiskit.qasm3 import dumps
 
-    # Else angles near a fraction of pi would be rounded to it.
+    # Constants would round angles near a fraction of pi.
     return dumps(circuit, disable_constants=True)
 
 
@@ -214,12 +216,12 @@ def _checked(cell: QRNNCell | StepCircuit, theta: Any) -> tuple[StepCircuit, tor
 
 @one_at_a_time
 def _turns(basis: str | None, n: int) -> tuple[Sequence[Operator], tuple[int, ...]]:
-    """Return the gates that turn a Pauli basis into Z's, and the wires to measure."""
+    """Return the gates that rotate a Pauli basis to the Z basis, and the wires to measure."""
     if basis is None:
         return (), ()
     if len(basis) != n or set(basis) - set("IXYZ") or set(basis) == {"I"}:
         raise ConfigError(
-            f"basis must be {n} letters out of I, X, Y, Z, not all I, got {basis!r}: qrnn.export."
+            f"basis must be {n} of the letters I, X, Y, Z, not all I, got {basis!r}: qrnn.export."
             f"bases lists those that measure all readouts"
         )
     turns: list[Operator] = []

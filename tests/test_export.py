@@ -238,7 +238,7 @@ def test_angles_are_of_the_cell_that_was_chosen():
         (torch.zeros(1, 2, 8), None, r"got shape \(1, 2, 8\)"),
         (torch.zeros(0, 8), None, r"got shape \(0, 8\)"),
         (torch.full((8,), math.nan), None, "finite angles, got NaN or infinity"),
-        (torch.zeros(8), "X", "basis must be 2 letters out of I, X, Y, Z, not all I, got 'X'"),
+        (torch.zeros(8), "X", "basis must be 2 of the letters I, X, Y, Z, not all I, got 'X'"),
         (torch.zeros(8), "XA", "got 'XA': qrnn.export.bases lists"),
         (torch.zeros(8), "II", "not all I, got 'II'"),
     ],

@@ -1,4 +1,4 @@
-"""`make results`: make the runs of the results page, or continue them, and write the page."""
+"""`make results`: perform the runs of the results page, or resume them, and write the page."""
 
 from __future__ import annotations
 
@@ -19,30 +19,36 @@ from .runs import execute_all, listing, runs_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command with these arguments; None: the process's."""
+    """Run the command with these arguments, by default those of the process."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.results",
-        description="Make the runs of the results page, or continue them, and write the page.",
+        description="Perform the runs of the results page, or resume them, and write the page.",
     )
     parser.add_argument("--data", default="DATA", help="folder with mnist, imdb, ptb and multi30k")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="sections, or section/row")
-    parser.add_argument("--dry-run", action="store_true", help="list the runs and their time")
-    parser.add_argument("--minutes", type=float, help="start no run that would end later than this")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="only these sections, or section/row"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list the runs and their expected duration"
+    )
+    parser.add_argument("--minutes", type=float, help="start no run that would end after this time")
     parser.add_argument("--runs", default="runs/results", help="folder of the runs (%(default)s)")
-    parser.add_argument("--grid", default=GRID, help="YAML file of the runs (the one beside this)")
+    parser.add_argument(
+        "--grid", default=GRID, help="YAML file of the runs (default: the one next to this file)"
+    )
     parser.add_argument(
         "--docs", default="docs", help="folder of results.md and results.json (%(default)s)"
     )
-    asked = parser.parse_args(arguments)
-    page, path = Path(asked.docs) / "results.md", Path(asked.docs) / "results.json"
+    options = parser.parse_args(arguments)
+    page, path = Path(options.docs) / "results.md", Path(options.docs) / "results.json"
     try:
-        grid = read_grid(asked.grid)
-        runs = runs_of(grid, asked.runs, asked.data, asked.only)
-        if asked.dry_run:
+        grid = read_grid(options.grid)
+        runs = runs_of(grid, options.runs, options.data, options.only)
+        if options.dry_run:
             Console().print(listing(runs, read_records(path)))
             return
-        failed = execute_all(runs, path, asked.minutes)
-        write_page(grid, runs_of(grid, asked.runs), read_records(path), page)
+        failed = execute_all(runs, path, options.minutes)
+        write_page(grid, runs_of(grid, options.runs), read_records(path), page)
     except QRNNError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     except KeyboardInterrupt:

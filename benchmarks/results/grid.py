@@ -16,12 +16,12 @@ GRID = Path(__file__).with_name("grid.yaml")
 
 @dataclass
 class Row:
-    """A model on a task.
+    """One model on one task.
 
     Attributes:
         set: overrides of `qrnn train`, `model=NAME` first.
-        seeds: one run each.
-        minutes: expected length of a run, until one has been timed.
+        seeds: random seeds, with one run each.
+        minutes: expected duration of a run, until one has been timed.
         note: a remark for the page.
     """
 
@@ -64,7 +64,7 @@ def read_grid(path: str | Path = GRID) -> Grid:
     """Read a grid file.
 
     Raises:
-        ConfigError: the file is missing, is no YAML, or has an unknown key.
+        ConfigError: the file is missing, is not YAML, or has an unknown key.
     """
     try:
         plain = OmegaConf.create(Path(path).read_text(encoding="utf-8"))

@@ -36,7 +36,7 @@ def write_page(grid: Grid, runs: Sequence[Run], records: Mapping[str, Record], p
     Args:
         grid: the sections and their texts.
         runs: all runs, done or not.
-        records: what was measured, by the runs' names.
+        records: the records by the names of their runs.
         path: the Markdown file.
     """
     found = {run: record for run in runs if (record := run.record(records)) is not None}
@@ -55,14 +55,14 @@ def write_page(grid: Grid, runs: Sequence[Run], records: Mapping[str, Record], p
 
 
 def _environments(records: Sequence[Record]) -> str:
-    """Return where the runs were made, one sentence for each environment."""
+    """Return one sentence for each environment in which runs were performed."""
     sentences: dict[str, None] = {}  # in order
     for record in records:
-        if (place := record.get("environment")) is not None:
+        if (environment := record.get("environment")) is not None:
             packages = ", ".join(
-                f"{name} {place[name]}" for name in ("qrnn", *PACKAGES) if name in place
+                f"{name} {environment[name]}" for name in ("qrnn", *PACKAGES) if name in environment
             )
-            sentences[f"Measured on {place['processor']} with {packages}."] = None
+            sentences[f"Measured on {environment['processor']} with {packages}."] = None
     return "\n".join(sentences)
 
 
@@ -70,8 +70,8 @@ def _table(done: dict[str, list[Record]], seeds: dict[str, int]) -> str:
     """Return the table of a section.
 
     Args:
-        done: records of the finished runs, by rows.
-        seeds: number of runs, finished or not, by rows.
+        done: records of the finished runs, by row.
+        seeds: number of runs, finished or not, by row.
     """
     records = [record for row in done.values() for record in row]
     metric = METRICS[records[0]["metric"]][0] if records else "metric"
@@ -107,7 +107,7 @@ def _cells(done: list[Record], seeds: int) -> list[str]:
 
 
 def _mean(metric: str, values: list[float]) -> str:
-    """Return mean and standard deviation, of accuracies with a digit more than elsewhere."""
+    """Return mean and standard deviation, for accuracies with an additional digit."""
     mean = statistics.mean(values)
     scale = 100 if metric == "accuracy" else 1
     text = f"{scale * mean:.2f}%" if metric == "accuracy" else shown(metric, mean)
@@ -115,9 +115,9 @@ def _mean(metric: str, values: list[float]) -> str:
 
 
 def _threshold(done: list[Record]) -> list[str]:
-    """Return the median test loss, how many seeds got below the threshold, and in how many steps.
+    """Return the median test loss, the number of seeds below the threshold, and the median steps.
 
-    A seed that did not get there counts as slower than any that did.
+    A seed that did not get below counts as slower than any that did.
     """
     steps = [record["steps"] if record["reached"] else math.inf for record in done]
     median = statistics.median(steps)
@@ -132,14 +132,14 @@ def _notes(rows: dict[str, Row]) -> str:
 
 
 def _signatures(done: dict[str, list[Record]]) -> str:
-    """Return how the metric was computed, where its package says so."""
+    """Return the signatures of the metrics, as given by their packages."""
     records = [record for row in done.values() for record in row]
     signatures = dict.fromkeys(r["signature"] for r in records if "signature" in r)
     return "\n".join(f"`{signature}`" for signature in signatures)
 
 
 def _commands(runs: list[Run]) -> str:
-    """Return the commands of a section, one of `qrnn train` for each of its rows."""
+    """Return the commands of a section, with one `qrnn train` per row."""
     lines = []
     for run in runs:
         data = [] if run.data is None else [f"task.data_dir={run.data}"]

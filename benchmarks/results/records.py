@@ -1,4 +1,4 @@
-"""The measured results, docs/results.json: one line a run, each environment stored once."""
+"""The measured results, docs/results.json: one line per run, each environment stored once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qrnn.utils.files import write_text
 Record = dict[str, Any]
 """A run's measurements, and the settings shown on the page; `train` has all its overrides.
 
-A field that has no value is left out: `signature`, `steps`, `reached`, `stop_below`, `dropout`,
+Fields without a value are omitted: `signature`, `steps`, `reached`, `stop_below`, `dropout`,
 `bidirectional`, `peak_memory_mb`, `environment`.
 """
 
@@ -34,7 +34,7 @@ def make_record(
     evaluation: dict[str, Any],
     environment: dict[str, str] | None,
 ) -> Record:
-    """Return what is stored of a run; no path of this machine is.
+    """Return the record of a run, without any path of this machine.
 
     Args:
         train: its overrides of `qrnn train`, without folders.
@@ -65,7 +65,7 @@ def _short(value: Any) -> Any:
 
 
 def read_records(path: Path) -> dict[str, Record]:
-    """Return all records by the names of their runs; none if there is no file.
+    """Return all records by the names of their runs; empty if the file does not exist.
 
     Raises:
         DataError: the file is corrupt.
@@ -77,7 +77,7 @@ def read_records(path: Path) -> dict[str, Record]:
         records = {name: dict(record) for name, record in stored["runs"].items()}
         for record in records.values():
             if missing := REQUIRED - record.keys():
-                raise ValueError(f"a run without {min(missing)}")
+                raise ValueError(f"a run has no {min(missing)}")
             if "environment" in record:
                 record["environment"] = stored["environments"][record["environment"]]
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:

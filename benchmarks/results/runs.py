@@ -1,4 +1,4 @@
-"""The runs of the results page: made one after another, each resumed where it stopped."""
+"""The runs of the results page: performed one after another, each resumed where it stopped."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from .records import EVALUATION, SUMMARY, Record, add_record, make_record, read_
 
 @dataclass(frozen=True)
 class Run:
-    """One training and its evaluation.
+    """One training run and its evaluation.
 
     Attributes:
         section: short name of its task.
         row: name of its model.
-        seed: of the training.
-        folder: for its checkpoints and its log.
+        seed: random seed of the training.
+        folder: folder of its checkpoints and its log.
         train: overrides of `qrnn train`, without folders.
-        data: folder of the task's files; None: the task needs none.
+        data: folder of the task's files; None if the task needs none.
         evaluate: overrides of `qrnn evaluate`, without the checkpoint.
-        minutes: its expected length.
+        minutes: its expected duration.
     """
 
     section: str
@@ -57,33 +57,33 @@ class Run:
         return f"{self.section}/{self.row}/{self.seed}"
 
     def record(self, records: Mapping[str, Record]) -> Record | None:
-        """Return its record, or None if it is not done, or was made with other overrides."""
+        """Return its record, or None if it is not done or used different overrides."""
         found = records.get(self.name)
         return found if found and found["train"] == " ".join(self.train) else None
 
     def attempts(self) -> list[Path]:
-        """Return the folders of its trainings so far, in order."""
+        """Return the folders of its training attempts so far, in order."""
         found = [path for path in self.folder.glob("train-*") if path.name[6:].isdecimal()]
         return sorted(found, key=lambda path: int(path.name[6:]))
 
     def last_checkpoint(self) -> Path | None:
-        """Return the checkpoint to resume from."""
+        """Return the checkpoint to resume from, or None."""
         found = [path for one in self.attempts() if (path := one / "last.ckpt").is_file()]
         return found[-1] if found else None
 
     def check_overrides(self) -> None:
-        """Refuse to resume what was started with other overrides.
+        """Check that earlier attempts used the same overrides.
 
         Raises:
-            QRNNError: it was.
-            DataError: the file that says so is missing or corrupt.
+            QRNNError: they used different overrides.
+            DataError: the file of their overrides is missing or corrupt.
         """
         if self.attempts() and read_json(self.folder / "overrides.json") != list(self.train):
             folder = os.path.relpath(self.folder)
-            raise QRNNError(f"{self.name} was started with other overrides: remove {folder}")
+            raise QRNNError(f"{self.name} was started with different overrides: remove {folder}")
 
     def status(self, records: Mapping[str, Record]) -> str:
-        """Return `done`, `resume`, `to do`, or `remove`: it was started with other overrides."""
+        """Return `done`, `resume`, `to do`, or `remove` (started with different overrides)."""
         if self.record(records) is not None:
             return "done"
         try:
@@ -94,14 +94,14 @@ class Run:
 
 
 def read_json(path: Path, keys: Collection[str] = ()) -> Any:
-    """Return the content of a file that a command wrote.
+    """Return the content of a JSON file written by a command.
 
     Args:
         path: the file.
-        keys: keys that it must have; if any, it must be a mapping.
+        keys: required keys; if there are any, the file must contain a mapping.
 
     Raises:
-        DataError: it is missing or corrupt.
+        DataError: the file is missing or corrupt.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -120,12 +120,12 @@ def runs_of(
 
     Args:
         grid: the sections.
-        folder: for the folders of the runs.
-        data: folder with the data sets' folders.
+        folder: parent of the folders of the runs.
+        data: parent of the folders of the data sets.
         only: short names of sections, or `section/row`; None: all.
 
     Raises:
-        ConfigError: an unknown name in `only`, or two rows whose folders would be the same.
+        ConfigError: `only` has an unknown name, or two rows would share a folder.
     """
     names = {*grid.sections, *(f"{s}/{r}" for s in grid.sections for r in grid.sections[s].rows)}
     for name in only or ():
@@ -134,7 +134,7 @@ def runs_of(
     runs = []
     for name, section in grid.sections.items():
         files = None if section.data is None else f"{data}/{section.data}"
-        # Without characters that a shell or Hydra would interpret.
+        # Free of characters that a shell or Hydra would interpret.
         folders = {row: re.sub(r"[^\w.-]+", "-", row) for row in section.rows}
         if len(set(folders.values())) < len(folders):
             raise ConfigError(f"rows of {name} must differ in letters, digits, dots or dashes")
@@ -157,10 +157,10 @@ def runs_of(
 
 
 def execute(run: Run) -> Record:
-    """Train, or resume a training that was stopped; evaluate and return the record.
+    """Train or resume, then evaluate; return the record.
 
     Raises:
-        QRNNError: a command failed; its last line, and the log with the rest.
+        QRNNError: a command failed; the message has its last line and the path of the log.
         DataError: a file of an earlier command is corrupt.
     """
     run.check_overrides()
@@ -187,13 +187,13 @@ def _evaluate(run: Run, checkpoint: str) -> dict[str, Any]:
     """Evaluate a checkpoint; return what the command wrote."""
     data = [] if run.data is None else [_path("data_dir", run.data)]
     _command(run, ["evaluate", _path("checkpoint", checkpoint), *data, *run.evaluate])
-    # There may be others, of other devices or parts: this one was written last.
+    # There may be files of other devices or splits: this one was written last.
     files = Path(checkpoint).parent.glob("evaluation-*.json")
     return read_json(max(files, key=lambda path: path.stat().st_mtime_ns), EVALUATION)
 
 
 def _path(key: str, path: str | Path) -> str:
-    """Return an override that Hydra reads right whatever characters the path has."""
+    """Return an override that Hydra parses correctly for any characters in the path."""
     escaped = str(path).replace("'", "\\'")
     return f"{key}='{escaped}'"
 
@@ -216,7 +216,7 @@ def _command(run: Run, arguments: list[str]) -> None:
 
 
 def expected_minutes(run: Run, runs: Sequence[Run], records: Mapping[str, Record]) -> float:
-    """Return how long a run will take: the median of its row's finished seeds, or the grid's."""
+    """Return the expected duration: the median of its row's finished seeds, or the grid's value."""
     row = [other for other in runs if (other.section, other.row) == (run.section, run.row)]
     done = [record["minutes"] for other in row if (record := other.record(records)) is not None]
     return statistics.median(done) if done else run.minutes
@@ -240,14 +240,14 @@ def listing(runs: Sequence[Run], records: Mapping[str, Record]) -> Table:
 
 
 def execute_all(runs: Sequence[Run], path: Path, minutes: float | None = None) -> int:
-    """Make the runs that are not done, in order; return how many failed.
+    """Perform all runs that are not done, in order; return how many failed.
 
     Args:
         runs: all runs.
-        path: file of the records.
-        minutes: start no run that would end later than this from now; None: no limit.
+        path: the file of the records.
+        minutes: start no run that would end after this many minutes; None: no limit.
 
-    Two processes may share the work: neither touches a run that the other has started.
+    Several processes may share the work: each skips the runs that another has started.
     """
     console = Console()
     end = None if minutes is None else time.monotonic() + 60 * minutes

@@ -1,6 +1,6 @@
 """The IBM device: `qml.device("qrnn.ibm", backend="fake_manila", wires=4, shots=1024)`.
 
-Importing this package imports no Qiskit; making a device does.
+Qiskit is imported when a device is made, not with this package.
 """
 
 from qrnn.devices.ibm.backends import fake_names

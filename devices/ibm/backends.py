@@ -20,9 +20,9 @@ class Backend:
 
     Attributes:
         backend: the Qiskit backend.
-        name: what to call it in messages and ledgers.
-        local: it is simulated in this process, for free and with seeds.
-        service: the QiskitRuntimeService that it came from, or None.
+        name: its name in messages and ledgers.
+        local: whether it is simulated in this process.
+        service: its QiskitRuntimeService, or None.
     """
 
     backend: Any
@@ -50,7 +50,7 @@ def fake_names() -> list[str]:
 
 @functools.cache
 def fake_backend(name: str) -> Any:
-    """Return one fake backend, the same object each time, so that its transpilations are shared.
+    """Return a fake backend, cached so that its transpiled circuits are shared.
 
     Raises:
         ConfigError: no fake backend has this name.
@@ -59,7 +59,7 @@ def fake_backend(name: str) -> Any:
     if name not in (known := fake_names()):
         raise unknown_name("fake backend", name, known)
     if importlib.util.find_spec("qiskit_aer") is None:
-        # Without it a fake backend would silently run without noise.
+        # Without Aer, a fake backend would silently run without noise.
         raise require_extra("qiskit-aer", "ibm", f"backend {name}")
     module = importlib.import_module(
         f"qiskit_ibm_runtime.fake_provider.backends.{name.removeprefix('fake_')}"
@@ -69,7 +69,7 @@ def fake_backend(name: str) -> Any:
 
 
 def _shared(backend: Any) -> Any:
-    """Return a local backend in the form in which many small jobs on it are quick."""
+    """Wrap a fake backend so that many small jobs run fast."""
     from qiskit_ibm_runtime.fake_provider.fake_backend import FakeBackendV2
 
     from qrnn.devices.ibm.fakes import SharedFake
@@ -98,17 +98,17 @@ def aer_backend() -> Any:
 
 
 def resolve(backend: Any, instance: str | None = None, n: int | None = None) -> Backend:
-    """Return the backend that a name or object stands for.
+    """Return the backend for a name or object.
 
     Args:
         backend: "fake_<name>", "aer", "least_busy", the name of an IBM backend
             ("ibm_torino"), or a Qiskit BackendV2.
         instance: CRN for IBM backends.
-        n: qubits that "least_busy" must have.
+        n: smallest number of qubits for "least_busy".
 
     Raises:
-        ConfigError: the name is not known.
-        DeviceError: no such backend in the account, or `instance` was given for a local one.
+        ConfigError: the name is unknown.
+        DeviceError: the account has no such backend, or `instance` is set for a local one.
     """
     found = _resolve(backend, instance, n)
     if found.local and instance is not None:

@@ -1,4 +1,4 @@
-"""A batch of tapes on its way to blocks, and the bits of the blocks on their way back."""
+"""Convert a batch of tapes to blocks, and the blocks' bits to results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qrnn.devices.ibm.translate import Structure, native, read, rows
 
 
 class _Place(NamedTuple):
-    """Where the bits of one setting of a tape are: rows of a block, and what they belong to."""
+    """The bits of one setting of a tape: rows of a block, and the wire of each bit."""
 
     block: int
     rows: slice
@@ -31,11 +31,11 @@ class _Tape(NamedTuple):
 
 
 class Batch:
-    """Tapes as blocks: one for each structure, measurement setting and number of shots.
+    """Tapes as blocks, one for each structure, measurement setting and number of shots.
 
     Args:
         tapes: preprocessed tapes.
-        wires: wires of the device; None takes each tape's own.
+        wires: wires of the device; None: each tape's own wires.
     """
 
     def __init__(self, tapes: Sequence[QuantumScript], wires: Wires | None):
@@ -46,7 +46,7 @@ class Batch:
 
     @property
     def blocks(self) -> list[Block]:
-        """What is to be run."""
+        """The blocks to run."""
         return [
             Block(structure, np.concatenate(parts), shots)
             for (structure, shots), parts in zip(self._index, self._parts, strict=True)
@@ -69,7 +69,7 @@ class Batch:
         return _Tape(tape, plan.recipes, places, body.postselected)
 
     def _append(self, structure: Structure, shots: int, values: np.ndarray) -> tuple[int, slice]:
-        """Add rows to the block of a structure; return the block and the rows' place in it."""
+        """Add rows to the block of a structure; return the block's index and the rows' slice."""
         block = self._index.setdefault((structure, shots), len(self._index))
         if block == len(self._parts):
             self._parts.append([])
@@ -80,14 +80,14 @@ class Batch:
     def results(
         self, bits: Sequence[np.ndarray], corrections: Sequence[np.ndarray] | None = None
     ) -> tuple[tuple, tuple]:
-        """Return one result for each tape, and the share of shots that postselection kept in it.
+        """Return each tape's result, and the fraction of shots kept by its postselection.
 
         Args:
             bits: for each block, an array (rows, shots, bits) of 0 and 1.
-            corrections: for each block, what corrects its readout errors: `Calibration`.
+            corrections: for each block, its readout corrections from `Calibration`.
 
         Returns:
-            The results, and for each an array (B,), or None without postselection.
+            The results; and for each, the fractions (B,), or None without postselection.
         """
         out, shares = [], []
         for tape, recipes, places, postselected in self._tapes:

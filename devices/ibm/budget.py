@@ -1,4 +1,4 @@
-"""QPU seconds: what a run may use, has used, and was estimated to use."""
+"""The budget of a run in QPU seconds, and its usage."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from qrnn.errors import DeviceError
 
 @dataclass(frozen=True)
 class Usage:
-    """What a run has used so far.
+    """The usage of a run so far.
 
     Attributes:
-        jobs: jobs submitted, with those that failed.
+        jobs: number of jobs submitted, including failed ones.
         executions: circuits x shots of these jobs.
         estimated_seconds: QPU seconds of these jobs by IBM's formula.
-        metered_seconds: QPU seconds that the service reported; 0 on local backends.
+        metered_seconds: QPU seconds reported by the service; 0 on local backends.
     """
 
     jobs: int
@@ -28,14 +28,14 @@ class Usage:
 class Budget:
     """The QPU seconds that a run may use, over all its attempts.
 
-    A finished job counts with its metered use, and with its estimate if the service reports none;
-    a job that is still under way counts with its estimate, and one that failed with its metered
-    use, also once its work is submitted again. On a local backend, which meters
-    nothing, every job counts with its estimate: a rehearsal stops where the real run would.
+    A finished job counts with its metered usage, or its estimate if none is reported; a pending job
+    with its estimate; a failed job with its metered usage, even after its work is resubmitted. On a
+    local backend, which meters nothing, every job counts with its estimate, so that a rehearsal
+    stops where the real run would.
 
     Args:
         ledger: the run's ledger.
-        most: QPU seconds, or None for no limit.
+        most: budget in QPU seconds; None: no limit.
     """
 
     def __init__(self, ledger: Ledger, most: float | None):
@@ -46,7 +46,7 @@ class Budget:
         """Return the QPU seconds that count against the budget.
 
         Args:
-            again: key of a piece of work that a local backend has not finished and runs again.
+            again: key of a job that is run again, because a local backend did not finish it.
         """
         redone = None if again is None else self.ledger.entry(again)
         return sum(
@@ -55,39 +55,39 @@ class Budget:
         )
 
     def allow(self, seconds: float, what: str = "the next step", again: str | None = None) -> None:
-        """Let something that is estimated at some QPU seconds go ahead.
+        """Check that the budget suffices.
 
         Args:
-            seconds: its estimate.
-            what: what it is, for the error.
+            seconds: estimated QPU seconds.
+            what: what they are for, for the message.
             again: see `used`.
 
         Raises:
-            DeviceError: it would exceed the budget.
+            DeviceError: the estimate exceeds what is left of the budget.
         """
         used = self.used(again)
         if self.most is not None and used + seconds > self.most:
             raise DeviceError(
                 f"The budget max_qpu_seconds={self.most:g} must not be exceeded, but {used:.1f} s "
                 f"are used and {what} is estimated at {seconds:.1f} s: raise it and run the "
-                "same command again to go on, or use fewer shots or sequences"
+                "same command again to resume, or use fewer shots or sequences"
             )
 
     def allow_run(self, seconds: float) -> None:
-        """Let a whole run go ahead; what an earlier attempt has submitted of it counts once.
+        """Check that the budget suffices for a whole run, counting jobs of earlier attempts once.
 
         Args:
-            seconds: QPU seconds of the run, from its first job to its last, by IBM's formula.
+            seconds: estimated QPU seconds of all jobs of the run, by IBM's formula.
 
         Raises:
-            DeviceError: it would exceed the budget.
+            DeviceError: the estimate exceeds what is left of the budget.
         """
         begun = sum(e.estimate for e in self.ledger.entries() if e.state in ("submitted", "done"))
-        self.allow(max(0.0, seconds - begun), "what is left of the run" if begun else "the run")
+        self.allow(max(0.0, seconds - begun), "the rest of the run" if begun else "the run")
 
     @property
     def usage(self) -> Usage:
-        """What the run has used so far."""
+        """The usage of the run so far."""
         entries = self.ledger.entries()
         return Usage(
             sum(len(e.jobs) for e in entries),

@@ -1,4 +1,4 @@
-"""From a structure to a Qiskit circuit, and from a result of its shots to bits."""
+"""Build Qiskit circuits from structures, and unpack results to bits."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from qrnn.devices.ibm.translate import GATES, Condition, Step, Structure
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-# Names of the classical registers: read at the end, read on the way.
+# Names of the classical registers of final and mid-circuit measurements.
 FINAL, MID = "c", "m"
 
 
 def build(structure: Structure) -> QuantumCircuit:
     """Return the Qiskit circuit of a structure; its angles are parameters theta[0], theta[1]...
 
-    Gates under one condition that follow each other become one `if_test`, and those under the
-    opposite condition right after them its else branch: every branch costs hardware time.
+    Consecutive gates with the same condition share one `if_test`, and gates with the opposite
+    condition right after them become its else branch, because every branch costs hardware time.
     """
     from qiskit import ClassicalRegister, QuantumCircuit
     from qiskit.circuit import ParameterVector, QuantumRegister
@@ -78,7 +78,7 @@ def _mid_bit(circuit: QuantumCircuit, bit: int) -> Any:
 
 
 def _test(circuit: QuantumCircuit, condition: Condition) -> Any:
-    """Return a condition as Qiskit's `if_test` takes it."""
+    """Return a condition in the form of Qiskit's `if_test`."""
     from qiskit.circuit.classical import expr
 
     bits = [_mid_bit(circuit, bit) for bit in condition.bits]
@@ -95,7 +95,7 @@ def _test(circuit: QuantumCircuit, condition: Condition) -> Any:
 
 
 def _opposite(condition: Condition, other: Condition | None) -> bool:
-    """Whether another condition holds exactly where this one does not."""
+    """Return whether another condition is the negation of this one."""
     if other is None or other.bits != condition.bits:
         return False
     outcomes = set(range(2 ** len(condition.bits)))
@@ -110,7 +110,7 @@ def unpack(data: Any, structure: Structure) -> np.ndarray:
         structure: its circuit.
 
     Returns:
-        Array (..., shots, bits) of 0 and 1: first the qubits read at the end, in the order of
+        Array (..., shots, bits) of 0 and 1: first the final measurements, in the order of
         `structure.measured`, then the mid-circuit bits.
     """
     parts = []

@@ -1,4 +1,4 @@
-"""The PennyLane device: tapes in, one Sampler job for all of them, PennyLane's results out."""
+"""The PennyLane device, which runs a batch of tapes as one Sampler job."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from qrnn.errors import DeviceError
 
 @qml.transform
 def _with_shots(tape: QuantumScript, shots: Shots):
-    """Give a tape the device's shots if it has none, and refuse it if there are none at all."""
+    """Give a tape the device's shots if it has none; fail if the device has none either."""
     if not tape.shots:
         if not shots:
             raise DeviceError(
@@ -44,12 +44,12 @@ def _with_shots(tape: QuantumScript, shots: Shots):
 
 @qml.transform
 def _sampled_only(tape: QuantumScript):
-    """Refuse measurements that no sampling device can make."""
+    """Refuse measurements that a sampling device cannot make."""
     for mp in tape.measurements:
         if not isinstance(mp, SampleMeasurement):
             raise DeviceError(
                 f"Measurements on {NAME} must be expval, var, probs, counts or sample, but got "
-                f"{mp}: take default.qubit for it"
+                f"{mp}: use default.qubit for it"
             )
     return (tape,), null_postprocessing
 
@@ -57,40 +57,38 @@ def _sampled_only(tape: QuantumScript):
 @simulator_tracking
 @single_tape_support
 class IBMDevice(Device):
-    """PennyLane device over qiskit-ibm-runtime's Sampler, for local fakes, Aer and IBM hardware.
+    """PennyLane device on qiskit-ibm-runtime's Sampler, for local fakes, Aer and IBM hardware.
 
-    A batch of tapes is one job. Tapes that differ only in their angles, and broadcast tapes, are
-    one PUB with rows of parameter values for each measurement setting; observables that commute
-    qubit by qubit share a setting.
+    A batch of tapes is one job. For each measurement setting, broadcast tapes and tapes that differ
+    only in their angles are one PUB with rows of parameter values; observables that commute
+    qubit-wise share a setting.
 
     Args:
-        wires: number of wires or their labels; None takes each tape's own.
+        wires: number of wires or their labels; None: each tape's own wires.
         backend: "fake_<name>" (a local fake backend with its noise), "aer" (ideal), the name of an
-            IBM backend, "least_busy" (a run that goes on stays on the one it began on), or a
-            Qiskit BackendV2.
-        shots: shots of tapes that bring none; None makes `qml.set_shots` obligatory.
+            IBM backend, "least_busy" (a resumed run stays on its backend), or a Qiskit BackendV2.
+        shots: shots of tapes without shots; None: `qml.set_shots` is required.
         seed: makes local results reproducible; refused on hardware.
-        optimization_level: Qiskit's transpiler level, 0..3.
-        initial_layout: physical qubit of each wire; None lets Qiskit choose, once per cell.
-        instance: CRN of the IBM instance, obligatory with paid plans.
+        optimization_level: level of Qiskit's transpiler, 0..3.
+        initial_layout: physical qubit of each wire; None: chosen by Qiskit, once per cell.
+        instance: CRN of the IBM instance, required with paid plans.
         mode: "job", "batch" or "session" of qiskit-ibm-runtime.
-        ledger: folder that records every job, obligatory on hardware. A device on the same folder
-            that does the same work again fetches what is finished and submits nothing twice.
-        max_qpu_seconds: budget over all attempts of the run; None for no limit.
-        queue_timeout: seconds after which waiting for a queued job is given up (the job stays);
-            None waits for ever.
-        readout_mitigation: shots of each of two calibration circuits that every job carries;
-            expectation values are corrected by what they show. None corrects nothing.
-        zne: odd noise factors, say [1, 3]: circuits are folded by each, and expectation values
-            extrapolated to no noise. None runs them as they are.
+        ledger: folder that records every job, required on hardware. When the same work is run
+            again with the same folder, finished jobs are fetched and no job is submitted twice.
+        max_qpu_seconds: budget over all attempts of the run; None: no limit.
+        queue_timeout: seconds to wait for a queued job, which stays queued; None: no limit.
+        readout_mitigation: shots of each of two calibration circuits in every job, which correct
+            the readout errors of expectation values; None: no correction.
+        zne: odd noise factors such as [1, 3], by which circuits are folded to extrapolate
+            expectation values to zero noise; None: no extrapolation.
 
     Attributes:
-        options: these options.
-        transpiler: what turns its circuits into the backend's.
+        options: the options above.
+        transpiler: the transpiler for the backend.
 
     Raises:
-        ConfigError: the backend's name is not known.
-        DeviceError: the backend cannot do what is asked.
+        ConfigError: the backend's name is unknown.
+        DeviceError: the backend does not support an option.
         MissingExtraError: Qiskit is not installed.
     """
 
@@ -112,7 +110,7 @@ class IBMDevice(Device):
         zne: Sequence[int] | None = None,
     ):
         super().__init__(wires=wires)
-        # Not through the base class, whose warning asks for set_shots: a config needs a default.
+        # Set here, because the base class warns about shots; a config needs a default.
         self._shots = Shots(shots)
         if backend is None:
             raise DeviceError(
@@ -130,7 +128,7 @@ class IBMDevice(Device):
             zne=None if zne is None else tuple(zne),
         )
         n = len(self.wires) if self.wires else None
-        if backend == "least_busy":  # a run that goes on stays where it began
+        if backend == "least_busy":  # a resumed run stays on its backend
             backend = recorded_backend(ledger) or backend
         self._backend = resolve(backend, instance, n)
         self.options.check(self._backend, n)
@@ -161,57 +159,57 @@ class IBMDevice(Device):
 
     @property
     def jobs(self) -> int:
-        """How many jobs this device has submitted, in this process."""
+        """Number of jobs that this device has submitted in this process."""
         return self._runner.jobs
 
     @property
     def usage(self) -> Usage:
-        """Jobs, executions and QPU seconds of the run so far, over all its attempts."""
+        """Jobs, executions and QPU seconds of the run so far, over all attempts."""
         return self._runner.budget.usage
 
     def check_budget(self, qpu_seconds: float) -> None:
-        """Refuse a run whose estimate exceeds what is left of `max_qpu_seconds`.
+        """Check that `max_qpu_seconds` suffices for a run.
 
         Args:
-            qpu_seconds: the estimate of the whole run. What the ledger shows of it already counts
+            qpu_seconds: estimate for the whole run; jobs that are already in the ledger count
                 once.
 
         Raises:
-            DeviceError: it does.
+            DeviceError: the estimate exceeds what is left of the budget.
         """
         self._runner.budget.allow_run(qpu_seconds)
 
     def annotate(self, **what: Any) -> None:
-        """Say what the next executions compute; the ledger keeps it with each job.
+        """Set a note that the ledger records with each of the next jobs.
 
         Args:
-            **what: for example config="3f2a...", step=7, sequences="0-31"; JSON values.
+            **what: JSON values, for example config="3f2a...", step=7, sequences="0-31".
         """
         self._runner.note = what
 
     def close(self) -> None:
         """Close the batch or session, and release the ledger's folder.
 
-        An execution after that takes both again.
+        The next execution opens both again.
         """
         self._runner.close()
 
     @property
     def kept(self) -> tuple:
-        """For each tape of the last `execute`, the share (B,) of shots that postselection kept.
+        """For each tape of the last `execute`, the fraction (B,) of shots that postselection kept.
 
-        None for tapes that postselect nothing; (1,) without a batch; averaged over the circuits
-        that the tape's measurements needed.
+        It is averaged over the circuits of the tape's measurements, has shape (1,) without a batch,
+        and is None for tapes without postselection.
         """
         return self._kept
 
     def setup_execution_config(
         self, config: ExecutionConfig | None = None, circuit: QuantumScript | None = None
     ) -> ExecutionConfig:
-        """Choose the way of mid-circuit measurement: the backend's own, or deferred on request.
+        """Choose the method of mid-circuit measurement: the backend's own, or deferred if set.
 
         Raises:
-            DeviceError: another way, or another postselection than discarding shots, is asked for.
+            DeviceError: another method is set, or another postselection than discarding shots.
         """
         config = config or ExecutionConfig()
         mcm = config.mcm_config
@@ -232,7 +230,7 @@ class IBMDevice(Device):
     def preprocess_transforms(
         self, execution_config: ExecutionConfig | None = None
     ) -> CompilePipeline:
-        """Return what a tape goes through first: shots, wires, measurements, decomposition."""
+        """Return the preprocessing of a tape: shots, wires, measurements and decomposition."""
         program = CompilePipeline()
         program.add_transform(_with_shots, shots=self._shots)
         program.add_transform(validate_device_wires, self.wires, name=NAME)
@@ -245,24 +243,24 @@ class IBMDevice(Device):
         if self.options.zne:
             program.add_transform(only_pauli_expectations, option="zne")
             program.add_transform(zero_noise, factors=self.options.zne)
-            _add_decomposition(program)  # of the inverses
+            _add_decomposition(program)  # decomposes the inverses
         return program
 
     def execute(
         self, circuits: Sequence[QuantumScript], execution_config: ExecutionConfig | None = None
     ) -> tuple:
-        """Run preprocessed tapes in one job (more only at IBM's limits).
+        """Run preprocessed tapes in one job, or in several if IBM's limits require it.
 
         Args:
             circuits: tapes with native operations and shots.
             execution_config: not used.
 
         Returns:
-            One result for each tape, of the shape that default.qubit gives.
+            One result per tape, with the same shape as from default.qubit.
 
         Raises:
-            DeviceError: IBM's limits forbid it, the backend failed, or after `close` another
-                device has the ledger's folder.
+            DeviceError: a limit of IBM's is exceeded, the backend failed, or another device has
+                opened the ledger's folder after `close`.
         """
         batch = Batch(circuits, self.wires)
         blocks, corrections = batch.blocks, None

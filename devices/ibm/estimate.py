@@ -1,4 +1,4 @@
-"""What a run will cost, before anything is sent."""
+"""Estimate the cost of a run before submitting it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The price of a run.
+    """The estimated cost of a run.
 
     Attributes:
-        rounds: calls that have to wait for the one before: each passes through the queue.
-        jobs: jobs submitted.
-        circuits: circuits run, one for each row of parameter values.
-        depth: depth of the deepest circuit on the backend.
-        two_qubit_gates: two-qubit gates of the circuit that has most.
-        executions: circuits x shots, summed: what IBM's formula charges for.
-        qpu_seconds: by IBM's formula, summed over the jobs.
+        rounds: number of sequential calls, each of which waits in the queue.
+        jobs: number of jobs.
+        circuits: number of circuits, one per row of parameter values.
+        depth: largest circuit depth on the backend.
+        two_qubit_gates: largest number of two-qubit gates in a circuit.
+        executions: circuits x shots, summed over the jobs.
+        qpu_seconds: QPU seconds by IBM's formula, summed over the jobs.
     """
 
     rounds: int
@@ -41,19 +41,19 @@ class Estimate:
 
 
 def estimate(device: IBMDevice, rounds: Iterable[Sequence[QuantumScript]]) -> Estimate:
-    """Return what it would cost to run batches of tapes on a device, one after the other.
+    """Estimate the cost of running batches of tapes on a device, one after the other.
 
-    Nothing is run or sent, and the device is left as it was; its fake twin (fake_torino for
-    ibm_torino) gives the same figures without an account, up to today's calibration.
+    Nothing is run or submitted, and the device does not change. The fake twin (fake_torino for
+    ibm_torino) gives the same estimate without an account, except for today's calibration.
 
-    QPU seconds are those of "Estimate job run time"
+    QPU seconds follow "Estimate job run time"
     (https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time):
-    `2 + 0.00035 x executions` for each Sampler job.
+    `2 + 0.00035 x executions` per Sampler job.
 
     Args:
-        device: where they would run.
-        rounds: the batches; each is one call of `device.execute`. The closed loop has one for
-            each time step, the open loop one in all.
+        device: where the tapes would run.
+        rounds: the batches, each one call of `device.execute`: one per time step in the closed
+            loop, a single one in the open loop.
 
     Raises:
         DeviceError: the device cannot run one of the tapes.

@@ -1,9 +1,9 @@
-"""Fake backends that cost what their circuits cost.
+"""Fake backends without the overhead per job.
 
-qiskit-ibm-runtime's local mode copies the backend for every job, so a fake backend builds its
-noise model anew each time, and Aer re-encodes all of it: 12 s a job on fake_torino, however small
-the circuits. The wrapper here is shared instead of copied and gives Aer the errors of the qubits
-in use alone; outcomes equal those of the fake backend itself bit for bit.
+qiskit-ibm-runtime's local mode copies the backend for every job, so a fake backend rebuilds its
+noise model each time, and Aer re-encodes all of it: 12 s per job on fake_torino, even for small
+circuits. The wrapper here is shared instead of copied, and passes Aer only the errors of the qubits
+in use. Its outcomes are bit-identical to those of the fake backend.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_reado
 
 
 class SharedFake(BackendV2):
-    """A fake backend run in this process, with its noise.
+    """A fake backend with its noise, run in this process.
 
     Args:
         fake: a FakeBackendV2 of qiskit-ibm-runtime.
@@ -30,12 +30,12 @@ class SharedFake(BackendV2):
     def __init__(self, fake: Any):
         super().__init__(name=fake.name, backend_version=fake.backend_version)
         self.fake = fake
-        # Over the circuits of a job, not within one: threads slow a small density matrix down.
+        # Parallel over circuits, not within one: threads slow down a small density matrix.
         self._simulator = AerSimulator(max_parallel_experiments=0)
         self._models: dict[frozenset[int], NoiseModel] = {}
 
     def __deepcopy__(self, memo: dict) -> SharedFake:
-        # Local mode deep-copies its options, this among them; nothing here changes between jobs.
+        # Local mode deep-copies the backend; sharing it is safe, as jobs do not change it.
         return self
 
     @property
@@ -45,7 +45,7 @@ class SharedFake(BackendV2):
 
     @property
     def max_circuits(self) -> None:
-        """A simulator takes any number of circuits."""
+        """A simulator has no limit on the number of circuits."""
         return
 
     @classmethod
@@ -59,7 +59,7 @@ class SharedFake(BackendV2):
         return self._simulator.run(circuits, noise_model=self.noise_model(qubits), **options)
 
     def noise_model(self, qubits: frozenset[int]) -> NoiseModel:
-        """Return the errors of gates and readout that touch only some physical qubits."""
+        """Return the gate and readout errors on some physical qubits."""
         if qubits in self._models:
             return self._models[qubits]
         properties = self.fake.properties()
@@ -78,7 +78,7 @@ class SharedFake(BackendV2):
 
 
 def used_qubits(circuit: QuantumCircuit) -> set[int]:
-    """Return the indices of the qubits that a circuit's instructions touch, barriers aside."""
+    """Return the indices of the qubits that a circuit's instructions act on, except barriers."""
     return {
         circuit.find_bit(qubit).index
         for instruction in circuit.data

@@ -1,4 +1,4 @@
-"""Circuits to Sampler jobs and back: one job for a whole batch, split only at IBM's limits."""
+"""Run circuits as Sampler jobs: one job per batch, split only at IBM's limits."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from qrnn.devices.ibm.translate import NAME, Structure
 from qrnn.devices.ibm.transpiling import Compiled, Transpiler
 from qrnn.errors import DeviceError
 
-# Packages whose versions are kept with each job.
+# Packages whose versions are recorded with each job.
 CLIENT = ("qiskit", "qiskit-ibm-runtime", "pennylane")
 
 
 @dataclass(frozen=True)
 class Block:
-    """One structure with rows of parameter values: what becomes one PUB.
+    """A structure with rows of parameter values, which becomes one PUB.
 
     Attributes:
         structure: the circuit without its angles.
         values: array (rows, P), radians.
-        shots: shots of each row.
+        shots: shots per row.
     """
 
     structure: Structure
@@ -48,17 +48,17 @@ class Block:
 
 
 def split(blocks: Sequence[Block], most: int) -> Iterator[list[tuple[int, Block]]]:
-    """Cut blocks into jobs of at most `most` executions, as few as possible.
+    """Split blocks into as few jobs as possible.
 
     Args:
-        blocks: what to run.
-        most: executions allowed in a job.
+        blocks: the blocks to run.
+        most: largest number of executions in a job.
 
     Yields:
-        The parts of one job, in order, each with the index of the block that it is cut from.
+        The parts of one job, in order, each with the index of its block.
 
     Raises:
-        DeviceError: a single row has more shots than a job may have.
+        DeviceError: a single row exceeds the limit of a job.
     """
     job: list[tuple[int, Block]] = []
     free = most
@@ -85,14 +85,14 @@ def split(blocks: Sequence[Block], most: int) -> Iterator[list[tuple[int, Block]
 
 @dataclass
 class Work:
-    """One job's worth of work.
+    """The work of one job.
 
     Attributes:
-        key: its name, the same in every run that does the same.
-        blocks: what it runs, with the index of the block that each is cut from.
+        key: identifies the work, the same in every run that repeats it.
+        blocks: parts of blocks, each with the index of its block.
         circuits: their transpiled circuits.
-        bits: the result, once it is there.
-        job: the job that computes it, once submitted.
+        bits: the result, once finished.
+        job: the job, once submitted.
     """
 
     key: str
@@ -142,30 +142,29 @@ class Runner:
         self._seen: Counter[str] = Counter()
 
     def run(self, blocks: Sequence[Block]) -> list[np.ndarray]:
-        """Run blocks and return their bits.
+        """Run blocks, as one job unless IBM's limits require several, and return their bits.
 
         Args:
-            blocks: what to run; one job unless IBM's limits forbid it.
+            blocks: the blocks to run.
 
         Returns:
-            For each block, an array (rows, shots, bits) of 0 and 1: the qubits read at the end,
-            then the mid-circuit bits.
+            For each block, an array (rows, shots, bits) of 0 and 1: the final measurements, then
+            the mid-circuit bits.
 
         Raises:
-            DeviceError: a limit or the budget forbids it, or a job did not succeed.
+            DeviceError: a limit or the budget is exceeded, or a job failed.
         """
         self.ledger.open()
         seen = self._seen.copy()
         try:
             return self._run(blocks)
         except BaseException:  # Ctrl-C as well
-            # Nobody has the results, so the same blocks run again are the same work, whose jobs
-            # are found under the same names.
+            # No results were returned, so running the same blocks again must find these jobs.
             self._seen = seen
             raise
 
     def close(self) -> None:
-        """Close the batch or session, and the ledger; the next run opens them again."""
+        """Close the batch or session, and the ledger; the next run reopens them."""
         if self._close is not None:
             self._close()
         self._opened = self._close = None
@@ -174,7 +173,7 @@ class Runner:
     def _run(self, blocks: Sequence[Block]) -> list[np.ndarray]:
         works = [self._prepare(job) for job in split(blocks, limits.MAX_EXECUTIONS_PER_JOB)]
         parts: list[list[np.ndarray]] = [[] for _ in blocks]
-        # The service queues all of a batch's jobs at once; a local simulator takes them in turn.
+        # The service queues all jobs of a batch at once; a local simulator runs them in turn.
         if self._remote is not None:
             for work in works:
                 self._start(work)
@@ -184,7 +183,7 @@ class Runner:
         return [np.concatenate(p) if len(p) > 1 else p[0] for p in parts]
 
     def _prepare(self, blocks: list[tuple[int, Block]]) -> Work:
-        # Transpiled even if the result is known, so that a resumed run chooses the same layouts.
+        # Transpiled even if the result is known, so that a resumed run uses the same layouts.
         circuits = [self.transpiler(block.structure) for _, block in blocks]
         if not self.backend.local:
             for circuit in circuits:
@@ -192,7 +191,7 @@ class Runner:
         return Work(self._key([block for _, block in blocks]), blocks, circuits)
 
     def _start(self, work: Work) -> None:
-        """Find a piece of work's result or job, or submit it."""
+        """Find the result or the job of some work, or submit it."""
         work.bits = self.ledger.load(work.key)
         if work.bits is not None:
             return
@@ -246,7 +245,7 @@ class Runner:
         return job
 
     def _finish(self, work: Work) -> list[np.ndarray]:
-        """Return the bits of each part of a piece of work, waiting for them if need be."""
+        """Return the bits of each part of some work, waiting for its job if necessary."""
         if work.bits is None and work.job is None:
             self._start(work)
         if work.bits is not None:
@@ -268,19 +267,19 @@ class Runner:
         return bits
 
     def _key(self, blocks: Sequence[Block]) -> str:
-        """Return the name of a piece of work: the same in every run that does the same."""
+        """Return the key of some work, the same in every run that repeats it."""
         identity = (self.backend.name, sorted(self._options.identity.items()))
         digest = hashlib.sha256(repr(identity).encode())
         for block in blocks:
             digest.update(repr((block.structure, block.shots, block.values.shape)).encode())
             digest.update(np.ascontiguousarray(block.values, dtype="<f8").tobytes())
-        # The same circuits run again are another piece of work, with shots of its own.
+        # Running the same circuits again in this run is new work, with new shots.
         work = digest.hexdigest()
         self._seen[work] += 1
         return f"{work[:32]}-{self._seen[work]}"
 
 
 def _job_seed(seed: int, key: str) -> int:
-    """Return a simulator seed in 1..2^31-1: 0 would count as none in local mode."""
+    """Return a simulator seed in 1..2^31-1; local mode treats 0 as no seed."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:4], "big") % (2**31 - 1) + 1

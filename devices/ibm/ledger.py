@@ -1,12 +1,12 @@
-"""The ledger: what was submitted, on disk before its result is awaited.
+"""The ledger, which records each job on disk before its result is awaited.
 
-One folder for each run:
+One folder per run:
 
-    ledger.jsonl      one line for each event, appended and synced; never rewritten
-    results/KEY.npz   the bits of a finished job, written aside and renamed
+    ledger.jsonl      one line per event, appended and synced; never rewritten
+    results/KEY.npz   the bits of a finished job, written to a temporary file and renamed
 
-A line that is cut short or damaged is left out on reading; what it said is asked of the service,
-where every job carries the run's tag. The next line begins apart from it.
+Truncated or damaged lines are ignored when reading; the lost jobs are found on the service by their
+tags. The next event starts on a new line.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from typing import Any
 import numpy as np
 
 from qrnn.errors import DeviceError
-from qrnn.utils.files import replacing
+from qrnn.utils.files import atomic_write
 
 
 @dataclass
 class Entry:
-    """What the ledger knows of one piece of work.
+    """The record of one job's work.
 
     Attributes:
         state: "intent" (about to be submitted), "submitted", "done" or "failed".
-        job_id: id of the last job submitted for it.
+        job_id: id of the last job submitted.
         failed: ids of jobs that failed or were cancelled.
         estimate: QPU seconds of a job by IBM's formula.
-        executions: circuits x shots.
-        metered: QPU seconds that the service reported for each of its jobs, by id.
+        executions: circuits x shots of a job.
+        metered: QPU seconds reported by the service, by job id.
     """
 
     state: str
@@ -52,30 +52,30 @@ class Entry:
 
     @property
     def usage(self) -> float:
-        """QPU seconds metered, over all its jobs."""
+        """Metered QPU seconds of all jobs."""
         return sum(self.metered.values())
 
     @property
     def unmetered(self) -> float:
-        """The estimate of its last job if that counts: it did not fail, and nothing is metered."""
+        """The estimate of the last job, if it has neither failed nor been metered; else 0."""
         counts = self.state in ("submitted", "done") and not self.metered.get(self.job_id or "")
         return self.estimate if counts else 0.0
 
     @property
     def jobs(self) -> set[str]:
-        """Ids of the jobs submitted for it: those that failed and the last one."""
+        """Ids of all jobs submitted: the failed ones and the last."""
         return self.failed if self.job_id is None else self.failed | {self.job_id}
 
 
 class Ledger:
-    """Record of a run's jobs, in a folder or, without one, in memory; open once it is made.
+    """Record of a run's jobs, in a folder or in memory; open from the start.
 
     Args:
-        folder: the run's folder, made if it is not there; None keeps nothing on disk.
+        folder: the run's folder, created if missing; None: in memory only.
 
     Attributes:
-        run: id of the run, the same whenever the folder is opened again.
-        damaged: number of lines that could not be read.
+        run: id of the run, which stays the same when the folder is reopened.
+        damaged: number of unreadable lines.
 
     Raises:
         DeviceError: another process is using the folder.
@@ -88,7 +88,7 @@ class Ledger:
         self.open()
 
     def open(self) -> None:
-        """Take the folder and read what is in it, unless the ledger is open.
+        """Lock the folder and read it, unless the ledger is already open.
 
         Raises:
             DeviceError: another process is using the folder.
@@ -103,7 +103,7 @@ class Ledger:
         self._read()
 
     def close(self) -> None:
-        """Let other processes have the folder; what is known of the run stays readable."""
+        """Release the folder to other processes; the entries in memory stay readable."""
         if self._close is not None:
             self._close()
 
@@ -112,7 +112,7 @@ class Ledger:
         return self._close is not None and self._close.alive
 
     def _require_open(self) -> None:
-        # The system gives the number of a closed file to the next one that is opened.
+        # The system reuses the descriptor of a closed file.
         if not self._is_open:
             raise DeviceError(
                 f"Ledger {self._folder} must be open while jobs run, but was closed: call "
@@ -128,7 +128,7 @@ class Ledger:
             self.close()
             raise DeviceError(
                 f"Ledger {self._folder} must be used by one device at a time, but another one has "
-                "it open: wait for it, close it with device.close(), or take another folder"
+                "it open: wait for it, close it with device.close(), or choose another folder"
             ) from None
 
     def _forget(self) -> None:
@@ -161,13 +161,12 @@ class Ledger:
         """Write one event, and return when it is on disk.
 
         Args:
-            key: the piece of work.
+            key: key of the work.
             state: "intent", "submitted", "done" or "failed".
-            **what: job_id, executions, estimate and usage in QPU seconds, and anything that JSON
-                can hold.
+            **what: job_id, executions, estimate and usage in QPU seconds, and other JSON values.
 
         Raises:
-            DeviceError: the disk does not take it, or the ledger is closed.
+            DeviceError: writing failed, or the ledger is closed.
         """
         event = {"run": self.run, "key": key, "state": state, **what}
         if self._folder is not None:
@@ -180,8 +179,8 @@ class Ledger:
         with self._writing():
             size = os.fstat(self._file).st_size
             if size and os.pread(self._file, 1, size - 1) != b"\n":
-                line = b"\n" + line  # keep it apart from a half one
-            while line:  # a disk that is nearly full takes a part of it
+                line = b"\n" + line  # the last line is truncated
+            while line:  # a nearly full disk may write only part of it
                 line = line[os.write(self._file, line) :]
             os.fsync(self._file)
 
@@ -193,32 +192,32 @@ class Ledger:
         except OSError as error:
             raise DeviceError(
                 f"Ledger {self._folder} must take what a run records, but writing to it failed: "
-                f"{error.strerror}. Make room on the disk and run the same command again to go on"
+                f"{error.strerror}. Free disk space and run the same command again to resume"
             ) from error
 
     def entry(self, key: str) -> Entry | None:
-        """Return what is known of a piece of work."""
+        """Return the entry of some work, or None."""
         return self._entries.get(key)
 
     def entries(self) -> list[Entry]:
-        """Return every piece of work."""
+        """Return all entries."""
         return list(self._entries.values())
 
     def store(self, key: str, arrays: Sequence[np.ndarray]) -> None:
-        """Keep the bits of a finished job; complete or not there at all, even if killed here.
+        """Save the bits of a finished job, atomically.
 
         Raises:
-            DeviceError: the disk does not take them, or the ledger is closed.
+            DeviceError: writing failed, or the ledger is closed.
         """
         if self._folder is None:
             return
         packed: dict[str, Any] = {f"a{i}": np.packbits(a, axis=-1) for i, a in enumerate(arrays)}
         packed["widths"] = np.array([a.shape[-1] for a in arrays])
-        with self._writing(), replacing(self._result(key)) as temporary:
+        with self._writing(), atomic_write(self._result(key)) as temporary:
             np.savez(temporary, **packed)
 
     def load(self, key: str) -> list[np.ndarray] | None:
-        """Return the bits of a finished job, or None if they are not there or not readable.
+        """Return the bits of a finished job, or None if they are missing or unreadable.
 
         Raises:
             DeviceError: the ledger is closed.
@@ -245,7 +244,7 @@ class Ledger:
 
 
 def recorded_backend(folder: Path | str | None) -> str | None:
-    """Return the backend of the last job that a folder records, without opening it for a run."""
+    """Return the backend of the last job in a ledger's folder, without opening the ledger."""
     path = None if folder is None else Path(folder) / "ledger.jsonl"
     if path is None or not path.exists():
         return None
@@ -255,7 +254,7 @@ def recorded_backend(folder: Path | str | None) -> str | None:
 
 
 def recorded_circuits(folder: Path | str) -> int | None:
-    """Return how many circuits the finished jobs of a folder ran; None: it records none."""
+    """Return the number of circuits of a folder's finished jobs; None: it has no ledger."""
     path = Path(folder) / "ledger.jsonl"
     if not path.is_file():
         return None
@@ -273,7 +272,7 @@ def _checksum(body: str) -> str:
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """Return the event of a line, or None if the line is not whole."""
+    """Return the event of a line, or None if the line is damaged."""
     try:
         outer = json.loads(line)
         event = outer["event"]

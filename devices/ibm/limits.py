@@ -1,4 +1,4 @@
-"""What IBM allows in one job and what it charges for it: every such number of the package.
+"""IBM's limits for jobs, and its formula for their cost.
 
 Sources (read in November 2026):
     https://quantum.cloud.ibm.com/docs/guides/job-limits for sizes,
@@ -18,13 +18,13 @@ MAX_RZ_GATES = 2_400_000
 # QPU seconds after which the service cancels a job.
 MAX_JOB_SECONDS = 3 * 3600
 
-# QPU seconds of a Sampler job: a fixed part, and a part for each execution.
+# QPU seconds of a Sampler job: a fixed part, and a part per execution.
 JOB_SECONDS = 2.0
 EXECUTION_SECONDS = 0.00035
 
 
 def qpu_seconds(executions: int) -> float:
-    """Return the QPU seconds that one Sampler job takes by IBM's formula.
+    """Return the QPU seconds of one Sampler job by IBM's formula.
 
     `2 + 0.00035 x executions`, from "Estimate job run time"
     (https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time).

@@ -1,13 +1,13 @@
-"""Error mitigation that lowers the error of z on fake backends; each is a named option.
+"""Error mitigation that reduces the error of z on fake backends; each method is an option.
 
-Readout: two calibration circuits in the same job, all qubits in |0> and all in |1>, give each
-qubit's p(1|0) and p(0|1). A shot's value of Z_q becomes ((1 - 2b) - a) / c with
+Readout mitigation: two calibration circuits in the same job, all qubits in |0> and all in |1>, give
+each qubit's p(1|0) and p(0|1). A shot's value of Z_q becomes ((1 - 2b) - a) / c with
 a = p(0|1) - p(1|0) and c = 1 - p(1|0) - p(0|1), whose mean is unbiased; a Pauli word is the
-product over its qubits (readout errors of different qubits taken as independent). Nothing is
-clipped to [-1, 1].
+product over its qubits, whose readout errors are assumed independent. Nothing is clipped to
+[-1, 1].
 
-Zero noise: PennyLane's `fold_global` runs U (U^-1 U)^k as well, and a straight line through the
-results is followed back to noise zero. Barriers keep the transpiler from undoing the folds.
+Zero-noise extrapolation: PennyLane's `fold_global` also runs U (U^-1 U)^k, and a straight-line fit
+extrapolates the results to zero noise. Barriers keep the transpiler from undoing the folds.
 
 RMS error of z on fake_manila (4 qubits, 16 sequences, XYZ readouts, 8,192 shots, 8,192 calibration
 shots, factors 1 and 3) after T steps of two RY-RZ-CZ layers:
@@ -17,12 +17,12 @@ shots, factors 1 and 3) after T steps of two RY-RZ-CZ layers:
     4     0.104   0.075     0.064   0.032
     16    0.195   0.186     0.169   0.158
 
-At 1,024 shots and T = 1, shot noise outweighs what extrapolation gains: both 0.049, readout alone
-0.036.
+At 1,024 shots and T = 1, shot noise outweighs the gain of extrapolation: 0.049 with both, 0.036
+with readout mitigation only.
 
-Left out, since it did not lower the error on fake_manila: dynamical decoupling (XX in ALAP delays:
-RMS error of z 0.0988 without, 0.0995 with, at 4 steps of 4 qubits) and Pauli twirling of two-qubit
-gates (0.0888 without, 0.0913 with); the noise of fakes has nothing coherent to average.
+Not included, because they did not reduce the error on fake_manila: dynamical decoupling (XX in ALAP
+delays: RMS error of z 0.0988 without, 0.0995 with, at 4 steps of 4 qubits) and Pauli twirling of
+two-qubit gates (0.0888 without, 0.0913 with). The noise of fakes has no coherent part to average.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from qrnn.errors import DeviceError
 
 
 class Calibration:
-    """The readout errors of the qubits that some blocks are read on.
+    """Measures the readout errors of the qubits that some blocks read.
 
     Args:
-        blocks: what is to be corrected.
-        transpiler: tells the physical qubit of each bit.
+        blocks: the blocks to correct.
+        transpiler: gives the physical qubit of each bit.
         shots: shots of each of the two calibration circuits.
     """
 
@@ -58,7 +58,7 @@ class Calibration:
 
     @property
     def blocks(self) -> list[Block]:
-        """The calibration circuits, to be run in the same job; none if nothing is read."""
+        """The calibration circuits, for the same job; none if the blocks read no qubit."""
         if not self._qubits:
             return []
         n = len(self._qubits)
@@ -73,13 +73,13 @@ class Calibration:
         ]
 
     def corrections(self, bits: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return what corrects the bits of each block.
+        """Return the readout corrections of each block.
 
         Args:
             bits: for each calibration circuit, an array (1, shots, qubits) of 0 and 1.
 
         Returns:
-            For each block, an array (2, bits read at the end) of a and c.
+            For each block, an array (2, final bits) of a and c.
         """
         if not self._qubits:
             return [np.empty((2, 0)) for _ in self._read]
@@ -92,7 +92,7 @@ class Calibration:
 
 @qml.transform
 def only_pauli_expectations(tape: QuantumScript, option: str):
-    """Refuse what a mitigation cannot correct, so that it is never silently uncorrected.
+    """Refuse measurements that a mitigation option cannot correct.
 
     Raises:
         DeviceError: a measurement is not the expectation value of a sum of Pauli words.
@@ -108,7 +108,7 @@ def only_pauli_expectations(tape: QuantumScript, option: str):
 
 @qml.transform
 def zero_noise(tape: QuantumScript, factors: Sequence[int]):
-    """Run a tape folded by each factor, and extrapolate its expectation values to no noise.
+    """Run a tape folded by each factor, and extrapolate its expectation values to zero noise.
 
     Raises:
         DeviceError: the tape measures mid-circuit, which cannot be undone.
@@ -119,7 +119,7 @@ def zero_noise(tape: QuantumScript, factors: Sequence[int]):
             "the option out"
         )
     folded = [_folded(tape, factor) for factor in factors]
-    # The intercept of a straight line fitted to values at the factors is a weighted sum of them.
+    # The intercept of a straight-line fit is a weighted sum of the values.
     weights = np.linalg.pinv(np.vander(np.array(factors, dtype=float), 2))[1]
 
     def extrapolate(results: Sequence[Any]) -> Any:

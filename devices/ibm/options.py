@@ -1,4 +1,4 @@
-"""The options of a device, and which of them it has to refuse."""
+"""The options of `IBMDevice`, and their checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qrnn.errors import DeviceError
 
 @dataclass(frozen=True)
 class Options:
-    """Options of `IBMDevice`, which documents them."""
+    """The options of `IBMDevice`; see there."""
 
     seed: int | None
     optimization_level: int
@@ -28,7 +28,7 @@ class Options:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What changes the outcomes of a circuit: part of the key of each job."""
+        """The options that change a circuit's outcomes; part of each job's key."""
         return {
             "seed": self.seed,
             "optimization_level": self.optimization_level,
@@ -36,14 +36,14 @@ class Options:
         }
 
     def check(self, backend: Backend, n: int | None) -> None:
-        """Refuse options that are wrong, or that this backend would ignore.
+        """Check the options against a backend.
 
         Args:
-            backend: where the device runs.
+            backend: the backend.
             n: number of wires, or None.
 
         Raises:
-            DeviceError: one of them is.
+            DeviceError: an option is invalid, or the backend would ignore it.
         """
         if self.optimization_level not in (0, 1, 2, 3):
             raise DeviceError(
@@ -82,8 +82,8 @@ class Options:
         odd = all(isinstance(f, int) and f > 0 and f % 2 for f in self.zne)
         if not odd or len(set(self.zne)) < 2 or min(self.zne) != 1:
             raise DeviceError(
-                "Argument `zne` must be odd whole factors that begin with 1, at least two of them, "
-                f"but got {list(self.zne)}: try [1, 3]"
+                "Argument `zne` must be odd whole factors, 1 and at least one larger, but got "
+                f"{list(self.zne)}: try [1, 3]"
             )
 
     def _check_wires(self, backend: Backend, n: int | None) -> None:
@@ -104,7 +104,7 @@ class Options:
             and (len(set(layout)) < len(layout) or not set(layout) <= set(range(available)))
         ):
             raise DeviceError(
-                f"Argument `initial_layout` must name different qubits out of 0..{available - 1}, "
+                f"Argument `initial_layout` must name different qubits in 0..{available - 1}, "
                 f"but got {list(layout)}"
             )
 
@@ -119,10 +119,10 @@ class Options:
         if self.seed is not None:
             raise DeviceError(
                 f"Argument `seed` must be left out on hardware, but got {self.seed} for "
-                f"{backend.name}: only local backends repeat their outcomes"
+                f"{backend.name}: only local backends are reproducible"
             )
         if self.ledger is None:
             raise DeviceError(
                 f"Argument `ledger` must be a folder on hardware ({backend.name}), but got None: "
-                "jobs that no file records are lost with the process"
+                "without one, jobs are lost when the process ends"
             )

@@ -1,6 +1,6 @@
-"""Measurements: which of them share a circuit, and what each of them reads there.
+"""Group measurements into circuits, and determine what each reads there.
 
-Observables that commute qubit by qubit are read from the same shots.
+Observables that commute qubit-wise are read from the same shots.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from pennylane.wires import Wires
 
 @dataclass
 class Setting:
-    """One way of reading the qubits: a basis for each wire that is read.
+    """A measurement setting: a basis for each wire that is read.
 
     Attributes:
-        basis: wire -> "X", "Y", "Z", or a tuple that stands for the eigenbasis of an observable.
-        gates: what turns the basis into the computational one.
+        basis: wire -> "X", "Y", "Z", or a tuple that identifies the eigenbasis of an observable.
+        gates: the gates that rotate the basis to the computational basis.
     """
 
     basis: dict[Any, Any] = field(default_factory=dict)
     gates: list[Operator] = field(default_factory=list)
 
     def admits(self, basis: dict[Any, Any]) -> bool:
-        """Whether a basis agrees with this one on the wires that they share."""
+        """Return whether a basis agrees with this one on the wires they share."""
         return all(self.basis.get(wire, wanted) == wanted for wire, wanted in basis.items())
 
     def add(self, basis: dict[Any, Any], gates: dict[Any, list[Operator]]) -> None:
-        """Take in a basis; `gates` holds the diagonalising gates by the token they belong to."""
+        """Add a basis, with its diagonalising gates by (wire, basis)."""
         new = {wire: token for wire, token in basis.items() if wire not in self.basis}
         self.basis.update(new)
         for key, ops in gates.items():
@@ -45,14 +45,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class Term:
-    """A number of a measurement that is read from one setting.
+    """A term of a measurement, read in one setting.
 
     Attributes:
         coefficient: its factor in the sum.
         setting: index of the setting.
         wires: the wires to read.
-        process: the PennyLane measurement that makes the result from their samples, or None for
-            the mean of their parity.
+        process: the PennyLane measurement that processes their samples; None: the mean of their
+            parity.
     """
 
     coefficient: float
@@ -63,24 +63,24 @@ class Term:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one measurement of a tape is put together: constant + sum of terms."""
+    """A measurement of a tape as constant + sum of terms."""
 
     constant: float
     terms: tuple[Term, ...]
 
 
 class MidBit(NamedTuple):
-    """Stands for the outcome of a mid-circuit measurement where a wire label is expected."""
+    """The label of a mid-circuit outcome, in the place of a wire label."""
 
     bit: int
 
 
 class Plan:
-    """The settings that a tape's measurements need, and a recipe for each of them.
+    """The settings of a tape's measurements, and a recipe for each measurement.
 
     Args:
         measurements: the tape's measurements.
-        wires: what a measurement without wires reads.
+        wires: the wires that a measurement without wires reads.
         bits: uid of each mid-circuit measurement -> its bit.
     """
 
@@ -109,7 +109,7 @@ class Plan:
         return Recipe(constant, tuple(terms))
 
     def _whole(self, mp: SampleMeasurement, coefficient: float) -> Term:
-        """Return the term of a measurement that `process_samples` turns into its result."""
+        """Return the term of a measurement that `process_samples` evaluates."""
         basis: dict[Any, Any] = dict.fromkeys(mp.wires or self._wires, "Z")
         gates: dict[Any, list[Operator]] = {}
         if mp.obs is not None:
@@ -129,14 +129,14 @@ class Plan:
         return Term(coefficient, self._place(basis, gates), wires, mp)
 
     def _mid_circuit(self, mp: SampleMeasurement) -> Term:
-        """Return the term of statistics of mid-circuit measurements: any setting has their bits."""
+        """Return the term of mid-circuit statistics, whose bits every setting has."""
         single = isinstance(mp.mv, MeasurementValue)
         values = [self._relabelled(mv) for mv in ([mp.mv] if single else mp.mv)]
         mp = type(mp)(obs=values[0] if single else values, **_extras(mp))
         return Term(1.0, self._place({}, {}), tuple(mp.wires), mp)
 
     def _relabelled(self, value: MeasurementValue) -> MeasurementValue:
-        """Return a function of outcomes with each outcome on a wire label of its own."""
+        """Return a function of outcomes with `MidBit`s as wire labels."""
         outcomes = [
             MidMeasure(Wires([MidBit(self._bits[m.meas_uid])]), meas_uid=m.meas_uid)
             for m in value.measurements
@@ -144,7 +144,7 @@ class Plan:
         return MeasurementValue(outcomes, value.processing_fn if value.has_processing else None)
 
     def _place(self, basis: dict[Any, Any], gates: dict[Any, list[Operator]]) -> int:
-        """Return the first setting that admits a basis, a new one if none does."""
+        """Return the index of the first setting that admits a basis; add one if none does."""
         found = (i for i, setting in enumerate(self.settings) if setting.admits(basis))
         index = next(found, len(self.settings))
         if index == len(self.settings):
@@ -154,7 +154,7 @@ class Plan:
 
 
 def _summands(obs: Operator) -> list[tuple[float, Operator]]:
-    """Return an observable as a sum: of Pauli words where it is one, else of its own terms."""
+    """Return an observable as a sum of Pauli words if possible, else of its own terms."""
     if obs.pauli_rep is not None:
         return [(float(np.real(c)), word.operation()) for word, c in obs.pauli_rep.items()]
     if isinstance(obs, (qml.ops.Sum, qml.ops.SProd, qml.ops.Prod)):
@@ -169,7 +169,7 @@ def _summands(obs: Operator) -> list[tuple[float, Operator]]:
 
 
 def _rotations(word: dict[Any, str]) -> dict[Any, list[Operator]]:
-    """Return the gates that turn X and Y into Z, by (wire, letter)."""
+    """Return the gates that rotate X and Y to Z, by (wire, letter)."""
     turn = {"X": lambda w: [qml.H(w)], "Y": lambda w: [qml.adjoint(qml.S(w)), qml.H(w)]}
     with qml.QueuingManager.stop_recording():
         return {(w, p): turn[p](w) for w, p in word.items() if p in turn}

@@ -1,8 +1,8 @@
-"""Jobs on IBM's service: each submitted once, found again after a crash, and waited for.
+"""Jobs on IBM's service: submitted once, found again after a crash, and awaited.
 
-The order of events is what makes a run safe to kill at any moment: an intent is on disk before a
-job is submitted, and the job carries a tag made of the run and the key; its id is on disk before
-its result is awaited.
+The order of events makes a run safe to kill at any moment: an intent is on disk before a job is
+submitted with a tag of the run and the key, and the job's id is on disk before its result is
+awaited.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from qrnn.errors import DeviceError
 
 T = TypeVar("T")
 
-# Seconds between two looks at a job's status.
+# Seconds between two polls of a job's status.
 POLL_FIRST, POLL_LAST = 0.5, 15.0
-# Waits after a lost connection: 1, 2, 4, ... 64 s, five minutes in all.
+# Waits after a lost connection: 1, 2, 4, ... 64 s, five minutes in total.
 ATTEMPTS, WAIT_LAST = 10, 64.0
-# Characters of what a lost connection says: a gateway may answer with a whole page.
-MOST_SAID = 300
+# Longest text shown of a connection error, in characters: a gateway may answer with a page.
+MAX_ERROR_TEXT = 300
 
-AGAIN = "run the same command again to go on; no job is submitted twice"
+RESUME_HINT = "run the same command again to resume; no job is submitted twice"
 
 
 class Remote:
@@ -34,8 +34,8 @@ class Remote:
     Args:
         backend: the backend, with its service.
         ledger: the run's ledger.
-        instance: CRN to look for jobs in, or None for the active one.
-        queue_timeout: seconds to wait for a job to leave the queue; None waits for ever.
+        instance: CRN of the instance to search for jobs; None: the active one.
+        queue_timeout: seconds to wait for a job to leave the queue; None: no limit.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Remote:
         self.queue_timeout = queue_timeout
 
     def tag(self, key: str) -> str:
-        """Return the tag of the job of a piece of work."""
+        """Return the tag of the job with a key."""
         return f"qrnn-{self.ledger.run}-{key}"
 
     def find(self, key: str) -> Any | None:
-        """Return the job that was submitted for a piece of work and did not fail, if there is one.
+        """Return the job that was submitted for a key and did not fail, or None.
 
         Raises:
             DeviceError: the service cannot be reached.
@@ -59,15 +59,13 @@ class Remote:
         entry = self.ledger.entry(key)
         if entry is not None and entry.state in ("submitted", "done") and entry.job_id:
             job_id = entry.job_id
-            return self._patiently(
-                lambda: self.backend.service.job(job_id), f"asking for job {job_id}"
-            )
+            return self._retried(lambda: self.backend.service.job(job_id), f"reading job {job_id}")
         if entry is None and not self.ledger.damaged:
             return None
         where = {"instance": self.instance} if self.instance else {}
-        jobs = self._patiently(
+        jobs = self._retried(
             lambda: self.backend.service.jobs(job_tags=[self.tag(key)], limit=None, **where),
-            "looking for a job by its tag",
+            "searching for a job by its tag",
         )
         failed = set() if entry is None else entry.failed
         alive = [job for job in jobs if job.job_id() not in failed]
@@ -77,7 +75,7 @@ class Remote:
         """Submit a job once, whatever happens to the connection.
 
         Args:
-            key: the piece of work.
+            key: key of the work.
             send: submits and returns the job.
 
         Raises:
@@ -85,7 +83,7 @@ class Remote:
         """
         what = "submitting a job"
         for attempt in range(ATTEMPTS):
-            # After the first time, the request may have arrived although the answer was lost.
+            # An earlier request may have arrived even though its answer was lost.
             if attempt and (job := self.find(key)):
                 return job
             try:
@@ -102,15 +100,15 @@ class Remote:
         """Wait for a job.
 
         Args:
-            key: the piece of work.
+            key: key of the work.
             job: its job.
 
         Returns:
-            The result and the QPU seconds that the service metered.
+            The result and the metered QPU seconds.
 
         Raises:
-            DeviceError: the job failed, was cancelled, stays in the queue too long, or the
-                service cannot be reached.
+            DeviceError: the job failed, was cancelled or is queued for too long, or the service
+                cannot be reached.
         """
         job_id, name = job.job_id(), self.backend.name
         begun, pause = time.monotonic(), POLL_FIRST
@@ -120,30 +118,30 @@ class Remote:
             if queued and waited >= (self.queue_timeout or 0):
                 raise DeviceError(
                     f"Job {job_id} on {name} must leave the queue within {self.queue_timeout} s, "
-                    f"but is still {status}: {AGAIN}"
+                    f"but is still {status}: {RESUME_HINT}"
                 )
             time.sleep(pause)
             pause = min(1.5 * pause, POLL_LAST)
         if status == "DONE":
-            result = self._patiently(job.result, f"fetching job {job_id}")
+            result = self._retried(job.result, f"fetching job {job_id}")
             return result, self._usage(job)
-        reason = self._patiently(job.error_message, f"asking why job {job_id} failed")
+        reason = self._retried(job.error_message, f"reading the error of job {job_id}")
         self.ledger.record(key, "failed", job_id=job_id, usage=self._usage(job))
-        said = runtime.scrub(str(reason)) if reason else "no reason given"
+        message = runtime.scrub(str(reason)) if reason else "no reason given"
         happened = "failed" if status == "ERROR" else "was cancelled"
         raise DeviceError(
-            f"Job {job_id} on {name} {happened}: {said.rstrip('.')}. Run the same command again "
-            "to submit this one once more; finished jobs are kept"
+            f"Job {job_id} on {name} {happened}: {message.rstrip('.')}. Run the same command again "
+            "to resubmit it; finished jobs are kept"
         )
 
     def _status(self, job: Any) -> str:
-        return str(self._patiently(job.status, f"asking for the state of job {job.job_id()}"))
+        return str(self._retried(job.status, f"reading the status of job {job.job_id()}"))
 
     def _usage(self, job: Any) -> float:
-        return float(self._patiently(job.usage, f"asking for the use of job {job.job_id()}") or 0)
+        return float(self._retried(job.usage, f"reading the usage of job {job.job_id()}") or 0)
 
-    def _patiently(self, action: Callable[[], T], what: str) -> T:
-        """Return what an action returns, trying again while the connection is lost."""
+    def _retried(self, action: Callable[[], T], what: str) -> T:
+        """Return the result of an action, retrying it while the connection is lost."""
         for attempt in range(ATTEMPTS):
             try:
                 return action()
@@ -158,16 +156,16 @@ def _raise_unless_transient(error: Exception, what: str) -> None:
     if not runtime.is_foreign(error):
         raise error
     if not runtime.is_transient(error):
-        # Without its chain: the text of a request may hold credentials.
+        # Not chained, because the text of a request may contain credentials.
         raise DeviceError(
-            f"IBM Quantum refused {what}: {runtime.scrub(str(error)).rstrip('.')}. If that can be "
-            f"mended, {AGAIN}"
+            f"IBM Quantum refused {what}: {runtime.scrub(str(error)).rstrip('.')}. Once that is "
+            f"fixed, {RESUME_HINT}"
         ) from None
 
 
 def _unreachable(what: str, error: Exception) -> DeviceError:
-    said = runtime.scrub(str(error), most=MOST_SAID)
+    message = runtime.scrub(str(error), most=MAX_ERROR_TEXT)
     return DeviceError(
-        f"IBM Quantum must be reachable, but {what} failed {ATTEMPTS} times, at last with "
-        f"{type(error).__name__}{said and f' ({said})'}: {AGAIN}"
+        f"IBM Quantum must be reachable, but {what} failed {ATTEMPTS} times, most recently with "
+        f"{type(error).__name__}{message and f' ({message})'}: {RESUME_HINT}"
     )

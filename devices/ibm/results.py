@@ -1,8 +1,8 @@
-"""Bits to PennyLane's results.
+"""Convert bits to PennyLane's results.
 
-Shapes and types are those that default.qubit gives with the same shots, because PennyLane's own
-`process_samples` makes them; only expectations of Pauli words take a shorter way, the mean of a
-parity.
+Shapes and types are those of default.qubit with the same shots, because PennyLane's
+`process_samples` makes the results; only expectation values of Pauli words are computed directly,
+as the mean of a parity.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pennylane.wires import Wires
 from qrnn.devices.ibm.readout import MidBit, Recipe
 from qrnn.errors import DeviceError
 
-# For each setting, an array (B, shots, bits) of 0 and 1, and what each bit belongs to.
+# For each setting, an array (B, shots, bits) of 0 and 1, and the wire or `MidBit` of each bit.
 Bits = Sequence[np.ndarray]
 Labels = Sequence[Sequence[Any]]
 # For each setting, an array (2, bits) that corrects readout errors, or None: `Calibration`.
@@ -33,14 +33,14 @@ def results(
     shots: Shots,
     batch_size: int | None,
 ) -> Any:
-    """Return the result of a tape, as default.qubit does.
+    """Return the result of a tape in the form of default.qubit.
 
     Args:
-        recipes: how each of its measurements is put together.
+        recipes: the recipe of each measurement.
         bits: for each setting, an array (B, shots, bits); B = 1 without a batch.
-        labels: for each setting, the wires and `MidBit`s that the bits belong to.
-        corrections: for each setting, what corrects its readout errors, or None.
-        shots: the tape's shots; the bits hold all of them, one partition after the other.
+        labels: for each setting, the wire or `MidBit` of each bit.
+        corrections: for each setting, its readout corrections, or None.
+        shots: the tape's shots; the bits contain all partitions in order.
         batch_size: B, or None.
     """
     parts = []
@@ -62,28 +62,29 @@ def postselected_results(
     batch_size: int | None,
     wanted: Mapping[int, int],
 ) -> tuple[Any, np.ndarray]:
-    """Return the result of a tape from the shots with wanted outcomes, and their share.
+    """Return the result of a tape from the postselected shots, and their fraction.
 
     Args:
-        recipes: as for `results`.
-        bits: as for `results`.
-        labels: as for `results`.
-        corrections: as for `results`.
-        shots: as for `results`.
-        batch_size: as for `results`.
-        wanted: mid-circuit bit -> the outcome of the shots to keep.
+        recipes: see `results`.
+        bits: see `results`.
+        labels: see `results`.
+        corrections: see `results`.
+        shots: see `results`.
+        batch_size: see `results`.
+        wanted: mid-circuit bit -> the outcome to postselect.
 
     Returns:
-        The result, nan where no shot is kept, and an array (B,) of the shares of shots kept,
-        averaged over the settings.
+        The result, NaN where no shot is kept, and the fractions (B,) of shots kept, averaged over
+        the settings.
 
     Raises:
-        DeviceError: samples of a batch, if the rows keep different numbers of shots.
+        DeviceError: samples are measured, and the rows of the batch keep different numbers of
+            shots.
     """
     kept = [_kept(b, label, wanted) for b, label in zip(bits, labels, strict=True)]
     parts = []
     for lower, upper in shots.bins():
-        table = []  # a value for each row and recipe: each row keeps its own shots
+        table = []  # one value per row and recipe, since each row keeps other shots
         for row in range(batch_size or 1):
             chosen = [
                 b[row, lower:upper][k[row, lower:upper]] for b, k in zip(bits, kept, strict=True)
@@ -114,14 +115,14 @@ def _stack(values: list[Any]) -> Any:
     if len(sizes) > 1:
         raise DeviceError(
             "Samples of a batch must be equally many in each row, but postselection kept "
-            f"{', '.join(str(size[0]) for size in sizes)}: run the rows apart, or take counts"
+            f"{', '.join(str(size[0]) for size in sizes)}: run the rows separately, or use counts"
         )
     return np.stack(values)
 
 
 def _process(process: SampleMeasurement, samples: np.ndarray, wires: Sequence[Any]) -> Any:
     if isinstance(process, CountsMP) and not samples.shape[-2]:
-        return {}  # PennyLane's counts needs a shot
+        return {}  # PennyLane's counts need at least one shot
     return process.process_samples(samples, Wires(wires))
 
 

@@ -1,7 +1,7 @@
-"""The one door to qiskit-ibm-runtime: services, execution modes, Samplers, and their errors.
+"""The interface to qiskit-ibm-runtime: services, execution modes, Samplers and their errors.
 
-qiskit-ibm-runtime 0.50 moves the Sampler to `executor_sampler.Sampler`; only this file changes
-then. Tests put a double of the service behind these functions.
+qiskit-ibm-runtime 0.50 moves the Sampler to `executor_sampler.Sampler`, which affects only this
+file. Tests replace the service behind these functions with a test double.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MODES = ("job", "batch", "session")
 
 
 def has_account() -> bool:
-    """Whether there is an account to try: a saved one, or a token in the environment."""
+    """Return whether there is an account: a saved one, or a token in the environment."""
     if os.environ.get("QISKIT_IBM_TOKEN"):
         return True
     try:
@@ -26,7 +26,7 @@ def has_account() -> bool:
         return False
     try:
         return bool(QiskitRuntimeService.saved_accounts())
-    except Exception:  # a file that cannot be read; opening the account says so
+    except Exception:  # an unreadable file, which opening the account will report
         return True
 
 
@@ -34,11 +34,10 @@ def open_service(instance: str | None) -> Any:
     """Return the IBM service of the saved account or of the QISKIT_IBM_* variables.
 
     Args:
-        instance: CRN of the instance to use, or None for the account's own.
+        instance: CRN of the instance to use; None: the account's default.
 
     Raises:
-        DeviceError: there is no usable account, it has a paid plan and no instance is named, or
-            the service does not answer.
+        DeviceError: there is no usable account, or the service does not answer.
         MissingExtraError: qiskit-ibm-runtime is not installed.
     """
     try:
@@ -46,12 +45,12 @@ def open_service(instance: str | None) -> Any:
     except ImportError as error:
         raise require_extra("qiskit-ibm-runtime", "ibm", "device qrnn.ibm") from error
     log = logging.getLogger("qiskit_ibm_runtime")
-    if log.level == logging.NOTSET:  # Hydra lets every logger tell all
+    if log.level == logging.NOTSET:  # Hydra enables all messages of every logger
         log.setLevel(logging.WARNING)
     try:
         return QiskitRuntimeService(instance=instance)
     except Exception as error:
-        # The original text may quote the token, so neither it nor its chain is shown.
+        # Not shown or chained, because the original text may contain the token.
         if _is_offline(error):
             raise DeviceError(
                 f"IBM Quantum must be reachable, but the network or the service did not answer "
@@ -65,7 +64,7 @@ def open_service(instance: str | None) -> Any:
 
 
 def _is_offline(error: BaseException) -> bool:
-    """Whether an account could not be opened for want of an answer, whatever the client says."""
+    """Return whether opening an account failed because the service did not answer."""
     from requests.exceptions import ConnectionError, Timeout
 
     chain: BaseException | None = error
@@ -75,10 +74,10 @@ def _is_offline(error: BaseException) -> bool:
 
 
 def require_instance(service: Any, instance: str | None) -> None:
-    """Refuse to guess which plan pays.
+    """Check that the instance to bill is known.
 
     Raises:
-        DeviceError: the account can bill a paid plan, and no instance is chosen.
+        DeviceError: the account has paid plans, but no instance is chosen.
     """
     if instance or (service.active_account() or {}).get("instance"):
         return
@@ -86,20 +85,20 @@ def require_instance(service: Any, instance: str | None) -> None:
     if plans:
         raise DeviceError(
             f"Argument `instance` must be the CRN of the instance to use, because this account "
-            f"has paid plans ({', '.join(plans)}), but got none: give instance=... or set "
+            f"has paid plans ({', '.join(plans)}), but got none: set instance=... or "
             "QISKIT_IBM_INSTANCE"
         )
 
 
 def open_mode(mode: str, backend: Any) -> Any:
-    """Return what a Sampler takes as its `mode`: the backend itself, a batch or a session.
+    """Return the `mode` of a Sampler: the backend itself, a batch or a session.
 
     Args:
         mode: "job", "batch" or "session".
         backend: a Qiskit backend.
 
     Raises:
-        DeviceError: the plan allows no session.
+        DeviceError: the batch or session cannot be opened, e.g. because the plan has no sessions.
     """
     if mode == "job":
         return backend
@@ -121,7 +120,7 @@ def make_sampler(mode: Any, options: dict[str, Any]) -> Any:
     """Return a Sampler.
 
     Args:
-        mode: what `open_mode` returned. Passed as an argument, since fakes ignore `with Batch()`.
+        mode: the result of `open_mode`. It is an argument, because fakes ignore `with Batch()`.
         options: Sampler options.
     """
     from qiskit_ibm_runtime import SamplerV2
@@ -130,23 +129,23 @@ def make_sampler(mode: Any, options: dict[str, Any]) -> Any:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether an error may go away by itself: a lost connection or an overloaded server."""
+    """Return whether an error is temporary: a lost connection or an overloaded server."""
     from qiskit_ibm_runtime.api.exceptions import RequestsApiError
     from qiskit_ibm_runtime.exceptions import IBMApiError, IBMRuntimeError
     from requests.exceptions import RequestException
 
     if isinstance(error, (RequestException, ConnectionError, TimeoutError)):
         return True
-    # The client wraps what the server answered `from None`, which keeps it as the context.
+    # The client wraps the server's answer with `from None`, which keeps it as the context.
     answer = error if isinstance(error, RequestsApiError) else error.__context__
-    if isinstance(answer, RequestsApiError):  # -1: there was no answer
+    if isinstance(answer, RequestsApiError):  # -1: no answer
         return answer.status_code in (-1, 429) or answer.status_code >= 500
-    # Without an answer nothing is known to be refused.
+    # Without an answer, the request may not have been refused.
     return type(error) in (IBMRuntimeError, IBMApiError)
 
 
 def is_foreign(error: Exception) -> bool:
-    """Whether an error comes from the service or its client, rather than from a fault here."""
+    """Return whether an error comes from the service or its client, rather than from a bug here."""
     from qiskit.exceptions import QiskitError
     from requests.exceptions import RequestException
 
@@ -154,23 +153,23 @@ def is_foreign(error: Exception) -> bool:
 
 
 def scrub(text: str, most: int | None = None) -> str:
-    """Return a text on one line without the account's secrets.
+    """Return a text on one line, without the account's secrets.
 
     Args:
-        text: what an error or a job says.
-        most: characters after which it is cut; None keeps all.
+        text: the message of an error or a job.
+        most: largest number of characters; None: no limit.
     """
     for name in ("QISKIT_IBM_TOKEN", "QISKIT_IBM_INSTANCE"):
         if secret := os.environ.get(name):
             text = text.replace(secret, "***")
     for secret in _saved_secrets():
         text = text.replace(secret, "***")
-    # Whatever else looks like a credential: bearer headers, key=value pairs.
+    # Anything else that looks like a credential: bearer headers, key=value pairs.
     text = re.sub(
         r"(?i)\b(bearer|apikey|token)([\"']?\s*[:= ]\s*[\"']?)[\w.\-]{12,}", r"\1\2***", text
     )
     text = " ".join(text.split())
-    # Cut last: half a secret would not be known as one.
+    # Truncated last: part of a secret would not be recognised.
     return text if most is None or len(text) <= most else f"{text[:most].rstrip()}…"
 
 
@@ -179,6 +178,6 @@ def _saved_secrets() -> list[str]:
 
     try:
         accounts = QiskitRuntimeService.saved_accounts().values()
-    except Exception:  # an unreadable account file holds nothing that could have been sent
+    except Exception:  # secrets in an unreadable file cannot have been sent
         return []
     return [str(account["token"]) for account in accounts if account.get("token")]

@@ -1,7 +1,7 @@
-"""From PennyLane operations to a structure, with its angles apart.
+"""Translate PennyLane operations to a structure and its angles.
 
-Two tapes that differ only in their angles have one `Structure`; it is what is transpiled, and the
-angles become rows of parameter values.
+Tapes that differ only in their angles share one `Structure`, which is transpiled once; the angles
+become rows of parameter values.
 """
 
 from __future__ import annotations
@@ -58,16 +58,16 @@ GATES = {
     "Toffoli": "CCXGate",
     "CCZ": "CCZGate",
 }
-# No effect on any outcome: a hardware `id` would be a delay.
+# These do not affect any outcome; a hardware `id` would be a delay.
 DROPPED = frozenset({"Identity", "GlobalPhase"})
 
 
 class Condition(NamedTuple):
-    """When a gate is applied: for some outcomes of earlier measurements.
+    """The outcomes of earlier measurements for which a gate is applied.
 
     Attributes:
-        bits: the mid-circuit bits that it depends on.
-        values: the outcomes that apply it, as numbers whose highest binary digit is bits[0].
+        bits: the mid-circuit bits of the condition.
+        values: the outcomes that apply the gate, as integers with bits[0] as the highest bit.
     """
 
     bits: tuple[int, ...]
@@ -80,9 +80,9 @@ class Step(NamedTuple):
     Attributes:
         name: key of `GATES`, "Barrier", "measure" or "reset".
         wires: positions of its wires, 0..n-1.
-        angles: how many angles it takes.
+        angles: number of its angles.
         bit: for "measure", the mid-circuit bit that it writes.
-        condition: None if it is always applied.
+        condition: its condition; None: it is always applied.
     """
 
     name: str
@@ -94,13 +94,13 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Structure:
-    """A circuit without its angles: what is transpiled once.
+    """A circuit without its angles, which is transpiled once.
 
     Attributes:
         n: number of qubits.
         steps: the instructions in order.
-        measured: positions of the qubits read at the end; bit j of the result is measured[j].
-        pinned: physical qubit of each position, or None if the transpiler may choose.
+        measured: positions of the qubits measured at the end; bit j of the result is measured[j].
+        pinned: physical qubit of each position; None: chosen by the transpiler.
     """
 
     n: int
@@ -110,7 +110,7 @@ class Structure:
 
     @property
     def angles(self) -> int:
-        """Number of angles of one row of parameter values."""
+        """Number of angles in one row of parameter values."""
         return sum(step.angles for step in self.steps)
 
     @property
@@ -120,12 +120,12 @@ class Structure:
 
     @property
     def pairs(self) -> frozenset[tuple[int, ...]]:
-        """The sets of qubits that it couples: what a layout is chosen for."""
+        """The sets of qubits that it couples, which determine the layout."""
         return frozenset(tuple(sorted(s.wires)) for s in self.steps if len(s.wires) > 1)
 
     @property
     def needs(self) -> dict[str, str]:
-        """The instructions besides gates that it needs, each with the PennyLane call behind it."""
+        """The instructions that it needs besides gates, each with its PennyLane call."""
         needs = {"measure": "every measurement"}
         for step in self.steps:
             if step.name == "reset":
@@ -137,13 +137,13 @@ class Structure:
 
 @dataclass
 class Reading:
-    """What `read` found in a tape.
+    """The result of `read`.
 
     Attributes:
         steps: the instructions.
         angles: their angles in order, radians; each a number or an array (B,).
         bits: uid of each mid-circuit measurement -> its bit.
-        postselected: bit -> the outcome that a shot must have to be kept.
+        postselected: bit -> the postselected outcome.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -153,19 +153,19 @@ class Reading:
 
 
 def is_native(op: Operator) -> bool:
-    """Whether an operation is translated as it is; the others are decomposed first."""
+    """Return whether an operation is translated directly; others are decomposed first."""
     if isinstance(op, Conditional):
         return op.base.name in GATES or op.base.name in DROPPED
     return op.name in GATES or op.name in DROPPED or isinstance(op, (MidMeasure, qml.Barrier))
 
 
 def unsupported(message: str) -> DeviceError:
-    """Return PennyLane's complaint about an operation as this package's one-line error."""
+    """Return PennyLane's error about an operation as a one-line `DeviceError`."""
     return DeviceError(f"{' '.join(message.split())} Use gates that decompose to unitary ones")
 
 
 def decomposed(op: Operator) -> list[Operator]:
-    """Return what an operation is made of: its decomposition, or else its matrix."""
+    """Return an operation's decomposition or, without one, its matrix."""
     if not op.has_decomposition and op.has_matrix:
         return [qml.QubitUnitary(op.matrix(), op.wires)]
     return op.decomposition()
@@ -175,7 +175,7 @@ def native(ops: Sequence[Operator]) -> list[Operator]:
     """Return operations decomposed to `GATES`.
 
     Raises:
-        DeviceError: one of them has no decomposition; the message names it.
+        DeviceError: an operation has no decomposition; the message names it.
     """
     (tape,), _ = decompose(
         qml.tape.QuantumScript(ops),
@@ -189,7 +189,7 @@ def native(ops: Sequence[Operator]) -> list[Operator]:
 
 
 def read(ops: Iterable[Operator], positions: Mapping[Any, int]) -> Reading:
-    """Split native operations into steps and the angles that they take, in order.
+    """Split native operations into steps and their angles, in order.
 
     Args:
         ops: native operations.

@@ -1,8 +1,8 @@
-"""Transpilation: once per structure and backend in a process, with one layout per cell.
+"""Transpile each structure once per backend and process, with one layout per cell.
 
-A replayed recurrent circuit grows by one step at a time. The layout that was chosen for the first
-of them is kept for the longer ones, so each of those is only translated and routed, in time
-linear in its length, and the cell sits on the same physical qubits at every time step.
+A replayed recurrent circuit grows by one step at a time. The layout chosen for the first circuit is
+kept for the longer ones, so that these are only translated and routed, in time linear in their
+length, and the cell uses the same physical qubits at every time step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qrnn.errors import DeviceError
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-# Transpiled circuits kept per backend; the oldest leaves first.
+# Transpiled circuits cached per backend; the oldest is dropped first.
 CACHE_SIZE = 1024
 
 _CACHE: WeakKeyDictionary[Any, dict[tuple, Compiled]] = WeakKeyDictionary()
@@ -35,7 +35,7 @@ class Compiled:
         columns: for each parameter of `circuit`, in Qiskit's order, its column in the rows of
             parameter values. Shorter than the rows where the transpiler dropped an angle.
         layout: physical qubit of each wire at the start of the circuit.
-        read: physical qubit of each bit that is read at the end.
+        read: physical qubit of each final bit.
     """
 
     circuit: QuantumCircuit
@@ -49,10 +49,10 @@ class Compiled:
         return self.circuit.num_nonlocal_gates()
 
     def check_limits(self) -> None:
-        """Refuse a circuit that IBM's job validation would refuse.
+        """Check the limits of IBM's job validation.
 
         Raises:
-            DeviceError: it has too many gates.
+            DeviceError: the circuit has too many gates.
         """
         counts = self.circuit.count_ops()
         dynamic = "if_else" in counts
@@ -65,22 +65,22 @@ class Compiled:
             if given > allowed:
                 raise DeviceError(
                     f"A circuit must have at most {allowed:,} {what} on IBM hardware, but this one "
-                    f"has {given:,}: take fewer time steps or a smaller ansatz"
+                    f"has {given:,}: use fewer time steps or a smaller ansatz"
                 )
 
 
 class Transpiler:
-    """Transpiles structures for one backend, keeping the layout from one to the next.
+    """Transpiles structures for one backend, reusing layouts.
 
-    A layout is chosen for the qubits that a structure couples, and serves every later structure
-    on as many qubits that couples no others.
+    A layout is chosen for the qubits that a structure couples. It is reused for every later
+    structure with the same number of qubits and no other couplings.
 
     Args:
         backend: a Qiskit backend.
         optimization_level: 0..3, Qiskit's.
-        seed: seed of layout and routing; None: 0, so that what is estimated is what runs, and a
-            run that goes on has the circuits that it began with.
-        initial_layout: physical qubit of each wire, or None to let Qiskit choose.
+        seed: seed of layout and routing; None: 0, so that an estimate is for the circuits that run,
+            and a resumed run has the same circuits.
+        initial_layout: physical qubit of each wire; None: chosen by Qiskit.
     """
 
     def __init__(
@@ -97,11 +97,11 @@ class Transpiler:
         self._layouts: list[tuple[Structure, tuple[int, ...]]] = []
 
     def fresh(self) -> Transpiler:
-        """Return one with the same settings that has chosen no layout yet."""
+        """Return a transpiler with the same settings and no layouts."""
         return Transpiler(self.backend, self.optimization_level, self.seed, self.initial_layout)
 
     def __call__(self, structure: Structure) -> Compiled:
-        """Return the structure transpiled, from the cache if this process has it.
+        """Return the transpiled structure, from the cache if possible.
 
         Raises:
             DeviceError: the backend lacks an instruction that the structure needs.
@@ -116,7 +116,7 @@ class Transpiler:
         compiled = cache[key]
         if layout is None:
             self._layouts.append((structure, compiled.layout))
-            # From now on it is asked for with the layout that was chosen for it.
+            # Later calls look it up with the chosen layout.
             cache[(*key[:-1], compiled.layout)] = compiled
         return compiled
 
@@ -133,7 +133,7 @@ class Transpiler:
             if instruction not in self.backend.target.operation_names:
                 raise DeviceError(
                     f"Backend {self.backend.name} lacks the instruction {instruction!r}, which "
-                    f"{wanted_by} needs: take another backend, or mcm_method='deferred' in the "
+                    f"{wanted_by} needs: use another backend, or mcm_method='deferred' in the "
                     "QNode"
                 )
         passes = generate_preset_pass_manager(
@@ -143,7 +143,7 @@ class Transpiler:
             seed_transpiler=0 if self.seed is None else self.seed,
         )
         circuit = passes.run(build(structure))
-        if circuit.layout is None:  # a backend without couplings needs none
+        if circuit.layout is None:  # a backend with all-to-all coupling has no layout
             chosen: Sequence[int] = range(structure.n)
         else:
             chosen = circuit.layout.initial_index_layout(filter_ancillas=True)
@@ -152,7 +152,7 @@ class Transpiler:
 
 
 def _read(circuit: QuantumCircuit) -> tuple[int, ...]:
-    """Return the physical qubit of each bit of the register that is written at the end."""
+    """Return the physical qubit of each bit of the final register."""
     final = [register for register in circuit.cregs if register.name == FINAL]
     source = {
         instruction.clbits[0]: circuit.find_bit(instruction.qubits[0]).index

@@ -1,4 +1,4 @@
-"""The tutorial's page, made of its notebook: code, and the outputs that the notebook holds."""
+"""Generate the tutorial's page from its notebook, with the outputs stored there."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Run the tutorial's notebook and keep its outputs, small and the same for the same results.
+"""Run the tutorial's notebook and store its outputs, compact and reproducible.
 
 python docs/hooks/run_tutorial.py
 """
@@ -14,18 +14,18 @@ NOTEBOOK = Path(__file__).parents[1] / "tutorial.ipynb"
 
 
 def run(folder: str | Path) -> nbformat.NotebookNode:
-    """Return the notebook with the outputs of a run in a folder.
+    """Run the notebook in a folder and return it with its outputs.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell fails.
     """
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
-    # One thread each: several pools that share two cores wait for each other.
+    # One thread each: thread pools that share two cores slow each other down.
     client.execute(env={**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"})
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)  # when it ran
-        if cell.cell_type == "code":  # what logs say is of this machine
+        cell.metadata.pop("execution", None)  # timestamps
+        if cell.cell_type == "code":  # logs depend on the machine
             cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
     return notebook
 

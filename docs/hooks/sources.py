@@ -1,7 +1,7 @@
-"""The package as the wheel lays it out, for the API reference.
+"""Copy the package to the layout of the wheel, for the API reference.
 
 `devices/` and `configs/` are top-level folders of the repository and subpackages of the wheel;
-mkdocstrings reads sources and follows no links, so it gets a copy.
+mkdocstrings reads sources and does not follow links, so it needs a copy.
 """
 
 import tempfile

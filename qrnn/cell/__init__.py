@@ -1,4 +1,4 @@
-"""The recurrent cell and sequences of its steps."""
+"""The recurrent cell, and networks that apply it to sequences."""
 
 from qrnn.cell.cell import QRNNCell as QRNNCell
 from qrnn.cell.cell import QRNNState as QRNNState

@@ -12,7 +12,7 @@ from pennylane.qnn import TorchLayer
 from torch import nn
 
 from qrnn.cell.checks import check_controller, checked_inputs
-from qrnn.cell.on_device import HoldsQuantumLayer, M, shallow
+from qrnn.cell.on_device import HoldsQuantumLayer, M, shallow_copy
 from qrnn.circuit.ansatz import Ansatz, QuantumFunction, build_ansatz
 from qrnn.circuit.observables import pauli_words
 from qrnn.circuit.readout_noise import ReadoutNoise
@@ -29,12 +29,12 @@ from qrnn.utils.limits import check_memory
 
 @dataclass(frozen=True)
 class QRNNState:
-    """The hidden state of B sequences, to be passed on to the next call.
+    """The hidden state of B sequences, to pass to the next call.
 
     Attributes:
         z: the last readouts (B, R).
-        carried: the quantum state, as the device's memory strategy keeps it.
-        memory: that strategy.
+        carried: the quantum state, in the format of the memory strategy.
+        memory: the device's memory strategy.
         step: number of steps so far.
     """
 
@@ -44,7 +44,7 @@ class QRNNState:
     step: int = 0
 
     def detach(self) -> QRNNState:
-        """Return the state cut from the autograd graph (truncated backpropagation)."""
+        """Return the state detached from the autograd graph (truncated backpropagation)."""
         carried = self.memory.detach(self.carried)
         return QRNNState(self.z.detach(), carried, self.memory, self.step)
 
@@ -52,17 +52,17 @@ class QRNNState:
         """Return complex amplitudes (B, 2^n), or density matrices (B, 2^n, 2^n).
 
         Raises:
-            DeviceError: the device shows no state.
+            DeviceError: the device gives no access to the state.
         """
         return self.memory.amplitudes(self.carried)
 
 
 class OnDevice(nn.Module):
-    """A module that holds QRNN cells, and can be had on another device.
+    """A module with QRNN cells that can be moved to another device.
 
     Attributes:
-        made_of: what made a model beside its weights, see `qrnn.models.identity`; None: it has no
-            configuration.
+        made_of: what a model was built from, besides its weights; see `qrnn.models.identity`.
+            None: it was not built from a configuration.
     """
 
     made_of: str | None = None
@@ -78,13 +78,13 @@ class OnDevice(nn.Module):
         """Return the same module, sharing all parameters, on another device.
 
         Args:
-            device: name of a device, its options, or one that is open.
-            readout_mode: how the cell is read there; None: as it is here.
-            readout_angle: of mode `"measure"`, radians.
+            device: name of a device, its options, or an open device.
+            readout_mode: readout mode of the cells on that device; None: unchanged.
+            readout_angle: angle of mode `"measure"`, radians.
             **options: fields of `DeviceOptions`, e.g. `shots=1024`.
 
         Raises:
-            ConfigError: options that the device would ignore or cannot follow.
+            ConfigError: the device does not support the options.
             DeviceError: the device is not installed, too small, or cannot measure mid-circuit.
         """
         return on_device(self, open_device(device, **options), readout_mode, readout_angle)
@@ -97,7 +97,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         |psi_t> = U(theta_t) |psi_(t-1)>
         z_t     = <psi_t| O_r |psi_t>,  r = 1..R
 
-    with |psi_0> = |0...0> and z_0 its readout. Source: Xu, Hybrid Quantum-Classical Recurrent
+    with |psi_0> = |0...0> and z_0 its readouts. Source: Xu, Hybrid Quantum-Classical Recurrent
     Neural Networks, arXiv 2510.25557.
 
     Args:
@@ -108,29 +108,30 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         n_angles: number of angles P of a quantum function.
         readout: `"XYZ"` (R = 3n), `"Z"`, `"ZZ"`, `"XYZ+XX+ZZ"`, or a list of Pauli words.
         controller: `"linear"`, `"relu"`, `"gelu"`, `"glu"`, or a module from (B, D + R) to (B, P).
-        width: units of a hidden layer of the controller.
-        depth: number of its hidden layers.
-        dropout: probability, behind each hidden layer.
-        feedback: whether the controller reads the last readouts; without, it maps (B, D).
-        feedback_readout: the readout set that it reads, R' of the R readouts, which begin with it;
-            it maps (B, D + R') then. None: all.
-        bias_range: the bias starts uniform in [-bias_range, bias_range], radians. Near 0, blank
-            inputs do almost nothing; at pi, the step that they repeat is a random unitary, whose
-            many frequencies tell an input of one step from the same input at another.
+        width: units per hidden layer of the controller.
+        depth: number of hidden layers of the controller.
+        dropout: dropout probability after each hidden layer.
+        feedback: whether the controller reads the last readouts; if False, its input is (B, D).
+        feedback_readout: the readout set that the controller reads, R' of the R readouts; `readout`
+            must begin with it, and the controller's input is (B, D + R'). None: all readouts.
+        bias_range: the bias is initialised uniformly in [-bias_range, bias_range], radians. Near 0,
+            blank inputs hardly change the state; at pi, each of these steps is the same random
+            unitary, whose many frequencies distinguish equal inputs at different steps.
         readout_mode: `"expval"`: expectation values, which do not disturb the state; `"measure"`:
             mid-circuit measurements through an ancilla, which do; see `qrnn.circuit.mid_circuit`.
-        readout_angle: of the ancilla's controlled RY, radians in (0, pi]; mode `"measure"` only.
-        readout_shots: while training, add the noise of so many shots to exact readouts.
-        readout_depolarizing: while training, shrink them by this share.
-        device: name of a device, its options, or one that is open.
-        **ansatz_options: of a registered ansatz, e.g. `layers=2, entangler="CRX"`.
+        readout_angle: angle of the ancilla's controlled RY, radians in (0, pi]; mode `"measure"`
+            only.
+        readout_shots: during training, add the noise of this many shots to exact readouts.
+        readout_depolarizing: during training, shrink exact readouts by this fraction.
+        device: name of a device, its options, or an open device.
+        **ansatz_options: options of a registered ansatz, e.g. `layers=2, entangler="CRX"`.
 
     Shape:
-        x (B, D), z (B, R), in the dtype of the parameters. z is in [-1, 1], but the mean of
-        measured outcomes, which is unbiased, can lie outside.
+        x (B, D), z (B, R), in the dtype of the parameters. z is in [-1, 1], except for means of
+        measured outcomes, which are unbiased but can lie outside.
 
     Raises:
-        ConfigError: an unknown name or a value out of range.
+        ConfigError: a name is unknown or a value out of range.
         DeviceError: the device is not installed or too small.
     """
 
@@ -162,7 +163,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         self.device = open_device(device)
         self.device.check_wires(
             whole("n_qubits", n_qubits, 1)
-        )  # before anything is as long as that
+        )  # before anything of that size is allocated
         self.circuit = StepCircuit(
             build_ansatz(ansatz, n_qubits, n_angles, **ansatz_options),
             readout,
@@ -195,7 +196,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
 
     @property
     def qnode(self) -> qml.QNode:
-        """The replayed QNode on the chosen device: `(inputs (t P,), bias (P,))` to R readouts."""
+        """The replayed QNode on the cell's device: `(inputs (t P,), bias (P,))` to R readouts."""
         return self.quantum.qnode
 
     @property
@@ -205,7 +206,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """What its circuits are read by, as plain values: the parameters say the rest."""
+        """Plain values that, with the parameters, define how the circuits are read."""
         measured = self.circuit.measured
         return {
             "readouts": self.circuit.words,
@@ -216,14 +217,14 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         """Return the start state of `batch` sequences, with the dtype and device of `like`.
 
         Raises:
-            ConfigError: a dtype other than float32 or float64, or more than the memory holds.
+            ConfigError: the dtype is not float32 or float64, or the state does not fit into memory.
         """
         if like.dtype not in (torch.float32, torch.float64):
             raise ConfigError(
-                f"x must be float32 or float64, as the cell's parameters, got {like.dtype}: use "
+                f"x must be float32 or float64, like the cell's parameters, got {like.dtype}: use "
                 f".to(torch.float32)"
             )
-        if self.device.strategy != "replayed":  # which keeps angles
+        if self.device.strategy != "replayed":  # replayed stores only angles
             size = 2.0 * like.element_size() * batch * 2**self.circuit.n_wires
             check_memory(f"the state of {batch} sequences", size, "lower batch_size or n_qubits")
         z = self.circuit.start_readout().to(like).expand(batch, -1)
@@ -240,8 +241,9 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
 
         Args:
             x: inputs (B, D).
-            state: as the last call returned it; None: |0...0>.
-            active: (B,) bool; a sequence that is not active keeps its state and readouts.
+            state: the state that the last call returned; None: |0...0>.
+            active: (B,) bool; inactive sequences keep their state and readouts. None: all are
+                active.
 
         Returns:
             z (B, R), and the new state.
@@ -250,7 +252,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             ConfigError: x is not (B, D) in the dtype of the parameters, active is not (B,) bool,
                 the state belongs to another batch, device or dtype, or the controller does not
                 return (B, P).
-            NumericsError: angles that are not finite; the step is named.
+            NumericsError: angles are not finite; the step is named.
         """
         active = checked_inputs(x, active, ("B", self.input_size), self.quantum.bias.dtype)
         state = self._checked(state, x)
@@ -264,7 +266,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         if not torch.isfinite(controls).all():
             raise not_finite(state.step)
         z, carried = self.memory.step(state.carried, controls, active)
-        if self.device.exact:  # a sampled device has noise of its own
+        if self.device.exact:  # sampled devices have real noise
             z = self.readout_noise(z, self.circuit.outcomes)
         if active is not None:
             z = torch.where(active[:, None], z, state.z)
@@ -274,19 +276,19 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
     def sequence(
         self, x: torch.Tensor, state: QRNNState | None = None, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, QRNNState]:
-        """Advance by T steps: what T calls of the cell do, at once where the device can.
+        """Advance by T steps, like T calls of the cell, but in one call if the device can.
 
         Args:
             x: inputs (T, B, D).
-            state: as the last call returned it; None: |0...0>.
+            state: the state that the last call returned; None: |0...0>.
             active: (T, B) bool; None: all sequences are active.
 
         Returns:
             z (T, B, R), and the new state.
 
         Raises:
-            ConfigError: as `forward` does.
-            NumericsError: angles that are not finite; the step is named.
+            ConfigError: see `forward`.
+            NumericsError: angles are not finite; the step is named.
         """
         active = checked_inputs(x, active, ("T", "B", self.input_size), self.quantum.bias.dtype)
         if not has_hooks(self, self.readout_noise):
@@ -302,7 +304,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             )
             if done is not None:
                 z, carried = done
-                if not torch.isfinite(z[-1]).all():  # what is no number stays none
+                if not torch.isfinite(z[-1]).all():  # NaN persists until the last step
                     finite = torch.isfinite(z.detach()).all(2).all(1)
                     raise not_finite(state.step + int((~finite).nonzero()[0]))
                 return z, QRNNState(z[-1], carried, self.memory, state.step + len(x))
@@ -315,18 +317,18 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         return torch.stack(out), state
 
     def _checked(self, state: QRNNState | None, x: torch.Tensor) -> QRNNState:
-        """Return the state to start from, for inputs (B, D)."""
+        """Return the initial state, checked, for inputs (B, D)."""
         if state is None:
             return self.start(len(x), x)
         if not isinstance(state, QRNNState):
             raise ConfigError(
-                f"state must be of this cell's last call, got {type(state).__name__}: start from "
+                f"state must be from this cell's last call, got {type(state).__name__}: start from "
                 f"None"
             )
         if state.z.dtype != x.dtype:
             raise ConfigError(
-                f"state must be {x.dtype}, as x, got {state.z.dtype}: start from None, or use the "
-                f"cell in one precision"
+                f"state must be {x.dtype}, like x, got {state.z.dtype}: start from None, or use "
+                f"the cell in one precision"
             )
         if (
             state.z.shape != (len(x), self.n_readouts)
@@ -334,14 +336,14 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             or type(state.memory) is not type(self.memory)
         ):
             raise ConfigError(
-                f"state must be of this cell's last call: {len(x)} sequences of "
+                f"state must be from this cell's last call: {len(x)} sequences of "
                 f"{self.circuit.n_wires} qubits on {self.device.name}, got {len(state.z)} of "
-                f"{state.memory.n_wires}, carried by {type(state.memory).__name__}"
+                f"{state.memory.n_wires} in {type(state.memory).__name__}"
             )
         if other := self.memory.differs_from(state.memory):
             raise ConfigError(
-                f"state must be of this cell's last call, got one of a cell with {other}: start "
-                f"from None"
+                f"state must be from this cell's last call, got one from a cell with {other}: "
+                f"start from None"
             )
         return state
 
@@ -354,7 +356,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         return self.circuit.specs()
 
     def extra_repr(self) -> str:
-        """Sizes, for `print(cell)`."""
+        """Return the sizes, for `print(cell)`."""
         return (
             f"{self.input_size}, n_qubits={self.circuit.n_wires}, "
             f"n_angles={self.circuit.n_angles}, "
@@ -363,43 +365,43 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
 
 
 def n_fed_back(circuit: StepCircuit, feedback: bool, readout: str | Sequence[str] | None) -> int:
-    """Return how many readouts the controller reads; the arguments are the cell's.
+    """Return the number of readouts that are fed back, for arguments of the cell.
 
     Raises:
-        ConfigError: not the first of the readouts, or none are to be fed back.
+        ConfigError: the feedback readouts are not the first readouts, or feedback is off.
     """
     if readout is None:
         return len(circuit.words) if feedback else 0
     if not feedback:
-        raise ConfigError(f"feedback_readout needs feedback, got {readout!r} without: leave it out")
+        raise ConfigError(f"feedback_readout needs feedback=True, got {readout!r}: leave it out")
     words = pauli_words(readout, circuit.n_wires, circuit.ansatz.pairs, "feedback_readout")
     if words != circuit.words[: len(words)]:
         raise ConfigError(
-            f"feedback_readout must be what readout begins with ({' '.join(circuit.words[:3])} ..."
-            f"), got {readout!r}: name its readouts first in readout"
+            f"feedback_readout must be the first of readout ({' '.join(circuit.words[:3])} ...), "
+            f"got {readout!r}: list its readouts first in readout"
         )
     return len(words)
 
 
 def not_finite(step: int) -> NumericsError:
-    """Return the error for angles that are not numbers at a step."""
+    """Return the error for angles that are not finite at a step."""
     return NumericsError(
         f"angles must be finite, got NaN or infinity at step {step}: lower the learning rate, clip "
-        f"the gradient, or look for NaN in the input"
+        f"the gradient, or check the input for NaN"
     )
 
 
 def on_device(
     module: M, device: Device, readout_mode: str | None = None, readout_angle: float | None = None
 ) -> M:
-    """Return a copy of a module tree whose QRNN cells run on `device`; parameters are shared."""
-    clones: dict[int, nn.Module] = {}  # a module that has two names is cloned once
+    """Return a copy of a module whose QRNN cells run on `device`; parameters are shared."""
+    clones: dict[int, nn.Module] = {}  # a module with two names is cloned once
 
     def clone_of(module: nn.Module) -> nn.Module:
         if id(module) in clones:
             return clones[id(module)]
-        clone = clones[id(module)] = shallow(module)
-        # All children are cloned, so that .eval() on the copy leaves the original in training.
+        clone = clones[id(module)] = shallow_copy(module)
+        # Clone all children, so that .eval() on the copy does not change the original.
         for name, child in module._modules.items():
             if child is not None:
                 clone._modules[name] = clone_of(child)
@@ -408,7 +410,7 @@ def on_device(
                 if not isinstance(clone, QRNNCell):
                     raise ConfigError(
                         f"readout_mode and readout_angle must be left out: "
-                        f"{type(clone).__name__} has no choice of readouts"
+                        f"{type(clone).__name__} has a fixed readout"
                     )
                 clone.circuit = clone.circuit.read_by(readout_mode, readout_angle)
             clone.use(device)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""torch modules that hold a quantum layer: how they are copied."""
+"""Copying torch modules that contain a quantum layer."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from qrnn.devices import Device
 from qrnn.memory.base import Memory
 
 M = TypeVar("M", bound=nn.Module)
-# Where torch registers a module's parameters, buffers, children and hooks.
+# The attributes in which torch stores a module's parameters, buffers, children and hooks.
 REGISTRIES = [name for name, value in vars(nn.Module()).items() if isinstance(value, (dict, set))]
 
 
-def shallow(module: M) -> M:
-    """Return a copy that shares parameters, buffers, children and the hooks so far.
+def shallow_copy(module: M) -> M:
+    """Return a copy that shares parameters, buffers, children and present hooks.
 
-    What is registered on the one from now on is not on the other. Not by copy.copy, which goes by
-    what a module pickles: parametrized ones refuse.
+    Later registrations affect only one of the two. copy.copy would pickle, which parametrized
+    modules do not support.
     """
     clone = module.__new__(type(module))
     vars(clone).update(vars(module))
-    # Not dict(...): torch's handles need an OrderedDict, which can be referred to weakly.
+    # Not dict(...): torch's handles hold weak references, which need an OrderedDict.
     vars(clone).update({name: copy.copy(vars(module)[name]) for name in REGISTRIES})
     return clone
 
 
 class HoldsQuantumLayer(nn.Module):
-    """A module that can be pickled and copied deeply although its QNodes cannot.
+    """A module that can be pickled and deep-copied although its QNodes cannot.
 
-    Those are local functions, and lightning's devices hold states that cannot be copied. `use`
-    makes new ones on the device.
+    QNodes are local functions, and Lightning devices hold states that cannot be copied; `use`
+    creates new ones.
     """
 
     circuit: StepCircuit
@@ -44,19 +44,19 @@ class HoldsQuantumLayer(nn.Module):
     quantum: TorchLayer
 
     def use(self, device: Device) -> None:
-        """Run on a device from now on."""
+        """Switch to another device, in place."""
         self.device = device
         if isinstance(weights := self._modules.get("ansatz"), Weights):
             self.circuit = self.circuit.holding(weights)
-        # TorchLayer would ask the QNode that is replaced whether it is to have the new one.
+        # Not by assignment: TorchLayer's setter calls the old QNode.
         vars(self.quantum).update(
             qnode=device.qnode(self.circuit), qnode_weights={"bias": self.quantum.bias}
         )
         self.memory = device.memory(self.circuit, self.quantum)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what to pickle or copy deeply: all but the QNodes and the memory."""
-        quantum = shallow(self.quantum)
+        """Return the state to pickle or deep-copy: all except QNodes and memory."""
+        quantum = shallow_copy(self.quantum)
         vars(quantum).update(qnode=None, qnode_weights={})
         return {**vars(self), "memory": None, "_modules": {**self._modules, "quantum": quantum}}
 

@@ -1,4 +1,4 @@
-"""The cell over whole sequences, with the conventions of `torch.nn.RNN`."""
+"""The cell applied to whole sequences, with the conventions of `torch.nn.RNN`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class QRNNStates:
     """The hidden states of a network of several cells.
 
     Attributes:
-        cells: of each cell, layer by layer, forward before backward.
-        directions: number of cells in a layer.
+        cells: the state of each cell, layer by layer, forward before backward.
+        directions: number of cells per layer.
     """
 
     cells: tuple[QRNNState, ...]
@@ -34,7 +34,7 @@ class QRNNStates:
         return torch.cat([state.z for state in self.cells[-self.directions :]], 1)
 
     def detach(self) -> QRNNStates:
-        """Return the states cut from the autograd graph (truncated backpropagation)."""
+        """Return the states detached from the autograd graph (truncated backpropagation)."""
         return QRNNStates(tuple(state.detach() for state in self.cells), self.directions)
 
 
@@ -45,16 +45,16 @@ class QRNN(OnDevice):
         input_size: number of input features D.
         n_qubits: number of qubits n of each cell.
         num_layers: number of layers; each reads the readouts of the one below.
-        bidirectional: whether each layer has a second cell, which reads from the end.
-        batch_first: sequences are (B, T, D) instead of (T, B, D).
+        bidirectional: whether each layer has a second cell, which reads the sequence backwards.
+        batch_first: whether sequences are (B, T, D) instead of (T, B, D).
         **cell_options: see `QRNNCell`.
 
     Shape:
-        x (T, B, D), or (T, D) for one sequence, or a PackedSequence; z has `output_size` (R, or 2R
-        when bidirectional) in the place of D.
+        x (T, B, D), or (T, D) for one sequence, or a PackedSequence; z has the same shape with
+        `output_size` (R, or 2R if bidirectional) instead of D.
 
     Raises:
-        ConfigError: fewer than one layer, or as `QRNNCell` does.
+        ConfigError: there is no layer; see also `QRNNCell`.
 
     Examples:
         >>> rnn = QRNN(8, n_qubits=4, batch_first=True)
@@ -78,7 +78,7 @@ class QRNN(OnDevice):
         self.directions = 2 if flag("bidirectional", bidirectional) else 1
         self.batch_first = flag("batch_first", batch_first)
         self.cells = nn.ModuleList()
-        if "device" in cell_options:  # all cells are on the same
+        if "device" in cell_options:  # opened once for all cells
             cell_options["device"] = open_device(cell_options["device"])
         for _ in range(num_layers):
             for _ in range(self.directions):
@@ -92,7 +92,7 @@ class QRNN(OnDevice):
 
     @property
     def output_size(self) -> int:
-        """Number of readouts of a layer."""
+        """Number of readouts of a layer, over both directions."""
         return self.directions * self.cell.n_readouts
 
     def forward(
@@ -101,19 +101,19 @@ class QRNN(OnDevice):
         state: QRNNState | QRNNStates | None = None,
         lengths: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor | PackedSequence, QRNNState | QRNNStates]:
-        """Run sequences through the cell.
+        """Run the network on sequences.
 
         Args:
             x: inputs; see the class for shapes.
-            state: of the same sequences, from an earlier call; None: |0...0>.
-            lengths: (B,) number of steps of each sequence, at least 1; the steps behind do not
-                move the state, and their z is 0.
+            state: state of the same sequences from an earlier call; None: |0...0>.
+            lengths: (B,) number of steps of each sequence, at least 1; later steps are padding,
+                which does not change the state; its z is 0.
 
         Returns:
-            z of all steps, and the state behind each sequence's last step.
+            z of all steps, and the state after each sequence's last step.
 
         Raises:
-            ConfigError: x of the wrong shape, or lengths that do not fit it.
+            ConfigError: x has the wrong shape, or lengths do not match it.
         """
         return over_time(self._steps, x, state, lengths, self.batch_first)
 
@@ -131,11 +131,11 @@ class QRNN(OnDevice):
             states = list(state.cells) if isinstance(state, QRNNStates) else [state]
         if len(states) != len(self.cells):
             raise ConfigError(
-                f"state must be of this network's {len(self.cells)} cells, got {len(states)}"
+                f"state must be from this network's {len(self.cells)} cells, got {len(states)}"
             )
         after = []
         for first in range(0, len(self.cells), self.directions):
-            if first and active is not None:  # no layer reads what is behind a sequence's end
+            if first and active is not None:  # mask the padding for the next layer
                 x = x.masked_fill(~active[:, :, None], 0)
             z, last = self.cells[first].sequence(x, states[first], active)  # type: ignore[operator]
             after.append(last)
@@ -156,25 +156,25 @@ def over_time(
     lengths: torch.Tensor | None,
     batch_first: bool,
 ) -> tuple[torch.Tensor | PackedSequence, Any]:
-    """Run a network over sequences in any layout that `torch.nn.RNN` takes.
+    """Run a network on sequences in any layout that `torch.nn.RNN` supports.
 
     Args:
-        steps: from x (T, B, D), the state, the lengths and which steps are active (T, B), both or
-            neither None, to z (T, B, R) and the last state.
+        steps: function of x (T, B, D), state, lengths and active (T, B), the last two both None or
+            neither; returns z (T, B, R) and the last state.
         x: (T, B, D), (B, T, D) if `batch_first`, (T, D) for one sequence, or a PackedSequence.
-        state: is handed on.
+        state: passed to `steps`.
         lengths: (B,) number of steps of each sequence, or None.
-        batch_first: whether batches of sequences are.
+        batch_first: whether x is (B, T, D).
 
     Returns:
-        z in the layout of x, 0 behind a sequence's end, and the last state.
+        z in the layout of x, 0 after a sequence's end, and the last state.
 
     Raises:
-        ConfigError: x of the wrong shape, or lengths that do not fit it.
+        ConfigError: x has the wrong shape, or lengths do not match it.
     """
     if isinstance(x, PackedSequence):
         if lengths is not None:
-            raise ConfigError("lengths must be left out with a PackedSequence, which has its own")
+            raise ConfigError("lengths must be left out with a PackedSequence, which includes them")
         padded, lengths = pad_packed_sequence(x)
         z, state = padded_steps(steps, padded, state, lengths)
         return packed_as(x, z, lengths), state
@@ -189,7 +189,7 @@ def over_time(
 
 def packed_as(x: PackedSequence, z: torch.Tensor, lengths: torch.Tensor) -> PackedSequence:
     """Return z (T, B, R) packed in the order of x; lengths (B,) are those of x, on the CPU."""
-    # Not by a sort of our own: among sequences of one length it may choose another order than x's.
+    # Not sorted again: sequences of equal length could end up in another order than in x.
     if x.sorted_indices is not None:
         z, lengths = z.index_select(1, x.sorted_indices), lengths[x.sorted_indices.cpu()]
     data = pack_padded_sequence(z, lengths).data
@@ -213,7 +213,7 @@ def padded_steps(
         return steps(x, state, None, None)
     lengths = checked_lengths(lengths, batch, n_steps).to(x.device)
     padding = torch.arange(n_steps, device=x.device)[:, None] >= lengths
-    # Whatever pads a sequence, NaN even, must reach neither values nor gradients.
+    # Padding, even NaN, must affect neither values nor gradients.
     x = x.masked_fill(padding[:, :, None], 0)
     check_finite(x)
     z, state = steps(x, state, lengths, ~padding)
@@ -221,7 +221,7 @@ def padded_steps(
 
 
 def backwards(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
-    """Return sequences (T, B, D) from end to start; what pads them stays behind."""
+    """Reverse sequences (T, B, D) in time; padding stays at the end."""
     if lengths is None:
         return x.flip(0)
     steps = torch.arange(len(x), device=x.device)[:, None]

@@ -1,4 +1,4 @@
-"""The state of a cell that carries tensors from step to step."""
+"""The state of cells that carry tensors from step to step."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class CellState:
 
     Attributes:
         z: the last outputs (B, R).
-        carried: whatever else goes from step to step, each (B, ...).
-        origin: plain values that a state's cell must share, beside its shapes; None: nothing.
+        carried: other tensors that are carried from step to step, each (B, ...).
+        origin: plain values that must match those of the cell that gets the state; None: none.
     """
 
     z: torch.Tensor
@@ -24,18 +24,18 @@ class CellState:
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
-        """Of z and what is carried."""
+        """Shapes of z and of the carried tensors."""
         return [tuple(part.shape) for part in (self.z, *self.carried)]
 
     def detach(self) -> CellState:
-        """Return the state cut from the autograd graph (truncated backpropagation)."""
+        """Return the state detached from the autograd graph (truncated backpropagation)."""
         return replace(
             self, z=self.z.detach(), carried=tuple(part.detach() for part in self.carried)
         )
 
 
-def shown_state(state: Any) -> str:
-    """Return what a state that does not belong is, in a few words."""
+def describe_state(state: Any) -> str:
+    """Describe a state of the wrong kind, for messages."""
     if isinstance(state, CellState):
         return f"shapes {', '.join(map(str, state.shapes))}"
     return type(state).__name__

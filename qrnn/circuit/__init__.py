@@ -1,4 +1,4 @@
-"""The step circuit: written once as a PennyLane quantum function; all else is derived from it."""
+"""The step circuit: a PennyLane quantum function from which everything else is derived."""
 
 from qrnn.circuit.ansatz import ANSAETZE as ANSAETZE
 from qrnn.circuit.ansatz import Ansatz as Ansatz

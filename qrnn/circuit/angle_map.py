@@ -1,9 +1,8 @@
-"""The map from angles, and an ansatz's own weights, to the parameters of gates.
+"""The map from angles and an ansatz's own weights to gate parameters.
 
-How the user's function calculates the parameters of what it queues is decided by construction:
-from the functions of torch that it calls (`qrnn.circuit.watching`) and the autograd graph that they
-leave (`qrnn.circuit.dependence`). What is affine becomes one matrix; all else is calculated anew at
-each step.
+How the user's function computes gate parameters is determined from the torch functions that it
+calls (`qrnn.circuit.tracking`) and their autograd graph (`qrnn.circuit.dependence`). An affine map
+becomes a matrix; any other map is evaluated at each step.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from qrnn.circuit.ansatz import Ansatz
 from qrnn.circuit.decomposition import Expansion, flat, jacobian, layout
 from qrnn.circuit.dependence import is_affine, leaves
 from qrnn.circuit.threads import PENNYLANE, one_at_a_time
-from qrnn.circuit.watching import Substitute, Watch
+from qrnn.circuit.tracking import Substitute, Tracker
 from qrnn.circuit.weights import Weights, buffers
 from qrnn.errors import ConfigError
 
@@ -36,11 +35,11 @@ NOT_GATES = (
 
 @contextmanager
 def precision_of(values: torch.Tensor) -> Iterator[None]:
-    """Let PennyLane make new tensors in the precision of `values`.
+    """Let PennyLane create tensors in the precision of `values`.
 
-    It turns Python floats (lightning's results, the eigenvalues of RZ) into torch's default dtype,
-    so that float64 circuits would lose eight digits. The default is the process's own, so this
-    holds `PENNYLANE`.
+    It converts Python floats (Lightning's results, eigenvalues of RZ) to torch's default dtype, so
+    float64 circuits would lose eight digits. The default is global to the process, so this holds
+    `PENNYLANE`.
     """
     with PENNYLANE:
         default = torch.get_default_dtype()
@@ -58,30 +57,30 @@ class AngleMap:
         ansatz: the ansatz.
 
     Attributes:
-        gates: gates of the set, with any parameters; there are S parameters.
+        gates: gates of the gate set with placeholder values for their S parameters.
         weights: the parameters and buffers that the function uses.
-        matrix: M (S, D): the parameters are M x + b for the D real numbers x that the operators of
-            the function take; see `Expansion.reals`.
+        matrix: M (S, D): the parameters are M x + b, where x are the D real numbers of the
+            operators' data; see `Expansion.reals`.
         offset: b (S,).
 
     Raises:
         ConfigError: see `StepCircuit`; or the function reads values of angles or weights, uses
-            weights that are no `nn.Parameter`, or has gates without a gradient at some angles.
+            weights that are not `nn.Parameter`, or has gates without a gradient at some angles.
     """
 
     @one_at_a_time
     @torch.inference_mode(False)
-    @torch.enable_grad()  # wherever a user builds a model
+    @torch.enable_grad()  # in case a model is built under no_grad
     def __init__(self, ansatz: Ansatz):
         self.ansatz = ansatz
         self.n_angles, self.wires = ansatz.n_angles, range(ansatz.n_wires)
         points = _points(ansatz.n_angles)
-        watch, operators = self._watched(points[0])
+        tracker, operators = self._tracked(points[0])
         self._layout = layout(operators)
         with qml.QueuingManager.stop_recording(), precision_of(points):
-            self._expansions = [Expansion.of(op, watch) for op in operators]
+            self._expansions = [Expansion.of(op, tracker) for op in operators]
         self.gates = [gate for one in self._expansions for gate in one.gates]
-        # What is expanded anew gives its parameters itself.
+        # Operators that are decomposed each time give their parameters directly.
         maps = [
             (one.matrix, one.offset)
             if one.matrix is not None
@@ -92,16 +91,16 @@ class AngleMap:
             raise ConfigError("the ansatz must use its angles, got no gate with a parameter")
         self.matrix = torch.block_diag(*(matrix for matrix, _ in maps))
         self.offset = torch.cat([offset for _, offset in maps])
-        self.weights = Weights(ansatz.apply, watch.originals)
-        self._originals: list[torch.Tensor] | None = watch.originals
-        values = self._values(operators, watch.inputs)
-        self._affine = self._affine_map(watch, operators, values)
+        self.weights = Weights(ansatz.apply, tracker.originals)
+        self._originals: list[torch.Tensor] | None = tracker.originals
+        values = self._values(operators, tracker.inputs)
+        self._affine = self._affine_map(tracker, operators, values)
         self._select = None
         self._at_once = self._check_points(points, values.detach())
         self._select = _selection(self._affine)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out which tensors the function uses: that of a copy may use other ones."""
+        """Leave out the function's tensors: a copied function may use others."""
         return {**vars(self), "_originals": None}
 
     def holding(self, weights: Weights) -> AngleMap:
@@ -110,44 +109,48 @@ class AngleMap:
         vars(other).update({**vars(self), "weights": weights})
         return other
 
-    def _watched(self, angles: torch.Tensor) -> tuple[Watch, list[Operator]]:
-        """Return what the function queues at angles (P,), and what was seen of it."""
+    def _tracked(self, angles: torch.Tensor) -> tuple[Tracker, list[Operator]]:
+        """Return a tracker of the function at angles (P,), and the operators that it queues."""
         angles = angles.clone().requires_grad_()
-        watch = Watch(angles, buffers(self.ansatz.apply))
+        tracker = Tracker(angles, buffers(self.ansatz.apply))
         with torch.device("cpu"), torch.enable_grad():
-            operators = self._operators(angles, watch)
-        known = [angles, *watch.stand_ins]
+            operators = self._operators(angles, tracker)
+        known = [angles, *tracker.replacements]
         data = [value for op in operators for value in op.data]
         for leaf in leaves(data):
             if not any(leaf is one for one in known):
                 raise ConfigError(
-                    f"the ansatz must calculate with its parameters inside the function, got a "
-                    f"tensor calculated outside from one of shape {tuple(leaf.shape)}: use the "
+                    f"the ansatz must compute with its parameters inside the function, got a "
+                    f"tensor computed outside from one of shape {tuple(leaf.shape)}: use the "
                     f"parameter itself there"
                 )
-        return watch, operators
+        return tracker, operators
 
     def _affine_map(
-        self, watch: Watch, operators: list[Operator], values: torch.Tensor
+        self, tracker: Tracker, operators: list[Operator], values: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
-        """Return A (S, P), W (S, weights) and b (S,) of values = A theta + W w + b; or None."""
+        """Return A (S, P), W (S, weights) and b (S,) of values = A theta + W w + b, or None."""
         data = [value for op in operators for value in op.data]
-        anew = any(one.matrix is None for one in self._expansions)
-        if watch.cut or anew or not is_affine(data):
+        not_affine = any(one.matrix is None for one in self._expansions)
+        if tracker.detached or not_affine or not is_affine(data):
             return None
-        angles = jacobian(values, watch.inputs)
+        angles = jacobian(values, tracker.inputs)
         weights = torch.cat(
-            [values.new_zeros(len(values), 0), *(jacobian(values, w) for w in watch.stand_ins)], 1
+            [
+                values.new_zeros(len(values), 0),
+                *(jacobian(values, w) for w in tracker.replacements),
+            ],
+            1,
         )
-        offset = values - angles @ watch.inputs - weights @ flat(watch.stand_ins, values)
+        offset = values - angles @ tracker.inputs - weights @ flat(tracker.replacements, values)
         return angles, weights, offset.detach()
 
     def _check_points(self, points: torch.Tensor, first: torch.Tensor) -> bool:
-        """Check the function at several angles; return whether it can be called for many at once.
+        """Check the function at several angles; return whether it can be vectorised by vmap.
 
         Args:
             points: angles (N, P).
-            first: its parameters (S,) at the first of them.
+            first: the gate parameters (S,) at the first point.
         """
         with torch.enable_grad():
             rows = [point.clone().requires_grad_() for point in points]
@@ -163,20 +166,20 @@ class AngleMap:
         if not torch.allclose(expected[0], first, rtol=1e-9, atol=1e-9):
             raise ConfigError(
                 "the ansatz must be a function of its angles, got other gate parameters for the "
-                "same angles: leave out random numbers and dropout"
+                "same angles: remove random numbers and dropout"
             )
-        if self._affine is not None:  # a second look: construction has decided
+        if self._affine is not None:  # double-check
             if torch.allclose(self.parameters(points).detach(), expected, rtol=1e-9, atol=1e-9):
                 return False
             self._affine = None
         try:
             return torch.allclose(torch.vmap(self._evaluate)(points), expected)
-        except (ConfigError, RuntimeError):  # a function that vmap cannot follow
+        except (ConfigError, RuntimeError):  # a function that vmap does not support
             return False
 
     @one_at_a_time
     def _operators(self, angles: Any, mode: Substitute | None = None) -> list[Operator]:
-        """Return what the function queues at angles (P,), with the weights as they are now."""
+        """Return what the function queues at angles (P,), with the current weights."""
         like = angles if isinstance(angles, torch.Tensor) else torch.zeros(1, dtype=torch.float64)
         mode = mode or self._substitute(like.dtype)
         with qml.queuing.AnnotatedQueue() as queue, precision_of(like), mode or nullcontext():
@@ -193,7 +196,7 @@ class AngleMap:
         queued = list(QuantumScript.from_queue(queue))
         if not_gates := [one for one in queued if isinstance(one, NOT_GATES)]:
             raise ConfigError(
-                f"the ansatz must hold unitary gates only, got {not_gates[0]}: give observables as "
+                f"the ansatz must have unitary gates only, got {not_gates[0]}: pass observables as "
                 f"`readout`, noise as a device's noise model"
             )
         if foreign := {wire for op in queued for wire in op.wires} - set(self.wires):
@@ -201,13 +204,13 @@ class AngleMap:
                 f"the ansatz must use wires 0..{len(self.wires) - 1}, got "
                 f"{sorted(foreign, key=str)}"
             )
-        # A parameter that is a gate's own has met no function of torch.
+        # A weight that is used directly as a gate parameter passes through no torch function.
         return [_replaced(op, mode) for op in queued] if mode else queued
 
     def _substitute(self, dtype: torch.dtype) -> Substitute | None:
-        """Return what puts the weights in the place of the function's own tensors, if they differ.
+        """Return a mode that replaces the function's own tensors by the weights, if they differ.
 
-        They do in a copy of a cell, under `torch.func.functional_call`, or in another precision.
+        They differ in a copied cell, under `torch.func.functional_call`, or in another precision.
         """
         if not self.weights.names:
             return None
@@ -220,7 +223,7 @@ class AngleMap:
     def _found(self) -> list[torch.Tensor]:
         """Return the tensors that the function uses as weights, looked up once."""
         if self._originals is None:
-            self._originals = self._watched(_points(self.n_angles)[0])[0].originals
+            self._originals = self._tracked(_points(self.n_angles)[0])[0].originals
         return self._originals
 
     @one_at_a_time
@@ -242,7 +245,7 @@ class AngleMap:
         return self._values(operators, angles)
 
     def queue(self, angles: Any) -> None:
-        """Queue what the function does at angles (P,) of any array type, weights as they are."""
+        """Queue the function's gates at angles (P,) of any array type, with the current weights."""
         for op in self._operators(angles):
             qml.apply(op)
 
@@ -253,7 +256,7 @@ class AngleMap:
             theta: angles (..., P), radians.
 
         Returns:
-            Parameters (..., S), radians: one for each parameter of each gate of `gates`.
+            The parameters (..., S) of `gates`, radians.
         """
         if self._select is not None:
             if torch.equal(self._select, torch.arange(self.n_angles, device="cpu")):
@@ -263,7 +266,7 @@ class AngleMap:
             matrix, offset = affine
             return theta @ matrix.T.to(theta) + offset.to(theta)
         if self.weights.names:
-            self._found()  # not under vmap
+            self._found()  # must not run under vmap
         flat_theta = theta.reshape(-1, self.n_angles)
         if self._at_once:
             rows = torch.vmap(self._evaluate)(flat_theta)
@@ -272,9 +275,9 @@ class AngleMap:
         return rows.reshape(*theta.shape[:-1], -1)
 
     def affine(self) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Return A (S, P) and b (S,), float64, with parameters = A theta + b at these weights.
+        """Return A (S, P) and b (S,), float64, with parameters = A theta + b for the weights.
 
-        b is differentiable in the weights. None: the parameters are no affine function.
+        b is differentiable in the weights. None if the map is not affine.
         """
         if self._affine is None:
             return None
@@ -285,7 +288,7 @@ class AngleMap:
 
 
 def _points(n_angles: int) -> torch.Tensor:
-    """Return angles (4, P) to look at: small and large ones, and both signs of each."""
+    """Return test points (4, P): small and large random angles, with both signs."""
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(2, n_angles, generator=generator, dtype=torch.float64)
     points = torch.cat([0.4 * points[:1], 4 * points[1:]])
@@ -293,7 +296,7 @@ def _points(n_angles: int) -> torch.Tensor:
 
 
 def _replaced(op: Operator, mode: Substitute) -> Operator:
-    """Return an operator with other tensors in the place of some of its data."""
+    """Return an operator with its data replaced as `mode` does."""
     data = [mode.current(value) if isinstance(value, torch.Tensor) else value for value in op.data]
     if all(new is old for new, old in zip(data, op.data, strict=True)):
         return op
@@ -304,7 +307,7 @@ def _replaced(op: Operator, mode: Substitute) -> Operator:
 def _selection(
     affine: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None,
 ) -> torch.Tensor | None:
-    """Return which angle each parameter (S,) is, if each is one."""
+    """Return the angle index of each parameter (S,), if every parameter is just an angle."""
     if affine is None:
         return None
     angles, weights, offset = affine

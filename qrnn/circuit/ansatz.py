@@ -1,8 +1,8 @@
-"""Ansaetze: the PennyLane quantum functions U(theta) that move the hidden state by one step.
+"""Ansaetze: the PennyLane quantum functions U(theta) that advance the hidden state by one step.
 
 An ansatz is any function of `(angles, wires)` that queues PennyLane gates; `angles` has shape
-(P,), in radians. A registered one is chosen by name, a user's own is passed as a callable with its
-number of angles. Nothing else in the framework types a gate of the step circuit.
+(P,), in radians. Registered ansaetze are chosen by name, custom ones passed as a callable with
+their number of angles. No other module defines the step circuit's gates.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Ansatz:
         apply: the quantum function `(angles, wires)`; angles (P,) in radians.
         n_wires: number of qubits n.
         n_angles: number of angles P.
-        pairs: the coupled qubits; the readouts `XX`, `YY` and `ZZ` measure these.
+        pairs: the coupled pairs of qubits, which the readouts `XX`, `YY` and `ZZ` measure.
     """
 
     apply: QuantumFunction
@@ -52,18 +52,18 @@ def pairs_of(topology: str | Sequence[Sequence[int]], n_wires: int) -> Pairs:
     """Return the coupled pairs of qubits.
 
     Args:
-        topology: `line` (fits IBM's heavy-hex couplings without SWAPs), `ring`, `all`, or a list of
-            pairs of wires.
+        topology: `line` (maps to IBM's heavy-hex lattice without SWAPs), `ring`, `all`, or a list
+            of pairs of wires.
         n_wires: number of qubits n.
 
     Raises:
-        ConfigError: an unknown name, or a pair that is not two different wires of 0..n-1.
+        ConfigError: the name is unknown, or a pair is not two different wires of 0..n-1.
     """
     if isinstance(topology, str):
         line = tuple((q, q + 1) for q in range(n_wires - 1))
         if topology == "line":
             return line
-        if topology == "ring":  # two qubits have one coupling, not two
+        if topology == "ring":  # two qubits have only one coupling
             return (*line, (n_wires - 1, 0)) if n_wires > 2 else line
         if topology == "all":
             return tuple(combinations(range(n_wires), 2))
@@ -92,16 +92,16 @@ def rotations(
     entangler: str = "CZ",
     topology: str | Sequence[Sequence[int]] = "line",
 ) -> Ansatz:
-    """Build `layers` times: each rotation on every wire, then the entangler on every pair.
+    """Build layers of rotations on every wire, followed by an entangler on every pair.
 
-    The default, RY RZ and CZ on a line, is shallow and needs no routing on IBM's couplings; with
-    all angles zero its two CZ layers cancel, so that U starts near the identity.
+    The default, RY RZ and CZ on a line, is shallow and needs no routing on IBM devices; with all
+    angles zero its two CZ layers cancel, so U starts near the identity.
 
     Args:
         n_wires: number of qubits n.
-        layers: how often the block is repeated.
-        rotations: names out of RX, RY, RZ, in order.
-        entangler: CZ, CNOT (no angle), CRX, CRY, CRZ, IsingXX, IsingYY or IsingZZ (one angle a
+        layers: number of layers.
+        rotations: names of rotations, RX, RY or RZ, in order.
+        entangler: CZ, CNOT (no angle), CRX, CRY, CRZ, IsingXX, IsingYY or IsingZZ (one angle per
             pair).
         topology: see `pairs_of`.
     """
@@ -115,7 +115,7 @@ def rotations(
     turns = [ROTATIONS[name] for name in rotations]
     entangle = ENTANGLERS[entangler]
     has_angle = entangle.num_params == 1
-    # No function of its own: of a partial one, a module that holds the ansatz can be pickled.
+    # A partial of a module-level function, unlike a closure, can be pickled.
     apply = partial(
         _rotate_and_entangle, layers=layers, turns=turns, entangle=entangle, pairs=pairs
     )
@@ -167,16 +167,16 @@ ANSAETZE.add("basic_entangler", _template(qml.BasicEntanglerLayers))
 def build_ansatz(
     ansatz: str | QuantumFunction | Ansatz, n_wires: int, n_angles: int | None = None, **options
 ) -> Ansatz:
-    """Return the ansatz of a registered name, or wrap a user's quantum function.
+    """Build a registered ansatz, or wrap a custom quantum function.
 
     Args:
         ansatz: a registered name, an `Ansatz`, or a quantum function of `(angles, wires)`.
         n_wires: number of qubits n, at least 1.
-        n_angles: number of angles P; needed for (and only for) a quantum function.
-        **options: passed to the registered builder, e.g. `layers=2, entangler="CRX"`.
+        n_angles: number of angles P; required for a quantum function, not allowed otherwise.
+        **options: options of the registered ansatz, e.g. `layers=2, entangler="CRX"`.
 
     Raises:
-        ConfigError: an unknown name or option, or a quantum function without `n_angles`.
+        ConfigError: a name or option is unknown, or `n_angles` is missing.
     """
     n_wires = whole("n_qubits", n_wires, 1)
     if isinstance(ansatz, str):

@@ -1,8 +1,8 @@
-"""From an operator of an ansatz to gates of the set, and the map between their parameters.
+"""Decomposition of an ansatz's operators into the gate set, and the map of their parameters.
 
-PennyLane decomposes each operator once. Its matrix is an analytic function of its data, so that
-what holds of the decomposition around one point (these gates, these affine parameters) holds for
-all data: PennyLane may look at values, and leave out a gate of angle 0, but is not asked again.
+PennyLane decomposes each operator once. Its matrix is an analytic function of its data, so a
+decomposition that holds near one point (these gates, these affine parameters) holds for all data.
+PennyLane may depend on values, e.g. drop a gate of angle 0, but is not called again.
 """
 
 from __future__ import annotations
@@ -19,56 +19,58 @@ from pennylane.tape import QuantumScript
 
 from qrnn.circuit.dependence import is_affine, leaves, not_smooth
 from qrnn.circuit.gates import GATES
-from qrnn.circuit.watching import Watch
+from qrnn.circuit.tracking import Tracker
 from qrnn.errors import ConfigError
 
-# Their angles are phases of numbers that cannot be 0.
+# The `angle` of these operators is safe: it is the phase of a nonzero number.
 PHASES = {"DiagonalQubitUnitary": frozenset({"Angle"})}
 
 
-def expand(op: Operator, *, smoothly: bool) -> list[Operator]:
-    """Return an operator as gates of the set.
+def expand(op: Operator, *, smooth: bool) -> list[Operator]:
+    """Return an operator as gates of the gate set.
 
     Args:
         op: the operator.
-        smoothly: write unitaries of one qubit as `turned` does, not as PennyLane.
+        smooth: decompose one-qubit unitaries by `unitary_to_rotations`, not by PennyLane.
 
     Raises:
-        ConfigError: PennyLane cannot decompose it.
+        ConfigError: PennyLane cannot decompose the operator.
     """
     if op.name in GATES:
         return [op]
 
-    def is_turned(op: Operator) -> bool:
-        return smoothly and isinstance(op, qml.QubitUnitary) and len(op.wires) == 1
+    def is_one_qubit_unitary(op: Operator) -> bool:
+        return smooth and isinstance(op, qml.QubitUnitary) and len(op.wires) == 1
 
     try:
         (tape,), _ = decompose(
             QuantumScript([op]),
-            stopping_condition=lambda op: op.name in GATES or is_turned(op),
+            stopping_condition=lambda op: op.name in GATES or is_one_qubit_unitary(op),
             name="qrnn",
         )
-    except ConfigError:  # of a user's own operator that reads values
+    except ConfigError:  # from a custom operator that reads values
         raise
     except Exception as error:  # PennyLane's rules raise errors of any type
         reason = " ".join(str(error).split())
         raise ConfigError(
-            f"the ansatz has a gate outside the gate set that PennyLane cannot decompose, one of "
+            f"the ansatz must have gates that PennyLane can decompose into the gate set, got "
             f"{op.name} ({reason}): use gates of {', '.join(GATES)}"
         ) from error
     gates: list[Operator] = []
     for gate in tape.operations:
-        gates += turned(gate.data[0], gate.wires) if is_turned(gate) else [gate]
+        gates += (
+            unitary_to_rotations(gate.data[0], gate.wires) if is_one_qubit_unitary(gate) else [gate]
+        )
     return gates
 
 
-def turned(unitary: torch.Tensor, wire: qml.wires.Wires) -> list[Operator]:
-    """Return gates that are a unitary (2, 2), with its first and second derivatives everywhere.
+def unitary_to_rotations(unitary: torch.Tensor, wire: qml.wires.Wires) -> list[Operator]:
+    """Decompose a unitary (2, 2) into gates with correct first and second derivatives everywhere.
 
-    No three angles of rotations are smooth functions of all unitaries: at some, d(angle) is
-    infinite or a direction is missing. So the angles are taken as constants here, and the
-    derivatives are those of rotations by 0 behind them: of exp(i K) with U = exp(i K) U_0, where
-    sin(K) is the anti-Hermitian part of U U_0^dagger, and K is 0 at U_0.
+    No three rotation angles are smooth functions of all unitaries: at some, an angle's derivative
+    is infinite or a direction is missing. So the angles are constants here, and the derivatives
+    come from rotations by 0 after them: U = exp(i K) U_0, where sin(K) is the anti-Hermitian part
+    of U U_0^dagger, and K is 0 at U_0.
     """
     unitary = torch.as_tensor(unitary)
     unitary = unitary if unitary.is_complex() else unitary * (1 + 0j)
@@ -89,7 +91,7 @@ def turned(unitary: torch.Tensor, wire: qml.wires.Wires) -> list[Operator]:
         qml.RZ(plus - minus, wire),
         qml.RY(beta, wire),
         qml.RZ(plus + minus, wire),
-        # Symmetric: their product is exp of their sum to second order.
+        # In symmetric order, the product equals exp of the sum to second order.
         qml.RX(-x, wire),
         qml.RY(-y, wire),
         qml.RZ(-2 * z, wire),
@@ -101,13 +103,13 @@ def turned(unitary: torch.Tensor, wire: qml.wires.Wires) -> list[Operator]:
 
 @dataclass
 class Expansion:
-    """How an operator's gates follow from its data.
+    """The decomposition of an operator as a function of its data.
 
     Attributes:
-        gates: the operator as gates of the set, with any parameters.
-        depends: indices of its data that depend on angles or weights.
+        gates: the operator as gates of the gate set, with placeholder parameters.
+        depends: indices of the operator's data that depend on angles or weights.
         matrix: M (S, D): the gates' parameters are M x + b for the D real numbers x of these data;
-            None: the operator is expanded anew each time.
+            None: the operator is decomposed each time.
         offset: b (S,).
     """
 
@@ -117,24 +119,24 @@ class Expansion:
     offset: torch.Tensor
 
     @classmethod
-    def of(cls, op: Operator, watch: Watch) -> Expansion:
-        """Return the expansion of an operator that was queued under `watch`, in float64.
+    def of(cls, op: Operator, tracker: Tracker) -> Expansion:
+        """Return the expansion, in float64, of an operator that was queued under `tracker`.
 
         Raises:
-            ConfigError: it cannot be decomposed, or not with gradients everywhere, or it depends on
-                angles in other ways than by its data.
+            ConfigError: the operator cannot be decomposed with gradients everywhere, or depends on
+                angles other than through its data.
         """
-        depends = [index for index, value in enumerate(op.data) if watch.derives(value)]
+        depends = [index for index, value in enumerate(op.data) if tracker.is_derived(value)]
         x = flat([op.data[index] for index in depends]).detach()
         x = x.to(torch.float64).requires_grad_()
-        inner, bound = Watch(x), _rebound(op, depends, x)
+        inner, bound = Tracker(x), _rebound(op, depends, x)
         with inner:
-            gates = expand(bound, smoothly=bool(depends))
+            gates = expand(bound, smooth=bool(depends))
         values = parameters(gates, x)
         _check(op, values, x)
         matrix: torch.Tensor | None = x.new_zeros(len(values), len(x))
-        # A remainder differs from its argument by whole turns.
-        if inner.cut or not is_affine([values], also="Remainder"):
+        # A remainder differs from its argument only by multiples of a full turn.
+        if inner.detached or not is_affine([values], also="Remainder"):
             matrix = None
         elif values.requires_grad:
             matrix = jacobian(values, x)
@@ -149,23 +151,23 @@ class Expansion:
         return cls(gates, depends, matrix, offset)
 
     def reals(self, op: Operator, like: torch.Tensor) -> torch.Tensor:
-        """Return x of an operator like that of `of`, or its gates' parameters if M is None.
+        """Return x for an operator of the same kind, or its gates' parameters if M is None.
 
         Raises:
-            ConfigError: it has other gates.
+            ConfigError: the operator decomposes into other gates.
         """
         x = flat([op.data[index] for index in self.depends], like)
         if self.matrix is not None:
             return x
-        gates = expand(op, smoothly=True)
+        gates = expand(op, smooth=True)
         if layout(gates) == layout(self.gates):
             return parameters(gates, like)
         if x.requires_grad:
             raise ConfigError(
-                f"the ansatz must have the same gates for all angles, but {op.name} is decomposed "
-                f"into others at some: write it with rotations, qml.Rot or qml.PauliRot"
+                f"the ansatz must have the same gates for all angles, but the decomposition of "
+                f"{op.name} changes: write it with rotations, qml.Rot or qml.PauliRot"
             )
-        with torch.enable_grad():  # else PennyLane may leave out a gate, or decompose otherwise
+        with torch.enable_grad():  # else PennyLane may drop a gate or decompose in another way
             op = _rebound(op, self.depends, x.detach().requires_grad_())
             return self.reals(op, like).detach()
 
@@ -176,7 +178,7 @@ def layout(gates: Sequence[Operator]) -> list[tuple]:
 
 
 def flat(data: Sequence[torch.Tensor], like: torch.Tensor | None = None) -> torch.Tensor:
-    """Return data as one row of real numbers, two for each complex one."""
+    """Return data as a flat tensor of real numbers, two per complex number."""
     rows = [
         (torch.view_as_real(value) if value.is_complex() else value).reshape(-1) for value in data
     ]
@@ -191,14 +193,14 @@ def parameters(gates: Sequence[Operator], like: torch.Tensor) -> torch.Tensor:
         return like.new_zeros(0)
     if many := [value for value in data if value.numel() != 1]:
         raise ConfigError(
-            f"the ansatz must give each gate one number a parameter, got a tensor of shape "
-            f"{tuple(many[0].shape)}: use angles[0], angles[1], ... and the like of weights"
+            f"the ansatz must use a single number for each gate parameter, got a tensor of shape "
+            f"{tuple(many[0].shape)}: index angles and weights, as in angles[0]"
         )
     return torch.stack([value.real.to(like.dtype).reshape(()) for value in data])
 
 
 def jacobian(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return d values (S,) / d x (D,), 0 where there is no dependence; x of any shape is a row."""
+    """Return d values (S,) / d x (D,), 0 where there is no dependence; x is flattened."""
     if not values.requires_grad or not x.requires_grad:
         return values.new_zeros(len(values), x.numel())
     rows = [
@@ -209,7 +211,7 @@ def jacobian(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 def _rebound(op: Operator, depends: Sequence[int], x: torch.Tensor) -> Operator:
-    """Return an operator with the real numbers x (D,) in the place of some of its data."""
+    """Return an operator with some of its data replaced by the real numbers x (D,)."""
     if not depends:
         return op
     data, first = list(op.data), 0
@@ -223,15 +225,15 @@ def _rebound(op: Operator, depends: Sequence[int], x: torch.Tensor) -> Operator:
 
 
 def _check(op: Operator, values: torch.Tensor, x: torch.Tensor) -> None:
-    """Raise the error for parameters that do not depend on x alone, or not smoothly."""
+    """Raise an error unless parameters are smooth functions of x only."""
     if any(leaf is not x for leaf in leaves([values])):
         raise ConfigError(
-            f"the ansatz must use angles and weights as gate parameters only, but {op.name} takes "
-            f"one in another place: write it with rotations, qml.Rot or qml.PauliRot"
+            f"the ansatz must use angles and weights as gate parameters only, but {op.name} uses "
+            f"one elsewhere: write it with rotations, qml.Rot or qml.PauliRot"
         )
     if sharp := not_smooth([values]) - PHASES.get(op.name, frozenset({"Remainder"})):
         raise ConfigError(
-            f"the ansatz must have a gradient for all angles, but PennyLane decomposes "
-            f"{op.name} by {', '.join(sorted(sharp)).lower()}, which has none at some: write it "
-            f"with rotations, qml.Rot or qml.PauliRot"
+            f"the ansatz must have a gradient for all angles, but PennyLane decomposes {op.name} "
+            f"with {', '.join(sorted(sharp)).lower()}, which is not differentiable everywhere: "
+            f"write it with rotations, qml.Rot or qml.PauliRot"
         )

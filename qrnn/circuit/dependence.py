@@ -1,4 +1,4 @@
-"""How tensors depend on others, by their autograd graph."""
+"""How tensors depend on others, from their autograd graph."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ AFFINE = frozenset(
         "ViewAsReal",
     }
 )
-PRODUCTS = frozenset({"Bmm", "Dot", "Mm", "Mul", "Mv"})  # affine if but one factor has a gradient
+PRODUCTS = frozenset({"Bmm", "Dot", "Mm", "Mul", "Mv"})  # affine if only one factor has a gradient
 SUMS = frozenset({"Addbmm", "Addmm", "Addmv", "Baddbmm"})  # of a tensor and such a product
-# Functions that are smooth wherever they are defined, and defined everywhere.
+# Functions that are defined and smooth everywhere.
 SMOOTH = AFFINE | PRODUCTS | SUMS | {"Complex", "Cos", "Exp", "LinalgMatrixExp", "Sin"}
 
 
 def nodes(tensors: Iterable[Any]) -> Iterator[Any]:
-    """Iterate over the nodes of the graph that the tensors come from; of leaves, too."""
+    """Iterate over the nodes of the tensors' autograd graph, including leaves."""
     todo = [
         torch.autograd.graph.get_gradient_edge(tensor).node
         for tensor in tensors
@@ -80,16 +80,16 @@ def nodes(tensors: Iterable[Any]) -> Iterator[Any]:
 
 
 def kind(node: Any) -> str:
-    """Return a node's function: "Select" for SelectBackward0."""
+    """Return the name of a node's function: "Select" for SelectBackward0."""
     return re.sub(r"Backward\w*$", "", node.name().split("::")[-1])
 
 
 def is_affine(tensors: Iterable[Any], also: str = "") -> bool:
-    """Whether tensors are affine in all leaves together; what is not known to be is not.
+    """Return whether tensors are jointly affine in all leaves; unknown functions count as not.
 
     Args:
         tensors: the tensors.
-        also: another function that counts as affine.
+        also: name of another function to count as affine.
     """
     for node in nodes(tensors):
         name, edges = kind(node), _edges(node)
@@ -109,12 +109,12 @@ def not_smooth(tensors: Iterable[Any]) -> set[str]:
 
 
 def _edges(node: Any) -> list[bool]:
-    """Return which arguments of a node's function have a gradient."""
+    """Return whether each argument of a node's function has a gradient."""
     return [after is not None for after, _ in node.next_functions]
 
 
 def _by_constant(node: Any) -> bool:
-    """Whether a node is a division by a constant."""
+    """Return whether a node is a division by a constant."""
     return kind(node) == "Div" and not any(_edges(node)[1:])
 
 

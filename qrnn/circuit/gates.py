@@ -1,8 +1,8 @@
-"""The gate set of the step circuit, each gate written as three kinds of primitive.
+"""The gate set of the step circuit, with each gate lowered to three kinds of primitives.
 
-A traced ansatz is decomposed by PennyLane until every gate is in `GATES`; the fused kernels then
-need to know only the primitives. The table is tested gate by gate against `qml.matrix`. (Rot and
-PauliRot are decomposed too: lightning cannot differentiate a controlled one.)
+PennyLane decomposes a traced ansatz until every gate is in `GATES`; the fused kernels then need
+only the primitives. Each gate is tested against `qml.matrix`. (Rot and PauliRot are decomposed too:
+Lightning cannot differentiate controlled ones.)
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pennylane.operation import Operator
 
 @dataclass(frozen=True)
 class Rotation:
-    """exp(-i theta P / 2), theta being the gate's parameter, where all control wires are 1.
+    """exp(-i theta P / 2), where theta is the gate's parameter, if all control wires are 1.
 
     Attributes:
-        word: letters of P, one for each of `wires`.
+        word: the Pauli word P, one letter per wire.
         wires: the wires that P acts on.
         controls: control wires.
     """
@@ -36,8 +36,8 @@ class Phase:
     """exp(i phi) on the basis states in which all of `wires` are 1.
 
     Attributes:
-        wires: the wires; none means a global phase.
-        angle: phi in radians if it is a constant; None: phi is the gate's parameter, times `sign`.
+        wires: the wires; empty for a global phase.
+        angle: constant phi, radians; None: phi is `sign` times the gate's parameter.
         sign: see `angle`.
     """
 
@@ -48,7 +48,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A constant 2x2 unitary on one wire, where all control wires are 1."""
+    """A constant 2x2 unitary on one wire, if all control wires are 1."""
 
     wire: int
     entries: tuple[complex, complex, complex, complex]
@@ -72,7 +72,7 @@ def _phase(angle: float) -> Lowering:
 
 
 def _matrix(gate: type[Operator], *, adjoint: bool = False) -> Lowering:
-    """Lower a constant gate that acts on its last wire, controlled by the others."""
+    """Lower a constant gate that acts on its last wire and is controlled by the others."""
     matrix = np.asarray(gate.compute_matrix(), dtype=complex)[-2:, -2:]
     if adjoint:
         matrix = matrix.conj().T

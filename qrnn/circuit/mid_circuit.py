@@ -1,14 +1,14 @@
-"""Reading Pauli words mid-circuit, through an ancilla that is measured and reset.
+"""Mid-circuit measurement of Pauli words, through an ancilla that is measured and reset.
 
-For a word P: turn its eigenbasis into that of one qubit's Z, couple a fresh ancilla to that qubit
-by a controlled RY(phi), measure and reset the ancilla, turn back. With s = sin(phi / 2) and
-c = cos(phi / 2), the outcome m and the state behind it obey
+For a Pauli word P: rotate its eigenbasis to that of one qubit's Z, couple a fresh ancilla to that
+qubit by a controlled RY(phi), measure and reset the ancilla, rotate back. With s = sin(phi / 2) and
+c = cos(phi / 2), the outcome m and the state after it obey
 
     E[m] = s^2 (1 - <P>) / 2
     rho -> (1 + c) / 2 rho + (1 - c) / 2 P rho P
 
-so that an expectation value that anticommutes with P shrinks by c and any other stays: phi trades
-information for disturbance, and phi = pi is a projective measurement.
+so expectation values of observables that anticommute with P shrink by c, and others do not change.
+phi trades information for disturbance; phi = pi is a projective measurement.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from qrnn.utils.checks import number
 from qrnn.utils.registry import unknown_name
 
 MODES = ("expval", "measure")
-# Radians; docs/hardware-experiments.md shows what smaller and larger angles trade.
+# Radians; docs/hardware-experiments.md compares smaller and larger angles.
 DEFAULT_ANGLE = math.pi / 4
 
 
 def check_mode(mode: str, angle: float | None) -> None:
-    """Raise the error for a readout mode that is not one, or an angle that it would ignore.
+    """Check a readout mode and its angle.
 
     Raises:
-        ConfigError: so it is.
+        ConfigError: the mode is unknown, or would ignore the angle.
     """
     if mode not in MODES:
         raise unknown_name("readout_mode", mode, MODES)
@@ -54,14 +54,13 @@ class MeasuredReadout:
         angle: phi, radians, in (0, pi].
 
     Attributes:
-        ancilla: the wire behind the n memory wires.
-        outcomes: (2, R); what a shot says of each word for m = 0 and m = 1. Their mean is
-            unbiased for <P> of the state before the step's first measurement: 1 - 2 m / s^2, over
-            c for each earlier word that anticommutes. It is not clipped to [-1, 1].
+        ancilla: the wire after the n memory wires.
+        outcomes: (2, R); the estimate of each Pauli word from one shot, for m = 0 and m = 1:
+            1 - 2 m / s^2, divided by c for each earlier word that anticommutes. Its mean is an
+            unbiased estimate of <P> before the step's first measurement, not clipped to [-1, 1].
 
     Raises:
-        ConfigError: an angle out of range, or words that an earlier projective measurement wipes
-            out.
+        ConfigError: the angle is out of range, or an earlier projective measurement erases a word.
     """
 
     def __init__(self, words: Sequence[str], angle: float | None = None):
@@ -73,15 +72,15 @@ class MeasuredReadout:
         if angle == math.pi and any(earlier):
             word = words[next(i for i, k in enumerate(earlier) if k)]
             raise ConfigError(
-                f"readout_angle must be below pi where words anticommute, got pi, which leaves "
-                f"nothing of {word} to be read: use readout=Z or a smaller angle"
+                f"readout_angle must be below pi where Pauli words anticommute, got pi, which "
+                f"erases {word} before it is read: use readout=Z or a smaller angle"
             )
         shrink = torch.tensor([math.cos(angle / 2) ** k for k in earlier], dtype=torch.float64)
         one = torch.ones_like(shrink)
         self.outcomes = torch.stack([one, one - 2 / math.sin(angle / 2) ** 2 * one]) / shrink
 
     def couple(self, word: str) -> None:
-        """Queue the gates that write a word on the ancilla and leave the other wires' basis."""
+        """Queue the gates that couple a Pauli word to the ancilla; other wires keep their basis."""
         wires = [wire for wire, letter in enumerate(word) if letter != "I"]
 
         def diagonalize() -> None:
@@ -98,7 +97,7 @@ class MeasuredReadout:
         qml.adjoint(diagonalize, lazy=False)()
 
     def measure(self) -> list[MeasurementValue]:
-        """Queue the measurement of all words, inside a quantum function; return their outcomes."""
+        """Queue measurements of all words inside a quantum function; return their outcomes."""
         outcomes = []
         for word in self.words:
             self.couple(word)
@@ -112,6 +111,6 @@ class MeasuredReadout:
 
 
 def anticommute(a: str, b: str) -> bool:
-    """Whether two Pauli words anticommute."""
+    """Return whether two Pauli words anticommute."""
     different: list[Any] = [p for p in zip(a, b, strict=True) if "I" not in p and p[0] != p[1]]
     return len(different) % 2 == 1

@@ -1,6 +1,6 @@
-"""Readouts: the Pauli words O_r whose expectation values are fed back and read by the head.
+"""Readouts: the Pauli words O_r whose expectation values the controller and the head read.
 
-A Pauli word is written with one letter a qubit, wire 0 first, as in `qml.PauliRot`: `"XIZ"`.
+A Pauli word has one letter per qubit, wire 0 first, as in `qml.PauliRot`: `"XIZ"`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ def pauli_words(
     """Return the R Pauli words of a readout set.
 
     Args:
-        readout: letters out of X, Y, Z, each measured on every qubit (`"XYZ"`: R = 3n, all X first,
-            then all Y, then all Z); `"XX"`, `"YY"` or `"ZZ"` on each coupled pair; several of these
-            joined by `+`, such as `"XYZ+ZZ"`; or a list of words.
+        readout: letters of XYZ, each measured on every qubit (`"XYZ"`: R = 3n, first all X, then
+            all Y, then all Z); `"XX"`, `"YY"` or `"ZZ"` on each coupled pair; several of these
+            joined by `+`, such as `"XYZ+ZZ"`; or a list of Pauli words.
         n_wires: number of qubits n.
         pairs: the coupled pairs of the ansatz.
-        option: what errors call the readout set.
+        option: name of the option, for error messages.
 
     Raises:
-        ConfigError: not a readout set, a word of the wrong length or letters, or no word at all.
+        ConfigError: not a readout set, a Pauli word of wrong length or letters, or no word at all.
     """
     not_a_set = (
         f"{option} must be letters out of XYZ (each once), XX, YY, ZZ, some of these joined by +, "
@@ -46,7 +46,9 @@ def pauli_words(
             if not letters or set(letters) - set("XYZ") or len(set(letters)) != len(letters):
                 raise ConfigError(not_a_set)
             if not places:
-                raise ConfigError(f"{option} {part} needs coupled qubits, and none are: choose XYZ")
+                raise ConfigError(
+                    f"{option} {part} needs coupled qubits, but the ansatz has none: choose XYZ"
+                )
             words += [
                 "".join(letter if q in place else "I" for q in range(n_wires))
                 for letter in letters
@@ -63,14 +65,14 @@ def pauli_words(
                 f"got {word!r}"
             )
     if not words:
-        raise ConfigError(f"{option} {readout!r} measures nothing, give a Pauli word or choose XYZ")
+        raise ConfigError(f"{option} must measure something, got {readout!r}: choose XYZ")
     if len(set(words)) != len(words):
-        raise ConfigError(f"{option}: each Pauli word can be given once, got {words}")
+        raise ConfigError(f"{option}: Pauli words must be different, got {words}")
     return tuple(words)
 
 
 def observables(words: Sequence[str], wires: Sequence[int]) -> list[qml.operation.Operator]:
-    """Return the words as PennyLane observables on `wires`."""
+    """Return Pauli words as PennyLane observables on `wires`."""
     wire_map = {wire: position for position, wire in enumerate(wires)}
     return [qml.pauli.string_to_pauli_word(word, wire_map=wire_map) for word in words]
 
@@ -89,7 +91,7 @@ def masks(word: str) -> tuple[int, int]:
 
 
 def traces(words: Sequence[str], rho: torch.Tensor) -> torch.Tensor:
-    """Return tr(rho P) (R,) for each word and a density matrix (2^n, 2^n)."""
+    """Return tr(rho P) (R,) for Pauli words and a density matrix (2^n, 2^n)."""
     k = torch.arange(len(rho))
     values = []
     for word in words:

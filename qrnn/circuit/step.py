@@ -1,7 +1,7 @@
-"""The step circuit: one ansatz and its readouts, traced once; everything else is derived from it.
+"""The step circuit: an ansatz and its readouts, traced once.
 
-The QNodes, the replayed QNode, the drawing, the resource count, a hardware circuit and the fused
-kernels' gate program all start from the tape that is traced here.
+The QNodes, drawings, resource counts, hardware circuits and the fused kernels' gate program are all
+derived from this trace.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ class StepCircuit:
         readout: the observables; see `qrnn.circuit.observables.pauli_words`.
         readout_mode: `expval`: expectation values, which leave the state as it is; `measure`:
             mid-circuit measurements through an ancilla; see `qrnn.circuit.mid_circuit`.
-        readout_angle: of the controlled RY of `measure`, radians; None: its default.
+        readout_angle: angle of the controlled RY in mode `measure`, radians; None: pi / 4.
 
     Attributes:
         n_wires: number of qubits n.
         n_angles: number of angles P.
         words: the R Pauli words.
-        measured: how they are measured mid-circuit, or None for expectation values.
-        map: U's gates, and how their parameters follow from angles and weights.
-        gates: U's gates, all in `qrnn.circuit.gates.GATES`; their parameters are placeholders.
-        n_parameters: number of their parameters S.
+        measured: the mid-circuit measurements, or None for expectation values.
+        map: the map from angles and weights to U's gates and their parameters.
+        gates: U's gates, all in `qrnn.circuit.gates.GATES`, with placeholder parameters.
+        n_parameters: number of gate parameters S.
 
     Raises:
-        ConfigError: the ansatz measures, uses other wires than 0..n-1 or other than P angles, or
-            has a gate that PennyLane cannot decompose into the gate set.
+        ConfigError: the ansatz contains measurements, uses wires outside 0..n-1, does not use P
+            angles, or has a gate that PennyLane cannot decompose into the gate set.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class StepCircuit:
         self.n_angles = ansatz.n_angles
         self.wires = range(ansatz.n_wires)
         self.words = pauli_words(readout, ansatz.n_wires, ansatz.pairs)
-        # Whatever torch.device the user builds a model under: the circuit is traced on the CPU.
+        # Trace on the CPU, even inside a user's `with torch.device(...)`.
         with torch.device("cpu"):
             self.measured = self._measured(readout_mode, readout_angle)
             self.map = AngleMap(ansatz)
@@ -78,7 +78,7 @@ class StepCircuit:
         return MeasuredReadout(self.words, angle) if mode == "measure" else None
 
     def read_by(self, mode: str | None, angle: float | None = None) -> StepCircuit:
-        """Return the same circuit, read in another mode or at another angle (None: its own)."""
+        """Return the same circuit with another readout mode or angle; None: unchanged."""
         other = copy.copy(self)
         mode = mode or ("expval" if self.measured is None else "measure")
         if angle is None and mode == "measure" and self.measured is not None:
@@ -88,11 +88,11 @@ class StepCircuit:
 
     @property
     def weights(self) -> Weights:
-        """The parameters of the ansatz's own, those of its function; most have none."""
+        """The trainable weights of the ansatz function; most have none."""
         return self.map.weights
 
     def holding(self, weights: Weights) -> StepCircuit:
-        """Return the same circuit with other weights, as a copy of a module has them."""
+        """Return the same circuit with other weights, e.g. those of a copied module."""
         other = copy.copy(self)
         other.map = self.map.holding(weights)
         return other
@@ -124,8 +124,8 @@ class StepCircuit:
     def apply(self, theta: Any) -> None:
         """Queue U(theta) inside a quantum function; theta (P,) or (B, P), radians.
 
-        These are the traced gates, not the user's function: that cannot index a batch, and noise
-        must act on the same gates however they are queued.
+        These are the traced gates. The user's function cannot index a batch, and noise must always
+        act on the same gates.
         """
         for operation in self.operations(theta):
             qml.apply(operation)
@@ -141,10 +141,10 @@ class StepCircuit:
 
         Args:
             theta: (t, P) or (B, t, P), radians.
-            every_step: return the readouts of all steps, which only measured ones can give.
+            every_step: return the readouts of all steps; mid-circuit measurements only.
 
         Returns:
-            R (or t R) expectation values: of the words, or of the ancilla's outcomes.
+            R (or t R) expectation values, of the Pauli words or of the ancilla's outcomes.
         """
         outcomes: list[MeasurementValue] = []
         for step in range(qml.math.shape(theta)[-2]):
@@ -161,7 +161,7 @@ class StepCircuit:
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """What U is but for the gates' parameters, as plain values."""
+        """Plain values that identify U up to its gate parameters."""
         kinds = (str, int, tuple, list)
         return self.n_angles, *(
             (
@@ -174,22 +174,22 @@ class StepCircuit:
 
     @property
     def reading(self) -> tuple[Any, ...]:
-        """What is read and how, as plain values."""
+        """Plain values that identify the readouts and how they are measured."""
         return self.words, None if self.measured is None else self.measured.angle
 
     @property
     def outcomes(self) -> torch.Tensor:
-        """What one shot can say of each readout: (2, R), or (2, 1) where it is 1 or -1."""
+        """The two possible results of one shot for each readout: (2, R), or (2, 1) for 1 and -1."""
         if self.measured is None:
             return torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
         return self.measured.outcomes
 
     def start_readout(self) -> torch.Tensor:
-        """Return z_0 (R,), the readouts of |0...0>: 1 for words of I and Z, else 0."""
+        """Return z_0 (R,), the readouts of |0...0>: 1 for Pauli words of I and Z, else 0."""
         return torch.tensor([0.0 if masks(word)[0] else 1.0 for word in self.words])
 
     def function(self) -> Callable[[Any], Any]:
-        """Return the step, as the user wrote it, as a quantum function that returns R readouts."""
+        """Return the step with the user's own gates, as a quantum function with R readouts."""
 
         def step(theta):
             self.map.queue(theta)
@@ -201,7 +201,7 @@ class StepCircuit:
 
     @one_at_a_time
     def draw(self, theta: Sequence[float] | None = None, *, decimals: int | None = 2) -> str:
-        """Return the step circuit as text; without theta the gates show no values."""
+        """Return the step circuit as text; without theta, gates are shown without parameters."""
         node = qml.QNode(self.function(), qml.device("default.qubit"))
         if theta is None:
             return qml.draw(node, decimals=None, level="user")(torch.zeros(self.n_angles))

@@ -1,8 +1,8 @@
-"""PennyLane in several Python threads: one of them at a time.
+"""Locks for PennyLane, which only one Python thread may use at a time.
 
-Its queue of gates belongs to the process, as torch's default dtype does, and a Lightning device
-holds one state. So whatever records, builds or runs circuits holds `PENNYLANE`, the backward passes
-that run circuits included. The fused kernels need no lock.
+Its queue of gates and torch's default dtype are global to the process, and a Lightning device holds
+a single state. So all code that records, builds or runs circuits holds `PENNYLANE`, including
+backward passes that run circuits. The fused kernels need no lock.
 """
 
 from __future__ import annotations
@@ -16,60 +16,60 @@ from typing import Any, TypeVar
 import torch
 from pennylane.queuing import AnnotatedQueue
 
-from qrnn.utils.autograd import first_derivative
+from qrnn.utils.autograd import once_differentiable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Re-entrant, and held by PennyLane while it records: behind a second lock, two threads that take
-# them in different orders would wait for each other.
+# PennyLane's own re-entrant lock, which it holds while recording: with a second lock, two threads
+# that take both in different orders would deadlock.
 PENNYLANE = AnnotatedQueue._lock
 
 
 def one_at_a_time(run: F) -> F:
-    """Let a function hold `PENNYLANE` while it runs."""
+    """Decorate a function to hold `PENNYLANE` while it runs."""
 
     @wraps(run)
-    def alone(*arguments: Any, **named: Any) -> Any:
+    def locked(*arguments: Any, **named: Any) -> Any:
         with PENNYLANE:
             return run(*arguments, **named)
 
-    return alone  # type: ignore[return-value]
+    return locked  # type: ignore[return-value]
 
 
-def with_circuits_behind(
+def with_locked_backward(
     run: Callable[..., torch.Tensor], *inputs: torch.Tensor, weights: Sequence[torch.Tensor] = ()
 ) -> torch.Tensor:
-    """Return `run(*inputs)`, whose backward pass runs circuits too: it holds `PENNYLANE` then.
+    """Return `run(*inputs)`; its backward pass, which runs circuits too, holds `PENNYLANE`.
 
     Args:
-        run: differentiable once, in its inputs and the weights alone.
+        run: a once-differentiable function of its inputs and the weights.
         *inputs: tensors.
-        weights: tensors that it uses without being given them.
+        weights: other tensors that `run` uses.
     """
     if not torch.is_grad_enabled() or not any(v.requires_grad for v in (*inputs, *weights)):
         return run(*inputs)
-    return _Alone.apply(run, len(inputs), *inputs, *weights)
+    return _LockedBackward.apply(run, len(inputs), *inputs, *weights)
 
 
-def kernels_alone(run: F) -> F:
-    """Let a function that runs numba's parallel kernels be one at a time where numba needs it.
+def one_kernel_at_a_time(run: F) -> F:
+    """Decorate a function that runs parallel numba kernels to hold a lock if numba needs one.
 
-    Where it finds neither OpenMP nor TBB, it ends the process as soon as two threads run one.
+    Without OpenMP or TBB, numba aborts the process when two threads run such kernels.
     """
 
     @wraps(run)
-    def alone(*arguments: Any, **named: Any) -> Any:
-        with nullcontext() if _side_by_side() else _KERNELS:
+    def locked(*arguments: Any, **named: Any) -> Any:
+        with nullcontext() if _kernels_may_overlap() else _KERNELS:
             return run(*arguments, **named)
 
-    return alone  # type: ignore[return-value]
+    return locked  # type: ignore[return-value]
 
 
 _KERNELS = threading.RLock()
 
 
-def _side_by_side() -> bool:
-    """Return whether numba's kernels may run in several threads; False before the first has."""
+def _kernels_may_overlap() -> bool:
+    """Return whether several threads may run numba's kernels; False before the first run."""
     import numba
 
     try:
@@ -79,7 +79,7 @@ def _side_by_side() -> bool:
 
 
 class LastCall(threading.local):
-    """What a cell says of its last call beside what it returns: of this thread's last one.
+    """Additional results of a cell's last call in this thread.
 
     Attributes:
         outcomes: see `QuantumNeuronCell`.
@@ -90,12 +90,12 @@ class LastCall(threading.local):
     kept: torch.Tensor | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle and copy nothing of it."""
+        """Pickle and copy without the results."""
         return LastCall, ()
 
 
-class _Alone(torch.autograd.Function):
-    """A graph of its own inside one node: torch calls a node's backward, where a lock can be."""
+class _LockedBackward(torch.autograd.Function):
+    """A separate graph inside one autograd node, whose backward can hold a lock."""
 
     @staticmethod
     def forward(ctx: Any, run: Callable[..., torch.Tensor], n: int, *inputs):
@@ -107,9 +107,9 @@ class _Alone(torch.autograd.Function):
         return ctx.out.detach()
 
     @staticmethod
-    @first_derivative()
+    @once_differentiable()
     def backward(ctx: Any, gradient):
-        _ = ctx.saved_tensors  # torch's error if the graph is gone, or an input was changed
+        _ = ctx.saved_tensors  # raises torch's error if the graph was freed or an input changed
         wanted = [value for value in ctx.inner if value.requires_grad]
         with PENNYLANE:
             found = iter(

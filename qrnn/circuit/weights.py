@@ -1,4 +1,4 @@
-"""The parameters and buffers that a user's function uses: their names, and a module of them."""
+"""The parameters and buffers that a user's function uses, as a module with their names."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PLAIN = (str, bytes, int, float, complex, type(None), type, torch.Tensor, Module
 
 
 def reachable(root: Callable) -> Iterator[tuple[str, torch.Tensor, bool]]:
-    """Iterate over (name, tensor, is buffer) of what a function can reach without arguments.
+    """Iterate over (name, tensor, is buffer) of the tensors that a function can access.
 
-    That is in its closure, the globals it names, defaults, arguments of `partial`, the object whose
-    method it is, and in modules, containers and objects there.
+    They are found in its closure, the globals it names, defaults, arguments of `partial`, the
+    object of a method, and in modules, containers and objects inside these.
     """
     seen: set[int] = set()
     todo: list[tuple[str, Any]] = [("", root)]
-    while todo:  # breadth first: the nearest name
+    while todo:  # breadth first, for the shortest name
         name, value = todo.pop(0)
         if isinstance(value, torch.Tensor):
             yield name, value, False
@@ -43,7 +43,7 @@ def _join(*names: str) -> str:
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    """Iterate over what a value holds, by name."""
+    """Iterate over (name, part) of what a value contains."""
     if isinstance(value, MethodType):
         yield from (("", value.__self__), ("", value.__func__))
     elif isinstance(value, FunctionType):
@@ -65,7 +65,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, (list, tuple, set)):
         yield from ((str(index), inner) for index, inner in enumerate(value))
     elif not isinstance(value, PLAIN) and not _of_library(value):
-        # Objects of the user's own, modules among them.
+        # Custom objects, including modules.
         inner = getattr(value, "__dict__", {})
         yield from ((key, inner[key]) for key in inner if not key.startswith("_"))
 
@@ -78,16 +78,16 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def _of_library(value: Any) -> bool:
-    """Whether a value is of a package in which nobody keeps parameters of their own."""
+    """Return whether a value's type is from a package whose objects hold no user parameters."""
     return type(value).__module__.split(".")[0] in ("builtins", "numpy", "pennylane", "typing")
 
 
 class Weights(nn.Module):
-    """Parameters and buffers by the names that a function has for them, in order of first use.
+    """Parameters and buffers under the function's names for them, in order of first use.
 
     Args:
         function: the function.
-        used: the tensors.
+        used: the tensors that it uses.
     """
 
     def __init__(self, function: Callable, used: list[torch.Tensor]):
@@ -100,7 +100,7 @@ class Weights(nn.Module):
             name = found.get(id(tensor), "")
             try:
                 self._register(name, tensor)
-            except (AttributeError, KeyError):  # a name that a module cannot have, or has already
+            except (AttributeError, KeyError):  # an invalid name for a module, or a duplicate
                 self._register(name := f"weight_{index}", tensor)
             self.names.append(name)
 
@@ -117,21 +117,21 @@ class Weights(nn.Module):
             module.register_buffer(last, tensor)
 
     def values(self) -> list[torch.Tensor]:
-        """Return the tensors as they are now, in the order of `names`."""
+        """Return the current tensors, in the order of `names`."""
         return [reduce(getattr, name.split("."), self) for name in self.names]  # type: ignore[misc]
 
     def pairs(self, originals: list[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return the function's own tensors, each with the one here.
+        """Return pairs of the function's own tensors and their current values.
 
         Raises:
-            ConfigError: they are not of the same number and shapes.
+            ConfigError: the numbers or shapes of the tensors differ.
         """
         values = self.values()
         if [value.shape for value in values] != [original.shape for original in originals]:
             raise ConfigError(
-                f"the ansatz must use the parameters that it was made with, {self.names}, got "
-                f"{len(originals)} of shapes {[tuple(one.shape) for one in originals]}: make a new "
-                f"cell"
+                f"the ansatz must use the parameters that it was created with, {self.names}, got "
+                f"{len(originals)} of shapes {[tuple(one.shape) for one in originals]}: create a "
+                f"new cell"
             )
         return list(zip(originals, values, strict=True))
 

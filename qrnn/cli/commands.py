@@ -138,8 +138,8 @@ def evaluate(config) -> None:
     if result.signature is not None:
         print(result.signature)
     print(f"saved to {os.path.relpath(path)}")
-    if (path := save_predictions(result, data, part, folder)) is not None:
-        print(f"predictions saved to {os.path.relpath(path)}")
+    if (predictions := save_predictions(result, data, part, folder)) is not None:
+        print(f"predictions saved to {os.path.relpath(predictions)}")
     if model.translates:
         from qrnn.reporting.plots import attention
 
@@ -191,7 +191,7 @@ def inspect(config) -> None:
     from qrnn.inspection import draw
     from qrnn.inspection import inspect as run
     from qrnn.inspection.figures import check_formats, folder_name
-    from qrnn.inspection.words import summary
+    from qrnn.inspection.summary import summary
 
     typed: InspectConfig = _typed(config, "qrnn inspect checkpoint=FILE index=12")
     check_formats(typed.formats)  # before anything is loaded
@@ -301,12 +301,12 @@ def draw(config) -> None:
     from qrnn.config import DrawConfig, to_typed
     from qrnn.errors import ConfigError
     from qrnn.networks import HybridConfig
-    from qrnn.utils.limits import counted, sizes_of
+    from qrnn.utils.limits import limit_allocations, size_remedy
 
     typed: DrawConfig = to_typed(config)
     if not isinstance(typed.model, HybridConfig):
         raise ConfigError(f"model must be hybrid to be drawn, got {typed.model.name}")
-    with counted("the model", sizes_of(typed.model)):
+    with limit_allocations("the model", size_remedy(typed.model)):
         cell = QRNNCell(1, device=typed.device, **typed.model.cell_options())
     print(cell.draw())
     print()

@@ -15,7 +15,7 @@ from qrnn.errors import ConfigError
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of
 from qrnn.training.checkpoint import load_data, load_model
-from qrnn.utils.files import replacing
+from qrnn.utils.files import atomic_write
 from qrnn.utils.registry import unknown_name
 
 FORMATS = ("qasm3", "qiskit", "tape")
@@ -116,7 +116,7 @@ def run(config: ExportConfig) -> str:
     if config.output is None:
         return content.decode().rstrip("\n")
     try:
-        with replacing(config.output) as temporary:
+        with atomic_write(config.output) as temporary:
             temporary.write_bytes(content)
     except OSError as error:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Data sets: loaders and the tasks made of them."""
+"""Data sets and the tasks built from them."""
 
 from qrnn.data.base import SPLITS, TASKS, Shape, Task, TaskConfig, TaskData, task
 from qrnn.data.copying import CopyingConfig, copying

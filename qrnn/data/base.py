@@ -1,4 +1,4 @@
-"""What a task's data looks like to the rest of the framework."""
+"""Tasks and their data: the interface to the rest of the framework."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SPLITS = ("test", "val", "train")  # the parts of a task's data, attributes of `
 
 @dataclass(frozen=True)
 class Shape:
-    """What a model must fit: kept in checkpoints.
+    """What a model must match; saved in checkpoints.
 
     Attributes:
-        kind: of `qrnn.data.kinds.KINDS`: `classify`, say, or `regress`.
-        n_classes: number of labels, or of numbers that are predicted at once: outputs of the head.
-        input_size: number of input features D, or of tokens V.
+        kind: a key of `qrnn.data.kinds.KINDS`, such as `classify` or `regress`.
+        n_classes: number of classes, or of numbers predicted at once: the size of the output C.
+        input_size: number of input features D, or size of the vocabulary V.
         tokens: whether the inputs are tokens.
         n_past: number of inputs that are the targets' own past and come first, which
             `model.residual` reads; 0: none are.
@@ -44,34 +44,34 @@ class Shape:
 
 @dataclass(frozen=True)
 class TaskData:
-    """A task's data in three parts.
+    """A task's training, validation and test data.
 
     Attributes:
-        train: sequences to learn from.
-        val: sequences to choose an epoch with.
-        test: sequences to report on, and for nothing else.
-        classes: names of the labels.
+        train: training sequences.
+        val: validation sequences, to select the best epoch.
+        test: test sequences, for the final evaluation only.
+        classes: names of the classes.
         kind: see `Shape`.
-        vocabulary: the tokens of x in words; None: x is no tokens.
-        vectors: pretrained embedding of those tokens (V, E); None: the model learns its own.
-        metric: what the task is judged by: `accuracy`, `cross_entropy`, `perplexity`,
-            `bits_per_character`, `bleu`, `rmse` or `mae`; empty: `accuracy` of labels, `rmse` of
-            numbers.
-        baseline: the metric of a guess without looking at the input, where the field states one.
-        permutation: order in which the steps of the original sequences are shown, or None.
-        references: of `val` and `test`, the sentences to compare translations with (N each), as
-            they were before they were cut into tokens; None: there is nothing to translate.
-        curriculum: sequences of the first epochs, in order, as many in each as in `train`, which
-            all later epochs have.
-        objective: the loss, and the scaling of targets; None: the cross entropy of labels, or the
-            mean squared error of numbers as they are.
-        encoder: what turns rows of a table into such sequences; None: they come from no table.
-        rows: of each part, the names of its predictions, one a row; None: they have none.
+        vocabulary: the text of each token; None: x has features instead of tokens.
+        vectors: pretrained embeddings of the tokens (V, E); None: the model learns its own.
+        metric: the task's metric, a key of `qrnn.evaluation.metrics.METRICS`; empty: `accuracy`
+            for labels, `rmse` for numbers.
+        baseline: the metric of a guess that ignores the input, if the literature gives one.
+        permutation: order of the original sequences' steps, or None.
+        references: untokenised reference translations (N each) for `val` and `test`; None: the
+            task is not a translation.
+        curriculum: training sequences of the first epochs, in order, as many in each as in
+            `train`; later epochs use `train`.
+        objective: the loss, and the scaling of the targets; None: the cross entropy of labels, or
+            the mean squared error of the numbers as they are.
+        encoder: turns rows of a table into such sequences; None: the data is not from a table.
+        rows: for each part, the columns that name its predictions, one row per prediction; None:
+            they have no names.
         n_past: see `Shape`.
 
     Raises:
-        ConfigError: an unknown kind, or an objective that does not fit the targets.
-        DataError: a part is empty or not of the kind; see `qrnn.data.kinds`.
+        ConfigError: the kind is unknown.
+        DataError: a part is empty or does not match the kind; see `qrnn.data.kinds`.
     """
 
     train: Part
@@ -114,7 +114,7 @@ class TaskData:
         return self.objective
 
     def train_of(self, epoch: int) -> Part:
-        """Return the sequences to learn from in an epoch, counted from 0."""
+        """Return the training sequences of an epoch, counted from 0."""
         return self.curriculum[epoch] if epoch < len(self.curriculum) else self.train
 
     @property
@@ -132,7 +132,7 @@ class TaskConfig:
     """The `task` group of the config; each task adds its own keys.
 
     Attributes:
-        name: a registered task.
+        name: name of a registered task.
     """
 
     name: str = MISSING
@@ -143,8 +143,8 @@ class Task:
     """A registered task.
 
     Attributes:
-        schema: dataclass of its keys in the config.
-        load: from such a config to the data.
+        schema: dataclass of its config keys.
+        load: function that takes such a config and returns the data.
     """
 
     schema: type[TaskConfig]
@@ -155,7 +155,7 @@ TASKS: Registry[Task] = Registry("task")
 
 
 def task(schema: type[TaskConfig]) -> Callable[[Callable[[Any], TaskData]], Any]:
-    """Register the decorated loader under its own name, with the schema of its keys."""
+    """Register the decorated function as a task of the same name, with the schema of its keys."""
 
     def decorate(load: Callable[[Any], TaskData]):
         TASKS.add(load.__name__, Task(schema, load))

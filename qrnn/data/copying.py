@@ -1,4 +1,4 @@
-"""The copying memory problem: symbols that must be said again after a long delay.
+"""The copying memory problem: symbols that must be repeated after a long delay.
 
 Sources: S. Hochreiter, J. Schmidhuber, Long Short-Term Memory (1997); in this form M. Arjovsky,
 A. Shah, Y. Bengio, Unitary Evolution Recurrent Neural Networks (arXiv 1511.06464), K. Helfrich,
@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from qrnn.data.base import TaskData, task
-from qrnn.data.generated import GeneratedConfig, check_held, part_sizes
+from qrnn.data.generated import GeneratedConfig, check_fits, part_sizes
 from qrnn.data.parts import Split
 from qrnn.data.sources import at_least
 
-N_DATA, LENGTH = 8, 10  # symbols to remember, and how many of them a sequence begins with
+N_DATA, LENGTH = 8, 10  # number of different symbols, and how many of them must be remembered
 BLANK, MARKER = 8, 9
 SYMBOLS = (*(f"a{k}" for k in range(N_DATA)), "blank", "marker")
-MAX_SEQUENCES = N_DATA**LENGTH // 100  # of a draw that need not list all strings
+MAX_SEQUENCES = N_DATA**LENGTH // 100  # so that a draw without repeats need not list all strings
 
 
 def sequences(strings: np.ndarray, delay: int) -> tuple[np.ndarray, np.ndarray]:
@@ -45,10 +45,10 @@ class CopyingConfig(GeneratedConfig):
 
     Attributes:
         name: `copying`.
-        delay: T, steps from the last symbol shown to the first one asked for.
-        curriculum: delays of the first epochs, in order; validation and test have T throughout.
-            Over a long delay a network learns to be silent first, and after that what is left of
-            the gradient is too small to learn from; what it learns of a short one helps it along.
+        delay: T, steps from the last input symbol to the first one to repeat.
+        curriculum: training delays of the first epochs, in order; validation and test always use T.
+            With a long delay, a network first learns to output only blanks, and the remaining
+            gradient is then too small to learn from; starting with short delays helps.
     """
 
     name: str = "copying"
@@ -58,16 +58,16 @@ class CopyingConfig(GeneratedConfig):
 
 @task(CopyingConfig)
 def copying(config: CopyingConfig) -> TaskData:
-    """Return sequences of T + 20 symbols, with one label a step.
+    """Return sequences of T + 20 symbols, with one label per step.
 
-    Input: 10 random symbols out of 8, T - 1 blanks, the marker, 10 blanks. Labels: T + 10 blanks,
-    then the 10 symbols in their order. No two sequences are the same.
+    Inputs: 10 random symbols out of 8, T - 1 blanks, the marker, 10 blanks. Labels: T + 10 blanks,
+    then the 10 symbols in order. All sequences are different.
 
-    All steps count in the cross entropy: who says `blank` until the marker and then guesses has
-    10 ln 8 / (T + 20) nats, which is the baseline.
+    All steps count in the cross entropy. The baseline, 10 ln 8 / (T + 20) nats, predicts `blank`
+    up to the marker and then guesses.
 
     Raises:
-        ConfigError: a delay is less than 1 or too long, or see `part_sizes`.
+        ConfigError: a delay is less than 1 or too long; see also `part_sizes`.
     """
     for delay in config.curriculum:
         at_least("each of task.curriculum", delay, 1)
@@ -77,10 +77,10 @@ def copying(config: CopyingConfig) -> TaskData:
     easier_steps = sum(delay + 2 * LENGTH for delay in set(config.curriculum))
     if easier_steps:
         length = "each delay of task.curriculum"
-        check_held("task.n_train", config.n_train, length, easier_steps)
+        check_fits("task.n_train", config.n_train, length, easier_steps)
     drawn = np.random.default_rng(config.seed).choice(
         N_DATA**LENGTH, sum(sizes), replace=False
-    )  # numbers of ten digits in base eight
+    )  # ten digits in base eight
     strings = drawn[:, None] // N_DATA ** np.arange(LENGTH) % N_DATA
 
     def split(part: np.ndarray, delay: int) -> Split:

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 1,797 real 8x8 images that need no download.
+"""scikit-learn's handwritten digits: 1,797 images of 8x8 pixels, without a download.
 
 Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI (test part).
 """
@@ -18,11 +18,11 @@ from qrnn.data.sources import check_seed
 
 @dataclass
 class DigitsConfig(TaskConfig):
-    """scikit-learn's 8x8 digits, one row a step.
+    """scikit-learn's 8x8 digits, one row per step.
 
     Attributes:
         name: `digits`.
-        seed: of the split into train, validation and test.
+        seed: random seed of the split into training, validation and test data.
     """
 
     name: str = "digits"
@@ -31,12 +31,12 @@ class DigitsConfig(TaskConfig):
 
 @task(DigitsConfig)
 def digits(config: DigitsConfig) -> TaskData:
-    """Return the images as 8 steps of one row (8 grey values in [0, 1]) each.
+    """Return the images as 8 steps of one row each (8 grey values in [0, 1]).
 
-    1,257 train, 180 validation and 360 test images, stratified, drawn by `config.seed`.
+    The split into 1,257 training, 180 validation and 360 test images is stratified.
 
     Raises:
-        ConfigError: a seed out of range.
+        ConfigError: the seed is out of range.
     """
     check_seed("task.seed", config.seed)
     bunch = load_digits()

@@ -1,4 +1,4 @@
-"""What tasks made from a seed share: their sizes, their random streams, and next-token labels."""
+"""What generated tasks share: sizes, random number generators and next-token labels."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from qrnn.data.parts import IGNORED, Split
 from qrnn.data.sources import at_least
 from qrnn.errors import ConfigError
 
-MAX_BYTES = 4 << 30  # of all sequences and their labels
+MAX_BYTES = 4 << 30  # for all sequences and their labels
 
 
 @dataclass
 class GeneratedConfig(TaskConfig):
-    """Sequences made from a seed.
+    """Sequences generated from a seed.
 
     Attributes:
         n_train: number of training sequences.
         n_val: number of validation sequences.
         n_test: number of test sequences.
-        seed: of the sequences.
+        seed: random seed of the sequences.
     """
 
     n_train: int = 20_000
@@ -33,18 +33,18 @@ class GeneratedConfig(TaskConfig):
     seed: int = 0
 
 
-def check_held(what: str, given: int, length: str, steps: int, most: int | None = None) -> None:
-    """Refuse more sequences than can be drawn, or than the memory holds.
+def check_fits(what: str, given: int, length: str, steps: int, most: int | None = None) -> None:
+    """Raise an error if there are more sequences than can be drawn or held in memory.
 
     Args:
-        what: their number's key, for the message.
+        what: config key of the number of sequences, for the message.
         given: number of sequences.
-        length: which key says how long one is, for the message.
-        steps: of a sequence; input and label are a byte each.
-        most: sequences that can be drawn; None: as many as the memory holds.
+        length: config key of their length, for the message.
+        steps: steps per sequence; input and label take one byte each.
+        most: number of sequences that can be drawn; None: limited by memory only.
 
     Raises:
-        ConfigError: there are too many.
+        ConfigError: there are too many sequences.
     """
     held = MAX_BYTES // (2 * steps)
     most = held if most is None else min(held, most)
@@ -58,13 +58,13 @@ def check_held(what: str, given: int, length: str, steps: int, most: int | None 
 def part_sizes(
     config: GeneratedConfig, key: str, steps: int, most: int | None = None
 ) -> tuple[int, int, int]:
-    """Return how many sequences are for training, validation and test.
+    """Return the number of training, validation and test sequences.
 
     Args:
-        config: the task's.
-        key: the key of the config that says how long a sequence is, for the message.
-        steps: of a sequence; input and label are a byte each.
-        most: sequences that can be drawn; None: as many as the memory holds.
+        config: the task's config.
+        key: its key for the length of a sequence, for the message.
+        steps: steps per sequence; input and label take one byte each.
+        most: number of sequences that can be drawn; None: limited by memory only.
 
     Raises:
         ConfigError: a size is less than 1, the seed is negative, or there are too many sequences.
@@ -74,22 +74,21 @@ def part_sizes(
     at_least("task.seed", config.seed, 0)
     sizes = (config.n_train, config.n_val, config.n_test)
     length = f"task.{key}={getattr(config, key)}"
-    check_held("task.n_train + n_val + n_test", sum(sizes), length, steps, most)
+    check_fits("task.n_train + n_val + n_test", sum(sizes), length, steps, most)
     return sizes
 
 
-def predict(tokens: np.ndarray, scored: np.ndarray) -> Split:
-    """Return sequences whose label at a step is the token that is to come next.
+def next_token_split(tokens: np.ndarray, scored: np.ndarray) -> Split:
+    """Return sequences whose label at each step is the next token.
 
-    The convention of every task that a quantum-neuron cell learns: of s_0 .. s_T the network reads
+    All tasks for quantum-neuron cells use this convention: of s_0 .. s_T the network reads
     x = s_0 .. s_(T-1), and the label of step t is y_t = s_(t+1) if that token is scored, else
-    `IGNORED`. Such a cell projects its output of step t on the token that comes next, y_t, and
-    where there is no label on the input x_(t+1). Behind the last input there is none: s_T must be
-    scored in every sequence.
+    `IGNORED`. Such a cell projects its output at step t on the label y_t or, without a label, on
+    the next input x_(t+1). The last step has no next input, so s_T must be scored.
 
     Args:
         tokens: s (N, T + 1), uint8 below 128.
-        scored: which of them are asked for, bool (N, T + 1) or (T + 1,); s_0 never is.
+        scored: which tokens are scored, bool (N, T + 1) or (T + 1,); s_0 is ignored.
 
     Raises:
         ValueError: the last token of a sequence is not scored.
@@ -102,34 +101,34 @@ def predict(tokens: np.ndarray, scored: np.ndarray) -> Split:
 
 
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
-"""From a generator and a number of sequences N to the arguments of `predict`."""
+"""Takes a generator and a number of sequences N; returns the arguments of `next_token_split`."""
 
 
-def labelled(
+def next_token_data(
     parts: list[Split], names: tuple[str, ...], classes: tuple[str, ...] | None = None
 ) -> TaskData:
-    """Return the data of a task of next tokens, judged by the share of right ones.
+    """Return the data of a next-token task; its metric is the accuracy.
 
     Args:
-        parts: of `predict`: train, val and test.
-        names: of the tokens.
-        classes: names of as many labels; None: the tokens'.
+        parts: training, validation and test data, each from `next_token_split`.
+        names: names of the tokens.
+        classes: names of the classes; None: those of the tokens.
     """
     train, val, test = parts
     return TaskData(train, val, test, classes or names, kind="label", vocabulary=names)
 
 
 def generated(config: GeneratedConfig, key: str, draw: Draw, names: tuple[str, ...]) -> TaskData:
-    """Return a task's data, each part drawn from a random stream of its own.
+    """Return a task's data; each part has its own random number generator.
 
-    So another size of one part leaves the others as they are. Short sequences are few, and the
-    same one can be in two parts.
+    So the size of one part does not change the others. The same short sequence can be in several
+    parts.
 
     Args:
-        config: the task's.
-        key: the key of the config that says how many tokens a sequence has.
-        draw: makes the sequences.
-        names: of the tokens.
+        config: the task's config.
+        key: its key for the number of tokens per sequence.
+        draw: function that draws the sequences.
+        names: names of the tokens.
 
     Raises:
         ConfigError: see `part_sizes`.
@@ -137,9 +136,9 @@ def generated(config: GeneratedConfig, key: str, draw: Draw, names: tuple[str, .
     sizes = part_sizes(config, key, getattr(config, key))
     streams = np.random.default_rng(config.seed).spawn(len(sizes))
     drawn = (draw(stream, n) for stream, n in zip(streams, sizes, strict=True))
-    return labelled([predict(*one) for one in drawn], names)
+    return next_token_data([next_token_split(*one) for one in drawn], names)
 
 
 def padded(names: str | tuple[str, ...], size: int) -> tuple[str, ...]:
-    """Return names of `size` tokens, a power of two where a cell reads tokens as bits."""
+    """Pad token names to `size` entries: cells that read tokens as bits need a power of two."""
     return (*names, *(f"unused {k}" for k in range(len(names), size)))

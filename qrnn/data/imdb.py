@@ -1,4 +1,4 @@
-"""IMDB: is a film review positive or negative?
+"""IMDB: sentiment classification of film reviews.
 
 Source: A. L. Maas et al., Learning Word Vectors for Sentiment Analysis (2011).
 """
@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 
 from qrnn.data.base import TaskConfig, TaskData, task
 from qrnn.data.parts import Split
-from qrnn.data.sources import MAX_BYTES, at_least, check_seed, decoded, hub_columns, reading
+from qrnn.data.sources import MAX_BYTES, at_least, check_seed, decode_text, hub_columns, open_data
 from qrnn.data.text import PAD, UNK, Vocabulary, pad, read_vectors, tokenise
 from qrnn.errors import ConfigError, DataError
 
@@ -26,24 +26,24 @@ CLASSES = ("negative", "positive")
 PARTS = ("train", "test")
 HUB = "stanfordnlp/imdb"
 ARCHIVE = "aclImdb_v1.tar.gz"
-WHERE = f"get {ARCHIVE}, the Large Movie Review Dataset, and give its folder as task.data_dir"
+REMEDY = f"download {ARCHIVE}, the Large Movie Review Dataset, and set task.data_dir to its folder"
 FOLDERS = {"neg": 0, "pos": 1}
 MEMBER = re.compile(r"(?:\./)?aclImdb/(train|test)/(neg|pos)/[\w-]+\.txt")
-MAX_REVIEW = 1 << 20  # bytes; the longest of IMDB has 13,704
+MAX_REVIEW = 1 << 20  # bytes; the longest review of IMDB has 13,704
 
-Review = tuple[str, int]  # its text and its class
+Review = tuple[str, int]  # text and class
 
 
-def _members(path: Path) -> Iterator[tuple[str, str, str, bytes]]:
-    """Yield part, folder, name and content of each review in the archive; nothing is unpacked.
+def _read_archive(path: Path) -> Iterator[tuple[str, str, str, bytes]]:
+    """Yield part, label, name and content of each review in the archive, without unpacking it.
 
     Raises:
         DataError: the archive is damaged, or a review is too large.
     """
-    with reading(path, WHERE) as file:
+    with open_data(path, REMEDY) as file:
         with tarfile.open(fileobj=file, mode="r|") as archive:  # type: ignore[call-overload]
             for member in archive:
-                if not 0 <= member.size <= MAX_BYTES:  # tarfile would go on behind the file's end
+                if not 0 <= member.size <= MAX_BYTES:  # tarfile would read past the end
                     raise DataError(f"{path}: {member.name!r} cannot have {member.size} bytes")
                 name = MEMBER.fullmatch(member.name)
                 if name is None or not member.isreg():
@@ -51,16 +51,16 @@ def _members(path: Path) -> Iterator[tuple[str, str, str, bytes]]:
                 if member.size > MAX_REVIEW:
                     raise DataError(f"{path}: {member.name} must have at most {MAX_REVIEW} bytes")
                 content = archive.extractfile(member)
-                assert content is not None  # a regular file has some
+                assert content is not None  # not None for regular files
                 yield name[1], name[2], f"{path}: {member.name}", content.read()
-        # tarfile takes damage between two members for the end; gzip's checksum is at its own end.
+        # tarfile mistakes damage between members for the end; reading on checks gzip's checksum.
         while rest := file.read(1 << 20):
             if rest.strip(b"\0"):
-                raise DataError(f"{path} cannot be read (something follows its end): {WHERE}")
+                raise DataError(f"{path} cannot be read (data after the archive's end): {REMEDY}")
 
 
-def _files(folder: Path) -> Iterator[tuple[str, str, str, bytes]]:
-    """Yield the same of the unpacked folder `aclImdb`.
+def _read_folder(folder: Path) -> Iterator[tuple[str, str, str, bytes]]:
+    """Yield the same for the unpacked folder `aclImdb`.
 
     Raises:
         DataError: a review cannot be read, or is too large.
@@ -68,45 +68,45 @@ def _files(folder: Path) -> Iterator[tuple[str, str, str, bytes]]:
     for part in PARTS:
         for label in FOLDERS:
             for path in sorted((folder / part / label).glob("*.txt")):
-                with reading(path, WHERE) as file:
+                with open_data(path, REMEDY) as file:
                     content = file.read(MAX_REVIEW + 1)
                 if len(content) > MAX_REVIEW:
                     raise DataError(f"{path} must have at most {MAX_REVIEW} bytes")
                 yield part, label, str(path), content
 
 
-def _local(folder: Path) -> dict[str, list[Review]]:
+def _read_local(folder: Path) -> dict[str, list[Review]]:
     """Return the reviews of each part from local files.
 
     Raises:
         DataError: files are missing or damaged.
     """
     if (folder / ARCHIVE).is_file():
-        found = _members(folder / ARCHIVE)
+        found = _read_archive(folder / ARCHIVE)
     elif (folder / "aclImdb").is_dir():
-        found = _files(folder / "aclImdb")
+        found = _read_folder(folder / "aclImdb")
     else:
         raise DataError(
             f"task.data_dir must hold {ARCHIVE} or the folder aclImdb, but {folder} has neither: "
-            f"{WHERE}"
+            f"{REMEDY}"
         )
     reviews: dict[str, list[Review]] = {part: [] for part in PARTS}
     for part, label, name, content in found:
-        reviews[part].append((decoded(content, name, WHERE), FOLDERS[label]))
+        reviews[part].append((decode_text(content, name, REMEDY), FOLDERS[label]))
     return reviews
 
 
-def _hub() -> dict[str, list[Review]]:
+def _read_hub() -> dict[str, list[Review]]:
     """Return the reviews of each part from the Hugging Face hub.
 
     Raises:
-        DataError: the hub is not reachable, or has something else under that name.
+        DataError: the hub cannot be reached, or its data set has an unexpected format.
         MissingExtraError: `datasets` is not installed.
     """
-    parts = hub_columns(HUB, "imdb", PARTS, ("text", "label"), WHERE)
+    parts = hub_columns(HUB, "imdb", PARTS, ("text", "label"), REMEDY)
     for texts, labels in parts:
         if not (all(isinstance(text, str) for text in texts) and set(labels) <= {0, 1}):
-            raise DataError(f"{HUB} must hold texts with labels 0 and 1, but does not: {WHERE}")
+            raise DataError(f"{HUB} must hold texts with labels 0 and 1, but does not: {REMEDY}")
     return {
         part: list(zip(*columns, strict=True)) for part, columns in zip(PARTS, parts, strict=True)
     }
@@ -118,14 +118,14 @@ class ImdbConfig(TaskConfig):
 
     Attributes:
         name: `imdb`.
-        data_dir: folder of the archive `aclImdb_v1.tar.gz` (which is not unpacked) or of the
-            folder `aclImdb`; None: from the hub.
-        max_tokens: words of a review that are kept, the last ones.
-        max_words: size of the vocabulary at most, with its two special tokens; None: all.
+        data_dir: folder that contains the archive `aclImdb_v1.tar.gz` (which is not unpacked) or
+            the folder `aclImdb`; None: download from the hub.
+        max_tokens: maximum length of a review; of longer ones the last tokens are used.
+        max_words: maximum size of the vocabulary, with its two special tokens; None: no limit.
         min_count: how often a word must occur in the training reviews to be in the vocabulary.
-        vectors: file of pretrained vectors of words, GloVe's or word2vec's text format, or None.
-        n_val: number of the training reviews that are the validation part.
-        seed: of that split, and of the vectors of words that the file does not have.
+        vectors: file of pretrained word vectors in the text format of GloVe or word2vec, or None.
+        n_val: number of training reviews to hold out for validation.
+        seed: random seed of that split, and of the vectors of words that are not in the file.
     """
 
     name: str = "imdb"
@@ -139,10 +139,10 @@ class ImdbConfig(TaskConfig):
 
 
 def _check(config: ImdbConfig) -> None:
-    """Refuse numbers that make no sense.
+    """Check the numbers of a config.
 
     Raises:
-        ConfigError: a size is too small, or the seed out of range.
+        ConfigError: a size is too small, or the seed is out of range.
     """
     check_seed("task.seed", config.seed)
     least = {"max_tokens": 1, "max_words": 3, "min_count": 1, "n_val": len(CLASSES)}
@@ -153,27 +153,26 @@ def _check(config: ImdbConfig) -> None:
 
 @task(ImdbConfig)
 def imdb(config: ImdbConfig) -> TaskData:
-    """Return reviews as words: 20,000 train, 5,000 validation and 25,000 test.
+    """Return tokenised reviews: 20,000 for training, 5,000 for validation and 25,000 for testing.
 
-    Of a long review the last words are kept, as Keras does: the verdict is at the end. The
-    validation part is stratified. The order of the reviews depends on their texts alone, so that
-    it is the same from all sources, and the first ones are of both classes.
+    Of a long review the last tokens are used, as in Keras: the verdict is at the end. The
+    validation split is stratified. The order of the reviews depends only on their texts, so it is
+    the same for all sources, and the classes are mixed.
 
     Raises:
-        ConfigError: a size is too small, or leaves nothing to train on, or the seed is out of
-            range.
-        DataError: files are missing or damaged, or the hub is not reachable.
-        MissingExtraError: without `config.data_dir`, `datasets` is not installed.
+        ConfigError: a size is too small or leaves no training data, or the seed is out of range.
+        DataError: files are missing or damaged, or the hub cannot be reached.
+        MissingExtraError: `config.data_dir` is None and `datasets` is not installed.
     """
     _check(config)
     local = None if config.data_dir is None else Path(config.data_dir).expanduser()
-    reviews = _hub() if local is None else _local(local)
+    reviews = _read_hub() if local is None else _read_local(local)
     for part, found in reviews.items():
         counts = Counter(label for _, label in found)
         if min(counts[0], counts[1]) < 2:
             raise DataError(
                 f"{local or HUB} must hold reviews of both classes for {part}, got {counts[0]} "
-                f"negative and {counts[1]} positive: {WHERE}"
+                f"negative and {counts[1]} positive: {REMEDY}"
             )
         found.sort(key=lambda review: blake2b(review[0].encode()).digest())
     labels = [label for _, label in reviews["train"]]
@@ -194,19 +193,19 @@ def imdb(config: ImdbConfig) -> TaskData:
     )
 
     def split(part: list[Review]) -> Split:
-        # A review of nothing but signs is one unknown word: a sequence has at least one step.
+        # A sequence has at least one step: a review without any token becomes one `<unk>`.
         texts = (tokenise(text)[-config.max_tokens :] or [UNK] for text, _ in part)
         x, lengths = pad([vocabulary.encode(words) for words in texts], 0, len(vocabulary))
         return Split(x, torch.tensor([label for _, label in part]), lengths)
 
     vectors = None
     if config.vectors is not None:
-        vectors = read_vectors(config.vectors, vocabulary.words, config.seed)
+        vectors = read_vectors(config.vectors, vocabulary.tokens, config.seed)
     return TaskData(
         split(train),
         split(val),
         split(reviews["test"]),
         CLASSES,
-        vocabulary=vocabulary.words,
+        vocabulary=vocabulary.tokens,
         vectors=vectors,
     )

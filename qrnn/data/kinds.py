@@ -1,4 +1,4 @@
-"""The kinds of tasks: what each asks for, declared once, and whether data is of its kind."""
+"""The kinds of tasks, and checks that a task's data matches its kind."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from qrnn.utils.registry import unknown_name
 
 @dataclass(frozen=True)
 class Kind:
-    """What a task asks for.
+    """The targets and inputs of a kind of task.
 
     Attributes:
-        asks: in words.
-        axes: of the targets: `N` sequences, `T` steps of the input, `U` any number of steps, `H`
-            steps that are predicted, `K` numbers each.
-        labels: whether targets are whole numbers of 0..C-1, or `IGNORED`; else float32 numbers,
-            NaN where none is asked for.
+        targets: text that describes the targets, for messages.
+        axes: axes of the targets: `N` sequences, `T` input steps, `U` any number of steps, `H`
+            predicted steps, `K` numbers each.
+        labels: whether targets are integers of 0..C-1, or `IGNORED`; else float32 numbers, NaN
+            where there is none.
         tokens: whether the inputs must be tokens.
     """
 
-    asks: str
+    targets: str
     axes: tuple[str, ...]
     labels: bool = True
     tokens: bool = False
 
 
 KINDS = {
-    "classify": Kind("one label a sequence", ("N",)),
-    "label": Kind("one label a step", ("N", "T")),
-    "regress": Kind("H x K numbers a sequence", ("N", "H", "K"), labels=False),
-    "regress_steps": Kind("K numbers a step", ("N", "T", "K"), labels=False),
+    "classify": Kind("one label per sequence", ("N",)),
+    "label": Kind("one label per step", ("N", "T")),
+    "regress": Kind("H x K numbers per sequence", ("N", "H", "K"), labels=False),
+    "regress_steps": Kind("K numbers per step", ("N", "T", "K"), labels=False),
     "translate": Kind("a sequence of labels", ("N", "U"), tokens=True),
 }
 
@@ -43,28 +43,28 @@ KINDS = {
 def check_data(
     parts: Mapping[str, Part], kind: str, n_classes: int, vocabulary: Sequence[str] | None
 ) -> None:
-    """Raise the error for a task's data that is not of its kind.
+    """Raise an error if a task's data does not match its kind.
 
     Args:
-        parts: by their names.
+        parts: the parts of the data, by name.
         kind: a key of `KINDS`.
-        n_classes: number of labels C.
-        vocabulary: the tokens of x in words; None: x is no tokens.
+        n_classes: number of classes C.
+        vocabulary: the text of each token; None: x has features instead of tokens.
 
     Raises:
-        ConfigError: an unknown kind.
-        DataError: a part is empty, or has inputs or targets of another dtype or shape, or with
+        ConfigError: the kind is unknown.
+        DataError: a part is empty, or its inputs or targets have the wrong dtype or shape, or
             values out of range; the part and the first such sequence are named.
     """
     if kind not in KINDS:
         raise unknown_name("kind", kind, KINDS)
     if KINDS[kind].tokens and vocabulary is None:
         raise DataError(
-            f"a task of kind {kind} must have tokens as inputs, got none: give their vocabulary, "
-            f"or choose kind='classify'"
+            f"a task of kind {kind} must have tokens as inputs, got no vocabulary: pass one, or "
+            f"choose kind='classify'"
         )
     n_tokens = None if vocabulary is None else len(vocabulary)
-    checked: set[int] = set()  # a curriculum may hold a part many times
+    checked: set[int] = set()  # a curriculum may repeat a part
     widths: set[int] = set()
     for name, part in parts.items():
         if id(part) in checked:
@@ -80,13 +80,15 @@ def check_data(
             _check_targets(name, split, kind, n_classes)
             widths |= {split.x.shape[2]} if n_tokens is None else set()
     if len(widths) > 1:
-        raise DataError(f"x of all parts must have as many features, got {sorted(widths)}")
+        raise DataError(
+            f"x must have the same number of features in all parts, got {sorted(widths)}"
+        )
 
 
 def _check_text(name: str, part: Stream, kind: str, n_tokens: int) -> None:
     tokens = part.tokens
     if kind != "label":
-        raise DataError(f"{name} is a text, and must be of kind label, got {kind}")
+        raise DataError(f"{name} is a text, so kind must be label, got {kind}")
     if not _is_integer(tokens) or tokens.ndim != 1:
         raise DataError(f"{name}.tokens must be integers (N,), got {_shown(tokens)}")
     if tokens.min() < 0 or tokens.max() >= n_tokens:
@@ -103,7 +105,7 @@ def _check_inputs(name: str, part: Split, n_tokens: int | None) -> None:
                 f"{name}.x must be float32 (N, T, D), or tokens with a vocabulary, got {_shown(x)}"
             )
         wrong, allowed = ~torch.isfinite(x), "finite"
-        if part.lengths is not None:  # what pads a sequence is not read
+        if part.lengths is not None:  # padding is not read
             wrong &= (torch.arange(x.shape[1]) < part.lengths[:, None])[:, :, None]
     else:
         if not _is_integer(x) or x.ndim != 2 or 0 in x.shape:
@@ -123,22 +125,22 @@ def _check_targets(name: str, part: Split, kind: str, n_classes: int) -> None:
         wanted = "labels, integers" if declared.labels else "numbers, float32"
         raise DataError(
             f"{name}.y of kind {kind} must be {wanted} ({', '.join(declared.axes)}), "
-            f"{declared.asks}, got {_shown(y)} for x {tuple(part.x.shape)}"
+            f"{declared.targets}, got {_shown(y)} for x {tuple(part.x.shape)}"
         )
     if not declared.labels:
-        _refuse(f"{name}.y", y, torch.isinf(y), "finite, or NaN where none is asked for")
+        _refuse(f"{name}.y", y, torch.isinf(y), "finite, or NaN where there is none")
         if y.isnan().all():
-            raise DataError(f"{name}.y must ask for at least one number, got NaN alone")
+            raise DataError(f"{name}.y must have at least one number, got only NaN")
         return
     asked = y != IGNORED
-    allowed = f"in 0..{n_classes - 1}, or {IGNORED} where none is asked for"
+    allowed = f"in 0..{n_classes - 1}, or {IGNORED} where there is no label"
     _refuse(f"{name}.y", y, ((y < 0) | (y >= n_classes)) & asked, allowed)
     if not asked.any():
-        raise DataError(f"{name}.y must ask for at least one label, got {IGNORED} alone")
+        raise DataError(f"{name}.y must have at least one label, got only {IGNORED}")
 
 
 def _refuse(name: str, values: torch.Tensor, wrong: torch.Tensor, allowed: str) -> None:
-    """Raise the error for the first value that is wrong."""
+    """Raise an error for the first wrong value, if there is any."""
     if wrong.any():
         place: Sequence[int] = wrong.nonzero()[0].tolist()
         step = f", step {place[1]}" if len(place) > 1 else ""

@@ -1,4 +1,4 @@
-"""Batches for training: in an order that depends on the seed and the epoch alone."""
+"""Batches for training, in an order that depends only on seed and epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qrnn.utils.checks import whole
 
 
 class _Rows(Dataset):
-    """Indexed by a list of rows at once, so that a batch is one indexing and not B."""
+    """Indexed by a list of rows: a batch is a single indexing operation instead of B."""
 
     def __init__(self, split: Split):
         self.split = split
@@ -24,14 +24,15 @@ class _Rows(Dataset):
         return self.split.batch(rows)
 
 
-POOL = 50  # batches whose sequences are sorted by length, so that little of a batch is padding
+POOL = 50  # number of batches whose sequences are sorted by length, to reduce padding
 
 
 class Batches(DistributedSampler):
-    """Batches of rows in an order that depends on the seed and the epoch alone.
+    """Batches of rows, in an order that depends only on seed and epoch.
 
-    So a resumed run sees what an uninterrupted one sees. Lightning calls `set_epoch`. Sequences
-    of several lengths are sorted within pools of `POOL` batches, and the batches shuffled.
+    So a resumed run sees the same batches as an uninterrupted one. Lightning calls `set_epoch`.
+    Sequences of different lengths are sorted within pools of `POOL` batches, and the batches are
+    then shuffled.
     """
 
     def __init__(self, dataset: _Rows, batch_size: int, **options):
@@ -69,14 +70,14 @@ def loader(
     rank: int = 0,
     world: int = 1,
 ) -> DataLoader:
-    """Return a loader of `Batch`.
+    """Return a loader that yields `Batch`.
 
     Args:
         part: the sequences, or a text, which is never shuffled.
-        batch_size: sequences in a batch B, at least 1; the last one may be smaller.
+        batch_size: sequences per batch B, at least 1; the last batch may be smaller.
         shuffle: whether the order changes with each epoch.
-        seed: of that order.
-        rank: which part of the data this process takes.
+        seed: random seed of that order.
+        rank: index of this process.
         world: number of processes that share the data.
     """
     batch_size = whole("batch_size", batch_size, 1)

@@ -13,12 +13,12 @@ from typing_extensions import override
 from qrnn.errors import ConfigError, DataError
 from qrnn.utils.checks import checked_lengths, shown, whole
 
-IGNORED = -100  # a label that is not asked for; torch's own default of `ignore_index`
-ROWS = 32  # parallel rows of a text, where no batch size is given
+IGNORED = -100  # label of positions without a target; torch's default `ignore_index`
+ROWS = 32  # parallel rows of a text if no batch size is given
 
 
 class Batch(NamedTuple):
-    """Sequences of one step of training.
+    """A batch of sequences.
 
     Attributes:
         x: inputs (B, T, D) float32, or tokens (B, T) int64.
@@ -36,18 +36,18 @@ class Part(ABC):
     """A part of a task's data: sequences, or one long text.
 
     Attributes:
-        is_text: whether it is one text, whose state is carried from batch to batch.
+        is_text: whether it is one text; the state is then carried from batch to batch.
     """
 
     is_text: ClassVar[bool] = False
 
     @abstractmethod
     def __len__(self) -> int:
-        """Return the number of sequences, or of predicted tokens of a text."""
+        """Return the number of sequences, or of a text's predicted tokens."""
 
     @abstractmethod
     def describe(self) -> dict[str, str]:
-        """Return the sizes by their names, for a table."""
+        """Return names and values of the sizes, for a table."""
 
     @abstractmethod
     def head(self, limit: int | None) -> Self:
@@ -55,43 +55,42 @@ class Part(ABC):
 
     @abstractmethod
     def all_batches(self, size: int | None) -> list[Batch]:
-        """Return all of it in batches, in order.
+        """Return all sequences, or the whole text, in batches, in order.
 
         Args:
-            size: number of sequences in a batch, or of parallel rows of a text; None: all
-                sequences, or 32 rows.
+            size: sequences per batch, or parallel rows of a text; None: all sequences, or 32 rows.
         """
 
     @abstractmethod
     def sequences(self, needed_by: str) -> Split:
-        """Return it as sequences.
+        """Return the sequences.
 
         Args:
-            needed_by: what needs them, for the message.
+            needed_by: what needs sequences, for the message.
 
         Raises:
-            ConfigError: it is a text.
+            ConfigError: the part is a text.
         """
 
     @property
     @abstractmethod
     def n_steps(self) -> int | None:
-        """Number of steps T; None: of a text, or sequences of several lengths."""
+        """Number of steps T; None for a text, or sequences of different lengths."""
 
     @abstractmethod
     def windows(self) -> Split:
-        """Return sequences as they are, and a text in windows that begin anew."""
+        """Return sequences unchanged, or a text cut into windows with a fresh state each."""
 
-    def begins_anew(self, batch: int) -> bool:
-        """Return whether a batch, counted from 0, starts without the state of the last one."""
+    def resets_state(self, batch: int) -> bool:
+        """Return whether a batch, counted from 0, starts from a fresh state."""
         return True
 
     def continues(self, todo: Sequence[Batch], index: int) -> bool:
-        """Return whether one of `all_batches` begins with the state that the one before it left.
+        """Return whether batch `index` of `all_batches` continues from the state of the one before.
 
-        The remainder of a text does not: it is a row of its own, after those that came before.
+        The remainder of a text does not: it is a separate row at the end.
         """
-        return not self.begins_anew(index) and len(todo[index].x) == len(todo[index - 1].x)
+        return not self.resets_state(index) and len(todo[index].x) == len(todo[index - 1].x)
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,8 @@ class Split(Part):
         lengths: (N,) number of steps of each sequence, integers; None: all T.
 
     Raises:
-        ConfigError: lengths that are no whole numbers of 1..T.
-        DataError: x or y is no tensor, or one has more sequences than the other.
+        ConfigError: lengths are not whole numbers of 1..T.
+        DataError: x or y is not a tensor, or they have different numbers of sequences.
     """
 
     x: torch.Tensor
@@ -152,7 +151,7 @@ class Split(Part):
         return Split(self.x[:limit], self.y[:limit], lengths)
 
     def batch(self, rows: Sequence[int] | slice) -> Batch:
-        """Return some sequences, without the steps that only pad, integers as int64."""
+        """Return a batch of some sequences, without steps of mere padding; integers as int64."""
         x, y, lengths = self.x[rows], self.y[rows], None
         if self.lengths is not None:
             lengths = self.lengths[rows]
@@ -188,9 +187,9 @@ class Stream(Part):
 
     Attributes:
         tokens: the text (N,), int64; each token is the label of the one before it.
-        steps: tokens that one batch takes of each row: of truncated backpropagation.
-        carry: batches in a row over which the state is carried, before the next begins anew; None:
-            all of them.
+        steps: tokens of each row per batch, for truncated backpropagation through time.
+        carry: number of consecutive batches over which the state is carried before it is reset;
+            None: all batches.
     """
 
     is_text: ClassVar[bool] = True
@@ -216,22 +215,21 @@ class Stream(Part):
         return self if limit is None else replace(self, tokens=self.tokens[: limit + 1])
 
     @override
-    def begins_anew(self, batch: int) -> bool:
+    def resets_state(self, batch: int) -> bool:
         return batch == 0 or (self.carry is not None and batch % self.carry == 0)
 
     def batches(self, rows: int, *, rank: int = 0, world: int = 1) -> list[Batch]:
-        """Return consecutive batches (rows, steps); the last is shorter, a remainder is left out.
+        """Return consecutive batches (rows, steps), the last maybe shorter; a remainder is dropped.
 
-        A text too short to fill the rows is cut into fewer ones of at least `steps` tokens, or into
-        one: a row of few tokens would hardly be read before it ends.
+        A short text is cut into fewer rows, so that each has at least `steps` tokens.
 
         Args:
-            rows: number of parallel parts of the text at most, over all processes.
-            rank: which of the processes' shares of the rows.
-            world: number of processes; each has a row at least.
+            rows: largest number of parallel rows, over all processes.
+            rank: index of this process, which gets every `world`-th row.
+            world: number of processes; each gets at least one row.
 
         Raises:
-            DataError: there are fewer tokens to predict than processes.
+            DataError: the text has fewer tokens to predict than there are processes.
         """
         if len(self) < world:
             raise DataError(
@@ -251,7 +249,7 @@ class Stream(Part):
 
     @override
     def all_batches(self, size: int | None) -> list[Batch]:
-        """The remainder comes last, as one row, which begins anew."""
+        """The remainder comes last, as one row with a fresh state."""
         batches = self.batches(size or ROWS)
         read = sum(batch.y.numel() for batch in batches)
         rest = replace(self, tokens=self.tokens[read:])

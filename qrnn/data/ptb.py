@@ -1,4 +1,4 @@
-"""Penn Treebank as a language model's text, by words or by characters.
+"""Penn Treebank for language modelling, by words or by characters.
 
 Sources: M. P. Marcus, B. Santorini, M. A. Marcinkiewicz, Building a Large Annotated Corpus of
 English (1993); in T. Mikolov's preprocessing, Statistical Language Models Based on Neural Networks
@@ -22,42 +22,42 @@ from qrnn.utils.registry import unknown_name
 LEVELS = ("words", "characters")
 PARTS = ("train", "valid", "test")
 HUB, HUB_PARTS = "ptb-text-only/ptb_text_only", ("train", "validation", "test")
-# Its main branch is a script, which `datasets` no longer runs; the hub has its tables beside it.
+# Its main branch has a script, which `datasets` no longer runs; this branch has the data itself.
 HUB_REVISION = "refs/convert/parquet"
-WHERE = (
+REMEDY = (
     "task.data_dir must name the folder of ptb.train.txt, ptb.valid.txt and ptb.test.txt of "
     "Mikolov's preprocessing"
 )
 
 
 def read_texts(data_dir: str | None) -> dict[str, list[str]]:
-    """Return the lines of training, validation and test part, each under where it is from.
+    """Return the lines of the training, validation and test text, by name of their source.
 
     Args:
-        data_dir: folder of the three files; None: from the hub.
+        data_dir: folder of the three files; None: download from the hub.
 
     Raises:
-        DataError: a file is missing or damaged, or the hub is not reachable, or has no lines.
-        MissingExtraError: without `data_dir`, `datasets` is not installed.
+        DataError: a file is missing or damaged, or the hub cannot be reached or has no lines.
+        MissingExtraError: `data_dir` is None and `datasets` is not installed.
     """
     if data_dir is not None:
         paths = [Path(data_dir).expanduser() / f"ptb.{part}.txt" for part in PARTS]
-        return {str(path): read_lines(path, WHERE) for path in paths}
-    columns = hub_columns(HUB, "ptb", HUB_PARTS, ("sentence",), WHERE, HUB_REVISION)
+        return {str(path): read_lines(path, REMEDY) for path in paths}
+    columns = hub_columns(HUB, "ptb", HUB_PARTS, ("sentence",), REMEDY, HUB_REVISION)
     texts = {f"{HUB}, {part}": lines for part, (lines,) in zip(HUB_PARTS, columns, strict=True)}
     for place, lines in texts.items():
         if not lines or not all(isinstance(line, str) for line in lines):
-            raise DataError(f"{place} must hold lines of text, but does not: {WHERE}")
+            raise DataError(f"{place} must hold lines of text, but does not: {REMEDY}")
     return texts
 
 
-def encoded(vocabulary: Vocabulary, lines: list[list[str]]) -> torch.Tensor:
-    """Return the tokens of lines one behind the other (N,) int64, with `<eos>` behind each.
+def encode_lines(vocabulary: Vocabulary, lines: list[list[str]]) -> torch.Tensor:
+    """Return the tokens of all lines (N,) int64, with `<eos>` after each line.
 
     Raises:
-        DataError: a token is not in the vocabulary, and there is no `<unk>`.
+        DataError: a token is not in the vocabulary, which has no `<unk>`.
     """
-    eos = [vocabulary.words.index(EOS)]
+    eos = [vocabulary.tokens.index(EOS)]
     return torch.tensor([n for line in lines for n in (*vocabulary.encode(line), *eos)])
 
 
@@ -67,14 +67,14 @@ class PtbConfig(TaskConfig):
 
     Attributes:
         name: `ptb`.
-        data_dir: folder of the three files; None: from the hub.
+        data_dir: folder of the three files; None: download from the hub.
         level: `words` or `characters`.
-        steps: tokens after which backpropagation through time is cut; 35 is the field's habit for
-            words, 150 for characters. A text that is too short for as many parallel rows of so many
-            tokens as `trainer.batch_size` says is read in fewer.
-        carry: how often `steps` tokens are read, in training and evaluation, before the state is
-            begun anew; None: it is carried through the whole text. A unitary network forgets
-            nothing by itself: over thousands of steps, what it once read becomes noise.
+        steps: tokens after which backpropagation through time is truncated; usually 35 for words,
+            150 for characters. A text too short for `trainer.batch_size` parallel rows of this
+            length is read in fewer rows.
+        carry: number of batches of `steps` tokens, in training and evaluation, after which the
+            state is reset; None: it is carried through the whole text. A unitary network never
+            forgets: over thousands of steps, old inputs become noise.
     """
 
     name: str = "ptb"
@@ -86,21 +86,22 @@ class PtbConfig(TaskConfig):
 
 @task(PtbConfig)
 def ptb(config: PtbConfig) -> TaskData:
-    """Return three long texts, in each of which every token is to be told from those before it.
+    """Return three long texts, to predict each token from those before it.
 
-    `words`: what the blanks separate, and `<eos>` at each line's end: 929,589 training tokens, a
-    vocabulary of 10,000 (the text's own `<unk>` and `N` among them), judged by the perplexity.
+    `words`: the words of the text, with `<eos>` after each line: 929,589 training tokens and a
+    vocabulary of 10,000, which includes the text's own `<unk>` and `N`. The metric is the
+    perplexity.
 
-    `characters`: the same lines by characters, as in the field's files of characters: without the
-    blanks around a line, a blank between two words as one character, `<unk>` as its five
-    characters, `N` as the one it is, and one `<eos>` at each line's end: 5,017,482 training tokens,
-    a vocabulary of 50, judged by bits per character.
+    `characters`: the characters of the same lines, as in the usual character-level files: lines are
+    stripped, a space between words is one character, `<unk>` is five characters, `N` is one, and
+    each line ends with one `<eos>`: 5,017,482 training tokens and a vocabulary of 50. The metric is
+    bits per character.
 
     Raises:
-        ConfigError: an unknown `config.level`, `config.steps` below 1 or `config.carry` below 1.
-        DataError: a file is missing or damaged, or has characters that the training text has not;
-            the hub is not reachable.
-        MissingExtraError: without `config.data_dir`, `datasets` is not installed.
+        ConfigError: `config.level` is unknown, or `config.steps` or `config.carry` is below 1.
+        DataError: a file is missing or damaged, or has characters that are not in the training
+            text, or the hub cannot be reached.
+        MissingExtraError: `config.data_dir` is None and `datasets` is not installed.
     """
     if config.level not in LEVELS:
         raise unknown_name("task.level", config.level, LEVELS)
@@ -110,12 +111,12 @@ def ptb(config: PtbConfig) -> TaskData:
     split = str.split if config.level == "words" else list
     found = read_texts(config.data_dir)
     texts = [[split(line.strip()) for line in lines] for lines in found.values()]
-    # By characters nothing is unknown: 50 of them, not 51.
+    # Characters need no `<unk>`: 50 tokens, not 51.
     vocabulary = Vocabulary.learn(texts[0], (UNK, EOS) if config.level == "words" else (EOS,))
     streams: list[Stream] = []
     for place, text in zip(found, texts, strict=True):
         try:
-            streams.append(Stream(encoded(vocabulary, text), config.steps, config.carry))
+            streams.append(Stream(encode_lines(vocabulary, text), config.steps, config.carry))
         except DataError as error:
             raise DataError(f"{place}: {error}") from error
     train, val, test = streams
@@ -123,8 +124,8 @@ def ptb(config: PtbConfig) -> TaskData:
         train,
         val,
         test,
-        vocabulary.words,
+        vocabulary.tokens,
         kind="label",
-        vocabulary=vocabulary.words,
+        vocabulary=vocabulary.tokens,
         metric="perplexity" if config.level == "words" else "bits_per_character",
     )

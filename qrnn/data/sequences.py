@@ -1,9 +1,9 @@
-"""Memory tasks of the quantum-neuron network: which token comes next?
+"""Next-token memory tasks of the quantum-neuron network.
 
-Sources: J. Bausch, Recurrent Quantum Neural Networks (arXiv 2006.14619), and its code; the two of
-Elman are from J. L. Elman, Finding Structure in Time (1990). Labels follow `generated.predict`, and
-`task.length` is the author's: it counts the last token too, which is only asked for, so that the
-network takes `task.length - 1` steps.
+Sources: J. Bausch, Recurrent Quantum Neural Networks (arXiv 2006.14619), and its code; Elman's two
+tasks are from J. L. Elman, Finding Structure in Time (1990). Labels follow
+`generated.next_token_split`. `task.length` counts the last token too, as in the author's code; that
+token is only predicted, so the network takes `task.length - 1` steps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ import numpy as np
 import torch
 
 from qrnn.data.base import TaskConfig, TaskData, task
-from qrnn.data.generated import GeneratedConfig, check_held, generated, labelled, padded, predict
+from qrnn.data.generated import (
+    GeneratedConfig,
+    check_fits,
+    generated,
+    next_token_data,
+    next_token_split,
+    padded,
+)
 from qrnn.data.parts import Part, Split
 from qrnn.data.sources import at_least
 from qrnn.errors import ConfigError
@@ -22,7 +29,7 @@ from qrnn.utils.registry import unknown_name
 
 WORDS = ("ba", "dii", "guuu")
 LETTERS = "bdgaiu"
-CONSONANTS = 3  # the first so many of the letters
+CONSONANTS = 3  # the first letters
 BASES = "ACGT"
 MARKER = 4
 MARKERS = ("token", "bit")
@@ -35,8 +42,9 @@ class SimpleConfig(TaskConfig):
 
     Attributes:
         name: `simple`.
-        length: tokens of a sequence, at least 2.
-        repeats: how often the training part holds both of them, so that an epoch is many steps.
+        length: tokens per sequence, at least 2.
+        repeats: how often the training data contains both sequences, so that an epoch has many
+            steps.
     """
 
     name: str = "simple"
@@ -46,32 +54,34 @@ class SimpleConfig(TaskConfig):
 
 @task(SimpleConfig)
 def simple(config: SimpleConfig) -> TaskData:
-    """Return 0, 1, 2, 3, 0, 1, ... and 4, 4, 4, ...: which of them it is, the first token says.
+    """Return the sequences 0, 1, 2, 3, 0, 1, ... and 4, 4, 4, ...; the first token identifies them.
 
-    Every later token is scored. There is nothing else to ask than what was learned: validation and
-    test are the same two sequences. Eight tokens, of which 5..7 never occur.
+    All later tokens are scored. Validation and test data are the same two sequences. There are
+    eight tokens, of which 5..7 never occur.
 
     Raises:
-        ConfigError: a size is too small, or both are too large for the memory.
+        ConfigError: a size is too small, or the data does not fit into memory.
     """
     at_least("task.length", config.length, 2)
     at_least("task.repeats", config.repeats, 1)
     n_sequences, length = 2 * config.repeats + 4, f"task.length={config.length}"
-    check_held("2 task.repeats + 4", n_sequences, length, config.length)
+    check_fits("2 task.repeats + 4", n_sequences, length, config.length)
     steps = np.arange(config.length)
     both = np.stack([steps % 4, np.full_like(steps, 4)]).astype(np.uint8)
     scored = steps > 0
-    train = predict(np.tile(both, (config.repeats, 1)), scored)
-    return labelled([train, predict(both, scored), predict(both, scored)], padded("01234", 8))
+    train = next_token_split(np.tile(both, (config.repeats, 1)), scored)
+    return next_token_data(
+        [train, next_token_split(both, scored), next_token_split(both, scored)], padded("01234", 8)
+    )
 
 
 @dataclass
 class ElmanXorConfig(GeneratedConfig):
-    """A stream of bits of which every third can be told.
+    """A stream of bits in which every third one can be predicted.
 
     Attributes:
         name: `elman_xor`.
-        length: bits of a sequence, a multiple of 3.
+        length: bits per sequence, a multiple of 3.
     """
 
     name: str = "elman_xor"
@@ -80,12 +90,12 @@ class ElmanXorConfig(GeneratedConfig):
 
 @task(ElmanXorConfig)
 def elman_xor(config: ElmanXorConfig) -> TaskData:
-    """Return streams a, b, a xor b, c, d, c xor d, ... of random bits; each third one is scored.
+    """Return streams a, b, a xor b, c, d, c xor d, ... of random bits; every third is scored.
 
-    Four tokens, as the author has them, of which 2 and 3 never occur.
+    There are four tokens, as in the author's code, of which 2 and 3 never occur.
 
     Raises:
-        ConfigError: a length that is no multiple of 3, or another size out of range.
+        ConfigError: the length is not a multiple of 3, or another size is out of range.
     """
     if config.length < 3 or config.length % 3:
         raise ConfigError(
@@ -102,11 +112,11 @@ def elman_xor(config: ElmanXorConfig) -> TaskData:
 
 @dataclass
 class ElmanLettersConfig(GeneratedConfig):
-    """Consonants, each with its vowels.
+    """Consonants, each followed by its vowels.
 
     Attributes:
         name: `elman_letters`.
-        length: letters of a sequence, at least 2.
+        length: letters per sequence, at least 2.
     """
 
     name: str = "elman_letters"
@@ -115,14 +125,15 @@ class ElmanLettersConfig(GeneratedConfig):
 
 @task(ElmanLettersConfig)
 def elman_letters(config: ElmanLettersConfig) -> TaskData:
-    """Return random words out of `ba`, `dii` and `guuu`, one behind the other.
+    """Return random sequences of the words `ba`, `dii` and `guuu`.
 
-    Scored are the vowels: after a consonant they can be told, and the next consonant cannot. A
-    sequence is cut at its length, within a word perhaps; one that would end with a consonant is
-    drawn again, as `predict` wants a scored token there. Eight tokens: 6 and 7 never occur.
+    Vowels are scored: a consonant determines those that follow, but not the next consonant. A
+    sequence is cut at its length, maybe within a word; one that would end with a consonant is drawn
+    again, because `next_token_split` needs a scored token there. There are eight tokens, of which 6
+    and 7 never occur.
 
     Raises:
-        ConfigError: a size out of range.
+        ConfigError: a size is out of range.
     """
     at_least("task.length", config.length, 2)
     code = np.zeros(128, np.uint8)
@@ -148,9 +159,9 @@ class DnaConfig(GeneratedConfig):
 
     Attributes:
         name: `dna`.
-        length: tokens of a sequence L, at least 4; the last one is the answer.
-        marker: how the base is marked: `token` (the token in front of it) or `bit` (its own).
-        answer: when it is asked for: at the `end` alone, or to `hold` it from the mark on.
+        length: tokens per sequence L, at least 4; the last one is the answer.
+        marker: how the base is marked: by the `token` before it, or by a `bit` of its own token.
+        answer: which steps are scored: only the `end`, or all (`hold` the answer from the mark on).
     """
 
     name: str = "dna"
@@ -161,18 +172,18 @@ class DnaConfig(GeneratedConfig):
 
 @task(DnaConfig)
 def dna(config: DnaConfig) -> TaskData:
-    """Return random bases, one of them marked, which is the last token.
+    """Return random bases, one of which is marked and repeated as the last token.
 
     The marked base is s_m with m uniform in 1 .. L // 2 - 1, and s_(L-1) = s_m; all other bases are
     uniform in A, C, G, T (tokens 0..3). `marker=token`: s_(m-1) is the marker (token 4; 5..7 never
-    occur). `marker=bit`, as the author's code has it: s_m itself is read as base + 4.
+    occur). `marker=bit`, as in the author's code: s_m itself is encoded as base + 4.
 
-    `answer=end`: only s_(L-1) is scored. `answer=hold`, as the author's code trains: every step is,
-    and the label is s_m from the step that reads it on, and token 4 before. Quantum neurons are
-    projected on their labels, so that those of `hold` read the answer again at every step.
+    `answer=end`: only s_(L-1) is scored. `answer=hold`, as in the author's code: all steps are
+    scored; the label is s_m from the step that reads it on, and token 4 before. Quantum neurons are
+    projected on their labels, so with `hold` they see the answer again at every step.
 
     Raises:
-        ConfigError: a size out of range or an unknown marker or answer.
+        ConfigError: a size is out of range, or marker or answer is unknown.
     """
     at_least("task.length", config.length, 4)
     if config.marker not in MARKERS:
@@ -196,15 +207,15 @@ def dna(config: DnaConfig) -> TaskData:
     data = generated(config, "length", draw, names)
     if config.answer == "end":
         return data
-    parts = [hold(part, bit) for part in (data.train, data.val, data.test)]
-    return labelled(parts, names)
+    parts = [hold_labels(part, bit) for part in (data.train, data.val, data.test)]
+    return next_token_data(parts, names)
 
 
-def hold(part: Part, bit: bool) -> Split:
-    """Return sequences whose label is the last one from the marked base on, before it `MARKER`."""
+def hold_labels(part: Part, bit: bool) -> Split:
+    """Set the labels from the marked base on to the last label, and those before to `MARKER`."""
     split = part.sequences("a task of labels")
     marks = split.x >= MARKER
-    # The token is in front of the base, the bit is its own.
+    # A marker token is one step before the base.
     first = marks.int().argmax(1, keepdim=True) + (0 if bit else 1)
     known = torch.arange(split.x.shape[1]) >= first
     return Split(split.x, torch.where(known, split.y[:, -1:], MARKER))

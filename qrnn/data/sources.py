@@ -1,4 +1,4 @@
-"""Where the tasks' data comes from: files, plain or gzipped, and the Hugging Face hub."""
+"""Sources of data sets: files, plain or gzipped, and the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -16,55 +16,55 @@ from typing import Any, BinaryIO
 
 from qrnn.errors import ConfigError, DataError, require_extra
 
-ANSWERS_WITHIN = 10  # seconds
-MAX_BYTES = 1 << 30  # of one file, unpacked: nothing of these tasks comes near
+TIMEOUT = 10  # seconds
+MAX_BYTES = 1 << 30  # per file, unpacked; the tasks' files are much smaller
 
 
 def at_least(key: str, given: int, least: int) -> None:
-    """Refuse a key of the config that is too small.
+    """Check the lower limit of a config key.
 
     Raises:
-        ConfigError: it is less than `least`.
+        ConfigError: the value is less than `least`.
     """
     if given < least:
         raise ConfigError(f"{key} must be at least {least}, got {given}")
 
 
 def at_most(key: str, given: int, most: int) -> None:
-    """Refuse a key of the config that is too large.
+    """Check the upper limit of a config key.
 
     Raises:
-        ConfigError: it is more than `most`.
+        ConfigError: the value is greater than `most`.
     """
     if given > most:
         raise ConfigError(f"{key} must be at most {most}, got {given}")
 
 
 def check_seed(key: str, given: int) -> None:
-    """Refuse a seed that scikit-learn would not take.
+    """Check a seed for scikit-learn.
 
     Raises:
-        ConfigError: it is not in 0..2^32-1.
+        ConfigError: the seed is not in 0..2^32-1.
     """
     if not 0 <= given < 2**32:
         raise ConfigError(f"{key} must be in 0..2^32-1, got {given}")
 
 
 class Bounded:
-    """A binary file of which no more than `MAX_BYTES` can be read.
+    """A binary file of which at most `MAX_BYTES` can be read.
 
     Args:
-        file: the file, at its beginning.
+        file: the open file, at its start.
     """
 
     def __init__(self, file: BinaryIO):
         self.file, self.left = file, MAX_BYTES
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes, all of them where no size is given.
+        """Return the next `size` bytes; -1: all remaining ones.
 
         Raises:
-            OSError: there are more than `MAX_BYTES` in all.
+            OSError: more than `MAX_BYTES` were read in total.
         """
         content = self.file.read(self.left + 1 if size < 0 else size)
         self.left -= len(content)
@@ -74,60 +74,60 @@ class Bounded:
 
 
 @contextmanager
-def reading(path: Path, where: str) -> Iterator[Bounded]:
-    """Open a file, unpacked where its name ends in `.gz`.
+def open_data(path: Path, remedy: str) -> Iterator[Bounded]:
+    """Open a file, decompressed if its name ends in `.gz`.
 
     Args:
         path: the file.
-        where: what to do if it is not right, for the message.
+        remedy: how the user can fix an error.
 
     Raises:
-        DataError: the file is missing, or what is read in the block is damaged.
+        DataError: the file is missing or, when read in the block, damaged.
     """
     if not path.is_file():
-        raise DataError(f"task.data_dir must hold {path.name}, but {path} is not there: {where}")
+        raise DataError(f"task.data_dir must hold {path.name}, but {path} does not exist: {remedy}")
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             yield Bounded(file)  # type: ignore[arg-type]
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise DataError(f"{path} cannot be read ({error}): {where}") from error
+        raise DataError(f"{path} cannot be read ({error}): {remedy}") from error
 
 
-def decoded(content: bytes, name: object, where: str) -> str:
+def decode_text(content: bytes, name: object, remedy: str) -> str:
     """Return a file's text.
 
     Args:
         content: the file's bytes.
         name: the file, for the message.
-        where: what to do if it is not right, for the message.
+        remedy: how the user can fix an error.
 
     Raises:
-        DataError: the bytes are not UTF-8, or no text at all.
+        DataError: the bytes are not UTF-8, or hold no text.
     """
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{name} must be UTF-8, but byte {error.start} is not: {where}") from error
+        raise DataError(f"{name} must be UTF-8, but byte {error.start} is not: {remedy}") from error
     if not text.strip():
-        raise DataError(f"{name} must hold text, but is empty: {where}")
+        raise DataError(f"{name} must hold text, but is empty: {remedy}")
     return text
 
 
-def read_lines(path: Path, where: str) -> list[str]:
-    """Return a file's lines, without the blanks around them.
+def read_lines(path: Path, remedy: str) -> list[str]:
+    """Return a file's lines, stripped.
 
     Args:
-        path: the file, gzipped where its name ends in `.gz`.
-        where: what to do if it is not right, for the message.
+        path: the file, gzipped if its name ends in `.gz`.
+        remedy: how the user can fix an error.
 
     Raises:
         DataError: the file is missing, damaged, not UTF-8, empty, or ends within a line.
     """
-    with reading(path, where) as file:
+    with open_data(path, remedy) as file:
         content = file.read()
-    text = decoded(content, path, where)
+    text = decode_text(content, path, remedy)
     if not text.endswith("\n"):
-        raise DataError(f"{path} must end with a line's end, but does not (truncated?): {where}")
+        raise DataError(f"{path} must end with a newline, but does not (truncated?): {remedy}")
     return [line.strip() for line in text[:-1].split("\n")]
 
 
@@ -136,21 +136,21 @@ def hub_columns(
     task: str,
     parts: Sequence[str],
     columns: Sequence[str],
-    where: str,
+    remedy: str,
     revision: str | None = None,
 ) -> list[list[list[Any]]]:
-    """Return columns of a data set of the Hugging Face hub: of each part, of each column.
+    """Return columns of a data set of the Hugging Face hub, as [split][column][row].
 
     Args:
-        name: the data set's name there.
-        task: the task that it is for.
+        name: name of the data set on the hub.
+        task: the task that needs it, for the message.
         parts: names of its splits.
         columns: names of its columns.
-        where: what to do if it cannot be had, for the message.
-        revision: branch there; None: its main one.
+        remedy: how the user can get the data otherwise.
+        revision: branch of the data set; None: the main branch.
 
     Raises:
-        DataError: the hub is not reachable, or the data set has no such part or column.
+        DataError: the hub cannot be reached, or the data set has no such split or column.
         MissingExtraError: `datasets` is not installed.
     """
     try:
@@ -158,25 +158,25 @@ def hub_columns(
         from huggingface_hub import constants
     except ImportError as error:
         raise require_extra("datasets", "data", f"task {task} without task.data_dir") from error
-    # Its warnings of each retry; what failed in the end is said below.
+    # Hide its warning at each retry; the error below gives the final reason.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     offline = constants.HF_HUB_OFFLINE or not reachable(constants.ENDPOINT)
     modules: list[Any] = [constants, datasets.config]
     kept = [(module, module.HF_HUB_OFFLINE) for module in modules]
     try:
-        # Both try again and again where there is no network; offline, they take what was
-        # downloaded before, or fail at once.
+        # Both retry many times without a network; in offline mode they use what was downloaded
+        # before, or fail at once.
         for module, _ in kept:
             module.HF_HUB_OFFLINE = offline
         data = datasets.load_dataset(name, revision=revision)
         return [[list(data[part][column]) for column in columns] for part in parts]
-    except Exception as error:  # of any of the many packages below it
+    except Exception as error:  # from any of its many dependencies
         reason = " ".join(str(error).split())[:200]
         if offline:
-            reason = f"no answer from {constants.ENDPOINT}, and none kept here"
+            reason = f"no answer from {constants.ENDPOINT}, and no local copy"
         raise DataError(
             f"task {task} without task.data_dir must get {name} from the Hugging Face hub, but "
-            f"that failed ({type(error).__name__}: {reason}): {where}"
+            f"that failed ({type(error).__name__}: {reason}): {remedy}"
         ) from error
     finally:
         for module, before in kept:
@@ -184,20 +184,20 @@ def hub_columns(
 
 
 def reachable(url: str) -> bool:
-    """Return whether a server answers within `ANSWERS_WITHIN` seconds, through proxies as well."""
+    """Return whether a server, maybe through a proxy, answers within `TIMEOUT` seconds."""
 
     def ask() -> None:
         try:
-            urllib.request.urlopen(url, timeout=ANSWERS_WITHIN).close()
+            urllib.request.urlopen(url, timeout=TIMEOUT).close()
         except urllib.error.HTTPError:  # an answer too
             pass
         except (OSError, ValueError):
             return
         heard.set()
 
-    # The system may look for a name for minutes, and cannot be told not to.
+    # In a thread: the system may take minutes to resolve a name, without a timeout.
     heard = threading.Event()
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(ANSWERS_WITHIN)
+    thread.join(TIMEOUT)
     return heard.is_set()

@@ -1,4 +1,4 @@
-"""Words of a text, their vocabulary, and pretrained vectors of them."""
+"""Tokenisation, vocabularies and pretrained word vectors."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from qrnn.errors import DataError
 
 PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<bos>", "<eos>"
 VECTORS = "give lines `word number ... number`, as GloVe and word2vec (text format) do"
-MAX_LINE = 1 << 17  # bytes of a line of vectors; of GloVe's 300 numbers, fewer than 4,000
-RANDOM_SCALE = 0.1  # standard deviation of the vector of a word that the file does not have
+MAX_LINE = 1 << 17  # bytes per line of vectors; GloVe's 300 numbers take fewer than 4,000
+RANDOM_SCALE = 0.1  # standard deviation of vectors of words that are not in the file
 
 _WORD = re.compile(r"[.,()!?']|[^\s.,()!?';:]+")
 
 
 def tokenise(text: str) -> list[str]:
-    """Return the words of an English text, as torchtext's `basic_english` does.
+    """Return the tokens of an English text, like torchtext's `basic_english`.
 
-    In lower case; each of `. , ( ) ! ? '` is a word; `"` is left out; `<br />`, `;`, `:` and blanks
-    separate words.
+    The text is lowercased; each of `. , ( ) ! ? '` is a token; `"` is dropped; `<br />`, `;`, `:`
+    and whitespace separate tokens.
     """
     return _WORD.findall(text.lower().replace('"', "").replace("<br />", " "))
 
 
 class Vocabulary:
-    """Words and their numbers, special tokens first.
+    """Tokens and their indices, special tokens first.
 
-    A word of a text is never read as a special token, whatever it looks like; but it is read as
-    `<unk>`, where that is one of them, if it is not in the vocabulary.
+    A token of a text is never encoded as a special token of the same name. If it is not in the
+    vocabulary, it is encoded as `<unk>`, provided that this is a special token.
 
     Args:
         specials: special tokens.
-        words: all other words.
+        words: all other tokens.
 
     Attributes:
-        words: the special tokens and the words (V,): the number of each is its place.
+        tokens: all tokens (V,), by index.
     """
 
     def __init__(self, specials: Sequence[str], words: Sequence[str]):
-        self.words = (*specials, *words)
+        self.tokens = (*specials, *words)
         self._numbers = {word: n for n, word in enumerate(words, len(specials))}
         self._unknown = specials.index(UNK) if UNK in specials else None
 
@@ -58,13 +58,13 @@ class Vocabulary:
         min_count: int = 1,
         max_size: int | None = None,
     ) -> Vocabulary:
-        """Return the vocabulary of some texts: the most frequent words first, ties by alphabet.
+        """Return the vocabulary of some texts, by decreasing frequency, then alphabetically.
 
         Args:
-            texts: the words of each training text.
+            texts: the tokens of each training text.
             specials: special tokens.
-            min_count: how often a word must occur.
-            max_size: number of words at most, with the special tokens; None: all.
+            min_count: how often a token must occur.
+            max_size: maximum size, with the special tokens; None: no limit.
         """
         counts: Counter[str] = Counter()
         for words in texts:
@@ -76,13 +76,13 @@ class Vocabulary:
         return cls(specials, kept if max_size is None else kept[: max_size - len(specials)])
 
     def __len__(self) -> int:
-        return len(self.words)
+        return len(self.tokens)
 
     def encode(self, words: Iterable[str]) -> list[int]:
-        """Return the words' numbers.
+        """Return the indices of tokens.
 
         Raises:
-            DataError: a word is not in the vocabulary, and there is no `<unk>`.
+            DataError: a token is not in the vocabulary, which has no `<unk>`.
         """
         if self._unknown is not None:
             number, unknown = self._numbers.get, self._unknown
@@ -91,29 +91,29 @@ class Vocabulary:
             return list(map(self._numbers.__getitem__, words))
         except KeyError as error:
             raise DataError(
-                f"a text must have no words but the training text's, got {error}: add it there"
+                f"a text must contain only tokens of the training text, got {error}: add it there"
             ) from error
 
     def decode(self, numbers: Iterable[int]) -> list[str]:
-        """Return the words of some numbers."""
-        return [self.words[number] for number in numbers]
+        """Return the tokens of some indices."""
+        return [self.tokens[number] for number in numbers]
 
 
 def pad(
-    rows: Sequence[Sequence[int]], fill: int, n_words: int
+    rows: Sequence[Sequence[int]], fill: int, n_tokens: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return sequences side by side, and their lengths.
+    """Return sequences padded to the same length, and their lengths.
 
     Args:
         rows: the tokens of each sequence.
-        fill: what is put behind the shorter ones.
-        n_words: size of the vocabulary V, which decides the type.
+        fill: the padding value.
+        n_tokens: size of the vocabulary V, which determines the dtype.
 
     Returns:
         tokens (N, T) int16, or int32 if V needs it, and lengths (N,) int64.
     """
     lengths = np.array([len(row) for row in rows], np.int64)
-    dtype = np.int16 if n_words <= 1 << 15 else np.int32
+    dtype = np.int16 if n_tokens <= 1 << 15 else np.int32
     tokens = np.full((len(rows), lengths.max(initial=0)), fill, dtype)
     filled = np.arange(tokens.shape[1]) < lengths[:, None]
     tokens[filled] = np.fromiter(chain.from_iterable(rows), dtype, int(lengths.sum()))
@@ -121,7 +121,7 @@ def pad(
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield a file's lines with their numbers, from 1.
+    """Yield line numbers, from 1, and lines of a file.
 
     Raises:
         DataError: a line is too long or not UTF-8.
@@ -137,27 +137,27 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _numbers(line: str, size: int | None) -> tuple[str, list[str]] | None:
-    """Return a line's word, which may hold blanks, and its `size` numbers; None if it has fewer."""
+    """Return a line's word, which may contain spaces, and its `size` numbers; else None."""
     word, *numbers = line.split(" ") if size is None else line.rsplit(" ", size)
     return (word, numbers) if word and numbers and size in (None, len(numbers)) else None
 
 
 def read_vectors(path: str | Path, words: Sequence[str], seed: int) -> torch.Tensor:
-    """Return vectors for the words of a vocabulary (V, E), float32.
+    """Return word vectors for a vocabulary (V, E), float32.
 
-    The vector of `<pad>` is zero; words that the file does not have get small random ones.
+    The vector of `<pad>` is zero; words that are not in the file get small random vectors.
 
     Args:
-        path: lines `word number ... number`; a first line `V E`, as word2vec writes it, is skipped.
+        path: file of lines `word number ... number`; word2vec's first line `V E` is skipped.
         words: the vocabulary (V,).
-        seed: of the random vectors.
+        seed: random seed of the random vectors.
 
     Raises:
         DataError: the file is missing or damaged, or has none of the words.
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise DataError(f"task.vectors must name a file, but {path} is not there: {VECTORS}")
+        raise DataError(f"task.vectors must name a file, but {path} does not exist: {VECTORS}")
     wanted = {word: row for row, word in enumerate(words)}
     found: dict[int, np.ndarray] = {}
     size = None

@@ -1,4 +1,4 @@
-"""Looking into a trained model: what its quantum state does along a sequence."""
+"""Inspect a trained model: its quantum state along a sequence."""
 
 from qrnn.inspection.figures import draw
 from qrnn.inspection.result import Inspection

@@ -1,4 +1,4 @@
-"""The figures of an inspection: panels over a shared axis of time, and Bloch spheres."""
+"""The figures of an inspection: panels over a shared time axis, and Bloch spheres."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qrnn.inspection import panels
 from qrnn.inspection.panels import Panel, Strip
 from qrnn.inspection.result import Inspection
 from qrnn.inspection.spheres import spheres
-from qrnn.inspection.words import heading, name_of
+from qrnn.inspection.summary import heading, name_of
 from qrnn.utils.figure_style import FORMATS, styled, write_all
 from qrnn.utils.progress import progress_bar
 
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 7.0  # inches: two columns of a journal
-SIDE = 0.24  # of it, beside the panels
-QUBITS = 10  # that are few enough for lines of their own
+SIDE = 0.24  # fraction of the width for legends and colour bars
+QUBITS = 10  # largest number of qubits drawn as lines
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Raise the error for a format that figures are not written in.
+    """Check the formats of the figures.
 
     Raises:
-        ConfigError: such a format, or none.
+        ConfigError: a format is not supported, or there is none.
     """
     if not formats or set(formats) - set(FORMATS):
-        raise ConfigError(f"formats must be out of {', '.join(FORMATS)}, got {list(formats)}")
+        raise ConfigError(f"formats must be among {', '.join(FORMATS)}, got {list(formats)}")
 
 
 def folder_name(found: Inspection) -> str:
-    """Return a folder's name for an inspection: "test-12", "val-3-12-cell1-default.mixed"."""
+    """Return the folder name of an inspection: "test-12", "val-3-12-cell1-default.mixed"."""
     index = [str(k) for k in found.index.tolist()]
     if len(index) > 6:
         index = [*index[:5], f"and-{len(index) - 5}-more"]
-    words = [found.split, *index]
+    parts = [found.split, *index]
     if found.cell:
-        words.append(f"cell{found.cell}")
+        parts.append(f"cell{found.cell}")
     if found.device_beside is not None:
-        words.append(name_of(found.device_beside))
-    return "-".join(words)
+        parts.append(name_of(found.device_beside))
+    return "-".join(parts)
 
 
 def draw(
@@ -54,16 +54,16 @@ def draw(
     formats: Sequence[str] = ("svg", "png"),
     progress: bool = False,
 ) -> list[Path]:
-    """Draw all figures of an inspection, each sequence's apart; return their paths.
+    """Draw all figures of an inspection, separately for each sequence; return their paths.
 
     Args:
-        found: the numbers.
-        folder: where the figures go, as NAME-INDEX.FORMAT.
-        formats: `svg`, `pdf`, `png`.
+        found: the inspection.
+        folder: folder for the figures, which are named NAME-INDEX.FORMAT.
+        formats: any of `svg`, `pdf` and `png`.
         progress: whether to show a progress bar.
 
     Raises:
-        ConfigError: another format.
+        ConfigError: a format is not supported, or there is none.
     """
     check_formats(formats)
     sequences = [found.sequence(row) for row in range(len(found.index))]
@@ -76,7 +76,7 @@ def draw(
 
 
 def figures(one: Inspection) -> Iterator[tuple[str, Callable[[Inspection], Figure]]]:
-    """Yield name and maker of each figure that there are numbers for."""
+    """Yield the name and drawing function of each figure for which there is data."""
     found = one.trace
     read = Panel(panels.readouts, panels.height_of(len(one.words)))
     given = Panel(panels.inputs, input_height(one))
@@ -110,7 +110,7 @@ def figures(one: Inspection) -> Iterator[tuple[str, Callable[[Inspection], Figur
 
 
 def input_height(one: Inspection) -> float:
-    """Return inches for the panel of the inputs."""
+    """Return the height of the input panel, inches."""
     if one.tokens is None:
         features = one.trace.x.shape[1]
         return 0.9 if features == 1 else min(1.6, panels.height_of(features))
@@ -121,12 +121,12 @@ def input_height(one: Inspection) -> float:
 
 
 def over_time(one: Inspection, parts: Sequence[Panel], side: float = SIDE) -> Figure:
-    """Return a figure of panels above each other, over one axis of time.
+    """Return a figure of stacked panels over a shared time axis.
 
     Args:
-        one: the sequence.
+        one: the inspection of one sequence.
         parts: the panels.
-        side: share of the width for what is beside them.
+        side: fraction of the width for legends and colour bars.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -149,13 +149,13 @@ def over_time(one: Inspection, parts: Sequence[Panel], side: float = SIDE) -> Fi
 
 
 def time_label(one: Inspection) -> str:
-    """Return what the axis of time counts."""
+    """Return the label of the time axis."""
     reads_back = len(one.position) > 1 and one.position[0] > one.position[-1]
     return "time step t" + (" of the cell, which reads from the end" if reads_back else "")
 
 
 def bloch(one: Inspection) -> Figure:
-    """Return a figure of each qubit's Bloch vector over time: lines, or heat maps of many."""
+    """Return a figure of each qubit's Bloch vector over time, as lines or, for many, heat maps."""
     assert one.trace.bloch is not None
     steps, qubits = one.trace.bloch.shape[:2]
     if steps > panels.MANY or qubits > QUBITS:
@@ -167,5 +167,5 @@ def bloch(one: Inspection) -> Figure:
         return over_time(one, parts)
     parts = [Panel(partial(panels.bloch, qubit=q), 1.0) for q in range(qubits)]
     figure = over_time(one, parts, 0.19)
-    panels.legend(Strip(*figure.axes[:2]))  # once for all
+    panels.legend(Strip(*figure.axes[:2]))  # one legend for all panels
     return figure

@@ -1,4 +1,4 @@
-"""How far gradients reach back: the norm of the loss's gradient with respect to the state."""
+"""How far gradients reach back: the gradient norm of the loss with respect to each state."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def tensors_of(state: Any) -> Iterator[torch.Tensor]:
 def gradient_norms(model: SequenceClassifier, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Return the norm of the loss's gradient with respect to each state but the last.
 
-    The state is all that the network carries on: amplitudes and readouts of the hybrid one, h and
-    c of an LSTM. It is run step by step, so this takes the memory of T steps.
+    The state is all that the network carries to the next step: amplitudes and readouts of a hybrid
+    network, h and c of an LSTM. The network runs step by step and needs the memory of T steps.
 
     Args:
-        model: a classifier of a network in one direction.
+        model: a classifier with a unidirectional network.
         x: inputs (B, T, D).
         y: labels (B,).
 
     Returns:
-        Norms (T - 1,) for one sequence, the root mean square over the batch.
+        Norms (T - 1,): the root mean square over the batch of each sequence's norm.
     """
     embedded, state, kept = model.embed(x), None, []
     for t in range(x.shape[1]):
@@ -51,6 +51,6 @@ def gradient_norms(model: SequenceClassifier, x: torch.Tensor, y: torch.Tensor) 
     loss.backward()
     squares = [
         sum(tensor.grad.abs().square().sum() for tensor in carried if tensor.grad is not None)
-        for carried in kept[:-1]  # what the last state carries is not read
+        for carried in kept[:-1]  # nothing reads the last carried state
     ]
     return torch.stack([torch.as_tensor(square) for square in squares]).div(len(x)).sqrt()

@@ -1,4 +1,4 @@
-"""The panels that figures over time are made of: each draws one quantity into one strip."""
+"""The panels of figures over time; each draws one quantity."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qrnn.inspection.result import Inspection
-from qrnn.inspection.words import name_of, parting
+from qrnn.inspection.summary import name_of, parting
 from qrnn.utils.figure_style import (
     AMOUNTS,
     BLACK,
@@ -25,20 +25,20 @@ from qrnn.utils.figure_style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FEW = 40  # steps that are few enough for a marker, or a word, at each
-LETTERS = 14  # of a word that are shown
-MANY = 200  # steps that lines would fill as areas
-ROWS = 26  # rows of a heat map that are few enough for a label each
+FEW = 40  # largest number of steps with a marker or a token at each
+LETTERS = 14  # characters shown of a token
+MANY = 200  # number of steps above which lines are thin, or heat maps
+ROWS = 26  # largest number of rows of a heat map that all have a label
 XYZ = ((BLUE, "-"), (ORANGE, DASHED), (GREEN, DOTTED))
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Where a panel is drawn.
+    """The axes of a panel.
 
     Attributes:
-        axes: over the time steps 1..T.
-        side: beside them, empty: for a legend or a colour bar, which then cover nothing.
+        axes: axes over the time steps 1..T.
+        side: empty axes to their right, for a legend or a colour bar.
     """
 
     axes: Axes
@@ -50,8 +50,8 @@ class Panel:
     """One quantity over time.
 
     Attributes:
-        draw: into a strip, for one sequence.
-        height: inches.
+        draw: draws one sequence into a strip.
+        height: height, inches.
     """
 
     draw: Callable[[Strip, Inspection], None]
@@ -72,7 +72,7 @@ def line(
 
 
 def legend(strip: Strip) -> None:
-    """Write what the lines are beside them."""
+    """Draw the legend to the right of the panel."""
     handles, labels = strip.axes.get_legend_handles_labels()
     strip.side.legend(handles, labels, loc="upper left", borderaxespad=0, bbox_to_anchor=(0, 1))
 
@@ -85,9 +85,9 @@ def heat(
     limits: tuple[float, float],
     colours: str = VALUES,
 ) -> None:
-    """Draw values (T, K) as a heat map of K rows, the first one on top.
+    """Draw values (T, K) as a heat map of K rows, the first on top.
 
-    Where values lie outside the limits, the colour bar ends with an arrow.
+    If values are outside the limits, the colour bar ends in an arrow.
     """
     rows = values.shape[1]
     beyond = values.min() < limits[0], values.max() > limits[1]
@@ -107,7 +107,7 @@ def heat(
     strip.axes.set_yticks(list(ticks), [names[k] for k in ticks], fontsize=size)
     strip.axes.tick_params(axis="y", length=0 if rows > 10 else 2)
     strip.axes.spines[["top", "right"]].set_visible(True)
-    # Whatever the panel's height, the bar and its label keep one that can be read.
+    # Inset axes keep the bar and its label readable at any panel height.
     bar = strip.axes.figure.colorbar(
         shown, cax=strip.side.inset_axes((0.0, 0.02, 0.09, 0.96)), extend=extend
     )
@@ -118,14 +118,14 @@ def heat(
 
 
 def height_of(rows: int) -> float:
-    """Return inches for a heat map of so many rows."""
+    """Return the height of a heat map with a number of rows, inches."""
     return max(1.25, 0.125 * min(rows, ROWS) + 0.25)
 
 
 def reach(values: np.ndarray, least: float = 0.5) -> float:
-    """Return the largest number of a scale up to 1: smaller where all but a few values are small.
+    """Return the end of a colour scale: 1, or less if almost all values are small.
 
-    Else a state whose readouts are all near 0 would be one grey area.
+    Otherwise readouts that are all near 0 would give a uniform grey area.
     """
     usual = float(np.quantile(np.abs(values), 0.995))
     if usual <= least:
@@ -139,17 +139,17 @@ def short(word: str) -> str:
 
 
 def inputs(strip: Strip, one: Inspection) -> None:
-    """Draw what the cell reads: words, one line, or a heat map."""
+    """Draw the cell's inputs as tokens, a line or a heat map."""
     from matplotlib.ticker import MaxNLocator
 
     axes, steps = strip.axes, len(one.trace.x)
     if one.tokens is not None:
         tokens = one.tokens.astype(int)
         if steps <= FEW and one.vocabulary is not None:
-            words = [one.vocabulary[token] for token in tokens]
-            for t, word in enumerate(words, 1):
-                shown = word if len(word) <= LETTERS else word[: LETTERS - 1] + "…"
-                turned = 90 if max(map(len, words)) > 2 else 0
+            texts = [one.vocabulary[token] for token in tokens]
+            for t, text in enumerate(texts, 1):
+                shown = text if len(text) <= LETTERS else text[: LETTERS - 1] + "…"
+                turned = 90 if max(map(len, texts)) > 2 else 0
                 axes.text(
                     t,
                     0.06,
@@ -189,7 +189,7 @@ def readouts(strip: Strip, one: Inspection) -> None:
 
 
 def qubit_entropies(strip: Strip, one: Inspection, beside: bool = False) -> None:
-    """Draw the entropy of each qubit, on the model's device or the other."""
+    """Draw the entropy of each qubit, on the model's device or the second one."""
     trace = one.beside if beside else one.trace
     assert trace is not None
     assert trace.entropy is not None
@@ -198,20 +198,20 @@ def qubit_entropies(strip: Strip, one: Inspection, beside: bool = False) -> None
 
 
 def qubit_label(one: Inspection, beside: bool) -> str:
-    """Return what the rows of a panel are, if there may be one of the other device too."""
+    """Return the row label of a panel, with the device if there are two."""
     if one.beside is None:
         return "qubit"
     return f"qubit, on\n{name_of(one.device_beside) if beside else one.device}"
 
 
 def largest_entropy(one: Inspection) -> float:
-    """Return the end of the scale of both devices' entropies of a qubit."""
+    """Return the end of the colour scale for the qubit entropies of both devices."""
     both = (trace.entropy for trace in (one.trace, one.beside) if trace is not None)
     return reach(np.concatenate([entropy for entropy in both if entropy is not None]))
 
 
 def half_chain(strip: Strip, one: Inspection) -> None:
-    """Draw the entropy of half the chain, of the whole state, and of a qubit on average."""
+    """Draw the entropy of half the chain, of the whole state, and the mean over the qubits."""
     largest = 0.0
     for trace, device, colour, styles in (
         (one.trace, one.device, BLACK, ("-", DOTTED)),
@@ -222,7 +222,7 @@ def half_chain(strip: Strip, one: Inspection) -> None:
         tail = f",\n{device}" if one.beside is not None else ""
         line(strip.axes, trace.half_chain_entropy, colour, styles[0], f"half chain{tail}")
         largest = max(largest, float(trace.half_chain_entropy.max()))
-        if trace.state_entropy.any():  # a density matrix's
+        if trace.state_entropy.any():  # a mixed state
             line(
                 strip.axes,
                 trace.state_entropy,
@@ -242,11 +242,11 @@ def half_chain(strip: Strip, one: Inspection) -> None:
 
 
 def fidelity(strip: Strip, one: Inspection) -> None:
-    """Draw how far each step moves the state, and how far it is from the start."""
+    """Draw the fidelity of each state with the previous one and with the start state."""
     found = one.trace
     assert found.fidelity_previous is not None
     assert found.fidelity_start is not None
-    line(strip.axes, found.fidelity_previous, BLUE, "-", "with the state\na step before")
+    line(strip.axes, found.fidelity_previous, BLUE, "-", "with the\nprevious state")
     line(strip.axes, found.fidelity_start, ORANGE, DASHED, "with the\nstart state")
     strip.axes.set(ylabel="fidelity", ylim=(-0.03, 1.03))
     legend(strip)
@@ -261,7 +261,7 @@ def angles(strip: Strip, one: Inspection) -> None:
 
 
 def angle_changes(strip: Strip, one: Inspection) -> None:
-    """Draw how much the angles differ from their mean over time, all together."""
+    """Draw the RMS distance of the angles from their mean over time."""
     theta = one.trace.theta
     moved = np.sqrt(((theta - theta.mean(0)) ** 2).mean(1))
     line(strip.axes, moved, BLUE, "-", "RMS distance\nfrom the mean\nover time")
@@ -275,11 +275,11 @@ def gradient(strip: Strip, one: Inspection) -> None:
 
     norms = one.trace.gradient_norm
     assert norms is not None
-    shown = np.where(norms > 0, norms, np.nan)  # a logarithm of 0 is nowhere
+    shown = np.where(norms > 0, norms, np.nan)  # a logarithmic axis cannot show 0
     line(strip.axes, shown, BLUE, "-", r"$\|\partial L/\partial(\psi_t, z_t)\|$")
     if np.isfinite(shown).any():
         low, high = np.nanmin(shown), np.nanmax(shown)
-        if high / low < 30:  # else a short axis has no power of ten at all
+        if high / low < 30:  # extend a short axis, so that it shows a power of ten
             middle = np.sqrt(low * high)
             low, high = min(low, middle / 6), max(high, middle * 6)
         strip.axes.set(yscale="log", ylim=(low / 1.5, high * 1.5))
@@ -314,7 +314,7 @@ def device_fidelity(strip: Strip, one: Inspection) -> None:
 
 
 def readout_difference(strip: Strip, one: Inspection) -> None:
-    """Draw which readouts differ between the devices."""
+    """Draw the difference of each readout between the devices."""
     assert one.beside is not None
     apart = np.abs(one.beside.z - one.trace.z)
     most = max(float(apart.max()), 1e-9)
@@ -326,7 +326,7 @@ def bloch(strip: Strip, one: Inspection, qubit: int) -> None:
     """Draw the Bloch vector of one qubit as lines."""
     assert one.trace.bloch is not None
     r = one.trace.bloch[:, qubit]
-    # Wide and behind the others: a component is often as long as the whole vector.
+    # Wide, and behind the other lines: often one component is as long as the vector.
     line(strip.axes, np.linalg.norm(r, axis=1), "0.75", "-", "length", marker=None, linewidth=3.5)
     for letter, values, (colour, style) in zip("XYZ", r.T, XYZ, strict=True):
         line(strip.axes, values, colour, style, rf"$\langle {letter}\rangle$")

@@ -1,7 +1,7 @@
-"""What a quantum state says of itself: Bloch vectors, entropies, fidelities.
+"""Quantities of quantum states: Bloch vectors, entropies and fidelities.
 
-States come as S state vectors (S, 2^n) or S density matrices (S, 2^n, 2^n), complex, wire 0 being
-the most significant bit; they are normalised first, since rounding drifts over many steps.
+States are S state vectors (S, 2^n) or S density matrices (S, 2^n, 2^n), complex, with wire 0 as the
+most significant bit. They are normalised first, because rounding errors add up over many steps.
 Everything is computed in double precision; entropies are in bits.
 """
 
@@ -24,12 +24,12 @@ def n_qubits(states: np.ndarray) -> int:
 
 
 def reduced(states: np.ndarray, first: int, count: int) -> np.ndarray:
-    """Return the density matrices (S, 2^count, 2^count) of some neighbouring qubits.
+    """Return the reduced density matrices (S, 2^count, 2^count) of adjacent qubits.
 
     Args:
-        states: (S, 2^n) or (S, 2^n, 2^n).
-        first: the first qubit that is kept.
-        count: how many are.
+        states: states (S, 2^n) or (S, 2^n, 2^n).
+        first: the first qubit to keep.
+        count: number of qubits to keep.
     """
     states = normalised(states)
     shape = (2**first, 2**count, 2 ** (n_qubits(states) - first - count))
@@ -48,10 +48,10 @@ def bloch_vectors(states: np.ndarray) -> np.ndarray:
 
 
 def von_neumann(eigenvalues: np.ndarray) -> np.ndarray:
-    """Return -sum p log2 p (...,) of eigenvalues p (..., K), bits; rounding below 0 is cut."""
+    """Return -sum p log2 p (...,) of eigenvalues p (..., K), bits; p is clipped to [0, 1]."""
     p = np.clip(eigenvalues, 0, 1)
     terms = np.where(p > 0, -p * np.log2(np.where(p > 0, p, 1)), 0.0)
-    return np.maximum(terms.sum(-1), 0.0)  # else a sum of -0.0
+    return np.maximum(terms.sum(-1), 0.0)  # avoids -0.0
 
 
 def qubit_entropies(bloch: np.ndarray) -> np.ndarray:
@@ -66,15 +66,15 @@ def qubit_entropies(bloch: np.ndarray) -> np.ndarray:
 def half_chain_entropies(states: np.ndarray) -> np.ndarray:
     """Return the entropy of the first n // 2 qubits (S,), bits; 0 for one qubit.
 
-    Of a pure state this is the entanglement with the other half; of a mixed one, the mixture's
-    own entropy is part of it.
+    For a pure state this is its entanglement with the other half; for a mixed state it includes
+    the entropy of the mixture.
     """
     half = reduced(states, 0, n_qubits(states) // 2)
     return von_neumann(np.linalg.eigvalsh(half))
 
 
 def state_entropies(states: np.ndarray) -> np.ndarray:
-    """Return the entropy of the whole state (S,), bits: how mixed it is, 0 for state vectors."""
+    """Return the entropy of the whole state (S,), bits; 0 for state vectors."""
     if states.ndim == 2:
         return np.zeros(len(states))
     return von_neumann(np.linalg.eigvalsh(normalised(states)))
@@ -83,8 +83,8 @@ def state_entropies(states: np.ndarray) -> np.ndarray:
 def fidelities(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return the fidelity of each pair of states (S,), in [0, 1].
 
-    |<a|b>|^2 of two vectors, <a|rho|a> of a vector and a matrix, (tr sqrt(sqrt(rho) sigma
-    sqrt(rho)))^2 of two matrices (Uhlmann). One of a single state (1, ...) is compared with all.
+    This is |<a|b>|^2 for two vectors, <a|rho|a> for a vector and a matrix, and (tr sqrt(sqrt(rho)
+    sigma sqrt(rho)))^2 for two matrices (Uhlmann). A single state (1, ...) is compared with all.
     """
     one, other = normalised(one), normalised(other)
     if one.ndim < other.ndim:

@@ -1,4 +1,4 @@
-"""The result of an inspection: its arrays, and the file they are kept in."""
+"""The result of an inspection, and its file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from qrnn.inspection.tracing import Trace
-from qrnn.utils.files import replacing
+from qrnn.utils.files import atomic_write
 
-NONE = -1  # where there is no token, label or step
+NONE = -1  # marks a missing token, label or step
 
 
 Part = TypeVar("Part", "Inspection", Trace)
@@ -20,30 +20,30 @@ Part = TypeVar("Part", "Inspection", Trace)
 
 @dataclass(frozen=True)
 class Inspection:
-    """What one hybrid cell does with N sequences.
+    """The states and readouts of one hybrid cell over N sequences.
 
-    Behind a sequence's end arrays are NaN, those of integers -1.
+    Arrays are padded with NaN after the end of a sequence, integer arrays with -1.
 
     Attributes:
-        split: the part of the data.
+        split: `test`, `val` or `train`.
         cell: number of the cell.
-        cell_name: where it is in the model.
+        cell_name: position of the cell in the model, such as "layer 1, forward".
         device: the device that the model was trained on.
-        device_beside: another device in a few words, or None.
-        words: the R readouts, Pauli words.
-        angles: what each of the P angles turns.
-        index: of the sequences in their part (N,).
-        length: steps of each (N,).
-        position: which step of the sequence each step of the cell reads (N, T): 0, 1, ... but for
-            a backward cell.
-        tokens: that the cell reads the embeddings of (N, T), or None.
-        labels: the right ones (N, U), of the sequence (U = 1) or of each step.
+        device_beside: the second device, with noise and shots, or None.
+        words: Pauli words of the R readouts.
+        angles: names of the P angles, such as "RY 0".
+        index: index of each sequence in its split (N,).
+        length: number of steps of each sequence (N,).
+        position: index in the sequence of the step that the cell reads (N, T): 0, 1, ..., or
+            reversed for a backward cell.
+        tokens: tokens whose embeddings the cell reads (N, T), or None.
+        labels: the true labels (N, U), of the sequence (U = 1) or of each step.
         trace: the cell on the model's own device.
-        beside: the cell on the other device, or None.
-        rms_z: root mean square of the readouts' difference between the devices (N, T), or None.
-        fidelity: of the two devices' states (N, T), or None.
-        vocabulary: the tokens in words, or None.
-        classes: the labels in words.
+        beside: the cell on the second device, or None.
+        rms_z: root mean square difference of the readouts between the devices (N, T), or None.
+        fidelity: fidelity between the states on the two devices (N, T), or None.
+        vocabulary: text of each token, or None.
+        classes: text of each label.
         checkpoint: identity of the model (`qrnn.models.identity`), or None.
     """
 
@@ -68,7 +68,7 @@ class Inspection:
     checkpoint: str | None = None
 
     def sequence(self, row: int) -> Inspection:
-        """Return the inspection of one of the N sequences alone: arrays (T, ...), not padded."""
+        """Return the inspection of one of the N sequences, with unpadded arrays (T, ...)."""
         steps = int(self.length[row])
 
         def cut(name: str, value: Any) -> Any:
@@ -84,7 +84,7 @@ class Inspection:
         return replace(self, **{f.name: cut(f.name, getattr(self, f.name)) for f in fields(self)})
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return all that there is by name; what is of the other device begins with `beside_`."""
+        """Return all arrays by name; those of the second device have the prefix `beside_`."""
         found: dict[str, Any] = {}
         for one in fields(self):
             if not isinstance(value := getattr(self, one.name), Trace):
@@ -96,13 +96,13 @@ class Inspection:
 
     def save(self, path: str | Path) -> Path:
         """Write the arrays as a compressed .npz file, which `numpy.load` reads."""
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             np.savez_compressed(temporary, **self.arrays())  # type: ignore[arg-type]
         return Path(path)
 
 
 def joined(parts: Sequence[Part]) -> Part:
-    """Return N inspections of one sequence (or N traces) as one, the inverse of `sequence`."""
+    """Join N inspections (or traces) of one sequence each; the inverse of `sequence`."""
 
     def join(values: list[Any]) -> Any:
         if isinstance(values[0], Trace):
@@ -115,7 +115,7 @@ def joined(parts: Sequence[Part]) -> Part:
 
 
 def stack(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Return arrays (T_k, ...) of N sequences as one (N, T, ...), padded with NaN or -1."""
+    """Stack the arrays (T_k, ...) of N sequences to (N, T, ...), padded with NaN or -1."""
     first = parts[0]
     if not first.ndim:
         return np.stack(parts)

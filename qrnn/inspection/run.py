@@ -1,4 +1,4 @@
-"""Inspecting a trained model: some sequences, one cell, one or two devices."""
+"""Inspect one cell of a trained model on some sequences, on one or two devices."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError
 from qrnn.evaluation.evaluation import check_runnable
 from qrnn.evaluation.hardware import DeviceRun, start_run
-from qrnn.inspection.places import Place, angle_names, place_of
+from qrnn.inspection.hybrid_cells import CellInfo, angle_names, hybrid_cell
 from qrnn.inspection.quantities import fidelities
 from qrnn.inspection.result import NONE, Inspection, joined
 from qrnn.inspection.tracing import Trace, as_array, by_chunks, shows_state, trace
-from qrnn.models.base import Model, asked
+from qrnn.models.base import Model, labelled
 from qrnn.models.identity import model_identity
 from qrnn.utils.progress import progress_bar
 from qrnn.utils.registry import unknown_name
@@ -41,28 +41,28 @@ def inspect(
     progress: bool = False,
     **options: Any,
 ) -> Inspection:
-    """Look at what a hybrid cell of a trained model does, step by step.
+    """Record the states and readouts of a hybrid cell of a trained model, step by step.
 
     Args:
         checkpoint: a file that `qrnn train` wrote.
-        index: of one or several sequences, counted from 0. A text is cut into windows of
-            `task.steps` tokens, each of which begins anew.
+        index: index of a sequence, from 0, or a list of several. A text is cut into windows of
+            `task.steps` tokens, each of which starts from the initial state.
         split: `test`, `val` or `train`.
-        cell: number of the cell, in a model of several layers or directions.
-        device: another device to run beside the model's own; None: no other.
+        cell: number of the cell, in a model with several layers or directions.
+        device: a second device to compare with; None: only the model's own.
         gradient: whether to differentiate the loss.
-        states: whether to keep the states themselves too: 2^n or 4^n numbers a step.
-        data_dir: where the data lies now, if not where the training found it.
+        states: whether to return the states as well, 2^n or 4^n numbers per step.
+        data_dir: folder of the data, if it has moved since training.
         progress: whether to show a progress bar.
         **options: fields of `DeviceOptions`, e.g. `noise="depolarizing", strength=0.002`.
 
     Returns:
-        The numbers; `qrnn.inspection.draw` makes pictures of them.
+        The inspection; `qrnn.inspection.draw` plots it.
 
     Raises:
-        ConfigError: an index, split or cell that there is not, or a model without a hybrid cell.
-        DataError: not a checkpoint, or its data is missing.
-        DeviceError: the other device cannot run the model.
+        ConfigError: there is no such index, split or cell, or the model has no hybrid cell.
+        DataError: the file is not a checkpoint, or its data is missing.
+        DeviceError: the second device cannot run the model.
 
     Examples:
         >>> found = qrnn.inspect("runs/demo/best.ckpt", 12)  # doctest: +SKIP
@@ -70,13 +70,13 @@ def inspect(
         (1, 8, 6, 3)
     """
     if device is None and options:
-        raise ConfigError(f"device must be named with its options, got {', '.join(options)} alone")
+        raise ConfigError(f"device must be named with its options, got only {', '.join(options)}")
     if device is not None:
         device = open_device(device, **options)
     from qrnn.training.checkpoint import load_data, load_model
 
     model, config = load_model(checkpoint)
-    place_of(model, cell, f"model={config.model.name}")  # before the data is loaded
+    hybrid_cell(model, cell, f"model={config.model.name}")  # fails before the data is loaded
     return inspect_model(
         model,
         load_data(config, data_dir),
@@ -104,25 +104,25 @@ def inspect_model(
     folder: str | Path | None = None,
     progress: bool = False,
 ) -> Inspection:
-    """Do what `inspect` does, for a model and data at hand.
+    """Inspect a model in memory; see `inspect`.
 
     Args:
-        model: on its own device.
-        data: the task's.
-        index: see `inspect`; as are the others.
+        model: the model, on its own device.
+        data: the task's data.
+        index: index of a sequence, or a list of several.
         split: `test`, `val` or `train`.
         cell: number of the cell.
-        device: the other device, or None.
+        device: a second device, or None.
         gradient: whether to differentiate the loss.
-        states: whether to keep the states.
-        folder: where jobs on an IBM device are recorded; None: only where `device.ledger` says.
+        states: whether to return the states.
+        folder: folder that records the jobs of an IBM device; None: only `device.ledger`, if set.
         progress: whether to show a progress bar.
 
     Raises:
-        ConfigError: as `inspect` does.
-        DeviceError: as `inspect` does.
+        ConfigError: see `inspect`.
+        DeviceError: see `inspect`.
     """
-    place = place_of(model, cell)
+    place = hybrid_cell(model, cell)
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
     part = getattr(data, split).windows()
@@ -138,7 +138,7 @@ def inspect_model(
         "cell": cell,
         "cell_name": place.name,
         "device": place.cell.device.name,
-        "device_beside": None if other is None else in_words(other),
+        "device_beside": None if other is None else description(other),
         "words": place.cell.circuit.words,
         "angles": tuple(angle_names(place.cell.circuit)),
         "vocabulary": data.classes if place.decoder else data.vocabulary,
@@ -187,33 +187,33 @@ def inspect_model(
     return joined(found)
 
 
-def n_steps(batch: Batch, place: Place) -> int:
-    """Return how many steps a cell takes with a batch."""
+def n_steps(batch: Batch, place: CellInfo) -> int:
+    """Return the number of steps that a cell takes for a batch."""
     return (batch.y if place.decoder else batch.x).shape[1]
 
 
 def look(
     on: DeviceRun, cell: int, batch: Batch, gradient: bool, advance: Callable[[], Any]
 ) -> tuple[Trace, np.ndarray | None]:
-    """Run a model with one sequence, and look at a cell.
+    """Run a model on one sequence, and trace a cell.
 
     Args:
-        on: the model, on the device to run it on.
+        on: the model, on the device that runs it.
         cell: number of the cell.
-        batch: of one sequence.
-        gradient: whether to differentiate the loss, if the device shows its state.
-        advance: is called behind each step of the cell.
+        batch: a batch of one sequence.
+        gradient: whether to differentiate the loss, if the device provides the state.
+        advance: called after each step of the cell.
 
     Returns:
-        What the cell did, and the tokens (T,) that its inputs embed, or None.
+        The trace of the cell, and the tokens (T,) whose embeddings it reads, or None.
     """
-    place, count = place_of(on.model, cell), itertools.count()
+    place, count = hybrid_cell(on.model, cell), itertools.count()
     given: list[torch.Tensor] = []
     logits: list[torch.Tensor] = []
 
     def run() -> torch.Tensor:
         logits.append(on.model.answer(batch).logits.flatten(0, -2))
-        return cross_entropy(*asked(logits[0], batch.y))
+        return cross_entropy(*labelled(logits[0], batch.y))
 
     hooks = [
         place.cell.register_forward_pre_hook(lambda *call: on.note(str(next(count)), "0-0")),
@@ -230,19 +230,19 @@ def look(
         for hook in hooks:
             hook.remove()
     with torch.no_grad():
-        loss = cross_entropy(*asked(logits[0], batch.y))
+        loss = cross_entropy(*labelled(logits[0], batch.y))
     found = replace(found, loss=as_array(loss), predictions=labels_of(logits[0].argmax(1), batch))
     tokens = as_array(given[0][0]) if given and given[0].ndim == 2 else None
     return found, tokens
 
 
 def labels_of(labels: torch.Tensor, batch: Batch) -> np.ndarray:
-    """Return labels (U,) of one sequence, -1 where none is asked for."""
+    """Return the labels (U,) of one sequence, -1 for steps without a label."""
     return as_array(labels.masked_fill(batch.y.flatten() == IGNORED, NONE))
 
 
 def comparison(mine: Trace, theirs: Trace, states: bool) -> dict[str, Any]:
-    """Return the fields of an `Inspection` that a second device brings."""
+    """Return the fields of an `Inspection` that compare with a second device."""
     fidelity = None
     if mine.state is not None and theirs.state is not None:
         fidelity = by_chunks(fidelities, mine.state, theirs.state)
@@ -254,7 +254,7 @@ def comparison(mine: Trace, theirs: Trace, states: bool) -> dict[str, Any]:
 
 
 def one_of(part: Split, row: int) -> Split:
-    """Return one sequence of a part."""
+    """Return one sequence of a split."""
     lengths = None if part.lengths is None else part.lengths[row : row + 1]
     return Split(part.x[row : row + 1], part.y[row : row + 1], lengths)
 
@@ -263,25 +263,25 @@ def rows_of(index: int | Sequence[int], size: int, split: str) -> list[int]:
     """Return the indices as a list.
 
     Raises:
-        ConfigError: one that is no sequence of the part, or none at all.
+        ConfigError: there is no index, or one is not that of a sequence.
     """
     several = isinstance(index, (list, tuple, range, np.ndarray))
     rows: list[Any] = list(index) if several else [index]  # type: ignore[arg-type]
     whole = all(isinstance(row, (int, np.integer)) and type(row) is not bool for row in rows)
     if not rows or not whole or not all(0 <= row < size for row in rows):
         raise ConfigError(
-            f"index must be one or several whole numbers of 0..{size - 1} ({split} has {size} "
-            f"sequences), got {index!r}: write index=12 or index=[3,12]"
+            f"index must be one or several whole numbers in 0..{size - 1} ({split} has {size} "
+            f"sequences), got {index!r}: use index=12 or index=[3,12]"
         )
     return [int(row) for row in rows]
 
 
-def in_words(device: Device) -> str:
-    """Return a device and how it is read in a few words."""
+def description(device: Device) -> str:
+    """Return a device's name, noise and shots as text."""
     options = device.options
-    words = [device.name]
+    parts = [device.name]
     if options.noise is not None:
-        words.append(f"{options.noise} {options.strength:g}")
+        parts.append(f"{options.noise} {options.strength:g}")
     if options.shots is not None:
-        words.append(f"{options.shots} shots")
-    return ", ".join(words)
+        parts.append(f"{options.shots} shots")
+    return ", ".join(parts)

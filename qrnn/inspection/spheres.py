@@ -1,4 +1,4 @@
-"""Trajectories of each qubit's Bloch vector in its sphere, as flat drawings."""
+"""Trajectories of each qubit's Bloch vector, drawn in projected Bloch spheres."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qrnn.inspection.result import Inspection
-from qrnn.inspection.words import heading
+from qrnn.inspection.summary import heading
 from qrnn.utils.figure_style import BLACK, GREY, VALUES
 
 if TYPE_CHECKING:
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
-COLUMNS = 4  # at most
-SIZE = 1.75  # inches of a sphere
-DOTS = 100  # steps that are few enough for a dot each
-AZIMUTH, ELEVATION = np.radians(-50), np.radians(22)  # where the reader looks from
+COLUMNS = 4  # largest number of spheres in a row
+SIZE = 1.75  # size of a sphere, inches
+DOTS = 100  # largest number of steps with a dot at each
+AZIMUTH, ELEVATION = np.radians(-50), np.radians(22)  # viewing direction
 NAMES: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": "0.35"}
 
 
 def flat(points: np.ndarray) -> np.ndarray:
-    """Return points (..., 3) as the reader sees them: (..., 3), right, up and towards them."""
+    """Return points (..., 3) in the viewer's coordinates: right, up and towards the viewer."""
     a, e = AZIMUTH, ELEVATION
     right = [-np.sin(a), np.cos(a), 0]
     up = [-np.sin(e) * np.cos(a), -np.sin(e) * np.sin(a), np.cos(e)]
@@ -33,7 +33,7 @@ def flat(points: np.ndarray) -> np.ndarray:
 
 
 def spheres(one: Inspection) -> Figure:
-    """Return a figure of one sphere a qubit; the colour of the path is the time step."""
+    """Return a figure with one sphere per qubit; the colour of the path is the time step."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
@@ -56,13 +56,13 @@ def spheres(one: Inspection) -> Figure:
     bar = figure.colorbar(ScalarMappable(scale, VALUES), ax=grid, shrink=0.7, aspect=25)
     bar.set_label("time step t")
     bar.outline.set_linewidth(0.5)
-    figure.supxlabel(f"ring: behind step 1, square: behind step {steps}", fontsize=8)
+    figure.supxlabel(f"ring: after step 1, square: after step {steps}", fontsize=8)
     figure.suptitle(heading(one), parse_math=False)  # a class may be called "$"
     return figure
 
 
 def sphere(axes: Axes) -> None:
-    """Draw an empty sphere: its outline, equator and two meridians, and the axes' names."""
+    """Draw an empty sphere: outline, equator, two meridians and the names of the axes."""
     turn = np.linspace(0, 2 * np.pi, 91)
     zero = np.zeros_like(turn)
     axes.plot(np.cos(turn), np.sin(turn), color=GREY, linewidth=0.8)
@@ -88,12 +88,12 @@ def sphere(axes: Axes) -> None:
 
 
 def path(axes: Axes, r: np.ndarray, scale: Normalize) -> None:
-    """Draw Bloch vectors (T, 3) as a path: a ring where it begins, a square where it ends."""
+    """Draw Bloch vectors (T, 3) as a path from a ring to a square."""
     from matplotlib.collections import LineCollection
 
     points = flat(r)[:, :2]
     steps = len(points)
-    # A path of many steps is drawn in fewer pieces, each of one colour, else the file is too large.
+    # A long path is drawn in fewer pieces of one colour each, to keep the file small.
     ends = np.unique(np.linspace(0, steps - 1, min(steps, DOTS) + 1).round().astype(int))
     pieces = [points[a : b + 1] for a, b in pairwise(ends)]
     width = 1.5 if steps <= DOTS else 0.6

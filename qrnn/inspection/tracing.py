@@ -1,4 +1,4 @@
-"""What one cell does with one sequence, recorded step by step through the cell's public API."""
+"""Trace a cell over one sequence, step by step, through the cell's public API."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from qrnn.errors import ConfigError, DeviceError
 from qrnn.inspection import quantities
 from qrnn.inspection.gradients import tensors_of
 
-CHUNK = 1 << 22  # complex numbers of the states that are looked at together
+CHUNK = 1 << 22  # complex numbers of the states processed together
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A cell over time on one device: of one sequence, or of N, then with N in front of T.
+    """A cell over time on one device, for one sequence; for N sequences, N comes before T.
 
-    What the device does not show is None. T steps, D inputs, n qubits, P angles, R readouts.
+    T steps, D inputs, n qubits, P angles, R readouts. Quantities of the state are None if the
+    device does not provide it.
 
     Attributes:
-        x: what the cell read (T, D).
+        x: the cell's inputs (T, D).
         z: its readouts (T, R).
-        theta: the angles of its circuit, bias included (T, P), radians.
-        bloch: Bloch vector of each qubit behind each step (T, n, 3).
+        theta: angles of its circuit (T, P), bias included, radians.
+        bloch: Bloch vector of each qubit after each step (T, n, 3).
         entropy: von Neumann entropy of each qubit (T, n), bits.
-        half_chain_entropy: of the first n // 2 qubits together (T,), bits.
-        state_entropy: of the whole state (T,), bits: 0 if it is pure.
-        fidelity_previous: of each state with the one before it (T,), the start state at first.
-        fidelity_start: of each state with the start state (T,).
-        gradient_norm: norm of the gradient of the loss with respect to state and readouts that
-            the cell hands to its next step (T,), nats.
+        half_chain_entropy: entropy of the first n // 2 qubits (T,), bits.
+        state_entropy: entropy of the whole state (T,), bits; 0 if it is pure.
+        fidelity_previous: fidelity of each state with the previous one (T,), at first the start.
+        fidelity_start: fidelity of each state with the start state (T,).
+        gradient_norm: norm of the loss's gradient with respect to the state and readouts that
+            the cell passes to its next step (T,), nats.
         state: amplitudes (T, 2^n), or density matrices (T, 2^n, 2^n).
-        loss: mean cross entropy of the labels that are asked for (), nats.
-        predictions: the likeliest label (U,), of the sequence (U = 1) or of each step; -1 where
-            none is asked for.
+        loss: mean cross entropy of the labels (), nats.
+        predictions: most likely label (U,), of the sequence (U = 1) or of each step; -1 for steps
+            without a label.
     """
 
     x: np.ndarray
@@ -59,12 +60,12 @@ class Trace:
 
 @dataclass
 class Steps:
-    """What was seen of a cell, a tensor a step, one sequence wide.
+    """The recorded steps of a cell, one tensor per step, for one sequence.
 
     Attributes:
         x: inputs (1, D).
         controls: the controller's outputs (1, P), radians.
-        states: the start state, and the one behind each step.
+        states: the start state, and the state after each step.
     """
 
     x: list[torch.Tensor] = field(default_factory=list)
@@ -74,14 +75,14 @@ class Steps:
 
 @contextmanager
 def recording(cell: QRNNCell) -> Iterator[Steps]:
-    """Record what a cell does; the hooks make it go step by step.
+    """Record the steps of a cell, with hooks that make it run step by step.
 
     Raises:
-        ConfigError: it sees several sequences at once.
+        ConfigError: the cell gets several sequences at once.
     """
     steps = Steps()
 
-    def see(module: QRNNCell, arguments: tuple, output: tuple[torch.Tensor, QRNNState]) -> None:
+    def record(module: QRNNCell, arguments: tuple, output: tuple[torch.Tensor, QRNNState]) -> None:
         x, state = (*arguments, None)[:2]
         if len(x) != 1:
             raise ConfigError(f"run must take one sequence through the cell, got {len(x)} at once")
@@ -91,7 +92,7 @@ def recording(cell: QRNNCell) -> Iterator[Steps]:
         steps.states.append(output[1])
 
     hooks = [
-        cell.register_forward_hook(see),
+        cell.register_forward_hook(record),
         cell.controller.register_forward_hook(lambda *call: steps.controls.append(call[2])),
     ]
     try:
@@ -102,15 +103,15 @@ def recording(cell: QRNNCell) -> Iterator[Steps]:
 
 
 def trace(cell: QRNNCell, run: Callable[[], Any]) -> Trace:
-    """Run something that takes one sequence through a cell; return what the cell did.
+    """Trace a cell while a function runs it on one sequence.
 
     Args:
         cell: the cell.
-        run: runs it. What it returns is the loss to differentiate, if that is a tensor of one
-            number that depends on the cell.
+        run: runs the cell. If it returns a scalar tensor that depends on the cell, this is the loss
+            to differentiate.
 
     Raises:
-        ConfigError: `run` did not call the cell, or with several sequences at once.
+        ConfigError: `run` did not call the cell, or called it with several sequences at once.
 
     Examples:
         >>> rnn = QRNN(8, n_qubits=4, batch_first=True)
@@ -120,7 +121,7 @@ def trace(cell: QRNNCell, run: Callable[[], Any]) -> Trace:
     with recording(cell) as steps:
         loss = run()
     if not steps.x:
-        raise ConfigError("run must call the cell, but did not: pass the cell that it is to call")
+        raise ConfigError("run must call the cell, but did not: pass the cell that it calls")
     found = Trace(
         x=as_array(torch.cat(steps.x)),
         z=as_array(torch.cat([state.z for state in steps.states[1:]])),
@@ -135,12 +136,12 @@ def trace(cell: QRNNCell, run: Callable[[], Any]) -> Trace:
 
 
 def as_array(values: torch.Tensor) -> np.ndarray:
-    """Return a tensor's values."""
+    """Return a tensor as a NumPy array."""
     return values.detach().cpu().numpy()
 
 
 def shows_state(cell: QRNNCell) -> bool:
-    """Return whether a cell's device shows its state."""
+    """Return whether a cell's device provides its state."""
     try:
         cell.start(1, cell.quantum.bias).amplitudes()
     except DeviceError:
@@ -149,10 +150,10 @@ def shows_state(cell: QRNNCell) -> bool:
 
 
 def gradient_norms(loss: torch.Tensor, states: list[QRNNState]) -> np.ndarray:
-    """Return the norm (T,) of a loss's gradient with respect to each state, its readouts included.
+    """Return the norm (T,) of a loss's gradient with respect to each state, including readouts.
 
-    See `qrnn.inspection.gradients.gradient_norms`; here the last state counts too, whose readouts
-    may be read.
+    Unlike `qrnn.inspection.gradients.gradient_norms`, this includes the last state, whose readouts
+    may affect the loss.
     """
     kept = [list({id(tensor): tensor for tensor in tensors_of(state)}.values()) for state in states]
     flat = [tensor for tensors in kept for tensor in tensors]
@@ -165,12 +166,12 @@ def gradient_norms(loss: torch.Tensor, states: list[QRNNState]) -> np.ndarray:
 
 
 def with_states(found: Trace, start: np.ndarray, states: np.ndarray) -> Trace:
-    """Return a trace with all that follows from the states.
+    """Return a trace with all quantities of the states.
 
     Args:
-        found: without it.
+        found: the trace without them.
         start: the state before the first step.
-        states: behind each of the T steps.
+        states: the state after each of the T steps.
     """
     before = np.concatenate([start[None], states[:-1]])
     bloch = by_chunks(quantities.bloch_vectors, states)
@@ -187,7 +188,7 @@ def with_states(found: Trace, start: np.ndarray, states: np.ndarray) -> Trace:
 
 
 def by_chunks(function: Callable[..., np.ndarray], *states: np.ndarray) -> np.ndarray:
-    """Return a function of states (T, ...), computed for a few steps at a time."""
+    """Apply a function to states (T, ...), a few steps at a time."""
     size = max(1, CHUNK // max(part[0].size for part in states))
     firsts = range(0, len(states[0]), size)
     return np.concatenate(

@@ -1,4 +1,4 @@
-"""Which kernels run on which torch device."""
+"""The choice of kernels for a torch device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from qrnn.errors import DeviceError, require_extra
 from qrnn.memory.kernels.base import Kernels
-from qrnn.memory.kernels.cache import give_triton_a_folder
+from qrnn.memory.kernels.cache import set_triton_cache_dir
 from qrnn.memory.kernels.program import Program
 
 
@@ -26,11 +26,11 @@ def _triton(program: Program) -> Kernels:
     from qrnn.memory.kernels.gpu.kernels import LARGEST, TritonKernels
     from qrnn.memory.kernels.gpu.large_kernels import LargeKernels
 
-    give_triton_a_folder()
+    set_triton_cache_dir()
     return (TritonKernels if program.n_wires <= LARGEST else LargeKernels)(program)
 
 
-# By the type of the torch device that the tensors are on.
+# By type of torch device.
 BACKENDS: dict[str, Callable[[Program], Kernels]] = {"cpu": _numba, "cuda": _triton}
 
 
@@ -38,8 +38,8 @@ def kernels_for(program: Program, device: torch.device) -> Kernels:
     """Return the kernels for tensors on a torch device.
 
     Raises:
-        DeviceError: there are none.
-        MissingExtraError: a package is missing.
+        DeviceError: the torch device has no kernels.
+        MissingExtraError: triton is not installed.
     """
     if device.type not in BACKENDS:
         raise DeviceError(

@@ -1,4 +1,4 @@
-"""The protocol of a memory strategy: how the quantum hidden state is carried between steps."""
+"""The interface of a memory strategy: how the quantum hidden state is carried between steps."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.circuit.step import StepCircuit
 
 State = Any
-"""What a strategy carries: opaque to the cell, made by `start` and `step` alone."""
+"""What a strategy carries; opaque to the cell, created only by `start` and `step`."""
 
 
 class Memory(ABC):
     """A strategy for carrying |psi_t>.
 
-    All strategies give the same readouts for the same angles; they differ in cost, in where they
-    run and in how they differentiate.
+    All strategies give the same readouts for the same angles; they differ in cost, hardware and
+    differentiation method.
 
     Args:
         circuit: the step circuit.
@@ -34,16 +34,16 @@ class Memory(ABC):
         self.origin = {"another circuit": circuit.identity, "other readouts": circuit.reading}
 
     def differs_from(self, other: Memory) -> str | None:
-        """Return in what the circuit of another strategy is not this one's, or None."""
+        """Return how the circuit of another strategy differs from this one's, or None."""
         if other is self:
             return None
-        theirs = getattr(other, "origin", self.origin)  # of a state saved before there was one
+        theirs = getattr(other, "origin", self.origin)  # missing in old saved states
         return next((what for what, mine in self.origin.items() if theirs[what] != mine), None)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a state that is saved or copied needs of its strategy: not what runs steps.
+        """Return what a saved or copied state needs of its strategy, without what runs steps.
 
-        Devices and a user's ansatz need not be picklable, and the cell that goes on has its own.
+        Devices and custom ansaetze may not be picklable, and the cell that continues has its own.
         """
         return {"n_wires": self.n_wires, "origin": self.origin}
 
@@ -58,10 +58,10 @@ class Memory(ABC):
         """Advance by U(bias + controls) and read.
 
         Args:
-            state: of B sequences; it is not changed and can be used again.
+            state: the state of B sequences; it is not modified.
             controls: the controller's output (B, P), radians.
-            active: (B,) bool; a sequence that is not active keeps its state, and its row of z
-                has no meaning. None: all are active.
+            active: (B,) bool; an inactive sequence keeps its state, and its row of z is undefined.
+                None: all are active.
 
         Returns:
             z (B, R) in [-1, 1], and the new state.
@@ -77,28 +77,28 @@ class Memory(ABC):
         noise: ReadoutNoise,
         n_fed_back: int | None = None,
     ) -> tuple[torch.Tensor, State] | None:
-        """Run controller and steps over whole sequences at once, where a strategy can.
+        """Run the controller and all steps of whole sequences at once, if the strategy can.
 
         Args:
             controller: the cell's controller.
             x: inputs (T, B, D).
-            state: of B sequences.
+            state: the state of B sequences.
             z_start: the readouts before the first step (B, R).
             active: (T, B) bool; None: all are active.
             noise: the cell's readout noise.
-            n_fed_back: how many of the readouts the controller reads, the first; None: all.
+            n_fed_back: number of readouts, from the first, that the controller reads; None: all.
 
         Returns:
-            z (T, B, R), of sequences that are not active their last, and the new state; or None:
-            go step by step.
+            z (T, B, R), for inactive sequences their last value, and the new state; or None, then
+            the caller must go step by step.
 
         Raises:
-            ConfigError: the controller's weights or the state have another dtype than x.
+            ConfigError: the dtype of the controller's weights or the state differs from x's.
         """
         return None
 
     def run(self, controls: torch.Tensor) -> torch.Tensor:
-        """Return the readouts (B, T, R) of given controls (B, T, P): open loop, no controller."""
+        """Return the readouts (B, T, R) for controls (B, T, P), open loop, without a controller."""
         state, z = self.start(len(controls), controls), []
         for t in range(controls.shape[1]):
             z_t, state = self.step(state, controls[:, t])
@@ -107,7 +107,7 @@ class Memory(ABC):
 
     @abstractmethod
     def detach(self, state: State) -> State:
-        """Return the state cut from the autograd graph, for truncated backpropagation."""
+        """Return the state detached from the autograd graph, for truncated backpropagation."""
 
     @abstractmethod
     def amplitudes(self, state: State) -> torch.Tensor:
@@ -119,7 +119,7 @@ class Memory(ABC):
 
 
 def has_hooks(*modules: nn.Module) -> bool:
-    """Whether any of the modules, children aside, has a hook, which wants to see each step."""
+    """Return whether any of the modules, without children, has hooks, which must see each step."""
     return any(
         m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
         for m in modules

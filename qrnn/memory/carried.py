@@ -1,7 +1,7 @@
-"""The carried strategy on PennyLane's own simulators: the state goes in and comes out of each step.
+"""The carried strategy on PennyLane's simulators: each step takes a state and returns a new one.
 
-`default.qubit` carries a batch of state vectors, `default.mixed` density matrices (so that noise
-acts); both differentiate by backpropagation, and memory grows with T.
+`default.qubit` carries a batch of state vectors, `default.mixed` density matrices (with noise);
+both differentiate by backpropagation, with memory that grows with T.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class CarriedVectors(Memory):
     Args:
         circuit: the step circuit.
         layer: the quantum layer.
-        device: a PennyLane device that broadcasts and backpropagates.
+        device: a PennyLane device that supports broadcasting and backpropagation.
     """
 
     def __init__(self, circuit: StepCircuit, layer: TorchLayer, device: qml.devices.Device):
@@ -52,7 +52,7 @@ class CarriedVectors(Memory):
 
     @override
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
-        """(B, 2^n) complex."""
+        """The state is (B, 2^n), complex."""
         return start_vectors(batch, self.circuit.n_wires, like)
 
     @override
@@ -76,14 +76,14 @@ class CarriedVectors(Memory):
 
 
 class CarriedDensities(Memory):
-    """Density matrices on `default.mixed`, one sequence at a time (it cannot batch them).
+    """Density matrices on `default.mixed`, one sequence at a time (it has no batches).
 
     Args:
         circuit: the step circuit.
         layer: the quantum layer.
         device: a PennyLane device for density matrices.
-        add_noise: puts noise behind the gates of a QNode.
-        readout_errors: returns what makes reading some wires err.
+        add_noise: function that adds noise after the gates of a QNode.
+        readout_errors: function that returns the readout-error channels of some wires.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class CarriedDensities(Memory):
 
     @override
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
-        """(B, 2^n, 2^n) complex."""
+        """The state is (B, 2^n, 2^n), complex."""
         psi = start_vectors(batch, self.circuit.n_wires, like)
         return psi[:, :, None] * psi[:, None, :].conj()
 
@@ -135,14 +135,14 @@ class CarriedDensities(Memory):
         return torch.stack(z).to(controls), torch.stack(rho)
 
     def _read(self, rho: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the readouts (R,) of one density matrix, and what reading leaves of it."""
-        # Errors of reading do not act on the state that is carried on. Traces, not qml.expval: the
-        # gradient of that on density matrices is nan where a probability is zero (0.45).
+        """Return the readouts (R,) of one density matrix, and the density matrix after reading."""
+        # Readout errors do not affect the carried state. Not qml.expval: its gradient on density
+        # matrices is NaN if a probability is zero (PennyLane 0.45).
         seen = self._seen(rho, self.circuit.wires, self.circuit.wires)
         return traces(self.circuit.words, seen), rho
 
     def _seen(self, rho: torch.Tensor, wires: Sequence[Any], read: Sequence[Any]) -> torch.Tensor:
-        """Return the density matrix of `wires` as it looks to one who misreads some of them."""
+        """Return the density matrix of `wires` with readout errors on the wires `read`."""
         return self._misread(rho, wires, read).to(rho.dtype) if self._errs else rho
 
     @override
@@ -155,10 +155,10 @@ class CarriedDensities(Memory):
 
 
 class MeasuredDensities(CarriedDensities):
-    """Density matrices that are measured mid-circuit, through an ancilla, word by word.
+    """Density matrices with mid-circuit measurements of each Pauli word, through an ancilla.
 
-    The ancilla's state is averaged over after each of its measurements, so that one execution a
-    word gives what the mean of infinitely many shots would.
+    The outcome is averaged over after each measurement, so one execution per Pauli word gives the
+    mean of infinitely many shots.
 
     Args:
         circuit: the step circuit, with measured readouts.

@@ -1,9 +1,9 @@
-"""The fused strategy: own kernels, memory that does not grow with T.
+"""The fused strategy: custom kernels, with memory that does not grow with T.
 
 U is unitary, so the backward pass recomputes |psi_(t-1)> = U^dagger |psi_t> instead of storing it
-(reversible adjoint). An autograd node therefore keeps no state of its own but a `Snapshot`, which
-holds the amplitudes only while nothing later can give them back. The controllers that come with
-qrnn run inside the kernels, a whole sequence in one node; any other module is called at each step.
+(reversible adjoint). So an autograd node stores only a `Snapshot`, which holds the amplitudes only
+as long as no later step can recompute them. qrnn's controllers run inside the kernels, a whole
+sequence in one node; any other module is called at each step.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class FusedState:
     """Amplitudes of B sequences.
 
     Attributes:
-        psi: as the kernels lay them out, part of the autograd graph.
-        raw: the same values outside the graph; alive as long as the user holds the state.
-        snapshot: where the backward pass finds them.
+        psi: amplitudes in the kernels' layout, part of the autograd graph.
+        raw: the same values outside the graph; they live as long as the state object.
+        snapshot: gives the amplitudes to the backward pass.
         batch: number of sequences B.
     """
 
@@ -51,23 +51,23 @@ class FusedState:
 
     @classmethod
     def of(cls, psi: torch.Tensor, batch: int) -> FusedState:
-        """Return the state of amplitudes that are no part of a graph."""
+        """Return the state for amplitudes that are not part of a graph."""
         return cls(psi, psi, Snapshot(psi), batch)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle and copy the amplitudes alone, as torch does: a graph cannot be."""
+        """Pickle and copy only the amplitudes: autograd graphs cannot be pickled."""
         return FusedState.of, (self.raw, self.batch)
 
 
 class FusedMemory(Memory):
-    """The state as amplitudes, moved by the kernels of the torch device that it is on.
+    """The state as amplitudes, advanced by the kernels for its torch device.
 
-    T steps cost T times the gates; memory does not depend on T. Source of the gradient: the
-    reversible adjoint of docs/how-it-works.md.
+    The cost is linear in T; memory does not depend on T. For the gradient, see the reversible
+    adjoint in docs/how-it-works.md.
 
     Raises:
-        DeviceError: inputs on a torch device that has no kernels.
-        MissingExtraError: its kernels need a package that is not installed.
+        DeviceError: the inputs' torch device has no kernels.
+        MissingExtraError: the kernels need a package that is not installed.
     """
 
     def __init__(self, circuit: StepCircuit, layer: TorchLayer):
@@ -81,7 +81,7 @@ class FusedMemory(Memory):
 
     @override
     def __getstate__(self) -> dict[str, Any]:
-        """The program finds the kernels that show the amplitudes."""
+        """Keep the program, from which kernels can be built again."""
         return {**super().__getstate__(), "program": self.program, "_kernels": {}}
 
     def kernels(self, device: torch.device) -> Kernels:
@@ -153,7 +153,7 @@ class FusedMemory(Memory):
 
     @property
     def slot_map(self) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """M (S, P) and b (S,), float64: the slots' angles are M theta + b, if they are affine."""
+        """M (S, P) and b (S,), float64, with slot angles M theta + b; None if not affine."""
         affine = self.circuit.affine()
         if affine is None:
             return None

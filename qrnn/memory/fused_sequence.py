@@ -1,6 +1,6 @@
-"""Whole sequences as one autograd node of the fused device, where the controller allows it.
+"""Whole sequences of the fused device as one autograd node, if the controller supports it.
 
-Own controllers and dropout go step by step, and so do precisions that the kernels have not got.
+Custom controllers, dropout and precisions that the kernels do not support go step by step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from qrnn.errors import ConfigError, DeviceError
 from qrnn.memory.base import has_hooks
 from qrnn.memory.kernels.base import GELU, GLU, LINEAR, RELU, Kernels, Packed
 from qrnn.memory.snapshot import Snapshot
-from qrnn.utils.autograd import first_derivative
+from qrnn.utils.autograd import once_differentiable
 
 KINDS: dict[type[nn.Module], int] = {
     nn.Identity: LINEAR,
@@ -31,10 +31,10 @@ ACTIVATIONS: list[set[str]] = [set(), *({repr(kind())} for kind in KINDS)]
 
 
 def is_packable(controller: nn.Module, n_inputs: int, n_angles: int) -> TypeGuard[Controller]:
-    """Whether the kernels can stand in for a controller: as built, unobserved, no dropout now."""
+    """Return whether the kernels can run a controller: unmodified, no hooks, no active dropout."""
     if type(controller) is not Controller or has_hooks(*controller.modules()):
         return False
-    # A user may have put other layers in (adapters, quantised ones), or a `forward` on a layer.
+    # A user may have replaced layers (adapters, quantised layers) or a layer's `forward`.
     if any(type(m).forward not in FORWARDS or "forward" in vars(m) for m in controller):
         return False
     layers = [m for m in controller if not isinstance(m, nn.Dropout)]
@@ -49,7 +49,7 @@ def is_packable(controller: nn.Module, n_inputs: int, n_angles: int) -> TypeGuar
 
 
 def fits(controller: nn.Sequential, n_inputs: int, n_angles: int) -> bool:
-    """Whether each layer reads as many values as there are, and the last gives n_angles."""
+    """Return whether the layers' sizes match, from n_inputs to n_angles."""
     size: float = n_inputs
     for module in controller:
         if isinstance(module, nn.Linear):
@@ -57,21 +57,21 @@ def fits(controller: nn.Sequential, n_inputs: int, n_angles: int) -> bool:
                 return False
             size = module.weight.shape[0]
         elif isinstance(module, nn.GLU):
-            size = size / 2  # an odd size, which torch refuses, fits no layer
+            size = size / 2  # an odd size, which torch rejects, matches no layer
     return size == n_angles
 
 
 def check_dtypes(x: torch.Tensor, controller: Controller, psi: torch.Tensor) -> None:
-    """Raise the error for weights or a state of another dtype than x.
+    """Raise an error if weights or state do not have the dtype of x.
 
     Raises:
-        ConfigError: so it is.
+        ConfigError: the dtypes differ.
     """
     found = {"the state": {psi.dtype}, "controller": {p.dtype for p in controller.parameters()}}
     for name, dtypes in found.items():
         if other := dtypes - {x.dtype}:
             raise ConfigError(
-                f"{name} must be {x.dtype}, as x, got {min(map(str, other))}: use .to({x.dtype})"
+                f"{name} must be {x.dtype}, like x, got {min(map(str, other))}: use .to({x.dtype})"
             )
 
 
@@ -81,13 +81,13 @@ def pack(
     slot_map: tuple[torch.Tensor, torch.Tensor],
     n_inputs: int,
 ) -> Packed:
-    """Return a controller as the kernels read it.
+    """Return a controller in the kernels' format.
 
     Args:
         controller: the controller.
-        bias: the quantum layer's (P,), radians.
-        slot_map: M (S, P) and b (S,) with the slots' angles = M theta + b.
-        n_inputs: D + R; a controller that reads fewer does not read z.
+        bias: the quantum layer's bias (P,), radians.
+        slot_map: M (S, P) and b (S,) with slot angles M theta + b.
+        n_inputs: D + R; missing inputs of the controller, from z, get zero weights.
     """
     linear = [m for m in controller if isinstance(m, nn.Linear)]
     kinds = [KINDS[type(m)] for m in controller if type(m) in KINDS]
@@ -114,11 +114,10 @@ def pack(
 
 
 class UndoSequence:
-    """What it takes to go back over a sequence; `kept` and `after` are filled by the node.
+    """What is needed to undo a sequence; the node sets `kept` and `after`.
 
-    `kept` shares the memory of z, which the user has: nobody may change it before the backward
-    pass. torch checks that for the sequence's own backward pass, `state` for that of an earlier
-    sequence.
+    `kept` shares the memory of z, which the user must not modify before the backward pass. torch
+    checks this in the sequence's own backward pass, `state` in that of an earlier sequence.
     """
 
     kept: Any
@@ -128,20 +127,20 @@ class UndoSequence:
         self.kernels = kernels
 
     def watch(self, z: torch.Tensor) -> None:
-        """Remember which values z (T, B, R) has, as torch counts them."""
-        self._z = z.detach()  # it counts with z, but is no part of the graph: no cycle
+        """Record torch's version counter of z (T, B, R)."""
+        self._z = z.detach()  # shares z's counter; outside the graph, so there is no cycle
         self._version = z._version
 
     def state(self, psi: torch.Tensor) -> torch.Tensor:
-        """Return psi before the sequence alone.
+        """Return only psi before the sequence.
 
         Raises:
-            DeviceError: z is not what it was.
+            DeviceError: z was modified.
         """
         if self._z._version != self._version:
             raise DeviceError(
-                "z must stay as it is until the backward pass of the sequences before it, got one "
-                "that was modified by an inplace operation: change z.clone()"
+                "z must not change before the backward pass of earlier sequences, but was modified "
+                "by an inplace operation: modify z.clone()"
             )
         lam = torch.zeros_like(psi)
         return self.kernels.backward_sequence(psi, lam, None, self.kept, want_x=False)[0]
@@ -165,24 +164,24 @@ class SequenceNode(torch.autograd.Function):
         before: Snapshot,
         undo: UndoSequence,
     ):
-        """`Kernels.forward_sequence`; weights and biases are those of `packed`."""
-        # Copies: a loop may fill its input buffer anew before the backward pass reads it.
+        """See `Kernels.forward_sequence`; weights and biases are those of `packed`."""
+        # Copies: a loop may refill its input buffer before the backward pass reads it.
         x, z_start = (v.clone(memory_format=torch.contiguous_format) for v in (x, z_start))
         psi_out, z, undo.kept = undo.kernels.forward_sequence(
             psi, z_start, x, active, packed, noise
         )
-        # A second tensor on the same storage: psi_out itself will point at ctx, a cycle.
+        # A second tensor on the same storage: psi_out itself would form a cycle with ctx.
         undo.after = Snapshot(psi_out.detach())
         ctx.undo, ctx.before = undo, before
         ctx.save_for_backward(z)
         return psi_out, z
 
     @staticmethod
-    @first_derivative()
+    @once_differentiable()
     @override
     def backward(ctx: Any, lam, grad_z):
         undo: UndoSequence = ctx.undo
-        _ = ctx.saved_tensors  # `kept` shares the memory of z: torch's error if it was changed
+        _ = ctx.saved_tensors  # raises torch's error if z, which `kept` shares, was modified
         want_x = ctx.needs_input_grad[2]
         psi_in, lam_in, grad_x, grad_z_start, grad_weights, grad_biases = (
             undo.kernels.backward_sequence(

@@ -1,4 +1,4 @@
-"""One step as an autograd node of the fused device, for any controller."""
+"""One step of the fused device as an autograd node, for any controller."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing_extensions import override
 
 from qrnn.memory.kernels.base import Kernels
 from qrnn.memory.snapshot import Snapshot
-from qrnn.utils.autograd import first_derivative
+from qrnn.utils.autograd import once_differentiable
 
 
 class UndoStep:
-    """What it takes to go one step back; `kept` and `after` are filled by the step itself."""
+    """What is needed to undo a step; the step itself sets `kept` and `after`."""
 
     kept: Any
     after: Snapshot
@@ -22,7 +22,7 @@ class UndoStep:
         self.kernels, self.active = kernels, active
 
     def state(self, psi: torch.Tensor) -> torch.Tensor:
-        """Return psi before the step alone."""
+        """Return only psi before the step."""
         return self.kernels.backward(psi, torch.zeros_like(psi), None, self.kept)[0]
 
 
@@ -32,15 +32,15 @@ class StepNode(torch.autograd.Function):
     @staticmethod
     @override
     def forward(ctx: Any, psi, angles, before: Snapshot, undo: UndoStep):
-        """Psi as the kernels lay it out, angles (B, S)."""
+        """Psi is in the kernels' layout, angles are (B, S)."""
         psi_out, z, undo.kept = undo.kernels.forward(psi, angles, undo.active)
-        # A second tensor on the same storage: psi_out itself will point at ctx, a cycle.
+        # A second tensor on the same storage: psi_out itself would form a cycle with ctx.
         undo.after = Snapshot(psi_out.detach())
         ctx.undo, ctx.before = undo, before
         return psi_out, z
 
     @staticmethod
-    @first_derivative()
+    @once_differentiable()
     @override
     def backward(ctx: Any, lam, grad_z):
         undo: UndoStep = ctx.undo

@@ -1,9 +1,9 @@
 """The carried strategy on PennyLane-Lightning, with gradients by the two-branch adjoint.
 
-Lightning has no batch and can differentiate neither `qml.state` nor `StatePrep`. With an ancilla
-in superposition of two branches, (|0>|psi> + |1>|lambda^>)/sqrt(2), and U acting in the first
-branch only, `<X>` on the ancilla is Re <lambda^| U |psi>: its adjoint gradient, times the norm of
-lambda, is the cotangent of the gate parameters. U^dagger lambda is one more circuit.
+Lightning has no batches and can differentiate neither `qml.state` nor `StatePrep`. With an ancilla
+in a superposition of two branches, (|0>|psi> + |1>|lambda^>)/sqrt(2), and U acting only in the
+first one, `<X>` on the ancilla is Re <lambda^| U |psi>: its adjoint gradient, times the norm of
+lambda, is the cotangent of the gate parameters. U^dagger lambda takes one more circuit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from qrnn.circuit.step import StepCircuit
 from qrnn.circuit.threads import one_at_a_time
 from qrnn.memory.base import Memory
 from qrnn.memory.carried import start_vectors
-from qrnn.utils.autograd import first_derivative
+from qrnn.utils.autograd import once_differentiable
 
 DeviceFactory = Callable[[type], qml.devices.Device]
 
@@ -39,7 +39,7 @@ def apply_word(word: str, psi: torch.Tensor) -> torch.Tensor:
 
 
 class _Step(torch.autograd.Function):
-    """(psi, gate parameters) -> (psi', z), one circuit a sequence."""
+    """(psi, gate parameters) -> (psi', z), one circuit per sequence."""
 
     @staticmethod
     def forward(ctx: Any, psi, parameters, memory: CarriedLightning):
@@ -49,7 +49,7 @@ class _Step(torch.autograd.Function):
         return states, z
 
     @staticmethod
-    @first_derivative()
+    @once_differentiable()
     def backward(ctx: Any, grad_psi, grad_z):
         psi, parameters, psi_out = ctx.saved_tensors
         memory: CarriedLightning = ctx.memory
@@ -65,8 +65,8 @@ class CarriedLightning(Memory):
     Args:
         circuit: the step circuit.
         layer: the quantum layer.
-        make_device: from a c_dtype (complex64 or complex128) to a Lightning device without shots
-            and without fixed wires: it runs n wires, and n + 1 for gradients.
+        make_device: function of a c_dtype (complex64 or complex128) that returns a Lightning device
+            without shots and fixed wires: it runs n wires, and n + 1 for gradients.
     """
 
     def __init__(self, circuit: StepCircuit, layer: TorchLayer, make_device: DeviceFactory):
@@ -75,7 +75,7 @@ class CarriedLightning(Memory):
         self._devices: dict[torch.dtype, qml.devices.Device] = {}
 
     def _device(self, psi: torch.Tensor) -> qml.devices.Device:
-        """Return the device in the precision of the state."""
+        """Return the device for the precision of the state."""
         if psi.dtype not in self._devices:
             c_dtype = np.complex64 if psi.dtype == torch.complex64 else np.complex128
             self._devices[psi.dtype] = self._make_device(c_dtype)
@@ -120,7 +120,7 @@ class CarriedLightning(Memory):
         for one, values, direction in zip(
             as_numpy(psi), as_numpy(parameters), as_numpy(directions), strict=True
         ):
-            # A controlled Identity would be decomposed into a phase with a parameter of its own.
+            # A controlled Identity would be decomposed into a phase with an extra parameter.
             gates = [gate for gate in self.circuit.bind(values) if gate.name != "Identity"]
             both = np.concatenate(
                 [one / np.linalg.norm(one), direction / np.linalg.norm(direction)]
@@ -145,7 +145,7 @@ class CarriedLightning(Memory):
 
     @override
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
-        """(B, 2^n) complex."""
+        """The state is (B, 2^n), complex."""
         return start_vectors(batch, self.circuit.n_wires, like)
 
     @override
@@ -168,10 +168,10 @@ class CarriedLightning(Memory):
 
 
 def prepare(psi: np.ndarray, wires: Any) -> qml.StatePrep:
-    """Return the preparation of psi, normalised: rounding drifts the norm over many steps."""
+    """Return the preparation of psi, normalised, because rounding errors of the norm add up."""
     return qml.StatePrep(psi / np.linalg.norm(psi), wires=wires)
 
 
 def as_numpy(values: torch.Tensor) -> np.ndarray:
-    """Return a tensor's values on the CPU."""
+    """Return a tensor's values as a numpy array."""
     return values.detach().cpu().numpy()

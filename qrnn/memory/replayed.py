@@ -1,8 +1,8 @@
-"""The replayed strategy: the state's recipe is carried, and run again from |0...0> each step.
+"""The replayed strategy: the angles so far are carried, and replayed from |0...0> at each step.
 
-A device that shows no state (shots, noise, hardware) can still carry one: the angles so far. Step
-t executes one circuit of t repetitions a sequence, all sequences in one broadcast execution, so
-that T steps are T rounds and O(T^2) gates. Gradients are the device's own.
+It works on devices that give no access to the state (shots, noise, hardware). Step t executes one
+circuit of t repetitions per sequence, all sequences in one broadcast execution, so T steps take T
+executions and O(T^2) gates. Gradients are the device's own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pennylane.tape import QuantumScript
 from typing_extensions import override
 
 from qrnn.circuit.step import StepCircuit, precision_of
-from qrnn.circuit.threads import one_at_a_time, with_circuits_behind
+from qrnn.circuit.threads import one_at_a_time, with_locked_backward
 from qrnn.errors import DeviceError
 from qrnn.memory.base import Memory
 
@@ -25,8 +25,8 @@ class ReplayedState(NamedTuple):
     """The controls of all steps so far.
 
     Attributes:
-        controls: one (B, P) tensor a step, radians, without the bias.
-        active: one (B,) bool tensor a step: whether the sequence moved.
+        controls: one (B, P) tensor per step, radians, without the bias.
+        active: one (B,) bool tensor per step: whether the sequence was active.
     """
 
     controls: tuple[torch.Tensor, ...]
@@ -39,8 +39,8 @@ class ReplayedMemory(Memory):
     Args:
         circuit: the step circuit.
         layer: the quantum layer.
-        at_once: a QNode that returns the results of all steps, of a circuit that is measured
-            mid-circuit: then the open loop needs one circuit for all steps.
+        at_once: a QNode with mid-circuit measurements that returns the results of all steps, so
+            that the open loop needs only one circuit.
     """
 
     def __init__(self, circuit: StepCircuit, layer: TorchLayer, at_once: qml.QNode | None = None):
@@ -62,7 +62,7 @@ class ReplayedMemory(Memory):
         moved = torch.stack(state.active, 1)  # (B, t)
         if moved.all():
             return self._read(history), state
-        # Sequences that skipped the same steps share a circuit; those not active need no run.
+        # Sequences that skipped the same steps share a circuit; inactive ones need none.
         z = controls.new_zeros(len(controls), len(self.circuit.words))
         patterns, group = moved.unique(dim=0, return_inverse=True)
         for index, pattern in enumerate(patterns):
@@ -77,20 +77,20 @@ class ReplayedMemory(Memory):
         if self.layer.qnode.diff_method in ("backprop", None):  # torch's own graph
             return self._run_layer(inputs, bias)
         weights = self.circuit.weights.values()
-        return with_circuits_behind(self._run_layer, inputs, bias, weights=weights)
+        return with_locked_backward(self._run_layer, inputs, bias, weights=weights)
 
     def _run_layer(self, inputs: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         with precision_of(inputs):
-            # TorchLayer keeps the parameter that it was made with, and would miss one that
-            # load_state_dict(assign=True) or torch.func.functional_call puts in its place.
+            # TorchLayer keeps its original parameter, and would miss a replacement by
+            # load_state_dict(assign=True) or torch.func.functional_call.
             self.layer.qnode_weights["bias"] = bias
             return self.circuit.values(self.layer(inputs))
 
     @override
     @one_at_a_time
-    @torch.no_grad()  # weights of the ansatz's own would ask for gradients
+    @torch.no_grad()  # the ansatz's own weights would require gradients
     def run(self, controls: torch.Tensor) -> torch.Tensor:
-        """All steps of all sequences are one execution (on IBM: one job)."""
+        """Run all steps of all sequences in one execution (on IBM: one job)."""
         qnode, bias = self.layer.qnode, self.layer.bias.detach()
         if self.at_once is not None:
             with precision_of(controls):
@@ -110,7 +110,7 @@ class ReplayedMemory(Memory):
             for part, post in zip(slices, posts, strict=True):
                 (values,) = post(tuple(results[part]))
                 values = torch.stack([torch.as_tensor(value) for value in values], -1)
-                z.append(values.reshape(len(controls), -1))  # sampled, a batch of 1 is squeezed
+                z.append(values.reshape(len(controls), -1))  # with shots, a batch of 1 is squeezed
         return torch.stack(z, 1).to(controls)
 
     @override
@@ -119,12 +119,12 @@ class ReplayedMemory(Memory):
 
     @override
     def amplitudes(self, state: ReplayedState) -> torch.Tensor:
-        """Raise the error for a state that is only the angles so far.
+        """Raise an error: the state consists only of the angles so far.
 
         Raises:
             DeviceError: always.
         """
         raise DeviceError(
-            "amplitudes need a device that shows its state, got a replayed one: "
+            "amplitudes need a device that gives access to its state, got a replayed one: "
             "use .on('fused') or .on('default.qubit')"
         )

@@ -1,4 +1,4 @@
-"""Amplitudes that can be had again: what a fused step keeps of the state that it gave."""
+"""Snapshots: amplitudes that a fused step stores, or that later steps can recompute."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import torch
 
 
 class Undo(Protocol):
-    """What takes a state one node back.
+    """Takes a state one autograd node back.
 
     Attributes:
-        after: the state behind the node.
+        after: the state after the node.
     """
 
     after: Snapshot
 
     def state(self, psi: torch.Tensor) -> torch.Tensor:
-        """Return the amplitudes before the node, for those behind it."""
+        """Return the amplitudes before the node, for those after it."""
 
 
 class Snapshot:
-    """Amplitudes that one step gave, held or recomputable from the step after.
+    """Amplitudes after a step, stored or recomputable from the next step.
 
     Attributes:
-        follower: the step that consumed this state, or None for the last one.
+        follower: the step that consumed this state; None for the last state.
     """
 
     def __init__(self, psi: torch.Tensor):
@@ -34,28 +34,28 @@ class Snapshot:
         self.follower: Undo | None = None
 
     def follow(self, undo: Undo) -> None:
-        """Let go of the amplitudes: `undo` can recompute them."""
+        """Release the amplitudes, because `undo` can recompute them."""
         self.follower = undo
         self._held = None
 
     def hold(self, psi: torch.Tensor) -> None:
-        """Take recomputed amplitudes."""
+        """Store recomputed amplitudes."""
         self._held = psi
 
     def release(self) -> None:
-        """Let go again, where a later step can give them back."""
+        """Release the amplitudes if a later step can recompute them."""
         if self.follower is not None:
             self._held = None
 
     def psi(self) -> torch.Tensor:
-        """Return the amplitudes, undoing later steps if that is the only way."""
+        """Return the amplitudes, recomputed from later steps if necessary."""
         chain: list[Undo] = []
         at = self
         while (psi := at._held if at._held is not None else at._seen()) is None:
-            assert at.follower is not None  # only `follow` lets go
+            assert at.follower is not None  # only `follow` releases amplitudes
             chain.append(at.follower)
             at = at.follower.after
-        # A loss on an early step alone: the later steps' backward never ran.
+        # For a loss on early steps only: the backward of later steps never ran.
         for undo in reversed(chain):
             psi = undo.state(psi)
         return psi

@@ -1,1 +1,1 @@
-"""Embedding, recurrent network and head; from a configuration to a model."""
+"""Models: embedding, recurrent network and head, built from a configuration."""

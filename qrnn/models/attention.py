@@ -18,15 +18,15 @@ class Attention(nn.Module):
         additive:  score(q, k) = v . tanh(W q + U k)       (Bahdanau et al., arXiv 1409.0473)
 
     Args:
-        query_size: number of the decoder's outputs Q.
-        key_size: number of the encoder's outputs K.
+        query_size: number of decoder outputs Q.
+        key_size: number of encoder outputs K.
         kind: `dot` or `additive`.
 
     Shape:
         queries (B, U, Q), keys (B, S, K); contexts (B, U, K), weights (B, U, S).
 
     Raises:
-        ConfigError: an unknown kind.
+        ConfigError: the kind is unknown.
     """
 
     def __init__(self, query_size: int, key_size: int, kind: str = "additive"):
@@ -41,7 +41,7 @@ class Attention(nn.Module):
     def forward(
         self, queries: torch.Tensor, keys: torch.Tensor, lengths: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return contexts and weights; steps behind a sequence's length (B,) weigh nothing."""
+        """Return contexts and weights; steps beyond a sequence's length (B,) have weight 0."""
         mapped = self.keys(keys)
         if self.queries is not None and self.score is not None:
             summed = self.queries(queries)[:, :, None] + mapped[:, None]  # (B, U, S, Q)
@@ -49,7 +49,7 @@ class Attention(nn.Module):
         else:
             scores = queries @ mapped.transpose(1, 2)
         if lengths is not None:
-            behind = torch.arange(keys.shape[1], device=keys.device) >= lengths[:, None]
-            scores = scores.masked_fill(behind[:, None], -torch.inf)
+            padding = torch.arange(keys.shape[1], device=keys.device) >= lengths[:, None]
+            scores = scores.masked_fill(padding[:, None], -torch.inf)
         weights = scores.softmax(2)
         return weights @ keys, weights

@@ -1,4 +1,4 @@
-"""What all models have in common, whatever they are asked for."""
+"""The base class of all models."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from qrnn.networks import State
 
 
 class Answer(NamedTuple):
-    """What a model says of a batch.
+    """A model's output for a batch.
 
     Attributes:
         logits: outputs of the head, (B, C) of sequences, or (B, T, C) of steps.
         z: the network's outputs (B, T, R).
-        state: behind each sequence's last step.
-        kept: share of shots that projections kept up to each step (B, T), nan where a sequence has
-            none; None: nothing is projected, or no shots are lost.
+        state: state after each sequence's last step.
+        kept: fraction of shots that projections kept up to each step (B, T), NaN in the padding;
+            None: nothing is projected, or no shots are lost.
     """
 
     logits: torch.Tensor
@@ -37,9 +37,9 @@ class Recurrent(NamedTuple):
     """A recurrent network of a model.
 
     Attributes:
-        name: what it reads, where a model has several: `encoder`; else empty.
+        name: `encoder` or `decoder` in a model with both; else empty.
         rnn: the network.
-        embed: what its inputs go through first; None: nothing.
+        embed: embedding of its inputs, or None.
     """
 
     name: str
@@ -51,9 +51,9 @@ class Model(OnDevice):
     """Recurrent networks between embeddings and a head.
 
     Attributes:
-        objective: what the outputs mean, and the loss.
-        translates: whether it gives sentences beside labels.
-        projects: whether its outputs are projected on tokens, and nothing is fed back.
+        objective: meaning of the outputs, and the loss.
+        translates: whether it also returns sentences.
+        projects: whether its outputs are projected on tokens, without feedback.
     """
 
     objective: Objective
@@ -66,8 +66,8 @@ class Model(OnDevice):
         """Return the logits, the outputs of all steps and the last state.
 
         Args:
-            batch: its labels are read only where the model is told the last token.
-            state: of the same sequences, from an earlier call.
+            batch: the inputs; the labels are read only for teacher forcing and projections.
+            state: state of the same sequences after an earlier call.
         """
 
     @abstractmethod
@@ -79,28 +79,28 @@ class Model(OnDevice):
         """Return the number of parameters without embedding and head."""
 
     def cell_steps(self, batch: Batch) -> int:
-        """Return how many steps the hybrid cells take over a batch, together."""
+        """Return the total number of steps that the hybrid cells take for a batch."""
         return len(cells_of(self)) * batch.x.shape[1]
 
-    def sentences(self, batch: Batch, words: Sequence[str]) -> list[str]:
-        """Return a translation of each sequence; of a model that does not translate, none.
+    def sentences(self, batch: Batch, vocabulary: Sequence[str]) -> list[str]:
+        """Return the translation of each sequence; nothing if the model does not translate.
 
         Args:
             batch: the sequences.
-            words: the target vocabulary.
+            vocabulary: text of each target token.
         """
         return []
 
     def executions(
         self, part: Split, feedback: str, batch_size: int | None
     ) -> Iterable[list[QuantumScript]]:
-        """Return the tapes of each execution that an evaluation takes, in order.
+        """Return the tapes of each execution of an evaluation, in order.
 
-        Their angles do not matter: this is for a price.
+        They serve to estimate the cost, so their angles are arbitrary.
 
         Args:
             part: the sequences.
             feedback: `closed` or `open`.
-            batch_size: sequences that run at once; None: all.
+            batch_size: number of sequences that run together; None: all.
         """
         raise NotImplementedError(f"{type(self).__name__} runs no circuits on its own")

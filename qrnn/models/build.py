@@ -1,4 +1,4 @@
-"""From a configuration to an untrained model."""
+"""Build an untrained model from a configuration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qrnn.models.sequence import SequenceClassifier, SequenceLabeller
 from qrnn.models.translation import Translator
 from qrnn.networks import NETWORKS, ModelConfig, refuse_unread, solve_width
 from qrnn.utils.checks import typed, whole
-from qrnn.utils.limits import MOST_LAYERS, counted, sizes_of
+from qrnn.utils.limits import MOST_LAYERS, limit_allocations, size_remedy
 from qrnn.utils.registry import unknown_name
 
 RESIDUALS = (None, "last")
@@ -35,17 +35,17 @@ def build_model(
     """Return the untrained model of a configuration.
 
     Args:
-        config: the whole configuration.
-        shape: what the task asks for.
-        vectors: pretrained embedding (V, E) to begin with; None: a random one.
-        objective: what the outputs mean; None: labels.
+        config: the full configuration.
+        shape: sizes and kind of the task's inputs and labels.
+        vectors: initial embedding (V, E), pretrained; None: random.
+        objective: meaning of the outputs; None: labels.
 
     Raises:
-        ConfigError: a value out of range, a key that the task does not need, or a budget that no
-            width meets.
+        ConfigError: a value is out of range, a key is not used by the task, or no width meets the
+            budget.
     """
     check_model(config.model)
-    with counted("the model", sizes_of(config.model)):
+    with limit_allocations("the model", size_remedy(config.model)):
         model = _build(config, shape, vectors)
     model.objective = objective or Labels(shape.n_classes)
     model.made_of = made_of(to_plain(config), asdict(shape))
@@ -62,16 +62,16 @@ def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> M
     if NETWORKS[model.name].tokens:
         if not shape.tokens or shape.kind != "label":
             raise ConfigError(
-                f"model {model.name} must have a task of tokens with one label a step, got one to "
-                f"{shape.kind}: try task=elman_xor, or another model"
+                f"model {model.name} must have a task of tokens with one label per step, got kind "
+                f"{shape.kind}: use task=elman_xor, or another model"
             )
         return NextToken(network(model, max(shape.input_size, shape.n_classes)))
     if shape.kind not in KINDS:
         raise unknown_name("kind", shape.kind, KINDS)
     if KINDS[shape.kind].tokens and not shape.tokens:
-        raise ConfigError(f"a task of kind {shape.kind} must have tokens as inputs, got none")
+        raise ConfigError(f"a task of kind {shape.kind} must have tokens as inputs, got numbers")
     if not shape.tokens:
-        refuse_unread(model, ("embedding", "embedding_dropout"), "for inputs that are no tokens")
+        refuse_unread(model, ("embedding", "embedding_dropout"), "for inputs that are not tokens")
     else:
         refuse_unread(model, ("input_scale",), "for tokens, which have an embedding")
     if shape.kind != "translate":
@@ -81,8 +81,8 @@ def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> M
         raise ConfigError("model.skip must be false for inputs that are not tokens, got true")
     if model.skip and not per_step and shape.kind != "translate":
         raise ConfigError(
-            "model.skip must be false for a task with one label a sequence, whose head reads the "
-            "last outputs alone, got true"
+            "model.skip must be false for a task with one label per sequence, whose head reads "
+            "only the last outputs, got true"
         )
     if not shape.n_past:
         refuse_unread(model, ("residual",), "where the targets' past is not an input")
@@ -117,12 +117,12 @@ def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> M
 
 
 def check_model(config: ModelConfig) -> None:
-    """Raise the error for a value out of range of a key that all models share.
+    """Check the keys that all models share, and that all numbers are finite.
 
-    What a network adds, it checks where it is built; that its numbers are finite, is checked here.
+    The other keys of a network are checked where it is built.
 
     Raises:
-        ConfigError: such a value, with its key and what is allowed.
+        ConfigError: a value is out of range; the message names the key and the allowed values.
     """
     typed(config, "model")
     for key, value in vars(config).items():
@@ -157,16 +157,16 @@ class Scale(nn.Module):
 
 
 def embedding(n_tokens: int, model: ModelConfig, vectors: torch.Tensor | None = None) -> nn.Module:
-    """Return the embedding of tokens (B, T) as (B, T, E), with dropout behind it.
+    """Return an embedding from tokens (B, T) to (B, T, E), followed by dropout.
 
     Raises:
-        ConfigError: pretrained vectors of another size.
+        ConfigError: the pretrained vectors have another size.
     """
     table = nn.Embedding(n_tokens, model.embedding)
     if vectors is not None:
         if vectors.shape[1] != model.embedding:
             raise ConfigError(
-                f"model.embedding must be {vectors.shape[1]}, as task.vectors are, got "
+                f"model.embedding must be {vectors.shape[1]}, the size of task.vectors, got "
                 f"{model.embedding}"
             )
         table = nn.Embedding.from_pretrained(vectors, freeze=False)

@@ -1,4 +1,4 @@
-"""The hybrid cells of a model, and the device that they are on."""
+"""The hybrid cells of a model, and their device."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ def cells_of(model: nn.Module) -> list[QRNNCell]:
 
 
 def device_of(model: nn.Module) -> Device | None:
-    """Return the device that a model's circuits run on, or None if it has none."""
+    """Return the device that runs a model's circuits, or None if it has no circuits."""
     devices = (getattr(module, "device", None) for module in model.modules())
     return next((device for device in devices if isinstance(device, Device)), None)
 
 
 def refuse_options(model: nn.Module, options: DeviceOptions) -> None:
-    """Raise the error for options of a device that a model has no circuits for.
+    """Check that no device options are set for a model without circuits.
 
     Raises:
-        ConfigError: the model runs in torch alone.
+        ConfigError: an option is set, but the model runs entirely in torch.
     """
     if device_of(model) is None and (given := options.given()):
         raise ConfigError(
-            f"device.{next(iter(given))} must be left out: the model runs in torch alone"
+            f"device.{next(iter(given))} must be left out: the model runs entirely in torch"
         )

@@ -1,4 +1,4 @@
-"""The identity of a trained model, by which results are known to be its own."""
+"""The identity of a trained model, which links results to it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 
 
 def made_of(config: Mapping[str, Any], shape: Mapping[str, Any]) -> str:
-    """Return what makes a model beside its weights, as a text.
+    """Return what determines a model besides its weights, as JSON.
 
     Args:
-        config: the whole configuration, as plain values.
+        config: the full configuration, as plain values.
         shape: the fields of `Shape`.
     """
     made = {"model": config.get("model"), "device": config.get("device"), "shape": dict(shape)}
@@ -22,14 +22,14 @@ def made_of(config: Mapping[str, Any], shape: Mapping[str, Any]) -> str:
 
 
 def identity(weights: Mapping[str, torch.Tensor], made: str) -> str:
-    """Return a hash of a model: its weights, and what else makes it.
+    """Return a hash of a model's weights and architecture.
 
-    Moving a checkpoint does not change it, nor does what training keeps beside the model: the last
-    checkpoint has the identity of the best one, if it holds the same weights.
+    It depends neither on the checkpoint's path nor on the optimiser's state: the last checkpoint
+    has the identity of the best one if their weights are the same.
 
     Args:
         weights: the model's `state_dict()`.
-        made: of `made_of`.
+        made: output of `made_of`.
     """
     digest = hashlib.sha256(made.encode())
     for name, value in sorted(weights.items()):
@@ -39,5 +39,5 @@ def identity(weights: Mapping[str, torch.Tensor], made: str) -> str:
 
 
 def model_identity(model: Any) -> str | None:
-    """Return the identity of a model as it is now; None: it was made of no configuration."""
+    """Return the identity of a model with its current weights; None: it has no configuration."""
     return None if model.made_of is None else identity(model.state_dict(), model.made_of)

@@ -1,4 +1,4 @@
-"""A network that gives the probabilities of the next token by itself: training and sampling."""
+"""Next-token models of networks that return probabilities themselves: training and sampling."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from qrnn.utils.checks import whole
 
 
 class NextToken(Model):
-    """Quantum neurons as a model of sequences of tokens.
+    """Quantum neurons as a language model.
 
-    In training and evaluation the outputs are projected on the tokens that come next (Bausch,
-    arXiv 2006.14619, postselection on the targets): on the label where there is one, on the next
-    input elsewhere. The logits are log p, so that their cross entropy is the negative
-    log-likelihood.
+    In training and evaluation the outputs are projected on the next token (Bausch, arXiv
+    2006.14619, postselection on the targets), which is the label where there is one and else the
+    next input. The logits are log p, so that their cross entropy is the negative log-likelihood.
 
     Args:
         rnn: the network, batch first.
@@ -41,10 +40,10 @@ class NextToken(Model):
 
         Args:
             batch: tokens x and labels y (B, T).
-            state: of the same sequences, from an earlier call.
+            state: state of the same sequences after an earlier call.
 
         Raises:
-            ConfigError: a sequence's last step has no label: there is nothing to project on.
+            ConfigError: a sequence's last step has no label to project on.
         """
         targets = next_tokens(batch)
         log_p, state = self.rnn(batch.x, targets, state, batch.lengths)
@@ -52,7 +51,7 @@ class NextToken(Model):
         return Answer(log_p, log_p.exp(), state, None if kept is None else kept.T)
 
     def tapes(self, batch: Batch) -> list[QuantumScript]:
-        """Return the circuits that `answer` runs, on a device that runs circuits."""
+        """Return the circuits that `answer` runs on a circuit device."""
         x, targets = batch.x.T, next_tokens(batch).T
         active = torch.ones_like(x, dtype=torch.bool)
         if batch.lengths is not None:
@@ -77,15 +76,15 @@ class NextToken(Model):
     def generate(
         self, start: torch.Tensor, steps: int, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Return tokens (B, steps) that continue given ones, each sampled from p.
+        """Return tokens (B, steps) that continue the given ones, each sampled from p.
 
         Args:
-            start: tokens (B, S), S >= 1; all but the first are projected on.
+            start: tokens (B, S), S >= 1; outputs are projected on all but the first.
             steps: number of tokens to sample.
-            generator: chooses the samples; None: torch's own.
+            generator: random generator; None: torch's default.
 
         Raises:
-            ConfigError: no start, or fewer than one step.
+            ConfigError: `start` is empty, or `steps` is below 1.
         """
         steps = whole("steps", steps, 1)
         if start.ndim != 2 or start.shape[1] < 1:
@@ -106,7 +105,7 @@ class NextToken(Model):
 
 
 def next_tokens(batch: Batch) -> torch.Tensor:
-    """Return what follows each input (B, T): its label, or else the next input.
+    """Return the token after each input (B, T): its label or, without one, the next input.
 
     Raises:
         ConfigError: a sequence's last step has no label.
@@ -122,7 +121,7 @@ def next_tokens(batch: Batch) -> torch.Tensor:
         targets = targets.masked_fill(padding, 0)
     if (last == IGNORED).any():
         raise ConfigError(
-            "model quantum_neuron needs a label at each sequence's last step, which its output is "
-            "projected on, got none: choose a task of next tokens, or another model"
+            "model quantum_neuron must have a label at each sequence's last step to project on, "
+            "got none: choose a task of next tokens, or another model"
         )
     return targets

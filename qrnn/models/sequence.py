@@ -1,4 +1,4 @@
-"""Models: an embedding of tokens, a recurrent network, and the head that reads it."""
+"""Sequence classification and labelling: an embedding, a recurrent network and a head."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qrnn.circuit.threads import one_at_a_time
 from qrnn.data import Batch, Labels, Numbers, Split
 from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.networks import Network, State, n_parameters
-from qrnn.utils.checks import share, whole
+from qrnn.utils.checks import probability, whole
 
 
 class SequenceModel(Model):
@@ -24,11 +24,11 @@ class SequenceModel(Model):
     Args:
         rnn: a recurrent network, batch first.
         n_classes: number of labels C.
-        embed: from what the task gives to inputs (B, T, D); None: the same.
-        dropout: probability, in front of the head.
-        width: units of the head's hidden layer; None: it is linear.
+        embed: maps the task's inputs to (B, T, D); None: identity.
+        dropout: dropout probability before the head.
+        width: units of the head's hidden layer; None: a linear head.
         norm: whether the head begins with a LayerNorm.
-        skip: number of features of x that the head reads beside each step's outputs: D, or 0.
+        skip: number of features of x that the head also reads at each step, D or 0.
         residual: number of inputs that are the targets' past, to which the head's outputs are
             added: the network then predicts the change since the last step.
     """
@@ -48,7 +48,7 @@ class SequenceModel(Model):
         self.objective = Labels(n_classes)
         self.embed = nn.Identity() if embed is None else embed
         self.rnn: Any = rnn
-        self.dropout = nn.Dropout(share("dropout", dropout))
+        self.dropout = nn.Dropout(probability("dropout", dropout))
         self.skip = skip = whole("skip", skip, 0)
         self.residual = whole("residual", residual, 0)
         self.head = build_head(rnn.output_size + skip, n_classes, width, norm)
@@ -72,12 +72,12 @@ class SequenceModel(Model):
     def executions(
         self, part: Split, feedback: str, batch_size: int | None
     ) -> Iterator[list[QuantumScript]]:
-        """The angles are the biases alone; closed, each step is an execution, open, a batch is."""
+        """The angles are the biases. Closed, each step is an execution; open, each batch."""
         cell = self.rnn.cell
         steps = part.x.shape[1]
         bias = cell.quantum.bias.detach()
 
-        # A circuit that is measured mid-circuit yields all steps at once, in the open loop.
+        # In the open loop, one mid-circuit measured circuit returns the readouts of all steps.
         at_once = getattr(cell.memory, "at_once", None)
 
         @one_at_a_time
@@ -96,7 +96,7 @@ class SequenceModel(Model):
                 yield from each
 
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
-        """Return what the head reads."""
+        """Return the outputs that the head reads."""
         raise NotImplementedError
 
     def at_last(self, z: torch.Tensor) -> torch.Tensor:
@@ -142,13 +142,13 @@ class SequenceModel(Model):
 def build_head(size: int, n_classes: int, width: int | None, norm: bool) -> nn.Module:
     """Return the layers from `size` outputs to logits.
 
-    Readouts are in [-1, 1] and few: a hidden layer gives the logits of many classes more than R
-    directions, and scales them as fast as it learns.
+    Readouts are few and in [-1, 1]. With many classes, a hidden layer lifts the limit of R
+    directions for the logits, and learns their scale quickly.
 
     Args:
         size: number of the network's outputs R.
         n_classes: number of labels C.
-        width: units of a hidden layer (GELU); None: none.
+        width: units of a hidden layer (GELU); None: no hidden layer.
         norm: whether a LayerNorm comes first.
     """
     n_classes = whole("n_classes", n_classes, 1)
@@ -181,7 +181,7 @@ class SequenceClassifier(SequenceModel):
 
 
 class SequenceLabeller(SequenceModel):
-    """One label a step: the next token of a language model, say.
+    """One label per step, such as the next token of a language model.
 
     Shape:
         x (B, T, D) or tokens (B, T); logits (B, T, C).

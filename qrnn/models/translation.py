@@ -1,4 +1,4 @@
-"""Sequence to sequence: an encoder, a decoder, and attention between them."""
+"""Sequence to sequence: an encoder and a decoder with attention."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from qrnn.models.attention import Attention
 from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.models.cells import cells_of
 from qrnn.networks import Network, State, n_parameters
-from qrnn.utils.checks import checked_lengths, real, share, whole
+from qrnn.utils.checks import checked_lengths, probability, real, whole
 
-PAD, BOS, EOS = 0, 2, 3  # places of the special tokens in a target vocabulary
+PAD, BOS, EOS = 0, 2, 3  # indices of the special tokens in a target vocabulary
 
 
 class Source(NamedTuple):
-    """What the encoder says of source sequences.
+    """The encoder's result for source sequences.
 
     Attributes:
-        z: what is attended to (B, S, K): its outputs, and beside them the embeddings if these skip
-            the network.
-        state: its last state, if the decoder can begin from it.
-        lengths: (B,) number of steps of each sequence, or None.
+        z: keys of the attention (B, S, K): the encoder's outputs, concatenated with the embeddings
+            if these skip the network.
+        state: the encoder's last state, if the decoder starts from it.
+        lengths: number of steps of each sequence (B,), or None.
     """
 
     z: torch.Tensor
@@ -35,17 +35,17 @@ class Source(NamedTuple):
 
 
 class Translator(Model):
-    """Target sequences from source sequences, both of tokens.
+    """Translates source tokens to target tokens.
 
-    The encoder reads the source. The decoder begins from the encoder's last state, hidden quantum
-    state included, and reads the target one token behind (teacher forcing). Its outputs q_t
-    attend to the encoder's outputs: c_t = sum_s a_ts z_s, and
+    The encoder reads the source. The decoder starts from the encoder's last state, including the
+    hidden quantum state, and reads the target shifted by one token (teacher forcing). Its outputs
+    q_t attend to the encoder's outputs: c_t = sum_s a_ts z_s, and
 
         logits_t = head(tanh(combine([c_t ; q_t])))
 
-    as Luong et al., arXiv 1508.04025, without feeding the context back, so that the decoder runs
-    over the whole target at once. A bidirectional encoder has no state that the decoder could
-    begin from: it begins from its own start.
+    as in Luong et al., arXiv 1508.04025, but without feeding the context back, so that the decoder
+    runs over the whole target at once. With a bidirectional encoder, whose state does not fit, the
+    decoder starts from its own initial state.
 
     Args:
         encoder: recurrent network over source embeddings.
@@ -54,12 +54,12 @@ class Translator(Model):
         target: embedding of target tokens.
         n_classes: number of target tokens.
         attention: `dot` or `additive`.
-        dropout: probability, in front of the head.
-        width: units of `combine`, in front of the head; None: as many as c_t and q_t have.
-        norm: whether a LayerNorm of c_t and q_t comes in front of `combine`.
-        skip: size E of the embeddings, which then stand beside q_t, and beside the z_s that are
-            summed, as [z_s ; e_s]; 0: they do not.
-        hands_over: whether the decoder begins from the encoder's state.
+        dropout: dropout probability before the head.
+        width: output units of `combine`; None: as many as c_t and q_t have together.
+        norm: whether a LayerNorm of c_t and q_t comes before `combine`.
+        skip: size E of the embeddings if they are concatenated to q_t and z_s, as [z_s ; e_s]; 0:
+            they are not.
+        hands_over: whether the decoder starts from the encoder's state.
     """
 
     translates: ClassVar[bool] = True
@@ -91,7 +91,7 @@ class Translator(Model):
         size = sum(sizes)
         mix = nn.Linear(size, width or size)
         self.combine = nn.Sequential(nn.LayerNorm(size), mix) if norm else mix
-        self.dropout = nn.Dropout(share("dropout", dropout))
+        self.dropout = nn.Dropout(probability("dropout", dropout))
         self.head = nn.Linear(width or size, n_classes)
         self.hands_over = hands_over
 
@@ -108,21 +108,21 @@ class Translator(Model):
         return encoder * batch.x.shape[1] + decoder * batch.y.shape[1]
 
     @override
-    def sentences(self, batch: Batch, words: Sequence[str]) -> list[str]:
+    def sentences(self, batch: Batch, vocabulary: Sequence[str]) -> list[str]:
         found, _ = self.translate(batch.x, batch.lengths)
-        return [detokenise(words[token] for token in one) for one in found]
+        return [detokenise(vocabulary[token] for token in one) for one in found]
 
     @override
     def recurrent_parameters(self) -> int:
         return n_parameters(self.encoder) + n_parameters(self.decoder)
 
     def encode(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> Source:
-        """Read source tokens (B, S)."""
+        """Run the encoder on source tokens (B, S)."""
         if lengths is not None:
             lengths = checked_lengths(lengths, *x.shape).to(x.device)
         embedded = self.source(x)
         z, state = self.encoder(embedded, None, lengths)
-        return Source(self._beside(z, embedded), state if self.hands_over else None, lengths)
+        return Source(self._with_skip(z, embedded), state if self.hands_over else None, lengths)
 
     def decode(
         self, source: Source, tokens: torch.Tensor
@@ -130,22 +130,22 @@ class Translator(Model):
         """Return logits (B, U, V), attention weights (B, U, S), the decoder's outputs and state.
 
         Args:
-            source: what the encoder said of the same sequences.
+            source: the encoder's result for the same sequences.
             tokens: target tokens so far (B, U), the first one `BOS`.
         """
         embedded = self.target(tokens)
         q, state = self.decoder(embedded, source.state)
-        asks = self._beside(q, embedded)
-        context, weights = self.attention(asks, source.z, source.lengths)
-        mixed = torch.tanh(self.combine(torch.cat([context, asks], 2)))
+        queries = self._with_skip(q, embedded)
+        context, weights = self.attention(queries, source.z, source.lengths)
+        mixed = torch.tanh(self.combine(torch.cat([context, queries], 2)))
         return self.head(self.dropout(mixed)), weights, q, state
 
-    def _beside(self, outputs: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+    def _with_skip(self, outputs: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
         return torch.cat([outputs, embedded], 2) if self.skip else outputs
 
     @override
     def answer(self, batch: Batch, state: State | None = None) -> Answer:
-        """The logits are of the next token, under teacher forcing."""
+        """Return the logits of the next token, with teacher forcing."""
         given = batch.y.masked_fill(batch.y == IGNORED, PAD)
         tokens = torch.cat([torch.full_like(given[:, :1], BOS), given[:, :-1]], 1)
         logits, _, q, state = self.decode(self.encode(batch.x, batch.lengths), tokens)
@@ -161,21 +161,21 @@ class Translator(Model):
         max_steps: int = 60,
         length_penalty: float = 1.0,
     ) -> tuple[list[list[int]], list[torch.Tensor]]:
-        """Return the likeliest target of each source sequence, found by beam search.
+        """Return the most likely target of each source sequence, found by beam search.
 
         Each round runs the decoder over all tokens so far: a hidden state on hardware can be
-        neither copied nor kept, and the fused kernels run whole sequences at once.
+        neither copied nor stored, and the fused kernels run whole sequences at once.
 
         Args:
             x: source tokens (B, S).
-            lengths: (B,) number of steps of each sequence; None: all S.
-            beam: number of candidates that are followed for each sequence; 1 is greedy.
+            lengths: number of steps of each sequence (B,); None: S.
+            beam: number of candidates per sequence; 1 is greedy search.
             max_steps: largest number of target tokens.
-            length_penalty: candidates are compared by log probability / length^this; those that
-                have not ended after `max_steps` only where none has.
+            length_penalty: candidates are ranked by log probability / length^length_penalty.
+                Candidates without `EOS` after `max_steps` count only if all lack it.
 
         Returns:
-            Tokens of each target without `EOS`, and attention weights (U, S) of each.
+            The tokens of each target without `EOS`, and its attention weights (U, S).
         """
         beam, max_steps = whole("beam", beam, 1), whole("max_steps", max_steps, 1)
         length_penalty = real("length_penalty", length_penalty)
@@ -186,7 +186,7 @@ class Translator(Model):
         lengths = None if lengths is None else lengths.repeat_interleave(beam, 0)
         source = self.encode(x, lengths)
         tokens = torch.full((rows * beam, 1), BOS, device=x.device)
-        # All candidates begin alike; all but one are out until they differ.
+        # All candidates start equal, so only the first is active.
         scores = torch.full((rows, beam), -torch.inf, device=x.device)
         scores[:, 0] = 0.0
         ended = torch.zeros(rows, beam, dtype=torch.bool, device=x.device)
@@ -195,7 +195,7 @@ class Translator(Model):
             logits[:, [PAD, BOS]] = -torch.inf  # neither is ever a target
             gains = logits.log_softmax(1).view(rows, beam, -1)
             gains[ended] = -torch.inf
-            gains[..., PAD][ended] = 0.0  # what has ended goes on as it is
+            gains[..., PAD][ended] = 0.0  # finished candidates keep their score
             n_tokens = gains.shape[2]
             scores, best = (scores[:, :, None] + gains).flatten(1).topk(beam)
             parent, token = best // n_tokens, best % n_tokens
@@ -205,7 +205,7 @@ class Translator(Model):
             if ended.all():
                 break
         n_steps = (tokens[:, 1:] != PAD).sum(1).view(rows, beam)
-        # A loop that never ends has a high mean: it is no answer where there is one.
+        # An endless repetition has a high mean score, so it counts only if nothing else ended.
         out = ended.any(1, keepdim=True) & ~ended
         chosen = (scores / n_steps**length_penalty).masked_fill(out, -torch.inf).argmax(1)
         kept = torch.arange(rows, device=x.device) * beam + chosen

@@ -1,4 +1,4 @@
-"""Recurrent networks by name: the hybrid one, and what it is compared with."""
+"""Recurrent networks by name: the hybrid network and its baselines."""
 
 from qrnn.networks.base import (
     NETWORKS,

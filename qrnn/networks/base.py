@@ -1,4 +1,4 @@
-"""The recurrent networks that a config can name, and what each must offer."""
+"""The registry of recurrent networks, and the interface that each must implement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
-from qrnn.utils.limits import check_memory, counted
+from qrnn.utils.limits import check_memory, limit_allocations
 from qrnn.utils.registry import Registry
 
 BUDGET_TOLERANCE = 0.02
@@ -23,22 +23,23 @@ class ModelConfig:
     """The `model` group of the config; each network adds its own keys.
 
     Attributes:
-        name: a registered network.
-        num_layers: networks stacked; each reads the outputs of the one below.
+        name: name of a registered network.
+        num_layers: number of stacked layers; each reads the outputs of the one below.
         bidirectional: whether a second network reads each layer's input backwards.
-        budget: number of parameters of the recurrent network (of encoder and decoder each; without
-            embedding and head) to meet within 2%: its width is then solved and not read; None: the
-            width is as given.
-        input_scale: factor of inputs that are no tokens. An optimiser whose steps do not depend on
-            the gradient's size then moves what reads them faster than what reads the state.
-        embedding: size of a token's embedding E; tasks of tokens only.
-        embedding_dropout: probability, behind the embedding; tasks of tokens only.
-        head_width: units of a hidden layer (GELU) of the head; None: the head is linear.
+        budget: number of parameters of the recurrent network (encoder and decoder each; without
+            embedding and head) to match within 2% by choosing its width, whose own value is then
+            not read; None: the width is used as given.
+        input_scale: factor for inputs that are not tokens. With optimisers whose step size does not
+            depend on the gradient's, weights that read scaled inputs effectively learn faster than
+            those that read the state.
+        embedding: size of a token's embedding E; token tasks only.
+        embedding_dropout: dropout probability after the embedding; token tasks only.
+        head_width: units of the head's hidden layer (GELU); None: the head is linear.
         head_norm: whether the head begins with a LayerNorm. Readouts of a random state are as small
-            as 2^(-n/2), and the head would learn to see them for thousands of steps.
-        head_dropout: probability, in front of the head.
-        skip: whether head and attention read a step's embedded token beside the outputs, past the
-            recurrent network; language models and translation only.
+            as 2^(-n/2), and without it the head needs thousands of steps to adapt.
+        head_dropout: dropout probability before the head.
+        skip: whether head and attention also read a step's embedded token directly, as a skip
+            connection; language models and translation only.
         residual: `last`: the head predicts the change since the targets' last values, of a
             forecast; None: the values themselves.
         attention: `additive` or `dot`, over the encoder's outputs; translation only.
@@ -63,13 +64,13 @@ class State(Protocol):
     """What a network carries from one call to the next.
 
     Attributes:
-        z: the last outputs (B, R): of the last layer, forward and backward side by side.
+        z: the last outputs (B, R) of the last layer, with both directions concatenated.
     """
 
     z: torch.Tensor
 
     def detach(self) -> State:
-        """Return the state cut from the autograd graph (truncated backpropagation)."""
+        """Return the state detached from the autograd graph (truncated backpropagation)."""
 
 
 class Network(Protocol):
@@ -84,7 +85,7 @@ class Network(Protocol):
     def __call__(
         self, x: torch.Tensor, state: Any = None, lengths: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, State]:
-        """Return outputs (B, T, R), 0 behind a sequence's length, and the last state."""
+        """Return outputs (B, T, R), 0 after a sequence's end, and the last state."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,12 @@ class NetworkEntry:
     """A registered network.
 
     Attributes:
-        schema: dataclass of its keys in the config.
-        build: from such a config, the number of input features and a device to the network.
-        width: name of the key that is solved for `budget`.
-        tokens: whether it reads tokens themselves and gives the probabilities of the next one,
-            without embedding and head; its `input_size` is the number of tokens.
+        schema: dataclass of its config keys.
+        build: function of such a config, the number of input features and a device; returns the
+            network.
+        width: the key that `budget` determines.
+        tokens: whether it reads tokens directly and returns probabilities of the next one, without
+            embedding and head; its `input_size` is the size of the vocabulary.
     """
 
     schema: type[ModelConfig]
@@ -111,7 +113,7 @@ NETWORKS: Registry[NetworkEntry] = Registry("model")
 def network(
     schema: type[ModelConfig], *, width: str, tokens: bool = False
 ) -> Callable[[Callable], Callable]:
-    """Register the decorated builder under its own name, with the schema of its keys."""
+    """Register the decorated builder as a network of the same name, with the schema of its keys."""
 
     def decorate(build: Callable) -> Callable:
         NETWORKS.add(build.__name__, NetworkEntry(schema, build, width, tokens))
@@ -121,15 +123,15 @@ def network(
 
 
 def refuse_unread(config: ModelConfig, keys: Iterable[str], why: str) -> None:
-    """Raise the error for a key that was set but that nothing would read.
+    """Raise an error if a key was set that nothing reads.
 
     Args:
-        config: of a registered network.
-        keys: the shared ones that are not read.
-        why: words behind "must be left out".
+        config: config of a registered network.
+        keys: the shared keys that are not read.
+        why: reason, for the message: "must be left out WHY".
 
     Raises:
-        ConfigError: one of them is not as it is by default.
+        ConfigError: one of the keys does not have its default value.
     """
     defaults = ModelConfig()
     for key in keys:
@@ -138,26 +140,26 @@ def refuse_unread(config: ModelConfig, keys: Iterable[str], why: str) -> None:
 
 
 def n_parameters(module: nn.Module) -> int:
-    """Return the number of trainable numbers of a module."""
+    """Return the number of trainable parameters of a module."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def solve_width(config: ModelConfig, input_size: int, device: DeviceOptions) -> ModelConfig:
-    """Return the configuration with the width that meets its budget, and no budget left.
+    """Return the configuration with the width that matches its budget, and without the budget.
 
     Args:
-        config: of a registered network.
+        config: config of a registered network.
         input_size: number of input features D.
-        device: where its circuits run.
+        device: device of its circuits.
 
     Raises:
-        ConfigError: no width meets the budget within 2%; the nearest are named.
+        ConfigError: no width matches the budget within 2%; the nearest are named.
     """
     budget = config.budget
     if budget is None:
         return config
     entry = NETWORKS[config.name]
-    # In float32; the search builds networks of up to twice the size.
+    # float32 parameters; the search builds networks of up to twice the budget.
     check_memory(f"model.budget={budget}", 8.0 * budget, "lower it")
 
     def at(width: int) -> ModelConfig:
@@ -165,7 +167,10 @@ def solve_width(config: ModelConfig, input_size: int, device: DeviceOptions) -> 
         return replace(config, **solved)
 
     def count(width: int) -> int:
-        with torch.random.fork_rng(devices=[]), counted(f"model.budget={budget}", "lower it"):
+        with (
+            torch.random.fork_rng(devices=[]),
+            limit_allocations(f"model.budget={budget}", "lower it"),
+        ):
             return n_parameters(entry.build(at(width), input_size, device))
 
     low, high = 1, 2
@@ -184,7 +189,7 @@ def solve_width(config: ModelConfig, input_size: int, device: DeviceOptions) -> 
     if abs(near[best] - budget) > BUDGET_TOLERANCE * budget:
         shown = " or ".join(f"{entry.width}={width} ({n})" for width, n in near.items())
         raise ConfigError(
-            f"model.budget={budget} must be met within 2%, but the nearest of "
-            f"{config.name} are {shown}: choose one of them, or another size"
+            f"model.budget={budget} must be met within 2%, but the nearest sizes of "
+            f"{config.name} are {shown}: choose one of them, or another budget"
         )
     return at(best)

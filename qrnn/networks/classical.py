@@ -1,4 +1,4 @@
-"""The classical networks: torch's own RNN, GRU and LSTM."""
+"""The classical networks: torch's RNN, GRU and LSTM."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig, network
-from qrnn.utils.checks import check_finite, checked_lengths, flag, share, whole
+from qrnn.utils.checks import check_finite, checked_lengths, flag, probability, whole
 from qrnn.utils.registry import unknown_name
 
 KINDS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -25,8 +25,8 @@ class ClassicalConfig(ModelConfig):
 
     Attributes:
         name: `rnn`, `gru` or `lstm`.
-        hidden_size: units H of a layer and direction; the width that `budget` solves.
-        dropout: probability, between layers.
+        hidden_size: units H per layer and direction; the width that `budget` determines.
+        dropout: dropout probability between layers.
     """
 
     hidden_size: int = 64
@@ -56,7 +56,7 @@ class LSTMConfig(ClassicalConfig):
 
 @dataclass(frozen=True)
 class ClassicalState:
-    """What torch's networks carry.
+    """The state of torch's networks.
 
     Attributes:
         z: the last outputs (B, R): forward at each sequence's end, backward at its start.
@@ -67,31 +67,31 @@ class ClassicalState:
     hidden: tuple[torch.Tensor, ...]
 
     def detach(self) -> ClassicalState:
-        """Return the state cut from the autograd graph (truncated backpropagation)."""
+        """Return the state detached from the autograd graph (truncated backpropagation)."""
         return ClassicalState(self.z.detach(), tuple(h.detach() for h in self.hidden))
 
 
 class Classical(nn.Module):
     """A recurrent network of torch, with the conventions of this framework.
 
-    The forget gate of an LSTM starts with bias 1 (torch: about 0), without which it forgets half
-    of its cell at each step: Jozefowicz, Zaremba, Sutskever, An Empirical Exploration of Recurrent
-    Network Architectures, ICML 2015; TensorFlow's default, and so that of the published LSTM
-    baselines beside orthogonal networks.
+    The forget gate of an LSTM is initialised with bias 1. With torch's, about 0, it forgets half of
+    its cell state at each step: Jozefowicz, Zaremba, Sutskever, An Empirical Exploration of
+    Recurrent Network Architectures, ICML 2015. It is also TensorFlow's default, and thus that of
+    the published LSTM baselines for orthogonal networks.
 
     Args:
         kind: `rnn`, `gru` or `lstm`.
         input_size: number of input features D.
-        hidden_size: units H of a layer and direction.
-        num_layers: layers stacked.
+        hidden_size: units H per layer and direction.
+        num_layers: number of stacked layers.
         bidirectional: whether each layer has a second direction.
-        dropout: probability, between layers.
+        dropout: dropout probability between layers.
 
     Shape:
-        x (B, T, D), z (B, T, R) with R = H, or 2H in two directions.
+        x (B, T, D), z (B, T, R) with R = H, or 2H if bidirectional.
 
     Raises:
-        ConfigError: a size or probability out of range, or dropout with one layer.
+        ConfigError: a size or probability is out of range, or dropout is used with one layer.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Classical(nn.Module):
             whole("input_size", input_size, 1),
             whole("hidden_size", hidden_size, 1),
         )
-        num_layers, dropout = whole("num_layers", num_layers, 1), share("dropout", dropout)
+        num_layers, dropout = whole("num_layers", num_layers, 1), probability("dropout", dropout)
         if dropout and num_layers == 1:
             raise ConfigError(
                 f"dropout acts between layers, got dropout={dropout} with num_layers=1: add a "
@@ -130,7 +130,7 @@ class Classical(nn.Module):
             forget = slice(hidden_size, 2 * hidden_size)  # torch's order: i, f, g, o
             with torch.no_grad():
                 for name, bias in self.rnn.named_parameters():
-                    if "bias" in name:  # torch has two, which add up
+                    if "bias" in name:  # torch has two biases, which are added
                         bias[forget] = 1.0 if "bias_ih" in name else 0.0
 
     def forward(
@@ -139,21 +139,21 @@ class Classical(nn.Module):
         state: ClassicalState | None = None,
         lengths: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ClassicalState]:
-        """Run sequences.
+        """Run the network on sequences.
 
         Args:
             x: inputs (B, T, D).
-            state: of the same sequences, from an earlier call; None: zeros.
+            state: state of the same sequences from an earlier call; None: zeros.
             lengths: (B,) number of steps of each sequence, at least 1.
 
         Returns:
-            z (B, T, R), 0 behind a sequence's length, and the state behind its last step.
+            z (B, T, R), 0 after a sequence's end, and the state after its last step.
 
         Raises:
-            ConfigError: x, the state or the lengths do not fit each other.
+            ConfigError: x, the state or the lengths do not match.
         """
         x, lengths = self._checked(x, state, lengths)
-        given: Any = None  # torch wants h alone, or h and c
+        given: Any = None  # torch expects h, or (h, c)
         if state is not None:
             given = state.hidden if len(state.hidden) > 1 else state.hidden[0]
         if lengths is None:
@@ -171,7 +171,7 @@ class Classical(nn.Module):
     def _checked(
         self, x: torch.Tensor, state: ClassicalState | None, lengths: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return x and the lengths as packing wants them: on the CPU; None where all are T."""
+        """Return x and the lengths for packing, on the CPU; None if all lengths are T."""
         size = self.rnn.input_size
         if x.ndim != 3 or 0 in x.shape[:2] or x.shape[2] != size:
             raise ConfigError(
@@ -194,14 +194,14 @@ class Classical(nn.Module):
         return x, lengths
 
     def _check_state(self, state: ClassicalState, batch: int) -> None:
-        """Raise the error for a state that is not of this network and so many sequences."""
+        """Raise an error unless a state is from this network, for this number of sequences."""
         layers = self.directions * self.rnn.num_layers
         shapes = [(layers, batch, self.rnn.hidden_size)] * (1 + isinstance(self.rnn, nn.LSTM))
         found = [tuple(h.shape) for h in state.hidden] if isinstance(state, ClassicalState) else []
         if found != shapes:
             given = ", ".join(map(str, found)) or type(state).__name__
             raise ConfigError(
-                f"state must be of this network's last call, of {batch} sequences, with h"
+                f"state must be from this network's last call, of {batch} sequences, with h"
                 f"{' and c' * (len(shapes) - 1)} {shapes[0]}, got {given}: start from None"
             )
 
@@ -219,17 +219,17 @@ def _build(config: ClassicalConfig, input_size: int) -> Classical:
 
 @network(RNNConfig, width="hidden_size")
 def rnn(config: RNNConfig, input_size: int, device: DeviceOptions) -> Classical:
-    """Return Elman's network with tanh; it has no circuit, and reads no device."""
+    """Build an Elman network with tanh; it has no circuit, and ignores the device."""
     return _build(config, input_size)
 
 
 @network(GRUConfig, width="hidden_size")
 def gru(config: GRUConfig, input_size: int, device: DeviceOptions) -> Classical:
-    """Return the gated recurrent unit; it has no circuit, and reads no device."""
+    """Build a gated recurrent unit; it has no circuit, and ignores the device."""
     return _build(config, input_size)
 
 
 @network(LSTMConfig, width="hidden_size")
 def lstm(config: LSTMConfig, input_size: int, device: DeviceOptions) -> Classical:
-    """Return the LSTM; it has no circuit, and reads no device."""
+    """Build an LSTM; it has no circuit, and ignores the device."""
     return _build(config, input_size)

@@ -1,8 +1,8 @@
-"""A quantum recurrent network with a register of data and one of history.
+"""A quantum recurrent network with a data register and a history register.
 
 Source: Li et al., Quantum Recurrent Neural Networks for Sequential Learning, Neural Networks 2023,
-arXiv 2302.03244: the "plain" network. The staggered one, whose qubits take turns at being the
-history so that none has to stay coherent for long, is left out: its schedule is given in a figure
+arXiv 2302.03244: the "plain" network. The staggered network, whose qubits alternate as history so
+that none must stay coherent for long, is not implemented: its schedule is given only in a figure
 that could not be checked.
 """
 
@@ -30,13 +30,13 @@ from qrnn.utils.limits import check_memory
 
 @dataclass
 class DataRegisterConfig(ModelConfig):
-    """The network of two registers.
+    """The network with a data and a history register.
 
     Attributes:
         name: `data_register`.
         n_data: qubits d of the data register.
         n_history: qubits h of the history register.
-        layers: layers of the circuit; the width that `budget` solves.
+        layers: layers of the circuit; the width that `budget` determines.
         topology: pairs of RZZ over all d + h qubits: `line`, `ring` or `all`.
     """
 
@@ -55,15 +55,15 @@ class DataRegisterCell(StepCell):
         z_t     = p(1) of each data qubit in rho'                        (d,) in [0, 1]
         rho_t   = Tr_data rho'                                           (2^h, 2^h)
 
-    with rho_0 = |0...0><0...0| and z_0 = 0. U has `layers` times RX RZ RX on every qubit, then RZZ
-    on pairs. The trace is what measuring and resetting the data register leaves of the history: a
-    mixed state, so that the cell carries a density matrix; no sampling is involved.
+    with rho_0 = |0...0><0...0| and z_0 = 0. Each layer of U has RX RZ RX on every qubit, then RZZ
+    on pairs. The partial trace describes measuring and resetting the data register: it leaves the
+    history in a mixed state, so the cell carries a density matrix, without sampling.
 
-    As in the paper: the registers, RY encoding, the gates of U, p(1) as output, the reset. Chosen
-    here: the angles are an affine map of the D features (the paper rescales each feature to [0, pi]
-    and may repeat it on several qubits, which such a map can do); each of the d data qubits is an
-    output, the paper's being the first; which pairs have an RZZ; angles of U that start normal
-    with standard deviation 1/2 over the square root of `layers`.
+    As in the paper: the registers, RY encoding, the gates of U, p(1) as output, the reset. Choices
+    made here: the angles are an affine map of the D features (which includes the paper's rescaling
+    of each feature to [0, pi] and its repetition on several qubits); all d data qubits are outputs,
+    not only the first; the pairs that have an RZZ; U's angles are initially normal with standard
+    deviation 1/2 over the square root of `layers`.
 
     Args:
         input_size: number of input features D.
@@ -76,7 +76,7 @@ class DataRegisterCell(StepCell):
         x (T, B, D), z (T, B, d).
 
     Raises:
-        ConfigError: a value out of range.
+        ConfigError: a value is out of range.
     """
 
     bits: torch.Tensor
@@ -118,12 +118,12 @@ class DataRegisterCell(StepCell):
     def unitary(self) -> torch.Tensor:
         """Return U (2^n, 2^n) in double precision, differentiable; data wires first.
 
-        In single precision, U would be so far from unitary that 784 steps lose 2% of rho's trace.
+        In single precision, deviations from unitarity would lose 2% of rho's trace in 784 steps.
         """
         angles = self.angles.double()
         with precision_of(angles):
             layers = qml.matrix(self.layer, wire_order=range(self.n_wires))(angles)
-        while len(layers) > 1:  # a product by halves: all pairs at once
+        while len(layers) > 1:  # multiply all neighbouring pairs at once
             odd = layers[-1:] if len(layers) % 2 else layers[:0]
             layers = torch.cat([layers[1::2] @ layers[: len(layers) // 2 * 2 : 2], odd])
         return layers[0]
@@ -165,15 +165,15 @@ class DataRegisterCell(StepCell):
 
 @network(DataRegisterConfig, width="layers")
 def data_register(config: DataRegisterConfig, input_size: int, device: DeviceOptions) -> Layers:
-    """Return the network of a configuration.
+    """Build the network of a configuration.
 
     Raises:
-        ConfigError: a device was chosen: the cell has its own simulation by density matrices.
+        ConfigError: a device was chosen; the cell has its own density-matrix simulation.
     """
     if device != DeviceOptions():
         raise ConfigError(
-            f"model data_register carries density matrices of its own, and would ignore "
-            f"device={device.name} and its options: leave out the device"
+            f"device must be left out with model data_register, which simulates density matrices "
+            f"itself, got device={device.name} or options of it"
         )
     return Layers(
         lambda size: DataRegisterCell(

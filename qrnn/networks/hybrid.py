@@ -1,4 +1,4 @@
-"""The hybrid network of this framework: `QRNN` by config."""
+"""The hybrid network of this framework: `QRNN`, built from a config."""
 
 from __future__ import annotations
 
@@ -18,31 +18,33 @@ from qrnn.utils.defaults import default_of
 
 @dataclass
 class HybridConfig(ModelConfig):
-    """The hybrid cell and its controller; None leaves an ansatz's own default.
+    """The hybrid cell and its controller; None: the ansatz's default.
 
     Attributes:
         name: `hybrid`.
         n_qubits: number of qubits n.
-        ansatz: a registered ansatz.
-        layers: how often its block is repeated.
-        rotations: rotations of a block, in order; ansatz `rotations` only.
-        entangler: two-qubit gate of a block; ansatz `rotations` only.
+        ansatz: name of a registered ansatz.
+        layers: number of layers of the ansatz.
+        rotations: rotations of a layer, in order; ansatz `rotations` only.
+        entangler: two-qubit gate of a layer; ansatz `rotations` only.
         topology: `line`, `ring`, `all` or a list of pairs; ansatz `rotations` only.
-        readout: letters out of XYZ on every qubit, `XX`, `YY` or `ZZ` on coupled ones, several of
+        readout: letters of XYZ on every qubit, `XX`, `YY` or `ZZ` on coupled pairs, several of
             these joined by `+`, or a list of Pauli words.
         readout_mode: `expval`, or `measure`: mid-circuit, through an ancilla.
-        readout_angle: of the ancilla's controlled RY, radians; `measure` only.
+        readout_angle: angle of the ancilla's controlled RY, radians; `measure` only.
         controller: `linear`, `relu`, `gelu` or `glu`.
-        width: units of a hidden layer of the controller.
-        depth: number of its hidden layers.
-        dropout: probability, behind each hidden layer.
+        width: units per hidden layer of the controller.
+        depth: number of hidden layers of the controller.
+        dropout: dropout probability after each hidden layer.
         feedback: whether the controller reads the last readouts.
-        feedback_readout: the readout set that it reads, with which `readout` begins; None: all.
-        bias_range: the bias starts uniform in [-bias_range, bias_range], radians; see `QRNNCell`.
-        output_lr: learning rate of bias and controller's last layer, as a share of the others': a
-            small change of them turns the state anew at each of T steps.
-        readout_shots: while training, add the noise of so many shots to exact readouts.
-        readout_depolarizing: while training, shrink them by this share.
+        feedback_readout: the readout set that the controller reads; `readout` must begin with it.
+            None: all readouts.
+        bias_range: the bias is initialised uniformly in [-bias_range, bias_range], radians; see
+            `QRNNCell`.
+        output_lr: learning rate of the bias and the controller's last layer, relative to the other
+            parameters: their changes act on the state again at each of T steps.
+        readout_shots: during training, add the noise of this many shots to exact readouts.
+        readout_depolarizing: during training, shrink exact readouts by this fraction.
     """
 
     name: str = "hybrid"
@@ -78,7 +80,7 @@ class HybridConfig(ModelConfig):
 
 @network(HybridConfig, width="width")
 def hybrid(config: HybridConfig, input_size: int, device: DeviceOptions) -> QRNN:
-    """Return the network of a configuration."""
+    """Build the network of a configuration."""
     output_lr = positive("model.output_lr", config.output_lr)
     rnn = QRNN(
         input_size,
@@ -91,5 +93,5 @@ def hybrid(config: HybridConfig, input_size: int, device: DeviceOptions) -> QRNN
     cells: Any = rnn.cells
     for cell in cells:
         for parameter in (*cell.controller[-1].parameters(), cell.quantum.bias):
-            parameter.lr_scale = output_lr  # as the trainer reads it
+            parameter.lr_scale = output_lr  # read by the trainer
     return rnn

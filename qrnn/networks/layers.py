@@ -1,4 +1,4 @@
-"""Networks of cells that go step by step: layers, directions and the loop over time, once."""
+"""Networks of step-by-step cells: layers, directions and the loop over time."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import nn
 
 from qrnn.cell.cell import OnDevice
 from qrnn.cell.rnn import QRNN
-from qrnn.cell.state import CellState, shown_state
+from qrnn.cell.state import CellState, describe_state
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig
 from qrnn.utils.checks import flag, whole
 
 
 class StepCell(nn.Module, ABC):
-    """A recurrent cell that is written as one step; `sequence` runs it along time.
+    """A recurrent cell defined by a single step; `sequence` applies it along time.
 
     Args:
         input_size: number of input features D.
         n_readouts: number of outputs R.
 
     Raises:
-        ConfigError: no input.
+        ConfigError: a size is below 1.
     """
 
     def __init__(self, input_size: int, n_readouts: int):
@@ -38,13 +38,13 @@ class StepCell(nn.Module, ABC):
         """Return the start state of `batch` sequences, with the dtype and device of `like`."""
 
     def prepare(self, x: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        """Return what is computed once for all steps.
+        """Compute what can be computed once for all steps.
 
         Args:
             x: inputs (T, B, D).
 
         Returns:
-            What each step reads (T, B, ...), and what all of them share.
+            The input of each step (T, B, ...), and a value that all steps share.
         """
         return x, None
 
@@ -53,9 +53,9 @@ class StepCell(nn.Module, ABC):
         """Advance by one step.
 
         Args:
-            x: what `prepare` made of the step's inputs (B, ...).
-            state: of B sequences.
-            shared: as `prepare` returned it.
+            x: the step's input from `prepare` (B, ...).
+            state: the state of B sequences.
+            shared: the shared value from `prepare`.
         """
 
     def sequence(
@@ -65,18 +65,19 @@ class StepCell(nn.Module, ABC):
 
         Args:
             x: inputs (T, B, D).
-            state: as the last call returned it; None: the start.
-            active: (T, B) bool; a sequence that is not active keeps its state and outputs.
+            state: the state that the last call returned; None: the start state.
+            active: (T, B) bool; inactive sequences keep their state and outputs. None: all are
+                active.
 
         Returns:
             z (T, B, R), and the new state.
 
         Raises:
-            ConfigError: x is not (T, B, D), or the state is of another batch.
+            ConfigError: x is not (T, B, D), or the state is from another batch.
         """
         state = self.checked(x, state)
         inputs, shared = self.prepare(x)
-        some = [] if active is None else (~active.all(1)).tolist()  # steps that not all take
+        some = [] if active is None else (~active.all(1)).tolist()  # steps with inactive sequences
         out = []
         for t, x_t in enumerate(inputs.unbind()):
             moved = self.step(x_t, state, shared)
@@ -85,7 +86,7 @@ class StepCell(nn.Module, ABC):
         return torch.stack(out), state
 
     def checked(self, x: torch.Tensor, state: CellState | None) -> CellState:
-        """Return the state to start from, for inputs (T, B, D)."""
+        """Return the initial state, checked, for inputs (T, B, D)."""
         if x.ndim != 3 or x.shape[2] != self.input_size:
             raise ConfigError(f"x must have shape (T, B, {self.input_size}), got {tuple(x.shape)}")
         start = self.start(x.shape[1], x)
@@ -93,8 +94,8 @@ class StepCell(nn.Module, ABC):
             return start
         if not isinstance(state, CellState) or state.shapes != start.shapes:
             raise ConfigError(
-                f"state must be of this cell's last call, {x.shape[1]} sequences with "
-                f"{self.n_readouts} outputs, got {shown_state(state)}: start from None"
+                f"state must be from this cell's last call, {x.shape[1]} sequences with "
+                f"{self.n_readouts} outputs, got {describe_state(state)}: start from None"
             )
         return state
 
@@ -110,31 +111,32 @@ def keep(active: torch.Tensor, moved: CellState, state: CellState) -> CellState:
 
 
 def at_least_one(name: str, size: int) -> int:
-    """Return a size.
+    """Return a size that must be at least 1.
 
     Raises:
-        ConfigError: it is below 1.
+        ConfigError: the size is below 1.
     """
     return whole(name, size, 1)
 
 
 class Layers(QRNN):
-    """Cells of any kind, stacked and run in both directions as `QRNN` does with its own.
+    """Layers and directions of any cells, like `QRNN` for its own.
 
     Args:
-        build: from the number of input features to a cell with `sequence` and `n_readouts`.
+        build: function of the number of input features that returns a cell with `sequence` and
+            `n_readouts`.
         input_size: number of input features D.
-        config: the number of layers, and whether there are two directions.
+        config: sets `num_layers` and `bidirectional`.
 
     Shape:
-        x (B, T, D), z (B, T, R), or 2R in two directions.
+        x (B, T, D), z (B, T, R), or 2R if bidirectional.
 
     Raises:
-        ConfigError: fewer than one layer.
+        ConfigError: there is no layer.
     """
 
     def __init__(self, build: Callable[[int], nn.Module], input_size: int, config: ModelConfig):
-        OnDevice.__init__(self)  # the cells are not QRNN's
+        OnDevice.__init__(self)  # not QRNN's, which builds QRNN cells
         self.directions = 2 if flag("bidirectional", config.bidirectional) else 1
         self.batch_first = True
         self.cells = nn.ModuleList()

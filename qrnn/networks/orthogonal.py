@@ -1,7 +1,7 @@
-"""The ablation: an orthogonal matrix and plane rotations in the place of the circuit.
+"""An ablation: the circuit is replaced by an orthogonal matrix and plane rotations.
 
-Everything else is the hybrid cell's: a state of the same size and norm, the same controller, the
-same readouts fed back. What the comparison leaves over is the circuit's own structure.
+Everything else is as in the hybrid cell: a state of the same size and norm, the same controller and
+feedback of the same readouts. So the comparison isolates the effect of the circuit's structure.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class OrthogonalConfig(ModelConfig):
 
     Attributes:
         name: `orthogonal`.
-        n_qubits: n, for a state of 2^(n+1) real numbers: as many as n qubits have.
-        n_angles: angles of a step P, at most 2^n; None: 4n, as the hybrid cell's default circuit
-            has, or 2^n if that is less.
-        readout: letters out of XYZ, as on each of n qubits.
-        learned: whether W is learned; else it is drawn once, and the controller is all that is
-            learned, as in the hybrid cell.
-        skew_lr: learning rate of W's parameter, as a share of the others'.
+        n_qubits: number n of emulated qubits, for a state of 2^(n+1) real numbers.
+        n_angles: angles per step P, at most 2^n; None: 4n, as in the hybrid cell's default circuit,
+            or 2^n if that is smaller.
+        readout: letters of XYZ, as measured on each of n qubits.
+        learned: whether W is learned; if False it stays at its random initial value and only the
+            controller is learned, as in the hybrid cell.
+        skew_lr: learning rate of W's parameter, relative to the other parameters.
         controller: `linear`, `relu`, `gelu` or `glu`.
-        width: units of a hidden layer of the controller; the width that `budget` solves.
-        depth: number of its hidden layers.
-        dropout: probability, behind each hidden layer.
+        width: units per hidden layer of the controller; the width that `budget` determines.
+        depth: number of hidden layers of the controller.
+        dropout: dropout probability after each hidden layer.
     """
 
     name: str = "orthogonal"
@@ -58,32 +58,33 @@ class OrthogonalConfig(ModelConfig):
 
 
 class OrthogonalCell(StepCell):
-    """A cell whose hidden state is a real unit vector that an orthogonal map moves.
+    """A cell whose hidden state is a real unit vector, updated by an orthogonal map.
 
         theta_t = controller([x_t ; z_(t-1)])      (P,)  radians
         s_t     = W G(theta_t) s_(t-1)             (N,)  N = 2^(n+1)
         z_t,r   = sum_k sigma_rk (v_k . s_t)^2     (R,)  in [-1, 1]
 
-    with s_0 = (1, 0, ..., 0) and z_0 its readout. G(theta) turns N/2 disjoint planes (entries i and
-    i + N/2), plane i by angle i modulo P, as a qubit's rotation turns many planes by one angle. W
-    is orthogonal (`qrnn.networks.scornn.Cayley`, a dense random start) and stands for the
-    entanglers. With psi = s[:N/2] + i s[N/2:], the readouts are the Pauli expectation values of n
-    qubits: v_k are the eigenvectors of a letter on all qubits, sigma the eigenvalues.
+    with s_0 = (1, 0, ..., 0) and z_0 its readouts. G(theta) rotates N/2 disjoint planes (entries i
+    and i + N/2), plane i by angle i modulo P, like a qubit rotation, which rotates many planes by
+    one angle. W is orthogonal (`qrnn.networks.scornn.Cayley`, with a dense random initial value)
+    and replaces the entanglers. With psi = s[:N/2] + i s[N/2:], the readouts are the Pauli
+    expectation values of n qubits: v_k are the eigenvectors of a letter on all qubits, sigma the
+    eigenvalues.
 
     Args:
         input_size: number of input features D.
-        n_qubits: n.
-        n_angles: P; None: the smaller of 4n and 2^n.
-        readout: letters out of XYZ; R = n times their number.
+        n_qubits: number of emulated qubits n.
+        n_angles: number of angles P; None: the smaller of 4n and 2^n.
+        readout: letters of XYZ; R = n times their number.
         learned: whether W is learned.
-        skew_lr: learning rate of W's parameter, as a share of the others'.
+        skew_lr: learning rate of W's parameter, relative to the other parameters.
         **controller: `kind`, `width`, `depth`, `dropout` of `qrnn.controllers.Controller`.
 
     Shape:
         x (T, B, D), z (T, B, R).
 
     Raises:
-        ConfigError: a value out of range.
+        ConfigError: a value is out of range.
     """
 
     bases: torch.Tensor
@@ -101,7 +102,7 @@ class OrthogonalCell(StepCell):
         **controller,
     ):
         n_planes = 2 ** whole("n_qubits", n_qubits, 1, 14)
-        # W and what solves for it, and the bases of the readouts in double precision.
+        # W with the workspace of its linear solve, and the readout bases in double precision.
         check_memory("the model", 100 * n_planes**2, f"lower model.n_qubits={n_qubits}")
         super().__init__(input_size, len(pauli_words(readout, n_qubits, ())))
         n_angles = min(4 * n_qubits, n_planes) if n_angles is None else n_angles
@@ -119,7 +120,7 @@ class OrthogonalCell(StepCell):
 
     @override
     def start(self, batch: int, like: torch.Tensor) -> CellState:
-        """What is carried is s (B, N)."""
+        """The state carries s (B, N)."""
         s = like.new_zeros(batch, self.mix.n)
         s[:, 0] = 1
         return CellState(self.read(s), (s,))
@@ -150,8 +151,8 @@ def pauli_basis(letter: str, n: int) -> tuple[torch.Tensor, torch.Tensor]:
         n: number of qubits.
 
     Returns:
-        V (N, N) and sigma (N, n) with z = (s V)^2 sigma. V's columns are orthogonal and as long as
-        makes their entries 0, 1 and -1, exact in any precision; sigma makes up for it.
+        V (N, N) and sigma (N, n) with z = (s V)^2 sigma. V's columns are orthogonal, scaled to
+        entries 0, 1 and -1, which are exact in any precision; sigma includes the inverse scale.
     """
     one = {"X": [[1, 1], [1, -1]], "Y": [[1, -1j], [1, 1j]], "Z": [[1, 0], [0, 1]]}
     turn = torch.tensor(one[letter], dtype=torch.complex128)
@@ -165,7 +166,7 @@ def pauli_basis(letter: str, n: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @network(OrthogonalConfig, width="width")
 def orthogonal(config: OrthogonalConfig, input_size: int, device: DeviceOptions) -> Layers:
-    """Return the network of a configuration; it has no circuit, and reads no device."""
+    """Build the network of a configuration; it has no circuit, and ignores the device."""
     return Layers(
         lambda size: OrthogonalCell(
             size,

@@ -25,7 +25,7 @@ from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell, at_least_one
 from qrnn.utils.checks import flag
 
-GATES = 4  # forget, input, update, output: the circuits that read [x ; h]
+GATES = 4  # forget, input, update and output gate: the circuits that read [x ; h]
 
 
 @dataclass
@@ -34,11 +34,11 @@ class QLSTMConfig(ModelConfig):
 
     Attributes:
         name: `qlstm`.
-        hidden_size: entries H of the cell state; the width that `budget` solves.
+        hidden_size: size H of the cell state; the width that `budget` determines.
         n_qubits: qubits n of each circuit.
         depth: layers of each circuit.
-        output_circuits: whether two more circuits give h and the output, as in the paper; else
-            both are o tanh(c), as in an LSTM.
+        output_circuits: whether two more circuits compute h and the output, as in the paper; if
+            False, both are o tanh(c), as in an LSTM.
     """
 
     name: str = "qlstm"
@@ -58,7 +58,7 @@ def vqc(n: int, depth: int) -> Ansatz:
         n: number of qubits.
         depth: number of layers; each has 3n of the remaining angles.
     """
-    # No function of its own: of a partial one, a module that holds the ansatz can be pickled.
+    # A partial of a module-level function, unlike a closure, can be pickled.
     return Ansatz(partial(_gate, depth=depth), n, (2 + 3 * depth) * n, pairs_of("ring", n))
 
 
@@ -88,28 +88,28 @@ class QLSTMCell(HoldsQuantumLayer, StepCell):
         h_t, y_t      = A_h <Z>_h(w_t), A_y <Z>_y(w_t)                        (H,)
 
     with h_0 = c_0 = y_0 = 0. <Z>(u) are the Z readouts of the circuit `vqc`, from |0...0> at each
-    step, with RY(arctan u) and RZ(arctan u^2) and each circuit's own Rot angles (normal with
-    standard deviation 0.01 at the start). The six circuits and their encoding are the paper's.
-    Added here: the affine maps E and F in front of the circuits and A behind them. The paper has
-    none, so that its n is D plus the size of h; common implementations have such maps too. The
-    forget gate's map starts with bias 1, as the LSTM's does here.
+    step, with RY(arctan u) and RZ(arctan u^2) and separate Rot angles for each circuit (initially
+    normal with standard deviation 0.01). The six circuits and their encoding are the paper's. The
+    affine maps E and F before the circuits and A after them are additions; the paper has none, so
+    its n is D plus the size of h, but common implementations have them too. The forget gate's map
+    is initialised with bias 1, like this framework's LSTM.
 
-    All gates of a step run as one batch (4 B rows) of the device's memory; nothing but the four
-    or six readouts passes from circuit to circuit.
+    All gates of a step run as one batch (4 B rows) of the device's memory; only classical readouts
+    pass from circuit to circuit.
 
     Args:
         input_size: number of input features D.
-        hidden_size: H.
-        n_qubits: n.
+        hidden_size: size of the cell state H.
+        n_qubits: qubits n of each circuit.
         depth: layers of each circuit.
-        output_circuits: False: h_t = y_t = m_t.
-        device: name of a device, or its options.
+        output_circuits: whether h_t and y_t have their own circuits; if False, h_t = y_t = m_t.
+        device: name of a device, its options, or an open device.
 
     Shape:
         x (T, B, D), z = y (T, B, H).
 
     Raises:
-        ConfigError: a value out of range.
+        ConfigError: a value is out of range.
         DeviceError: the device is not installed or too small.
     """
 
@@ -136,7 +136,7 @@ class QLSTMCell(HoldsQuantumLayer, StepCell):
         self.bias = nn.Parameter(torch.empty(n_circuits, 1, hidden_size).uniform_(-bound, bound))
         with torch.no_grad():
             self.bias[0] = 1.0
-        # Each circuit brings its own angles, so the bias that a quantum layer has stays zero.
+        # Each circuit has its own angles, so the quantum layer's bias stays zero.
         self.quantum = TorchLayer(
             opened.qnode(self.circuit),
             {"bias": (self.circuit.n_angles,)},
@@ -146,20 +146,20 @@ class QLSTMCell(HoldsQuantumLayer, StepCell):
 
     @override
     def start(self, batch: int, like: torch.Tensor) -> CellState:
-        """What is carried are h and c (B, H)."""
+        """The state carries h and c (B, H)."""
         zero = like.new_zeros(batch, self.n_readouts)
         return CellState(zero, (zero, zero))
 
     @override
     def prepare(self, x: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        """What is shared is |0...0> for each batch of circuits."""
+        """The shared value is |0...0> for each batch of circuits."""
         batch = x.shape[1]
         zeros = [self.memory.start(rows * batch, x) for rows in (GATES, 2)]
         return x @ self.enter.weight[:, : self.input_size].T + self.enter.bias, zeros
 
     @override
     def step(self, x: torch.Tensor, state: CellState, shared: Any) -> CellState:
-        """The input x is E's part of the inputs."""
+        """The input x is the part of E that acts on the inputs."""
         h, c = state.carried
         u = torch.addmm(x, h, self.enter.weight[:, self.input_size :].T)
         gates = self.run(u, slice(0, GATES), shared[0])
@@ -185,8 +185,8 @@ class QLSTMCell(HoldsQuantumLayer, StepCell):
 
 @network(QLSTMConfig, width="hidden_size")
 def qlstm(config: QLSTMConfig, input_size: int, device: DeviceOptions) -> Layers:
-    """Return the network of a configuration."""
-    opened = open_device(device)  # all cells are on the same
+    """Build the network of a configuration."""
+    opened = open_device(device)  # opened once for all cells
     return Layers(
         lambda size: QLSTMCell(
             size, config.hidden_size, config.n_qubits, config.depth, config.output_circuits, opened

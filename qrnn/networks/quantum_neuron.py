@@ -1,4 +1,4 @@
-"""Bausch's network of quantum neurons by config."""
+"""Bausch's network of quantum neurons, built from a config."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from qrnn.utils.defaults import default_of
 
 @dataclass
 class QuantumNeuronConfig(ModelConfig):
-    """The quantum-neuron cell: it reads tokens as bits and gives the next one's probabilities.
+    """The quantum-neuron cell: it reads tokens as bits and returns probabilities of the next one.
 
-    There is no embedding and no head, so the keys of these must be left out.
+    It has no embedding and no head, so their keys must be left out.
 
     Attributes:
         name: `quantum_neuron`.
-        workspace: workspace qubits w; the width that `budget` solves.
-        in_out: qubits that take the input and give the output; None: as many as the task's tokens
-            need.
+        workspace: workspace qubits w; the width that `budget` determines.
+        in_out: input/output qubits; None: as many as the task's tokens need.
         stages: stages between input and output.
-        order: k of the neurons; k ancillas.
-        degree: size d of the largest set of control qubits with a parameter of its own.
-        theta_mean: mean of theta at the start, radians; see `QuantumNeuronCell`.
+        order: order k of the neurons, which is also the number of ancillas.
+        degree: size d of the largest control subset with its own parameter.
+        theta_mean: initial mean of theta, radians; see `QuantumNeuronCell`.
     """
 
     name: str = "quantum_neuron"
@@ -42,11 +41,11 @@ class QuantumNeuronConfig(ModelConfig):
 def quantum_neuron(
     config: QuantumNeuronConfig, input_size: int, device: DeviceOptions
 ) -> QuantumNeuronRNN:
-    """Return the network of a configuration; `input_size` is the number of tokens.
+    """Build the network of a configuration; `input_size` is the size of the vocabulary.
 
     Raises:
-        ConfigError: several layers or directions, keys of an embedding or a head, or too few in/out
-            qubits for the tokens.
+        ConfigError: there are several layers or directions, keys of an embedding or a head are set,
+            or there are too few in/out qubits for the tokens.
     """
     if config.num_layers != 1 or config.bidirectional:
         raise ConfigError(

@@ -18,7 +18,7 @@ from qrnn.cell.state import CellState
 from qrnn.devices import DeviceOptions
 from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell, at_least_one
-from qrnn.utils.autograd import first_derivative
+from qrnn.utils.autograd import once_differentiable
 from qrnn.utils.checks import number, positive
 
 
@@ -28,10 +28,10 @@ class ScoRNNConfig(ModelConfig):
 
     Attributes:
         name: `scornn`.
-        hidden_size: number of units n; the width that `budget` solves.
-        negative_share: share of -1 on the diagonal of D; the paper's 0.1 for MNIST (17 of 170),
+        hidden_size: number of units n; the width that `budget` determines.
+        negative_share: fraction of -1 on the diagonal of D; in the paper 0.1 for MNIST (17 of 170),
             0.5 for copying (95 of 190).
-        skew_lr: learning rate of A, as a share of the others'.
+        skew_lr: learning rate of A, relative to the other parameters.
     """
 
     name: str = "scornn"
@@ -43,19 +43,19 @@ class ScoRNNConfig(ModelConfig):
 class Cayley(nn.Module):
     """A learned orthogonal matrix W = (I + A)^-1 (I - A) D, by the scaled Cayley transform.
 
-    A is skew-symmetric; its n(n-1)/2 entries above the diagonal are the parameter. D is a fixed
-    diagonal of 1 and -1, which lets W have eigenvalues near -1 that no bounded A alone gives.
+    A is skew-symmetric; its n(n-1)/2 entries above the diagonal are the parameters. D is a fixed
+    diagonal matrix of 1 and -1, so that W can have eigenvalues near -1 with a bounded A.
 
-    A starts block-diagonal, so that (I + A)^-1 (I - A) turns n/2 planes by angles t uniform in
-    [0, pi/2]: the entry of each block is tan(t/2) = sqrt((1 - cos t) / (1 + cos t)).
+    A is initialised block-diagonal, so that (I + A)^-1 (I - A) rotates n/2 planes by angles t
+    uniform in [0, pi/2]: the entry of each block is tan(t/2) = sqrt((1 - cos t) / (1 + cos t)).
 
     Args:
         n: size of W.
-        negative_share: share of -1 on the diagonal of D.
-        skew_lr: learning rate of A, as a share of the others': the parameter's `lr_scale`.
+        negative_share: fraction of -1 on the diagonal of D.
+        skew_lr: learning rate of A, relative to the other parameters; stored as its `lr_scale`.
 
     Raises:
-        ConfigError: n below 1, a share outside [0, 1], or a learning rate that is not positive.
+        ConfigError: n is below 1, the fraction outside [0, 1], or the learning rate not positive.
     """
 
     signs: torch.Tensor
@@ -97,20 +97,20 @@ class ScoRNNCell(StepCell):
 
         h_t = modReLU(U x_t + W h_(t-1)),  modReLU(a) = sign(a) relu(|a| + b)
 
-    with h_0 = 0, W of `Cayley`, U uniform in [-0.01, 0.01] and b = 0 at the start (the authors'
-    code). The gradient through modReLU keeps its norm where |a| + b > 0.
+    with h_0 = 0 and W from `Cayley`. As in the authors' code, U is initially uniform in
+    [-0.01, 0.01] and b = 0. The gradient through modReLU keeps its norm where |a| + b > 0.
 
     Args:
         input_size: number of input features D.
         hidden_size: number of units n.
-        negative_share: share of -1 on the diagonal of D.
-        skew_lr: learning rate of A, as a share of the others'.
+        negative_share: fraction of -1 on the diagonal of D.
+        skew_lr: learning rate of A, relative to the other parameters.
 
     Shape:
         x (T, B, D), z = h (T, B, n).
 
     Raises:
-        ConfigError: a value out of range.
+        ConfigError: a value is out of range.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class ScoRNNCell(StepCell):
 
     @override
     def step(self, x: torch.Tensor, state: CellState, shared: torch.Tensor) -> CellState:
-        """The input x is U x_t, shared is W."""
+        """The input x is U x_t; the shared value is W."""
         a = x + state.z @ shared.T
         return CellState(a.sign() * torch.relu(a.abs() + self.bias))
 
@@ -144,7 +144,7 @@ class ScoRNNCell(StepCell):
     def sequence(
         self, x: torch.Tensor, state: CellState | None = None, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, CellState]:
-        """All steps are one autograd node."""
+        """Run all steps in one autograd node."""
         state = self.checked(x, state)
         inputs, w = self.prepare(x)
         h = ModReLUSequence.apply(inputs, state.z, w, self.bias, active)
@@ -152,10 +152,10 @@ class ScoRNNCell(StepCell):
 
 
 class ModReLUSequence(torch.autograd.Function):
-    """T steps of `ScoRNNCell` as one autograd node, in about 60% of autograd's own time.
+    """T steps of `ScoRNNCell` as one autograd node, in about 60% of autograd's time.
 
-    Behind modReLU, h_t = 0 where |a| + b <= 0 and sign(h_t) = sign(a) elsewhere. So the outputs are
-    all that the backward pass needs, and the gradient of W is one product over all steps.
+    After modReLU, h_t = 0 where |a| + b <= 0, and sign(h_t) = sign(a) elsewhere. So the backward
+    pass needs only the outputs, and the gradient of W is one product over all steps.
     """
 
     @staticmethod
@@ -172,7 +172,7 @@ class ModReLUSequence(torch.autograd.Function):
         return out
 
     @staticmethod
-    @first_derivative("call the cell step by step")
+    @once_differentiable("call the cell step by step")
     @override
     def backward(ctx: Any, grad):
         start, out, w, active = ctx.saved_tensors
@@ -196,7 +196,7 @@ class ModReLUSequence(torch.autograd.Function):
 
 @network(ScoRNNConfig, width="hidden_size")
 def scornn(config: ScoRNNConfig, input_size: int, device: DeviceOptions) -> Layers:
-    """Return the network of a configuration; it has no circuit, and reads no device."""
+    """Build the network of a configuration; it has no circuit, and ignores the device."""
     return Layers(
         lambda size: ScoRNNCell(size, config.hidden_size, config.negative_share, config.skew_lr),
         input_size,

@@ -1,25 +1,26 @@
 """Amplitude amplification of the neurons' projections: deeper circuits that lose fewer shots.
 
-The gates of an order-1 neuron, V, take the ancilla's 0 to sqrt(p) |0> (good) + sqrt(1 - p) |1>
-(bad), p = cos(eta)^4 + sin(eta)^4 in [1/2, 1], so that a projection keeps half of the shots at the
-bias eta = pi/4. l rounds of fixed-point amplification (Yoder, Low, Chuang, PRL 2014, arXiv
-1409.3305), each one V^dagger and one V more, raise p to
+The gates V of an order-1 neuron map the ancilla's 0 to sqrt(p) |0> (good) + sqrt(1 - p) |1> (bad)
+with p = cos(eta)^4 + sin(eta)^4 in [1/2, 1], so at the bias eta = pi/4 a projection keeps half of
+the shots. l rounds of fixed-point amplification (Yoder, Low, Chuang, PRL 2014, arXiv 1409.3305),
+each with an additional V^dagger and V, raise p to
 
     P(p) = 1 - delta^2 T_L(T_(1/L)(1 / delta) sqrt(1 - p))^2,   L = 2 l + 1,
 
-with T the Chebyshev polynomials: at least 1 - delta^2 wherever p is above a small bound. It is
-oblivious: V's good part is sqrt(p) times a rotation, whatever the target's state is, so that no
-state has to be prepared again. What holds, and what does not:
+with T the Chebyshev polynomials: at least 1 - delta^2 for all p above a small bound. The
+amplification is oblivious: V's good part is sqrt(p) times a rotation for any state of the target,
+so no state needs to be prepared again. Properties and limits:
 
 - For each string s of control bits, the neuron's rotation arctan(tan(eta)^(2^k)) is exact.
-- p depends on s. The projection weighs s by sqrt(p(s)); amplified, by sqrt(P(p(s))), which is
-  nearly flat: what the neuron does to the controls is lost with the shots' loss. The circuit is
-  another function, `transfer(..., gain=...)`, equal to the paper's as far as p(s) does not vary.
-- The amplified part gains a phase chi(p(s)) too. Every other projection takes the conjugate
-  phases. The projections inside a neuron of order 2 or more come in pairs, so that there the phases
-  cancel exactly; at order 1 they stay, and superpositions of s with different p(s) are dephased.
-- Only the projections that follow a unitary are amplified: the 2^(k - 1) of order 1 of the 2^k - 1
-  in a neuron of order k. The others are behind measurements, and stay as they are.
+- p depends on s. The projection weights s by sqrt(p(s)), the amplified one by sqrt(P(p(s))), which
+  is nearly constant: the neuron's effect on its controls is lost together with the loss of shots.
+  The circuit is a different function, `transfer(..., gain=...)`, which equals the paper's only as
+  far as p(s) is constant.
+- Amplification also adds a phase chi(p(s)). Every second projection uses the conjugate phases. The
+  projections in a neuron of order 2 or more come in pairs, so their phases cancel exactly; at order
+  1 they remain, and superpositions of s with different p(s) are dephased.
+- Only projections that follow a unitary are amplified: 2^(k - 1), those of order 1, of the 2^k - 1
+  projections in a neuron of order k. The others follow measurements and are not changed.
 """
 
 from __future__ import annotations
@@ -42,15 +43,17 @@ from qrnn.neurons.transfer import transfer
 
 
 def check_amplification(rounds: int, delta: float) -> None:
-    """Raise the error for an amplification that is none.
+    """Check the parameters of an amplification.
 
     Raises:
-        ConfigError: fewer than 0 rounds, or delta outside (0, 1).
+        ConfigError: rounds is negative, or delta is outside (0, 1).
     """
     if rounds < 0:
         raise ConfigError(f"rounds must be at least 0, got {rounds}")
     if not 0 < delta < 1:
-        raise ConfigError(f"delta must be in (0, 1), got {delta}: 1 - delta^2 is reached")
+        raise ConfigError(
+            f"delta must be in (0, 1), got {delta}: amplification reaches 1 - delta^2"
+        )
 
 
 def fixed_point_phases(rounds: int, delta: float) -> list[tuple[float, float]]:
@@ -71,8 +74,8 @@ def success(p: torch.Tensor, rounds: int, delta: float) -> torch.Tensor:
     """Return the probability P(p) of a projection after amplification.
 
     Args:
-        p: its probability before, of any shape.
-        rounds: number of rounds; 0 leaves p.
+        p: the probability before, of any shape.
+        rounds: number of rounds; 0: no amplification.
         delta: the square root of the largest loss.
     """
     check_amplification(rounds, delta)
@@ -87,9 +90,8 @@ def success(p: torch.Tensor, rounds: int, delta: float) -> torch.Tensor:
 def amplify(tape: QuantumScript, ancilla, rounds: int = 1, delta: float = 0.3):
     """Amplify the projections of an ancilla on 0 that follow a unitary from 0.
 
-    Of each measurement of the ancilla with postselect 0, the gates in front of it that act on the
-    ancilla are V; each round appends V^dagger and V with a phase on the ancilla's 0 before and
-    behind V^dagger.
+    V consists of the gates on the ancilla before a measurement with postselect 0; each round
+    appends V^dagger and V, with a phase on the ancilla's 0 before and after V^dagger.
 
     Args:
         tape: a circuit of `qrnn.neurons.circuit`.
@@ -98,7 +100,7 @@ def amplify(tape: QuantumScript, ancilla, rounds: int = 1, delta: float = 0.3):
         delta: the square root of the largest loss, in (0, 1).
 
     Raises:
-        ConfigError: fewer than 0 rounds, or delta outside (0, 1).
+        ConfigError: rounds is negative, or delta is outside (0, 1).
     """
     phases = fixed_point_phases(rounds, delta)
     operations: list[Operator] = []
@@ -118,23 +120,23 @@ def amplify(tape: QuantumScript, ancilla, rounds: int = 1, delta: float = 0.3):
 def rounds_of(
     unitary: Sequence[Operator], ancilla, phases: Sequence[tuple[float, float]]
 ) -> list[Operator]:
-    """Return the gates of all rounds, behind V; up to a global phase."""
+    """Return the gates of all rounds, to append to V; up to a global phase."""
     with qml.QueuingManager.stop_recording():
         undo = [qml.adjoint(op, lazy=False) for op in reversed(unitary)]
         gates: list[Operator] = []
         for alpha, beta in phases:
-            # RZ(-x) is a phase x on 0, up to a global one.
+            # RZ(-x) is a phase x on 0, up to a global phase.
             gates += [qml.RZ(-beta, wires=ancilla), *undo, qml.RZ(alpha, wires=ancilla), *unitary]
     return gates
 
 
 class Saving(NamedTuple):
-    """What amplification saves of a run.
+    """The cost of a run with and without amplification.
 
     Attributes:
-        shots: executions for each kept one as the circuit is (B,) float64.
+        shots: executions per kept shot without amplification (B,) float64.
         amplified: the same with amplification.
-        rotations: how many times as often the neurons' rotations run then: 2 l + 1.
+        rotations: factor by which amplification repeats the neurons' rotations: 2 l + 1.
     """
 
     shots: torch.Tensor
@@ -143,7 +145,7 @@ class Saving(NamedTuple):
 
     @property
     def factor(self) -> torch.Tensor:
-        """How many times fewer executions reach the same number of kept shots (B,)."""
+        """Factor by which amplification reduces the executions per kept shot (B,)."""
         return self.shots / self.amplified
 
 
@@ -154,19 +156,19 @@ def shots_saved(
     rounds: int = 1,
     delta: float = 0.3,
 ) -> Saving:
-    """Return how many executions the last step of given sequences takes, with and without.
+    """Return the executions for the last step of sequences, with and without amplification.
 
-    At order 1, the phases that amplification leaves there are not counted in.
+    The phases that remain at order 1 are neglected.
 
     Args:
         cell: the cell, with its weights.
         x: inputs (T, B).
-        targets: outcomes (T, B); the last step's are not read.
+        targets: outcomes (T, B); those of the last step are not used.
         rounds: number of rounds l.
         delta: the square root of the largest loss, in (0, 1).
 
     Raises:
-        ConfigError: fewer than 0 rounds, or delta outside (0, 1).
+        ConfigError: rounds is negative, or delta is outside (0, 1).
     """
     psi = cell.theta.new_zeros(x.shape[1], 2**cell.definition.workspace)
     psi[:, 0] = 1

@@ -1,4 +1,4 @@
-"""The quantum-neuron cell: tokens in, probabilities of the next token out."""
+"""The quantum-neuron cell: from tokens to probabilities of the next token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pennylane.tape import QuantumScript
 from torch import nn
 
 from qrnn.cell.cell import OnDevice
-from qrnn.cell.state import CellState, shown_state
+from qrnn.cell.state import CellState, describe_state
 from qrnn.circuit.threads import LastCall, one_at_a_time
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError, DeviceError, NumericsError
@@ -28,46 +28,46 @@ from qrnn.utils.defaults import default_of
 class QuantumNeuronCell(OnDevice):
     """A recurrent cell of quantum neurons, whose nonlinearity is postselection.
 
-    The hidden state are w workspace qubits; io in/out qubits take the input and give the output:
+    The hidden state is held by w workspace qubits; io in/out qubits hold the input and the output:
 
-        1. flip the in/out qubits, which are 0, to the bits of x_t
+        1. flip the in/out qubits from 0 to the bits of x_t
         2. input stage: a neuron on each workspace qubit
         3. `stages` times: RY on each workspace qubit, then a neuron on each
         4. undo the flips
         5. output stage: a neuron on each in/out qubit
         6. p_t = the probabilities of the in/out qubits' 2^io values
-        7. project them on an outcome y_t, the target or a sample, and reset them
+        7. project the in/out qubits on an outcome y_t, the target or a sample, and reset them
 
-    `Definition` has the neurons' equations. Source: Bausch, Recurrent Quantum Neural Networks,
+    See `Definition` for the neurons' equations. Source: Bausch, Recurrent Quantum Neural Networks,
     NeurIPS 2020, arXiv 2006.14619. On device `fused` a step is a matrix (`qrnn.neurons.transfer`);
-    on other devices the circuit itself runs (`qrnn.neurons.circuit`), sequence by sequence.
+    other devices run the circuit itself (`qrnn.neurons.circuit`), sequence by sequence.
 
     Args:
         workspace: number of workspace qubits w.
         in_out: number of in/out qubits io.
         stages: number of stages between input and output.
-        order: k of the neurons; k ancillas.
-        degree: size d of the largest set of qubits that has a parameter of its own.
-        theta_mean: mean of theta at the start, radians. At 0, as in the paper, every neuron turns
-            its target by a quarter, which a hundred steps do not come back from; towards -pi/2 by
-            little, with little gradient. -1 suits long sequences.
-        device: name of a device, or its options.
+        order: order k of the neurons, which is also the number of ancillas.
+        degree: size d of the largest control subset with its own parameter.
+        theta_mean: initial mean of theta, radians. At 0, as in the paper, every neuron makes a
+            quarter turn, from which training on a hundred steps does not recover; near -pi/2, turns
+            and gradients are small. -1 suits long sequences.
+        device: name of a device, its options, or an open device.
 
     Attributes:
-        theta: of each neuron (w (1 + stages) + io,), radians: input stage, stages, output stage.
-        phi: of each neuron and control subset, radians; see `Definition.subsets`.
-        rotation: of each stage and workspace qubit (stages, w), radians.
+        theta: one per neuron (w (1 + stages) + io,), radians: input stage, stages, output stage.
+        phi: one per neuron and control subset, radians; see `Definition.subsets`.
+        rotation: one per stage and workspace qubit (stages, w), radians.
         outcomes: y_t of the last call (T, B).
-        kept: of the last call (T, B) float64: the share of shots that all projections before the
-            reading of step t keep, from the sequence's start on; nan where it is not active. On
-            `fused` in theory, on a device with shots as it was; None on other exact devices.
+        kept: fraction of shots in the last call (T, B), float64, that pass all projections from the
+            sequence's start to the measurement of step t; NaN for inactive sequences. Exact on
+            `fused`, measured on devices with shots, None on other exact devices.
 
     Shape:
-        x (T, B), integers 0..2^io-1, the first in/out wire being the most significant bit;
+        x (T, B), integers 0..2^io-1; the first in/out wire is the most significant bit.
         log p (T, B, 2^io), in the dtype of the parameters.
 
     Raises:
-        ConfigError: a size below its minimum.
+        ConfigError: a size is out of range.
         DeviceError: the device is not installed, too small or cannot postselect.
     """
 
@@ -95,7 +95,7 @@ class QuantumNeuronCell(OnDevice):
         self.use(open_device(device))
 
     def use(self, device: Device) -> None:
-        """Run on a device from now on."""
+        """Switch to another device, in place."""
         self.device = device
         fused = device.strategy == "fused"
         self.replay = None if fused else Replay(self.definition, device)
@@ -116,7 +116,7 @@ class QuantumNeuronCell(OnDevice):
         """The PennyLane device that the circuits run on.
 
         Raises:
-            DeviceError: device `fused`, which has none.
+            DeviceError: device `fused` has no PennyLane device.
         """
         if self.replay is None:
             raise DeviceError("device fused runs no circuits: use .on('default.qubit') or another")
@@ -125,10 +125,10 @@ class QuantumNeuronCell(OnDevice):
     def tapes(
         self, x: torch.Tensor, targets: torch.Tensor, active: torch.Tensor
     ) -> list[QuantumScript]:
-        """Return the circuits that a call with targets from the start runs; all (T, B).
+        """Return the circuits of a call with these targets from the start; arguments are (T, B).
 
         Raises:
-            DeviceError: device `fused`, which runs none.
+            DeviceError: device `fused` runs no circuits.
         """
         if self.replay is None:
             raise DeviceError("device fused runs no circuits: use .on('default.qubit') or another")
@@ -136,7 +136,7 @@ class QuantumNeuronCell(OnDevice):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """What its circuits are, as plain values: the parameters say the rest."""
+        """Plain values that, with the parameters, define the circuits."""
         return asdict(self.definition)
 
     @property
@@ -151,9 +151,9 @@ class QuantumNeuronCell(OnDevice):
     def start(self, batch: int) -> CellState:
         """Return the start state of `batch` sequences.
 
-        Carried are, on `fused`, the workspace's amplitudes (B, 2^w), real and normalised, and the
-        logarithm of the share of shots kept (B,); on other devices the tokens and outcomes so far
-        (B, t). z is log p of the last step; before the first, all values are as likely.
+        On `fused` it carries the workspace's amplitudes (B, 2^w), real and normalised, and the
+        logarithm of the fraction of shots kept (B,); on other devices the tokens and outcomes so
+        far (B, t). z is log p of the last step; before the first step it is uniform.
         """
         p = self.theta.new_full((batch, self.n_readouts), 1 / self.n_readouts)
         if self.replay is not None:
@@ -172,7 +172,7 @@ class QuantumNeuronCell(OnDevice):
         target: torch.Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[torch.Tensor, CellState]:
-        """Advance by one step; arguments (B,) and log p (B, 2^io) are else as of `sequence`."""
+        """Advance by one step; like `sequence`, with arguments (B,) and log p (B, 2^io)."""
         if x.ndim != 1:
             raise ConfigError(f"x must have shape (B,), got {tuple(x.shape)}")
         log_p, state = self.sequence(
@@ -197,20 +197,21 @@ class QuantumNeuronCell(OnDevice):
 
         Args:
             x: inputs (T, B), integers 0..2^io-1.
-            state: as the last call returned it; None: the start.
-            active: (T, B) bool; a sequence that is not active keeps its state and its log p.
-            targets: the outcomes that in/out is projected on behind each step (T, B), integers;
-                None: samples of p.
-            generator: chooses the samples; None: torch's own.
+            state: the state that the last call returned; None: the start state.
+            active: (T, B) bool; inactive sequences keep their state and log p. None: all are
+                active.
+            targets: outcomes on which in/out is projected after each step (T, B), integers; None:
+                samples of p.
+            generator: random number generator of the samples; None: torch's default.
 
         Returns:
             log p (T, B, 2^io), and the new state.
 
         Raises:
-            ConfigError: x or targets of another shape or with other values, or a state of another
+            ConfigError: x or targets have the wrong shape or values, or the state is from another
                 batch or device.
-            DeviceError: no shot is left.
-            NumericsError: a target of probability 0, or parameters that are not finite.
+            DeviceError: no shots remain.
+            NumericsError: a target has probability 0, or parameters are not finite.
         """
         self._check(x, "x", x)
         if targets is not None:
@@ -221,7 +222,7 @@ class QuantumNeuronCell(OnDevice):
             )
         state = self._checked(state, x.shape[1])
         draws = None
-        if targets is None:  # step by step, so that sequences cut in two draw as in one call
+        if targets is None:  # drawn step by step, so that split sequences draw the same numbers
             where = x.device if generator is None else generator.device
             draws = torch.stack(
                 [torch.rand(x.shape[1], generator=generator, device=where) for _ in x]
@@ -234,7 +235,7 @@ class QuantumNeuronCell(OnDevice):
                 self.weights, x, state.carried, moving, targets, draws
             )
         if active is not None:
-            log_p = held(log_p, active, state.z)
+            log_p = hold_inactive(log_p, active, state.z)
         return log_p, CellState(log_p[-1], carried, self.definition)
 
     @one_at_a_time
@@ -243,7 +244,7 @@ class QuantumNeuronCell(OnDevice):
 
         Args:
             value: the input, 0..2^io-1.
-            **options: of `qml.draw`.
+            **options: options of `qml.draw`.
         """
         value = whole("value", value, 0, self.n_readouts - 1)
         numbers: list[Any] = [part.detach().cpu().numpy() for part in self.weights]
@@ -255,7 +256,7 @@ class QuantumNeuronCell(OnDevice):
         return qml.draw(step, **options)()
 
     def _fused(self, x, state, active, targets, draws):
-        """Return log p and what is carried, by the transfer matrices."""
+        """Return log p and what is carried, computed by the transfer matrices."""
         psi, log_kept = state.carried
         matrices, log_scale = self.transfer()
         log_p, psi, outcomes, log_norm = Recurrence.apply(matrices, psi, x, targets, draws, active)
@@ -267,13 +268,13 @@ class QuantumNeuronCell(OnDevice):
             if active is not None:
                 reading = reading.masked_fill(~active, torch.nan)
                 whole = whole.masked_fill(~active, 0)
-            behind = log_kept + whole.cumsum(0)
-            self.last.kept = (behind - whole + reading).exp()
+            total = log_kept + whole.cumsum(0)
+            self.last.kept = (total - whole + reading).exp()
             self.last.outcomes = outcomes
-        return log_p, (psi, behind[-1])
+        return log_p, (psi, total[-1])
 
     def _check(self, values: torch.Tensor, name: str, x: torch.Tensor) -> None:
-        """Raise the error for tokens that are none."""
+        """Raise an error if tokens have the wrong shape, dtype or values."""
         if x.ndim != 2 or not x.numel() or values.shape != x.shape:
             raise ConfigError(
                 f"{name} must have shape {'(T, B)' if name == 'x' else tuple(x.shape)}, at least "
@@ -287,12 +288,13 @@ class QuantumNeuronCell(OnDevice):
             )
 
     def _checked(self, state: CellState | None, batch: int) -> CellState:
-        """Return the state to start from."""
+        """Return the initial state, checked."""
         if state is None:
             return self.start(batch)
         if not isinstance(state, CellState):
             raise ConfigError(
-                f"state must be of this cell's last call, got {shown_state(state)}: start from None"
+                f"state must be from this cell's last call, got {describe_state(state)}: "
+                f"start from None"
             )
         mine = self.start(batch).carried[0]
         first = state.carried[0] if state.carried else state.z
@@ -303,26 +305,26 @@ class QuantumNeuronCell(OnDevice):
             or (mine.is_floating_point() and first.shape != mine.shape)
         ):
             raise ConfigError(
-                f"state must be of this cell's last call, {batch} sequences of "
+                f"state must be from this cell's last call, {batch} sequences of "
                 f"{self.definition.workspace} workspace qubits on {self.device.name}, got one of "
-                f"{len(state.z)} sequences or of another cell, device or precision"
+                f"{len(state.z)} sequences or from another cell, device or precision"
             )
         return state
 
     def _not_finite(self, log_p, outcomes, active) -> NumericsError:
-        """Return the error for a state that is not finite, at its first step."""
+        """Return the error for a state that is not finite; it names the first such step."""
         reached = log_p.gather(2, outcomes[..., None])[..., 0]
         bad = ~torch.isfinite(reached)
         if active is not None:
             bad &= active
         step = int(bad.any(1).nonzero()[0]) if bad.any() else 0
         return NumericsError(
-            f"targets must have a probability above 0, got 0 or no number at step {step}: lower "
-            f"the learning rate, clip the gradient, or use .to(torch.float64)"
+            f"targets must have a probability above 0, got 0 or NaN at step {step}: lower the "
+            f"learning rate, clip the gradient, or use .to(torch.float64)"
         )
 
     def extra_repr(self) -> str:
-        """Sizes, for `print(cell)`."""
+        """Return the sizes, for `print(cell)`."""
         d = self.definition
         return (
             f"{d.workspace}, {d.in_out}, stages={d.stages}, order={d.order}, degree={d.degree}, "
@@ -330,13 +332,13 @@ class QuantumNeuronCell(OnDevice):
         )
 
 
-def held(z: torch.Tensor, active: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
-    """Return z (T, B, R) with the last active step's in the place of each that is not active.
+def hold_inactive(z: torch.Tensor, active: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    """Return z (T, B, R), at inactive steps the value of the last active one.
 
     Args:
-        z: of all steps.
+        z: values of all steps.
         active: (T, B) bool.
-        before: z of the step before the first (B, R).
+        before: value before the first step (B, R).
     """
     steps = torch.arange(1, len(z) + 1, device=z.device)[:, None]
     last = (steps * active).cummax(0).values

@@ -1,7 +1,7 @@
-"""The circuit of the quantum-neuron cell, once, as PennyLane quantum functions.
+"""The circuit of the quantum-neuron cell, as PennyLane quantum functions.
 
-The neurons' nonlinearity is a measurement: an ancilla is projected on 0. The same functions run on
-simulators, which renormalise the state, and on hardware, which throws the other shots away.
+The neurons' nonlinearity is a measurement that projects an ancilla on 0. The same functions run on
+simulators, which renormalise the state, and on hardware, which discards the other shots.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from qrnn.neurons.definition import BIAS, Definition, Neuron, Weights
 
 
 def apply_neuron(definition: Definition, weights: Weights, neuron: Neuron) -> None:
-    """Queue one neuron, on ancillas that are 0 before and behind.
+    """Queue one neuron; its ancillas are 0 before and after.
 
     Order 1 rotates an ancilla by 2 eta(s), applies a controlled -iY = RY(pi) from it to the target,
-    undoes the rotation and projects the ancilla on 0. Order k has order k - 1 in the rotation's
-    place, onto ancilla k, and takes ancilla k for the control.
+    undoes the rotation and projects the ancilla on 0. Order k replaces the rotation by a neuron of
+    order k - 1 on ancilla k, which is then the control.
     """
     lanes = [*definition.ancillas, neuron.target]
     controls = definition.controls(neuron.target)
@@ -41,14 +41,14 @@ def apply_neuron(definition: Definition, weights: Weights, neuron: Neuron) -> No
             rotate(-1)
         else:
             turn(level - 1, -1)
-        # No reset: in the shots that are kept, the ancilla is 0.
+        # No reset: the postselected ancilla is 0.
         qml.measure(lanes[level], postselect=0)
 
     turn(definition.order - 1, 1)
 
 
 def apply_step(definition: Definition, weights: Weights, value: int) -> None:
-    """Queue one step with an input of 0..2^io-1, up to the measurement of in/out."""
+    """Queue one step with an input of 0..2^io-1, without the final measurement of in/out."""
     flip(definition, value, pi)
     for layer, neurons in enumerate(definition.work_layers):
         if layer:
@@ -62,14 +62,14 @@ def apply_step(definition: Definition, weights: Weights, value: int) -> None:
 
 
 def flip(definition: Definition, value: int, angle: float) -> None:
-    """Queue the flips that write a value on in/out, which is 0, or with -pi take it off again."""
-    # Not X: with angles, the circuits of all inputs have one structure, to be transpiled once.
+    """Queue the flips that write a value to in/out (angle pi), or that undo them (angle -pi)."""
+    # Rotations, not X: circuits for all inputs have the same structure and are transpiled once.
     for wire, bit in zip(definition.io_wires, definition.bits(value), strict=True):
         qml.RY(angle * bit, wires=wire)
 
 
 def project(definition: Definition, value: int) -> None:
-    """Queue the projection of in/out on a value, and its reset."""
+    """Queue the projection of in/out on a value, and a reset."""
     for wire, bit in zip(definition.io_wires, definition.bits(value), strict=True):
         qml.measure(wire, reset=True, postselect=bit)
 
@@ -77,13 +77,13 @@ def project(definition: Definition, value: int) -> None:
 def apply_steps(
     definition: Definition, weights: Weights, inputs: Sequence[int], outcomes: Sequence[int]
 ) -> None:
-    """Queue t steps from |0...0>; what is left to do is to read in/out of the last.
+    """Queue t steps from |0...0>, without the last step's measurement of in/out.
 
     Args:
         definition: the cell.
         weights: its parameters.
-        inputs: of all t steps.
-        outcomes: what in/out is projected on behind each of the first t - 1.
+        inputs: inputs of all t steps.
+        outcomes: values on which in/out is projected after each of the first t - 1 steps.
     """
     for value, outcome in zip(inputs, outcomes, strict=False):
         apply_step(definition, weights, value)

@@ -1,4 +1,4 @@
-"""What the quantum-neuron cell is made of: its neurons, their controls and their parameters.
+"""Definition of the quantum-neuron cell: its neurons, their controls and parameters.
 
 Source: Bausch, Recurrent Quantum Neural Networks, NeurIPS 2020, arXiv 2006.14619.
 """
@@ -16,7 +16,7 @@ import torch
 from qrnn.utils.checks import number, whole
 from qrnn.utils.limits import MOST_LAYERS, MOST_UNITS, check_memory
 
-BIAS = pi / 2  # b, radians: at theta = phi = 0, a neuron turns by a quarter, where it is steepest
+BIAS = pi / 2  # b, radians: at theta = phi = 0 a neuron makes a quarter turn, with maximal slope
 THETA_STD = 0.1
 PHI_STD = 0.01
 
@@ -25,9 +25,9 @@ class Weights(NamedTuple):
     """The parameters of a cell, radians.
 
     Attributes:
-        theta: of each neuron (N,).
-        phi: of each neuron and control subset (N, S).
-        rotation: of each stage and workspace qubit (stages, w).
+        theta: one per neuron (N,).
+        phi: one per neuron and control subset (N, S).
+        rotation: one per stage and workspace qubit (stages, w).
     """
 
     theta: torch.Tensor
@@ -39,8 +39,8 @@ class Neuron(NamedTuple):
     """One neuron of a step.
 
     Attributes:
-        row: of `theta` and `phi`.
-        target: the wire that it turns.
+        row: its row in `theta` and `phi`.
+        target: the wire that it acts on.
     """
 
     row: int
@@ -49,15 +49,15 @@ class Neuron(NamedTuple):
 
 @dataclass(frozen=True)
 class Definition:
-    """The sizes of a cell, and what follows from them.
+    """The sizes of a cell, and the quantities derived from them.
 
-    Wires are the in/out qubits 0..io-1 (the first holds the most significant bit), the workspace
-    io..io+w-1 and the ancillas behind. The controls of a neuron are all in/out and workspace
-    qubits but its target, in the order of the wires. With s their bits, the neuron's angle is
+    The wires are the in/out qubits 0..io-1 (the first is the most significant bit), the workspace
+    io..io+w-1, and then the ancillas. A neuron is controlled by all in/out and workspace qubits
+    except its target, in wire order. For control bits s, its angle is
 
         eta(s) = (b + theta + sum_S phi_S prod_(i in S) s_i) / 2,   1 <= |S| <= degree
 
-    and with p = 2^order it maps the target's amplitudes, before all are renormalised, to
+    and with p = 2^order it maps the target's amplitudes, before renormalisation, to
 
         (a0, a1) -> (c a0 - q a1, c a1 + q a0),   c = cos(eta)^p, q = sin(eta)^p
 
@@ -111,7 +111,7 @@ class Definition:
 
     @property
     def ancillas(self) -> range:
-        """The wires that the neurons are projected on."""
+        """The neurons' ancilla wires, which are projected."""
         first = self.in_out + self.workspace
         return range(first, first + self.order)
 
@@ -122,7 +122,7 @@ class Definition:
 
     @property
     def n_neurons(self) -> int:
-        """Number of neurons of a step, w (1 + stages) + io."""
+        """Number of neurons per step, w (1 + stages) + io."""
         return self.workspace * (1 + self.stages) + self.in_out
 
     @property
@@ -142,13 +142,13 @@ class Definition:
 
     @cached_property
     def subsets(self) -> list[tuple[int, ...]]:
-        """The S control subsets, as positions among a neuron's controls, small ones first."""
+        """The S control subsets, as indices into a neuron's controls, small ones first."""
         controls = range(self.workspace + self.in_out - 1)
         sizes = range(1, min(self.degree, len(controls)) + 1)
         return [subset for size in sizes for subset in combinations(controls, size)]
 
     def subset_matrix(self) -> torch.Tensor:
-        """Return the products of control bits (S, 2^(w + io - 1)): 1 where all bits of S are 1."""
+        """Return products of control bits (S, 2^(w + io - 1)): 1 if all bits of a subset are 1."""
         n = self.workspace + self.in_out - 1
         strings = torch.arange(2**n)
         masks = torch.tensor([sum(1 << n - 1 - i for i in s) for s in self.subsets]).long()
@@ -170,17 +170,17 @@ class Definition:
         return [Neuron(first + i, wire) for i, wire in enumerate(self.io_wires)]
 
     def bits(self, value: int) -> list[int]:
-        """Return a class as bits, the most significant first."""
+        """Return the bits of a class, most significant first."""
         return [value >> self.in_out - 1 - i & 1 for i in range(self.in_out)]
 
     def start_weights(self, theta_mean: float = 0.0) -> Weights:
         """Return random weights.
 
         theta is normal with standard deviation 0.1 and phi with 0.01, as in the paper; the
-        rotations, for which it gives none, are as theta.
+        rotations, for which the paper gives no value, are drawn like theta.
 
         Args:
-            theta_mean: of theta, radians; see `QuantumNeuronCell`.
+            theta_mean: mean of theta, radians; see `QuantumNeuronCell`.
         """
         theta_mean = number("theta_mean", theta_mean, "finite, radians", lambda _: True)
         return Weights(

@@ -1,7 +1,6 @@
 """The recurrence over time: T steps of the transfer matrices as one autograd node.
 
-The sequences of a step are sorted by their input value, so that each value is one matrix product
-and no sequence meets another value's matrix.
+At each step, sequences are sorted by input value, so that each value takes one matrix product.
 """
 
 from __future__ import annotations
@@ -12,19 +11,19 @@ from typing import Any, NamedTuple
 import torch
 from typing_extensions import override
 
-from qrnn.utils.autograd import first_derivative
+from qrnn.utils.autograd import once_differentiable
 
-# Workspace states up to this size are kept at every step, beyond it at every sqrt(T)-th.
+# Workspace states up to this total size are kept at every step, larger ones at every sqrt(T)-th.
 KEEP_BYTES = 64 * 2**20
 
 
 class Plan(NamedTuple):
-    """Each step's sequences in the order of their input values.
+    """For each step, the order of the sequences by input value.
 
     Attributes:
-        order: (T, B) the sequences.
-        hop: (T, B) where each was in the step before; at the first step, its number.
-        counts: of each step, how many sequences have each input value.
+        order: (T, B) sequence indices, sorted by input value.
+        hop: (T, B) position of each in the order of the step before; at the first step, its index.
+        counts: number of sequences with each input value, for each step.
     """
 
     order: torch.Tensor
@@ -32,11 +31,11 @@ class Plan(NamedTuple):
     counts: list[list[int]]
 
     def sort(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return (T, B, ...) with each step's rows in its order."""
+        """Return (T, B, ...) with each step's rows sorted by input value."""
         return rows.take_along_dim(self.order.reshape(*self.order.shape, *[1] * (rows.ndim - 2)), 1)
 
     def unsort(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return (T, B, ...) with rows in the order of the sequences again."""
+        """Return (T, B, ...) with rows in the original order of the sequences."""
         back = self.order.argsort(1)
         return rows.take_along_dim(back.reshape(*back.shape, *[1] * (rows.ndim - 2)), 1)
 
@@ -50,7 +49,7 @@ def plan(x: torch.Tensor, values: int) -> Plan:
     return Plan(order, hop, counts.reshape(-1, values).tolist())
 
 
-def by_value(
+def multiply_by_value(
     rows: torch.Tensor, matrices: torch.Tensor, counts: list[int], out: torch.Tensor
 ) -> torch.Tensor:
     """Multiply sorted rows (B, m) by their values' matrices (V, m, n), into `out` (B, n)."""
@@ -64,7 +63,7 @@ def by_value(
 
 
 def sample(weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """Return an outcome (B,) for weights (B, Y) of any sum and numbers (B,) of [0, 1)."""
+    """Return outcomes (B,) for unnormalised weights (B, Y) and random numbers (B,) in [0, 1)."""
     reached = weights.cumsum(1)
     level = draws[:, None] * reached[:, -1:]
     return (reached <= level).sum(1).clamp_(max=weights.shape[1] - 1)
@@ -73,21 +72,21 @@ def sample(weights: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
 def projected(
     u: torch.Tensor, psi: torch.Tensor, outcome: torch.Tensor, active: torch.Tensor | None
 ) -> torch.Tensor:
-    """Return the normalised blocks `outcome` (B,) of u (B, Y, W); psi where not active."""
+    """Return the normalised block `outcome` (B,) of u (B, Y, W); psi for inactive sequences."""
     block = u[torch.arange(len(u), device=u.device), outcome]
     new = block / torch.linalg.vector_norm(block, dim=1, keepdim=True)
     return new if active is None else torch.where(active[:, None], new, psi)
 
 
 class Recurrence(torch.autograd.Function):
-    """T steps, keeping nothing of each but the normalised workspace state psi_t.
+    """T steps, of which only the normalised workspace states psi_t are kept.
 
-    With u = A_v psi_t, the backward pass has from psi_t all that it needs: |u_y|^2 and psi_(t+1).
-    It does not undo the steps, as a unitary circuit's can: projecting in/out on the target throws
-    amplitudes away, and a neuron shrinks some by sqrt(c^2 + q^2), as small as 2^((1 - 2^k) / 2),
-    so that undoing it would amplify rounding errors as much, neuron after neuron. Long runs keep
-    psi_t at every sqrt(T)-th step and run the steps between once more. A state of in/out and
-    workspace together, 2^io times as large, lives for about sqrt(T) steps at a time.
+    With u = A_v psi_t, psi_t is all that the backward pass needs: it gives |u_y|^2 and psi_(t+1).
+    The steps cannot be undone like those of a unitary circuit: projecting in/out on the target
+    discards amplitudes, and a neuron shrinks some by sqrt(c^2 + q^2), which can be as small as
+    2^((1 - 2^k) / 2), so undoing it would amplify rounding errors by as much for each neuron. Long
+    runs keep psi_t at every sqrt(T)-th step and recompute the steps between. States of in/out and
+    workspace together, 2^io times as large, exist for only about sqrt(T) steps at a time.
     """
 
     @staticmethod
@@ -95,17 +94,17 @@ class Recurrence(torch.autograd.Function):
         """Run the steps.
 
         Args:
-            ctx: torch's.
+            ctx: torch's context.
             matrices: (V, W, Y, W), see `qrnn.neurons.transfer.Transfer`.
             psi: normalised workspace states (B, W).
             x: inputs (T, B) of 0..V-1.
             targets: outcomes to project on (T, B), or None.
-            draws: without targets, numbers (T, B) of [0, 1) that choose the outcomes.
-            active: (T, B) bool, or None; a sequence that is not active keeps its state.
+            draws: random numbers (T, B) in [0, 1) that select the outcomes if targets is None.
+            active: (T, B) bool, or None; inactive sequences keep their state.
 
         Returns:
-            log p (T, B, Y); psi behind the last step (B, W); the outcomes (T, B); and
-            log |A_v psi|^2 (T, B), up to the matrices' scale, without a gradient.
+            log p (T, B, Y); psi after the last step (B, W); the outcomes (T, B); and
+            log |A_v psi|^2 (T, B), up to the matrices' scale, without gradient.
         """
         steps, batch = x.shape
         values, w, classes, _ = matrices.shape
@@ -115,7 +114,7 @@ class Recurrence(torch.autograd.Function):
         outcomes = torch.empty_like(x) if targets is None else todo.sort(targets)
         moving = None if active is None else todo.sort(active)
         size = steps * psi.numel() * psi.element_size()
-        every = 1 if size <= KEEP_BYTES else chunk_of(steps)
+        every = 1 if size <= KEEP_BYTES else chunk_length(steps)
         kept = psi.new_empty(-(-steps // every), batch, w)
         u = psi.new_empty(batch, classes * w)
         weights = psi.new_empty(steps, batch, classes)
@@ -123,7 +122,7 @@ class Recurrence(torch.autograd.Function):
             psi = psi[todo.hop[t]]
             if t % every == 0:
                 kept[t // every] = psi
-            blocks = by_value(psi, flat, todo.counts[t], u).unflatten(1, (classes, w))
+            blocks = multiply_by_value(psi, flat, todo.counts[t], u).unflatten(1, (classes, w))
             torch.sum(blocks.square(), 2, out=weights[t])
             if drawn is not None:
                 outcomes[t] = sample(weights[t], drawn[t])
@@ -140,7 +139,7 @@ class Recurrence(torch.autograd.Function):
         return log_p, last, outcomes, log_norm
 
     @staticmethod
-    @first_derivative()
+    @once_differentiable()
     @override
     def backward(ctx: Any, grad_log_p, grad_psi, *_):
         matrices, kept, x, outcomes, active = ctx.saved_tensors
@@ -155,18 +154,20 @@ class Recurrence(torch.autograd.Function):
         g = todo.sort(grad_log_p)
         back = grad_psi[todo.order[-1]]
         rows = torch.arange(batch, device=x.device)
-        length = chunk_of(steps)
+        length = chunk_length(steps)
         for first in range((steps - 1) // length * length, -1, -length):
             part = slice(first, min(first + length, steps))
             if ctx.every == 1:
                 psi = kept[part]
             else:
-                psi = again(flat, kept[first // ctx.every], todo, targets, moving, part)
-            # All steps of the chunk at once, sorted by input value, as far as none needs the next.
+                psi = recompute(flat, kept[first // ctx.every], todo, targets, moving, part)
+            # The part of the gradient that does not recur: all steps of the chunk at once.
             order = inputs[part].flatten().argsort()
             counts = [sum(column) for column in zip(*todo.counts[part], strict=True)]
             states = psi.flatten(0, 1)[order]
-            sorted_u = by_value(states, flat, counts, states.new_empty(len(order), flat.shape[2]))
+            sorted_u = multiply_by_value(
+                states, flat, counts, states.new_empty(len(order), flat.shape[2])
+            )
             u = torch.empty_like(sorted_u)
             u[order] = sorted_u
             u = u.reshape(-1, batch, classes, w)
@@ -180,7 +181,7 @@ class Recurrence(torch.autograd.Function):
                 here = back if moving is None else back * moving[t][:, None]
                 along = (new * here).sum(1, keepdim=True)
                 grad_u[i, rows, y] += (here - new * along) / length_y
-                grad = by_value(
+                grad = multiply_by_value(
                     grad_u[i].flatten(1), transposed, todo.counts[t], torch.empty_like(back)
                 )
                 if moving is not None:
@@ -191,17 +192,17 @@ class Recurrence(torch.autograd.Function):
         return grad_flat.reshape_as(matrices), back, None, None, None, None
 
 
-def chunk_of(steps: int) -> int:
-    """Return how many steps are taken together: about sqrt(T)."""
+def chunk_length(steps: int) -> int:
+    """Return the number of steps per chunk, about sqrt(T)."""
     return max(1, isqrt(steps))
 
 
-def again(flat, psi, todo: Plan, targets, moving, part: slice) -> torch.Tensor:
-    """Return psi_t (steps, B, W) of a part of the steps, from the first one's, run once more."""
+def recompute(flat, psi, todo: Plan, targets, moving, part: slice) -> torch.Tensor:
+    """Recompute psi_t (steps, B, W) for some steps from the first one."""
     states = [psi]
     u = psi.new_empty(len(psi), flat.shape[2])
     for t in range(part.start, part.stop - 1):
-        blocks = by_value(psi, flat, todo.counts[t], u).unflatten(1, (-1, psi.shape[1]))
+        blocks = multiply_by_value(psi, flat, todo.counts[t], u).unflatten(1, (-1, psi.shape[1]))
         psi = projected(blocks, psi, targets[t], None if moving is None else moving[t])
         psi = psi[todo.hop[t + 1]]
         states.append(psi)
@@ -211,7 +212,7 @@ def again(flat, psi, todo: Plan, targets, moving, part: slice) -> torch.Tensor:
 def add_products(
     out: torch.Tensor, left: torch.Tensor, right: torch.Tensor, counts: list[int]
 ) -> None:
-    """Add to out (V, m, n) each value's product of rows, left (B, m)^T right (B, n)."""
+    """Add each value's product of sorted rows, left (B, m)^T right (B, n), to out (V, m, n)."""
     first = 0
     for value, count in enumerate(counts):
         part = slice(first, first + count)

@@ -1,4 +1,4 @@
-"""The circuit on a PennyLane device: each sequence is run again from |0...0> for each step."""
+"""The circuit on a PennyLane device: for each step, each sequence is rerun from |0...0>."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from qrnn.neurons.circuit import apply_steps
 from qrnn.neurons.definition import Definition, Weights
 from qrnn.neurons.recurrence import sample
 
-SKIPPED = -1  # the token of a step in which a sequence was not active
+SKIPPED = -1  # token of steps at which a sequence was inactive
 History = tuple[Sequence[int], Sequence[int]]
 """The inputs of t steps, and the outcomes of the first t - 1."""
 
 
 class Replay:
-    """Reads the in/out qubits of the last of several steps, on a device.
+    """Measures the in/out qubits after the last of several steps, on a device.
 
-    Without shots, PennyLane's tree traversal goes down the projected branches alone, so that a
-    circuit costs its gates; deferring the measurements would take a qubit for each. Shots that a
-    projection refuses are lost, here as on hardware.
+    Without shots, PennyLane's tree traversal follows only the projected branches, so a circuit
+    costs no more than its gates; deferred measurements would need one qubit each. With shots, those
+    that fail a projection are lost, as on hardware.
 
     Args:
         definition: the cell.
         device: an open device that can postselect.
 
     Raises:
-        ConfigError: the device's strategy or gradient is one that these circuits do not have.
+        ConfigError: these circuits do not support the device's strategy or gradient.
         DeviceError: the device cannot postselect, or has too few qubits.
     """
 
@@ -54,7 +54,7 @@ class Replay:
                 f"device.strategy must be replayed for quantum neurons, got {options.strategy!r}: "
                 f"leave it out"
             )
-        # A probability under a postselected one has no shift rule.
+        # Conditional probabilities after postselection have no parameter-shift rule.
         if options.gradient not in (None, "backprop", "none"):
             raise ConfigError(
                 f"device.gradient must be backprop or none for quantum neurons, got "
@@ -84,14 +84,14 @@ class Replay:
             carried: the tokens and outcomes so far, each (B, t).
             active: (T, B) bool.
             targets: outcomes (T, B), or None.
-            draws: without targets, numbers (T, B) of [0, 1) that choose the outcomes.
+            draws: random numbers (T, B) in [0, 1) that select the outcomes if targets is None.
 
         Returns:
-            log p (T, B, 2^io), 0 where not active; what is carried on; the outcomes (T, B); and
-            the share of shots kept (T, B), nan where not active, or None on an exact device.
+            log p (T, B, 2^io), 0 if inactive; the new carried state; the outcomes (T, B); and the
+            fraction of shots kept (T, B), NaN if inactive, or None on an exact device.
 
         Raises:
-            DeviceError: no shot is left of a circuit.
+            DeviceError: no shots of a circuit remain.
         """
         x, active = x.cpu(), active.cpu()
         tokens, before = (part.cpu() for part in carried)
@@ -99,7 +99,7 @@ class Replay:
         outcomes = torch.cat([before, (x * 0 if targets is None else targets.cpu()).T], 1)
         log_p = weights.theta.new_zeros(*x.shape, self.definition.classes)
         kept = torch.full(x.shape, torch.nan, dtype=torch.float64)
-        # With targets, no circuit needs another's result: all go out at once.
+        # With targets, no circuit depends on another's result: all are executed at once.
         rounds = (
             [range(len(x))] if targets is not None else [range(t, t + 1) for t in range(len(x))]
         )
@@ -135,7 +135,7 @@ class Replay:
 
     @one_at_a_time
     def tape(self, weights: Weights, history: History) -> QuantumScript:
-        """Return the circuit of some steps, with the measurement of the last."""
+        """Return the circuit of several steps, with the final measurement."""
         io_wires = list(self.definition.io_wires)
         with qml.queuing.AnnotatedQueue() as queue:
             apply_steps(self.definition, weights, *history)
@@ -149,18 +149,18 @@ class Replay:
     def read(
         self, weights: Weights, histories: Sequence[History]
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return what the last steps' in/out reads, all in one execution (on IBM: one job).
+        """Return the in/out probabilities of all circuits, in one execution (on IBM: one job).
 
         Args:
-            weights: the parameters; gradients reach them where the device is exact.
-            histories: one of each circuit.
+            weights: the parameters; differentiable on exact devices.
+            histories: one per circuit.
 
         Returns:
-            Probabilities (len(histories), 2^io); and the share of shots that all projections kept
-            (len(histories),) float64, or None on an exact device, which loses none.
+            Probabilities (len(histories), 2^io); and the fraction of shots that pass all
+            projections (len(histories),) float64, or None on an exact device.
 
         Raises:
-            DeviceError: no shot is left of a circuit.
+            DeviceError: no shots of a circuit remain.
         """
         values: Any = weights
         if not self.differentiable:
@@ -168,7 +168,7 @@ class Replay:
             values = Weights(*numbers)
         tapes = [self.tape(values, history) for history in histories]
         with precision_of(weights.theta), warnings.catch_warnings():
-            # The tree traversal looks at probabilities that have gradients.
+            # The tree traversal reads probabilities that require gradients.
             warnings.filterwarnings("ignore", "Converting a tensor with requires_grad")
             results = qml.execute(
                 tapes,
@@ -187,19 +187,19 @@ class Replay:
             if not row.sum():
                 raise DeviceError(
                     f"shots must outlast the projections of {len(inputs)} steps, but none of "
-                    f"{shots} did: raise device.shots, or take fewer steps or a lower order"
+                    f"{shots} did: raise device.shots, or use fewer steps or a lower order"
                 )
         total = counts.sum(1)
         return (counts / total[:, None]).to(weights.theta), total / shots
 
 
 def history(tokens: torch.Tensor, outcomes: torch.Tensor, last: int) -> History:
-    """Return what a sequence's circuit runs up to step `last`, at which it is active.
+    """Return a sequence's inputs and outcomes for its circuit up to step `last`.
 
     Args:
-        tokens: of all steps (t,), `SKIPPED` where the sequence was not active.
-        outcomes: of all steps (t,).
-        last: the step whose in/out is read.
+        tokens: tokens of all steps (t,), `SKIPPED` where the sequence was inactive.
+        outcomes: outcomes of all steps (t,).
+        last: the step at which in/out is measured; the sequence is active there.
     """
     moved = (tokens[: last + 1] != SKIPPED).nonzero().flatten()
     return tokens[moved].tolist(), outcomes[moved[:-1]].tolist()

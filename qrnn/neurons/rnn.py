@@ -1,4 +1,4 @@
-"""The quantum-neuron cell over whole sequences, with the conventions of `QRNN`."""
+"""The quantum-neuron cell applied to whole sequences, with the conventions of `QRNN`."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ Tokens = torch.Tensor | PackedSequence
 class QuantumNeuronRNN(OnDevice):
     """A `QuantumNeuronCell` applied along time.
 
-    There is one layer and one direction: what the cell puts out are probabilities of tokens, not
-    features, and its targets are the tokens to come.
+    There is only one layer and one direction: the cell's outputs are token probabilities, not
+    features, and its targets are the next tokens.
 
     Args:
         workspace: number of workspace qubits w.
         in_out: number of in/out qubits io.
-        batch_first: sequences are (B, T) instead of (T, B).
+        batch_first: whether sequences are (B, T) instead of (T, B).
         **cell_options: see `QuantumNeuronCell`.
 
     Shape:
-        x (T, B) integers, or (T,) for one sequence, or a PackedSequence; log p has 2^io behind.
+        x (T, B) integers, or (T,) for one sequence, or a PackedSequence; log p has an additional
+        last axis of size 2^io.
 
     Raises:
-        ConfigError: as `QuantumNeuronCell` does.
+        ConfigError: see `QuantumNeuronCell`.
 
     Examples:
         >>> rnn = QuantumNeuronRNN(4, 2, batch_first=True)
@@ -60,30 +61,29 @@ class QuantumNeuronRNN(OnDevice):
         lengths: torch.Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Tokens, CellState]:
-        """Run sequences through the cell.
+        """Run the network on sequences.
 
         Args:
             x: inputs; see the class for shapes.
-            targets: the outcomes to project on, laid out as x; None: samples of p, which are
-                `cell.outcomes` (T, B).
-            state: of the same sequences, from an earlier call; None: the start.
-            lengths: (B,) number of steps of each sequence, at least 1; the steps behind do not
-                move the state, and their log p is 0.
-            generator: chooses the samples; None: torch's own.
+            targets: the outcomes to project on, in the layout of x; None: samples of p, available
+                as `cell.outcomes` (T, B).
+            state: state of the same sequences from an earlier call; None: the start state.
+            lengths: (B,) number of steps of each sequence, at least 1; later steps are padding,
+                which does not change the state; its log p is 0.
+            generator: random number generator of the samples; None: torch's default.
 
         Returns:
-            log p of all steps, and the state behind each sequence's last step.
+            log p of all steps, and the state after each sequence's last step.
 
         Raises:
-            ConfigError: x or targets of the wrong shape or with wrong values, or lengths that do
-                not fit.
-            DeviceError: no shot is left, on a device with shots.
-            NumericsError: a target of probability 0, or parameters that are not finite.
+            ConfigError: x or targets have the wrong shape or values, or lengths do not match.
+            DeviceError: no shots remain, on a device with shots.
+            NumericsError: a target has probability 0, or parameters are not finite.
         """
         columns = [x] if targets is None else [x, targets]
         first = columns[-1]
         if isinstance(x, PackedSequence) != isinstance(first, PackedSequence):
-            raise ConfigError("targets must be a PackedSequence where x is one, and only there")
+            raise ConfigError("targets must be a PackedSequence if, and only if, x is one")
         parts = [c.data if isinstance(c, PackedSequence) else c for c in columns]
         if parts[0].shape != parts[-1].shape:
             raise ConfigError(
@@ -105,6 +105,6 @@ class QuantumNeuronRNN(OnDevice):
         active: torch.Tensor | None,
         generator: torch.Generator | None,
     ) -> tuple[torch.Tensor, CellState]:
-        """Run x, and targets if there are any, side by side (T, B, 1 or 2)."""
+        """Run the cell on x, stacked with the targets if there are any (T, B, 1 or 2)."""
         targets = both[:, :, 1] if both.shape[2] == 2 else None
         return self.cell.sequence(both[:, :, 0], state, active, targets, generator)

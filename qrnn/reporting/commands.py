@@ -15,7 +15,7 @@ from qrnn.evaluation.evaluation import Evaluation, file_name
 from qrnn.networks import NETWORKS
 from qrnn.reporting.folder import HIDDEN, RunFolder
 from qrnn.reporting.formats import flat
-from qrnn.utils.overrides import folded, override
+from qrnn.utils.overrides import override, wrap_command
 
 UNRELATED = ("resume", "trainer.progress")  # keys that do not change the result
 
@@ -23,7 +23,7 @@ UNRELATED = ("resume", "trainer.progress")  # keys that do not change the result
 def commands(run: RunFolder) -> str:
     """Return the commands of the training and of each evaluation, one after the other."""
     lines = [train_command(run), *(evaluate_command(run, one) for one in run.evaluations)]
-    return "\n".join(map(folded, lines))
+    return "\n".join(map(wrap_command, lines))
 
 
 def train_command(run: RunFolder) -> list[str]:

@@ -16,7 +16,7 @@ from qrnn.evaluation.hardware import Cost
 from qrnn.evaluation.metrics import METRICS
 from qrnn.training.checkpoint import checkpoint_identity, read_checkpoint
 from qrnn.training.history import history
-from qrnn.utils.plain import check_plain, read_text, read_yaml
+from qrnn.utils.safe_yaml import check_plain, read_text, read_yaml
 
 T = TypeVar("T")
 HIDDEN = "(hidden)"

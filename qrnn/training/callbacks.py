@@ -14,7 +14,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 from typing_extensions import override
 
-from qrnn.utils.files import replacing
+from qrnn.utils.files import atomic_write
 from qrnn.utils.progress import progress_bar
 
 
@@ -91,7 +91,7 @@ class BestCheckpoint(ModelCheckpoint):
 def copy(source: Path, target: Path) -> None:
     """Copy a file, unless it is there already."""
     if source.resolve() != target.resolve():
-        with replacing(target) as temporary:
+        with atomic_write(target) as temporary:
             shutil.copyfile(source, temporary)
 
 

@@ -19,9 +19,9 @@ from qrnn.errors import ConfigError, DataError
 from qrnn.models.base import Model
 from qrnn.models.build import build_model
 from qrnn.models.identity import identity, made_of
-from qrnn.utils.files import replacing
-from qrnn.utils.plain import check_plain
+from qrnn.utils.files import atomic_write
 from qrnn.utils.registry import unknown_name
+from qrnn.utils.safe_yaml import check_plain
 
 PREFIX = "model."
 MOST_CLASSES = 1 << 24  # limit for numbers of labels, tokens and input features
@@ -36,7 +36,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint; see Lightning's `CheckpointIO`."""
         # torch.save to a path hides the operating system's error.
         torch.save(checkpoint, buffer := io.BytesIO())
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import nn
 from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
 from typing_extensions import override
@@ -56,7 +55,7 @@ from qrnn.training.run_folder import check_free, locked
 from qrnn.training.seeding import epoch_seed, seed_all
 from qrnn.utils.checks import typed
 from qrnn.utils.environment import environment
-from qrnn.utils.files import naming, write_text
+from qrnn.utils.files import name_in_errors, write_text
 
 WARM_UP = 0.1  # fraction of the steps; without it, lr 1e-2 sometimes ends at chance level
 EVAL_BATCH = 512
@@ -93,13 +92,10 @@ class Learner(pl.LightningModule):
         self.encoder = data.encoder
         self.model = build_model(config, data.shape, data.vectors, data.objective)
         self.states: dict[str, Any] = {}  # of the texts of training and validation
-        # A module by the name of `train` would hide the method.
-        self.shown = nn.ModuleDict(
-            {f"{part}/": Shown(self.model.objective) for part in ("train", "val")}
-        )
+        self.train_metric, self.val_metric = (Shown(self.model.objective) for _ in range(2))
 
     def _step(self, batch: Batch, index: int, part: str) -> torch.Tensor:
-        fresh = self.read.begins_anew(index)
+        fresh = self.read.resets_state(index)
         answer = self.model.answer(batch, None if fresh else self.states[part])
         if self.read.is_text:
             self.states[part] = answer.state.detach()
@@ -113,7 +109,7 @@ class Learner(pl.LightningModule):
             "sync_dist": True,
         }
         self.log(f"{part}/loss", loss, **options)
-        metric = self.shown[f"{part}/"]
+        metric = self.train_metric if part == "train" else self.val_metric
         metric.update(objective.measure(outputs.detach(), y))
         self.log(f"{part}/{objective.shown}", metric, on_step=False, on_epoch=True)
         return loss
@@ -355,7 +351,7 @@ def _fit(
     write_text(run_dir / "config.yaml", config_yaml(config))
     write_text(run_dir / "environment.json", json.dumps(environment(), indent=1) + "\n")
     try:
-        with interrupts, naming(run_dir):  # a logger's errors name no file
+        with interrupts, name_in_errors(run_dir):  # a logger's errors name no file
             trainer.fit(
                 module,
                 datamodule=TaskDataModule(data, config.trainer),

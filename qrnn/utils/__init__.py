@@ -1,1 +1,1 @@
-"""What all parts share, and what knows none of them: files, checks, registries."""
+"""Helpers that depend on no other part of the package: files, checks, registries."""

@@ -1,4 +1,4 @@
-"""What our own autograd functions, and the cells that use them, do alike."""
+"""Decorators for custom autograd functions and the cells that use them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from qrnn.errors import DeviceError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def first_derivative(remedy: str = "use .on('default.qubit')") -> Callable[[Callable], Callable]:
-    """Let the `backward` of an autograd function refuse to be differentiated itself.
+def once_differentiable(remedy: str = "use .on('default.qubit')") -> Callable[[Callable], Callable]:
+    """Make the `backward` of an autograd function raise an error when differentiated again.
 
-    torch's `once_differentiable` leaves that to a node that `torch.autograd.grad` does not visit:
-    it would return wrong second derivatives.
+    torch's own `once_differentiable` raises it in a node that `torch.autograd.grad` does not visit,
+    so wrong second derivatives would be returned.
 
     Args:
-        remedy: what has second derivatives instead.
+        remedy: how the user can get second derivatives.
     """
 
     def decorate(backward: Callable) -> Callable:
@@ -40,9 +40,9 @@ def first_derivative(remedy: str = "use .on('default.qubit')") -> Callable[[Call
 
 
 def in_full_precision(run: F) -> F:
-    """Let a method of (cell, x, ...) run in the parameters' precision under `torch.autocast`.
+    """Run a method of (cell, x, ...) in the parameters' precision even under `torch.autocast`.
 
-    With angles rounded to bfloat16's 8 bits the readouts would be off by hundredths.
+    With angles rounded to bfloat16's 8 bits, the readouts would have errors of about 0.01.
     """
 
     @wraps(run)

@@ -1,4 +1,4 @@
-"""What an argument must be: a whole number, a number in a range; one line that names it if not."""
+"""Checks of arguments: each returns the value, or raises a one-line error that names it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qrnn.errors import ConfigError, NumericsError
 
 
 def shown(value: Any) -> str:
-    """Return a value as Python writes it, on one line and not too long."""
+    """Return the repr of a value on one line, cut to 80 characters."""
     return " ".join(repr(value).split())[:80]
 
 
@@ -23,13 +23,13 @@ def whole(name: str, value: Any, least: int | None = None, most: int | None = No
     """Return a whole number as an int.
 
     Args:
-        name: what errors call it.
-        value: an int, or an integer of numpy or torch without dimensions; no bool.
-        least: smallest one that is allowed; None: any.
-        most: largest one that is allowed; None: any.
+        name: name of the argument, for error messages.
+        value: an int, or a zero-dimensional integer of numpy or torch; not a bool.
+        least: smallest allowed value; None: no limit.
+        most: largest allowed value; None: no limit.
 
     Raises:
-        ConfigError: it is none, or out of range.
+        ConfigError: the value is not a whole number, or out of range.
     """
     if _is_bool(value) or getattr(value, "ndim", None) or not hasattr(value, "__index__"):
         raise ConfigError(f"{name} must be a whole number, got {shown(value)}")
@@ -53,13 +53,13 @@ def number(name: str, value: Any, allowed: str, holds: Callable[[float], bool]) 
     """Return a finite number as a float.
 
     Args:
-        name: what errors call it.
-        value: a real number of Python, numpy or torch without dimensions; no bool.
-        allowed: the range in words, e.g. `in [0, 1)`.
-        holds: whether a finite number is in it.
+        name: name of the argument, for error messages.
+        value: a real number, or a zero-dimensional one of numpy or torch; not a bool.
+        allowed: text that describes the range, e.g. `in [0, 1)`.
+        holds: whether a finite number is in the range.
 
     Raises:
-        ConfigError: it is none, not finite or out of range.
+        ConfigError: the value is not a number, not finite or out of range.
     """
     found = real(name, value)
     if not math.isfinite(found) or not holds(found):
@@ -68,10 +68,10 @@ def number(name: str, value: Any, allowed: str, holds: Callable[[float], bool]) 
 
 
 def real(name: str, value: Any) -> float:
-    """Return a number as a float, infinity and NaN among them.
+    """Return a number, which may be infinite or NaN, as a float.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the value is not a number.
     """
     try:
         if _is_bool(value) or isinstance(value, (str, bytes)) or getattr(value, "ndim", None):
@@ -82,25 +82,25 @@ def real(name: str, value: Any) -> float:
 
 
 def at_least_zero(name: str, value: Any, unit: str = "") -> float:
-    """Return a finite number that is not negative; see `number`."""
+    """Return a finite number >= 0; see `number`."""
     return number(name, value, f"finite and at least 0{unit}", lambda v: v >= 0)
 
 
 def positive(name: str, value: Any) -> float:
-    """Return a finite number above 0; see `number`."""
+    """Return a finite number > 0; see `number`."""
     return number(name, value, "positive", lambda v: v > 0)
 
 
-def share(name: str, value: Any) -> float:
+def probability(name: str, value: Any) -> float:
     """Return a probability below 1; see `number`."""
     return number(name, value, "in [0, 1)", lambda v: 0 <= v < 1)
 
 
 def flag(name: str, value: Any) -> bool:
-    """Return a choice of yes or no.
+    """Return a boolean.
 
     Raises:
-        ConfigError: it is neither True nor False.
+        ConfigError: the value is neither True nor False.
     """
     if not isinstance(value, (bool, np.bool_)):
         raise ConfigError(f"{name} must be True or False, got {shown(value)}")
@@ -110,16 +110,16 @@ def flag(name: str, value: Any) -> bool:
 def checked_angles(
     theta: Any, n_angles: int, layout: str = "(P,)", most_axes: int = 1
 ) -> torch.Tensor:
-    """Return the argument theta as a tensor: float64, where it is none yet.
+    """Return the argument theta as a tensor; what is not a tensor yet becomes float64.
 
     Args:
         theta: angles, radians.
-        n_angles: their number P.
-        layout: the shapes that are allowed, in words.
-        most_axes: how many dimensions they have at most.
+        n_angles: number of angles P.
+        layout: text that describes the allowed shapes.
+        most_axes: largest allowed number of dimensions.
 
     Raises:
-        ConfigError: they are no finite numbers, or of another shape.
+        ConfigError: the angles are not finite numbers, or have another shape.
     """
     given = isinstance(theta, torch.Tensor)
     try:
@@ -136,16 +136,16 @@ def checked_angles(
 
 
 def typed(config: Any, group: str) -> None:
-    """Check the numbers of a group of the configuration, which Python code may have filled.
+    """Check the types of a config group's values, which Python code may have set.
 
-    Hydra has checked the types of those from the command line.
+    Hydra checks only those from the command line.
 
     Args:
-        config: a dataclass; its fields of type `int` must hold whole numbers, and so on.
-        group: its name.
+        config: a dataclass; fields of type `int` must hold whole numbers, and so on.
+        group: name of the group.
 
     Raises:
-        ConfigError: another value, with its key.
+        ConfigError: a value has the wrong type; its key is named.
     """
     for field in fields(config):
         kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", "")
@@ -191,20 +191,20 @@ def checked_lengths(lengths: Any, batch: int, steps: int) -> torch.Tensor:
 
 
 def check_finite(x: torch.Tensor, batch_first: bool = False) -> None:
-    """Raise the error for inputs of a network that are not finite.
+    """Raise an error if inputs of a network are not finite.
 
     Args:
-        x: inputs (T, B, D), or of any integer type.
+        x: inputs (T, B, D), or tokens of any integer type.
         batch_first: whether they are (B, T, D).
 
     Raises:
-        NumericsError: so they are; the first step and sequence are named.
+        NumericsError: an input is NaN or infinite; its step and sequence are named.
     """
     if x.is_meta or not x.is_floating_point() or torch.isfinite(x).all():
         return
     bad = (~torch.isfinite(x)).any(2)
     step, row = (bad.T if batch_first else bad).nonzero()[0].tolist()
     raise NumericsError(
-        f"x must be finite, got NaN or infinity at step {step} of sequence {row}: look for it in "
-        f"the data or, behind an embedding, lower the learning rate"
+        f"x must be finite, got NaN or infinity at step {step} of sequence {row}: check the data "
+        f"or, after an embedding, lower the learning rate"
     )

@@ -1,4 +1,4 @@
-"""A default is written once, in the signature of what reads it; others look it up there."""
+"""Defaults are written once, in the signature that uses them; other code looks them up there."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from typing import Any
 
 
 def default_of(function: Callable, name: str) -> Any:
-    """Return the default of an argument of a function, or of a class's `__init__`."""
+    """Return the default of an argument of a function or class."""
     return inspect.signature(function).parameters[name].default

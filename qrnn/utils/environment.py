@@ -1,4 +1,4 @@
-"""What a run was made with: the processor and the versions, and nothing of the shell's."""
+"""What a run used: the processor and package versions, but no environment variables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACKAGES = ("torch", "pennylane", "lightning", "numba")
 
 
 def environment() -> dict[str, str]:
-    """Return the processor, Python's version and those of the packages."""
+    """Return the processor and the versions of Python and the packages."""
     python = {"processor": processor(), "python": platform.python_version()}
     return python | {"qrnn": __version__} | {name: version(name) for name in PACKAGES}
 

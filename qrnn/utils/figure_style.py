@@ -1,4 +1,4 @@
-"""The look of all figures: colours, line styles, fonts, and how a figure is written."""
+"""The style of all figures (colours, lines, fonts), and how they are saved."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qrnn.utils.files import replacing
+from qrnn.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which colour-blind readers tell apart (jfly.uni-koeln.de/color). Lines
-# differ by their style too, for readers without colour.
+# Okabe and Ito's colour-blind safe palette (jfly.uni-koeln.de/color). Lines also differ in style,
+# for printing without colour.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
 DASHED, DOTTED = (0, (4, 1.5)), (0, (1, 1.2))
-VALUES = "cividis"  # from dark to light, to colour-blind and grey-only readers alike
+VALUES = "cividis"  # monotonic in lightness, for colour-blind readers and printing in grey
 AMOUNTS = "Greys"
 FORMATS = ("svg", "pdf", "png")
 DPI = 200
@@ -25,7 +25,7 @@ DPI = 200
 _SETTINGS: dict[Any, Any] = {
     "font.size": 9,
     "font.family": "sans-serif",
-    # The first comes with matplotlib; readers of an SVG who lack it see the next, which is as wide.
+    # The first is matplotlib's own; Verdana, which is as wide, replaces it in an SVG viewer.
     "font.sans-serif": ["DejaVu Sans", "Verdana"],
     "axes.titlesize": 9,
     "axes.labelsize": 9,
@@ -45,15 +45,15 @@ _SETTINGS: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.4,
     "image.interpolation": "nearest",
-    "pdf.fonttype": 42,  # text that an editor can change
-    "svg.fonttype": "none",  # text that can be searched and copied
-    "svg.hashsalt": "qrnn",  # the same figure gives the same file
+    "pdf.fonttype": 42,  # editable text
+    "svg.fonttype": "none",  # searchable text
+    "svg.hashsalt": "qrnn",  # reproducible files
 }
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw and write figures in the project's style, and leave matplotlib's settings alone."""
+    """Draw and save figures in the project's style without changing matplotlib's settings."""
     import matplotlib
 
     with matplotlib.rc_context(_SETTINGS):
@@ -65,11 +65,11 @@ def write(figure: Figure, path: str | Path) -> Path:
     path = Path(path)
     undated: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     metadata = undated.get(path.suffix)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=DPI, bbox_inches="tight", metadata=metadata)
     return path
 
 
 def write_all(figure: Figure, path: str | Path, formats: Sequence[str]) -> list[Path]:
-    """Write a figure in several formats, each behind a path without ending; return the paths."""
+    """Save a figure in several formats to a path without suffix; return the paths."""
     return [write(figure, Path(f"{path}.{ending}")) for ending in formats]

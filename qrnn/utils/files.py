@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old content or the new, never half of it."""
+"""Atomic writes: after a crash a file has its old content or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path whose content takes the place of a file's on success.
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path that replaces a file on success.
 
-    A link stays, and what it points at is replaced. Devices and pipes stay too: the content is
-    written to them once it is whole.
+    Of a symbolic link, the target is replaced. To devices and pipes, the content is written once it
+    is complete.
 
     Args:
-        path: the file to write; its folder is made.
+        path: the file to write; missing folders are created.
 
     Raises:
-        OSError: it cannot be written; the error has its name.
+        OSError: the file cannot be written; the error names it.
     """
-    with naming(path):
+    with name_in_errors(path):
         try:
             mode = os.stat(path).st_mode
         except FileNotFoundError:
-            umask = os.umask(0)  # which can only be read by setting it
+            umask = os.umask(0)  # can be read only by setting it
             os.umask(umask)
             mode = stat.S_IFREG | (0o666 & ~umask)
-        except ValueError as error:  # a zero byte in it
+        except ValueError as error:  # a null byte in the path
             raise OSError(0, str(error), str(path)) from error
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(21, "is a folder", str(path))
-        straight = str(path) in STANDARD or not stat.S_ISREG(mode)
+        direct = str(path) in STANDARD or not stat.S_ISREG(mode)
         place = Path(os.path.realpath(path))
-        if not straight:
+        if not direct:
             place.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
-            dir=None if straight else place.parent,
+            dir=None if direct else place.parent,
             prefix=f".{Path(path).name}.",
             suffix=Path(path).suffix,
         )
@@ -51,14 +51,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
-            if straight:
+            if direct:
                 _write_to(str(path), temporary)
                 return
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
             temporary.chmod(stat.S_IMODE(mode))  # mkstemp makes private files
             os.replace(temporary, place)
-            if os.name == "posix":  # so that the new name is on disk too
+            if os.name == "posix":  # so that the rename is on disk too
                 folder = os.open(place.parent, os.O_RDONLY)
                 os.fsync(folder)
                 os.close(folder)
@@ -67,7 +67,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def _write_to(path: str, content: Path) -> None:
-    """Write a file's content to what is no regular file."""
+    """Write a file's content to a device, pipe or standard stream."""
     sys.stdout.flush()
     target = os.dup(STANDARD[path]) if path in STANDARD else os.open(path, os.O_WRONLY)
     with open(content, "rb") as source, open(target, "wb") as out:
@@ -75,8 +75,8 @@ def _write_to(path: str, content: Path) -> None:
 
 
 @contextmanager
-def naming(path: str | Path) -> Iterator[None]:
-    """Name a file in the system's errors that name none, or a temporary file in its place."""
+def name_in_errors(path: str | Path) -> Iterator[None]:
+    """Put the file's name into OS errors that name no file, or its temporary one."""
     try:
         yield
     except OSError as error:
@@ -87,6 +87,6 @@ def naming(path: str | Path) -> Iterator[None]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Replace a file's text."""
-    with replacing(path) as temporary:
+    """Write text to a file, atomically."""
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

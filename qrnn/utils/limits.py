@@ -1,4 +1,4 @@
-"""What is too large is refused before it is traced or allocated."""
+"""Limits on sizes and memory, checked before anything is traced or allocated."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from torch.overrides import TorchFunctionMode
 
 from qrnn.errors import ConfigError
 
-MOST_ANGLES = 2_000  # of a step, and of coupled pairs: to trace them takes minutes
+MOST_ANGLES = 2_000  # per step, and coupled pairs: tracing more takes minutes
 MOST_LAYERS = 1_000
-MOST_UNITS = 1 << 40  # of a layer: the memory sets another limit
+MOST_UNITS = 1 << 40  # per layer; memory sets a lower limit
 
 
 @cache
 def memory() -> int:
-    """Return the memory that this process may have, in bytes."""
+    """Return the memory that this process can use, in bytes."""
     try:
         found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # Windows
@@ -35,15 +35,15 @@ def memory() -> int:
 
 
 def check_memory(what: str, size: float, remedy: str) -> None:
-    """Raise the error for what no memory of this machine could hold.
+    """Raise an error if something does not fit into this machine's memory.
 
     Args:
-        what: needs it.
-        size: bytes.
-        remedy: what to do.
+        what: what needs the memory, for the message.
+        size: number of bytes.
+        remedy: how the user can fix it.
 
     Raises:
-        ConfigError: so it is.
+        ConfigError: the size exceeds this machine's memory.
     """
     if size > (most := memory()):
         raise ConfigError(
@@ -52,25 +52,25 @@ def check_memory(what: str, size: float, remedy: str) -> None:
         )
 
 
-class _Counted(TorchFunctionMode):
-    """Counts the bytes of new tensors, and refuses more than the memory holds.
+class _AllocationCounter(TorchFunctionMode):
+    """Counts the bytes of new tensors and raises an error if they exceed the memory.
 
     Args:
-        what: is built, for the message.
-        remedy: what to do, for the message.
+        what: what is built, for the message.
+        remedy: how the user can fix it.
     """
 
-    stack: list[_Counted] = []  # noqa: RUF012
+    stack: list[_AllocationCounter] = []  # noqa: RUF012
 
     def __init__(self, what: str, remedy: str):
-        self.what, self.remedy, self.made = what, remedy, 0.0
+        self.what, self.remedy, self.n_bytes = what, remedy, 0.0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in SIZED and self is self.stack[-1]:
             dtype = kwargs.get("dtype") or torch.get_default_dtype()
-            self.made += numbers(func, args, kwargs) * dtype.itemsize
-            check_memory(self.what, self.made, self.remedy)
+            self.n_bytes += n_elements(func, args, kwargs) * dtype.itemsize
+            check_memory(self.what, self.n_bytes, self.remedy)
         return func(*args, **kwargs)
 
 
@@ -86,8 +86,8 @@ SIZED = (
 )
 
 
-def numbers(func: Any, args: Any, kwargs: Any) -> float:
-    """Return how many numbers a call of one of `SIZED` would make."""
+def n_elements(func: Any, args: Any, kwargs: Any) -> float:
+    """Return the number of elements that a call of one of `SIZED` would allocate."""
     given = args or tuple(kwargs.get(name, 0) for name in ("size", "end", "n") if name in kwargs)
     if not given:
         return 0
@@ -100,19 +100,19 @@ def numbers(func: Any, args: Any, kwargs: Any) -> float:
 
 
 @contextmanager
-def counted(what: str, remedy: str) -> Iterator[None]:
-    """Refuse to build what this machine's memory could not hold.
+def limit_allocations(what: str, remedy: str) -> Iterator[None]:
+    """Raise an error if building something exceeds this machine's memory.
 
-    Within another such block, what is built does not count for that one: it is a trial.
+    In a nested block, allocations count only for the inner one.
 
     Args:
-        what: is built.
-        remedy: what to do.
+        what: what is built, for the message.
+        remedy: how the user can fix it.
 
     Raises:
-        ConfigError: it takes more.
+        ConfigError: the tensors exceed this machine's memory.
     """
-    mode = _Counted(what, remedy)
+    mode = _AllocationCounter(what, remedy)
     mode.stack.append(mode)
     try:
         with mode:
@@ -123,8 +123,8 @@ def counted(what: str, remedy: str) -> Iterator[None]:
         mode.stack.pop()
 
 
-def sizes_of(config: Any) -> str:
-    """Return what to do about a model that is too large: the largest of its whole numbers."""
+def size_remedy(config: Any) -> str:
+    """Return the remedy for a model that is too large: its two largest integers to lower."""
     found = {k: v for k, v in vars(config).items() if type(v) is int and v > 1}
     largest = sorted(found, key=lambda key: -found[key])[:2]
     return "lower " + " or ".join(f"model.{key}={found[key]}" for key in largest)

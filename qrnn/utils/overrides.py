@@ -1,4 +1,4 @@
-"""Writing `key=value` as Hydra reads it."""
+"""Write `key=value` overrides as Hydra parses them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
-_BARE = re.compile(r"[A-Za-z_./][\w./+-]*", re.ASCII)  # a string that Hydra reads as it stands
+_BARE = re.compile(r"[A-Za-z_./][\w./+-]*", re.ASCII)  # a string that needs no quotes
 _SPECIAL = re.compile(r"null|true|false|on|off|yes|no|nan|inf", re.IGNORECASE)
 
 
 def override(key: str, value: Any) -> str:
-    """Return `key=value` as Hydra reads it."""
+    """Return `key=value` as Hydra parses it."""
     return f"{key}={_hydra(value)}"
 
 
@@ -31,12 +31,12 @@ def _hydra(value: Any) -> str:
     return str(value)
 
 
-def folded(words: Iterable[str]) -> str:
-    r"""Return a command on lines of at most 88 characters, as far as its words allow, with `\`."""
+def wrap_command(arguments: Iterable[str]) -> str:
+    r"""Return a command wrapped with `\` at 88 characters; longer arguments are not split."""
     lines: list[str] = []
-    for word in words:
-        if lines and len(lines[-1]) + len(word) < 86:
-            lines[-1] += f" {word}"
+    for argument in arguments:
+        if lines and len(lines[-1]) + len(argument) < 86:
+            lines[-1] += f" {argument}"
         else:
-            lines.append(f"    {word}" if lines else word)
+            lines.append(f"    {argument}" if lines else argument)
     return " \\\n".join(lines)

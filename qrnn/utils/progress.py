@@ -1,4 +1,4 @@
-"""The progress bar of all long work."""
+"""The progress bar of long computations."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rich.progress import (
 
 
 def progress_bar(unit: str, shown: bool = True) -> Progress:
-    """Return a progress bar on stderr that counts `unit` and says how long it will still take.
+    """Return a progress bar on stderr with a count of `unit` and the remaining time.
 
     Args:
         unit: what is counted, in the plural.
-        shown: whether it is drawn; it vanishes when the work is done.
+        shown: whether to draw it; it disappears when the work is done.
     """
     return Progress(
         TextColumn("{task.description}"),

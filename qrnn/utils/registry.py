@@ -1,4 +1,4 @@
-"""Names that configs may use, and what they stand for."""
+"""Registries: the names that configs can use, and what they stand for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> ConfigError:
-    """Return the one-line error for a name that is not in a list, with the nearest allowed ones."""
+    """Return the one-line error for an unknown name, with the closest allowed ones."""
     names = sorted(allowed)
     close = difflib.get_close_matches(str(given), names, n=3)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
@@ -24,10 +24,10 @@ def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> ConfigErro
 
 
 class Registry(Generic[T]):
-    """A table from names to things of one kind.
+    """A registry of named entries of one kind.
 
     Args:
-        kind: what the table holds, for error messages ("ansatz", "task").
+        kind: what the entries are, for error messages ("ansatz", "task").
 
     Examples:
         >>> SHAPES = Registry[str]("shape")
@@ -41,7 +41,7 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def add(self, name: str, entry: T) -> None:
-        """Enter one thing; a name can be used once.
+        """Register an entry; a name can be used only once.
 
         Raises:
             ConfigError: the name is taken.
@@ -51,7 +51,7 @@ class Registry(Generic[T]):
         self._entries[name] = entry
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that enters a function or class under `name`."""
+        """Return a decorator that registers a function or class under `name`."""
 
         def decorate(entry: T) -> T:
             self.add(name, entry)

@@ -197,7 +197,7 @@ def twin(**changes):
 def test_a_state_of_another_circuit_or_other_readouts_is_refused(changes, words):
     state = twin(**changes)(inputs())[1]
     line = line_of(twin(), inputs(), state)
-    assert line.startswith("state must be of this cell's last call")
+    assert line.startswith("state must be from this cell's last call")
     assert words in line
     twin()(inputs(), twin(width=3)(inputs())[1])  # another controller hands its state over
 
@@ -216,4 +216,4 @@ def test_a_state_of_another_circuit_or_other_readouts_is_refused(changes, words)
 )
 def test_a_state_of_another_network_is_refused(name, other):
     for state in (build(other)(inputs())[1], torch.zeros(4, 6)):
-        assert line_of(build(name), inputs(), state).startswith("state must be of this ")
+        assert line_of(build(name), inputs(), state).startswith("state must be from this ")

@@ -303,15 +303,18 @@ def test_a_part_of_the_readouts_is_fed_back():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"feedback_readout": "Z"}, r"feedback_readout must be what readout begins with \(XII IXI"),
+        ({"feedback_readout": "Z"}, r"feedback_readout must be the first of readout \(XII IXI"),
         (
             {"readout": "Z", "feedback_readout": "ZX"},
-            "feedback_readout must be what readout begins",
+            "feedback_readout must be the first of readout",
         ),
-        ({"feedback_readout": "X", "feedback": False}, "feedback_readout needs feedback, got 'X'"),
+        (
+            {"feedback_readout": "X", "feedback": False},
+            "feedback_readout needs feedback=True, got 'X'",
+        ),
         ({"feedback_readout": "XW"}, "^feedback_readout must be letters out of XYZ"),
         ({"feedback_readout": 3}, "^feedback_readout must be letters out of XYZ .*got 3"),
-        ({"feedback_readout": []}, "^feedback_readout .. measures nothing"),
+        ({"feedback_readout": []}, "^feedback_readout must measure something"),
     ],
 )
 def test_readouts_that_cannot_be_fed_back_are_refused(options, message):
@@ -341,19 +344,19 @@ WRONG = {
     ),
     "a state of another batch": (
         lambda r, x: r(x, r(x[:, :2])[1]),
-        r"state must be of this cell's last call: 3 sequences of 3 qubits on fused, got 2 of 3",
+        r"state must be from this cell's last call: 3 sequences of 3 qubits on fused, got 2 of 3",
     ),
     "a state of another strategy": (
         lambda r, x: r(x, r.on("default.qubit")(x)[1]),
-        r"state must be of this cell's last call.*on fused, got 3 of 3, carried by CarriedVectors",
+        r"state must be from this cell's last call.*on fused, got 3 of 3 in CarriedVectors",
     ),
     "a state of other readouts": (
         lambda r, x: r(x, network(readout="Z")(x)[1]),
-        r"state must be of this cell's last call",
+        r"state must be from this cell's last call",
     ),
     "a state of other qubits and as many readouts": (
         lambda r, x: network(n_qubits=1, readout=["Z"])(x, network(readout=["ZII"])(x)[1]),
-        r"state must be of this cell's last call: 3 sequences of 1 qubits on fused, got 3 of 3",
+        r"state must be from this cell's last call: 3 sequences of 1 qubits on fused, got 3 of 3",
     ),
     "inputs of another precision than the cell": (
         lambda r, x: r.double()(x),
@@ -365,11 +368,11 @@ WRONG = {
     ),
     "a controller of another precision": (
         lambda r, x: r.cell.controller.double() and r(x),
-        "controller must be torch.float32, as x, got torch.float64: use .to",
+        "controller must be torch.float32, like x, got torch.float64: use .to",
     ),
     "a state of another precision": (
         lambda r, x: r(x, network(dtype=DOUBLE)(x.double())[1]),
-        "state must be torch.float32, as x, got torch.float64: start from None",
+        "state must be torch.float32, like x, got torch.float64: start from None",
     ),
     "a mask of the wrong shape": (
         lambda r, x: r.cell.sequence(x, None, torch.ones(1, 3) > 0),

@@ -237,27 +237,27 @@ REFUSED = {
     "an index": (lambda a, w: qml.RY(a[0] * [1, 2][(a[0] > 99).long()], w[0]), r"\(__index__\)"),
     "a batch of angles as one parameter": (
         lambda a, w: qml.RY(a[0] * torch.ones(3), w[0]),
-        r"one number a parameter.*\(3,\)",
+        r"single number for each gate parameter.*\(3,\)",
     ),
     "an operator of one's own that looks": (lambda a, w: Doubled(a[0], w[0]), READS),
     "a function that counts": (counts, "must be a function of its angles, got other gate param"),
     "dropout": (
         lambda a, w: qml.RY(torch.dropout(a[0] * torch.ones(99), 0.5, True).sum(), w[0]),
-        "leave out random numbers",
+        "remove random numbers",
     ),
     "an angle in another place": (
         lambda a, w: (qml.RY(a[0], w[0]), qml.pow(qml.RX(0.3, w[0]), a[0])),
-        r"use angles and weights as gate parameters only, but RX\*\*.* takes one in another place",
+        r"use angles and weights as gate parameters only, but RX\*\*.* uses one elsewhere",
     ),
     "a controlled unitary": (
         lambda a, w: qml.ControlledQubitUnitary(
             torch.linalg.matrix_exp(-1j * a[0] * HERMITIAN), [w[0], w[1]]
         ),
-        "PennyLane decomposes ControlledQubitUnitary by .*atan2.*, which has none at some",
+        "PennyLane decomposes ControlledQubitUnitary with .*atan2.*, which is not differentiable",
     ),
     "a preparation": (
         lambda a, w: qml.MottonenStatePreparation(torch.stack([a[0].cos(), a[0].sin()]), w[0]),
-        "PennyLane decomposes MottonenStatePreparation by .*, which has none at some",
+        "PennyLane decomposes MottonenStatePreparation with .*, which is not differentiable",
     ),
 }
 

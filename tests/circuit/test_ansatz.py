@@ -234,16 +234,22 @@ def opaque(angles, wires):
 
 FUNCTIONS = [
     (wrong_wires, r"must use wires 0..1, got \['ancilla'\]"),
-    (measures, "must hold unitary gates only, got .*give observables as `readout`"),
-    (expects, "must hold unitary gates only, got expval"),
-    (prepares, "must hold unitary gates only, got StatePrep"),
-    (noisy, "must hold unitary gates only, got BitFlip.*noise as a device's noise model"),
-    (branches, "must queue the same gates for all angles.*use the angles as gate parameters only"),
+    (measures, "must have unitary gates only, got .*pass observables as `readout`"),
+    (expects, "must have unitary gates only, got expval"),
+    (prepares, "must have unitary gates only, got StatePrep"),
+    (noisy, "must have unitary gates only, got BitFlip.*noise as a device's noise model"),
+    (
+        branches,
+        "must queue the same gates for all angles.*use (the )?angles as gate parameters only",
+    ),
     (fixed, "must use its angles, got no gate with a parameter"),
     (ignores, "must use each of its 3 angles, but ignores number 0, 2: lower n_angles"),
     (greedy, "must accept 3 angles on 2 wires, but failed with: index 7 is out of bounds"),
     (of_angles_alone, "must accept 3 angles on 2 wires, but failed with: .*positional argument"),
-    (opaque, "gate outside the gate set that PennyLane cannot decompose, one of Opaque.*: use ga"),
+    (
+        opaque,
+        "must have gates that PennyLane can decompose into the gate set, got Opaque.*: use ga",
+    ),
 ]
 
 

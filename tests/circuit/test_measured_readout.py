@@ -265,7 +265,7 @@ REFUSED = [
     ("default.qubit", {"strategy": "carried"}, DeviceError, "with strategy carried cannot measure"),
     ("default.mixed", {"readout_angle": 0.0}, ConfigError, r"must be in \(0, pi\] radians, got 0"),
     ("default.mixed", {"readout_angle": 4.0}, ConfigError, r"must be in \(0, pi\] radians, got 4"),
-    ("default.mixed", {"readout_angle": math.pi}, ConfigError, "nothing of ZZ to be read"),
+    ("default.mixed", {"readout_angle": math.pi}, ConfigError, "erases ZZ before it is read"),
     ("default.mixed", {"readout_mode": "measured"}, ConfigError, "did you mean measure"),
     ("fused", {"readout_mode": "expval", "readout_angle": 1.0}, ConfigError, "must be left out"),
 ]
@@ -289,5 +289,5 @@ def test_what_cannot_be_measured_is_refused_in_one_line(device, options, error, 
 
 def test_more_deferred_measurements_than_fit_are_refused_before_they_run():
     rnn = small().on("default.qubit", readout_mode="measure")
-    with pytest.raises(DeviceError, match="at most 20 qubits, got 21: 6 steps of 3 measured words"):
+    with pytest.raises(DeviceError, match="at most 20 qubits, got 21: each of 6 x 3 deferred meas"):
         rnn(inputs(6, 1))

@@ -61,15 +61,15 @@ WRONG = [
     ("XYX", "readout must be letters out of XYZ .each once.*got 'XYX'"),
     ("XX,YY", "readout must be letters out of XYZ .*joined by .*got 'XX,YY'"),
     ("XYZ+", "readout must be letters out of XYZ .*got 'XYZ.'"),
-    ("ZX+Z", "each Pauli word can be given once"),
+    ("ZX+Z", "Pauli words must be different"),
     ("xyz", "readout must be letters out of XYZ .*got 'xyz'"),
-    ([], "measures nothing, give a Pauli word or choose XYZ"),
+    ([], "must measure something, got ..: choose XYZ"),
     (3, "readout must be letters out of XYZ .*got 3"),
     ({"XII": 1}, "readout must be letters out of XYZ .*got {'XII': 1}"),
     (["XI"], "a Pauli word must be 3 letters out of I, X, Y, Z, not all I, got 'XI'"),
     (["XIA"], "a Pauli word must be 3 letters.*got 'XIA'"),
     (["III"], "a Pauli word must be 3 letters.*not all I, got 'III'"),
-    (["XII", "XII"], "each Pauli word can be given once"),
+    (["XII", "XII"], "Pauli words must be different"),
 ]
 
 
@@ -80,7 +80,9 @@ def test_a_readout_that_is_none_is_refused(readout, message):
 
 
 def test_zz_without_pairs_is_refused():
-    with pytest.raises(ConfigError, match="ZZ needs coupled qubits, and none are: choose XYZ"):
+    with pytest.raises(
+        ConfigError, match="ZZ needs coupled qubits, but the ansatz has none: choose XYZ"
+    ):
         pauli_words("ZZ", 1, pairs_of("line", 1))
 
 

@@ -322,9 +322,9 @@ REFUSED = {
         lambda: by_closure(reads),
         r"reads the value of an angle or a weight \(__float__\)",
     ),
-    "a tensor calculated outside": (
+    "a tensor computed outside": (
         stale,
-        "must calculate with its parameters inside the function",
+        "must compute with its parameters inside the function",
     ),
     "a tensor that is no parameter": (no_parameter, "must hold its weights as torch.nn.Parameter"),
 }

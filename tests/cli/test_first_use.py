@@ -21,7 +21,7 @@ HELPFUL = {
     "evaluate": ["device=fake_torino", "device.max_qpu_seconds"],
     "inspect": ["index=12"],
     "export": ["qasm3"],
-    "estimate": ["nothing is sent"],
+    "estimate": ["nothing is submitted"],
     "report": ["output=both.html"],
     "draw": ["model.entangler=CRX"],
     "devices": ["e.g. fake_torino"],
@@ -48,10 +48,10 @@ def test_every_key_of_a_command_has_its_meaning_in_the_help(qrnn_command):
         assert {field.name for field in fields(schema)} <= {*meanings(schema)}, schema
     out = qrnn_command("train", "task=copying", "model=qlstm", "--help")[1]
     for words in (
-        r"  delay: 100 +T, steps from the last symbol shown to the first\n {30}one asked for",
+        r"  delay: 100 +T, steps from the last input symbol to the first\n {30}one to repeat",
         r"  name: fused +a name .*\n {30}backend, e\.g\. ibm_torino",
         r"  n_qubits: \d+ +\w",
-        r"resume: null +checkpoint to go on from",
+        r"resume: null +checkpoint to resume from",
     ):
         assert re.search(rf"^{words}", out, re.MULTILINE), words
     assert "None" not in out

@@ -85,7 +85,7 @@ def test_a_missing_or_damaged_file_is_named_with_where_to_get_it(folder):
         with pytest.raises(DataError, match=message) as error:
             mnist(MnistConfig(data_dir=str(folder)))
         assert path.name in str(error.value)
-        assert "get the four" in str(error.value)
+        assert "download the four" in str(error.value)
     path.unlink()
     with pytest.raises(DataError, match=r"must hold t10k-labels-idx1-ubyte\.gz"):
         mnist(MnistConfig(data_dir=str(folder)))
@@ -99,9 +99,7 @@ def test_files_of_no_images_and_sizes_that_no_file_has_are_one_line(folder):
     images, labels = (folder / f"t10k-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
     write_idx(images, np.zeros((0, 28, 28)))
     write_idx(labels, np.zeros(0))
-    with pytest.raises(
-        DataError, match=r"for test, and one at least, got \(0, 28, 28\) and \(0,\)"
-    ):
+    with pytest.raises(DataError, match=r"for test, at least one, got \(0, 28, 28\) and \(0,\)"):
         mnist(MnistConfig(data_dir=str(folder)))
     # Their product is 2^64, which is 0 in 64 bits.
     images.write_bytes(gzip.compress(struct.pack(">4I", 0x803, 2**31, 2**31, 4)))
@@ -123,7 +121,7 @@ def test_mnist_is_read_unpacked_too_and_the_packed_file_comes_first(folder):
         assert torch.equal(getattr(unpacked, part).x, getattr(packed, part).x)
         assert torch.equal(getattr(unpacked, part).y, getattr(packed, part).y)
     (folder / names[0]).unlink()
-    with pytest.raises(DataError, match="has none of them: get the four") as error:
+    with pytest.raises(DataError, match="has none of them: download the four") as error:
         mnist(MnistConfig(data_dir=str(folder)))
     for name in ("train-images-idx3-ubyte", "train-images.idx3-ubyte"):
         assert f"{name}.gz or" in str(error.value)
@@ -156,7 +154,7 @@ def test_mnist_from_the_hub_is_the_same(folder, monkeypatch):
         ([grey, Image.new("L", (28, 27))], [0, 0], "must hold grey images of 28x28 pixels"),
         ([grey], [-1], "ylecun/mnist must have as many 28x28 images as labels 0..9 for train"),
         ([grey], [None], "as labels 0..9 for train"),
-        ([], [], "and one at least, got"),
+        ([], [], "at least one, got"),
         ([grey], [3], "ylecun/mnist must have more than 5000 images for train, got 1"),
     ):
         columns = {key: {"image": images, "label": labels} for key in ("train", "test")}
@@ -173,7 +171,7 @@ def test_a_hub_that_does_not_answer_is_asked_once_and_for_a_short_time(monkeypat
         assert constants.HF_HUB_OFFLINE
         raise ConnectionError("try again")
 
-    monkeypatch.setattr(sources, "ANSWERS_WITHIN", 0.3)
+    monkeypatch.setattr(sources, "TIMEOUT", 0.3)
     answers = sources.reachable
     put_on_hub(monkeypatch, offline)
     monkeypatch.setattr("qrnn.data.sources.reachable", answers)

@@ -197,7 +197,7 @@ def test_damage_between_two_reviews_is_not_taken_for_the_end(tmp_path):
     header = plain.index(b"aclImdb/train/neg/1_1.txt")
     plain[header : header + 8] = b"\xff" * 8  # the header's checksum fails
     write_archive(tmp_path, gzip.compress(bytes(plain)))
-    fails(imdb, small_imdb(tmp_path), "cannot be read (something follows its end)")
+    fails(imdb, small_imdb(tmp_path), "cannot be read (data after the archive's end)")
 
 
 def test_a_member_larger_than_all_files_is_refused_at_once(tmp_path):

@@ -31,18 +31,18 @@ words = {"vocabulary": NAMES}
 WRONG = {
     "targets that are numbers": (
         lambda: task(y=torch.rand(N)),
-        "val.y of kind classify must be labels, integers (N), one label a sequence, got float32 "
+        "val.y of kind classify must be labels, integers (N), one label per sequence, got float32 "
         "(6,) for x (6, 4, 2)",
     ),
     "targets that are bool": (lambda: task(y=Y > 0), "got bool (6,)"),
     "a label a step": (lambda: task(y=torch.zeros(N, T).long()), "got int64 (6, 4)"),
     "a label a sequence of tokens": (
         lambda: task(TOKENS, Y, None, "label", **words),
-        "val.y of kind label must be labels, integers (N, T), one label a step, got int64 (6,)",
+        "val.y of kind label must be labels, integers (N, T), one label per step, got int64 (6,)",
     ),
     "labels a step of no tokens": (
         lambda: task(kind="label"),
-        "a task of kind label must have tokens as inputs, got none: give",
+        "a task of kind label must have tokens as inputs, got no vocabulary: pass",
     ),
     "an unknown kind": (
         lambda: task(kind="classifyy"),
@@ -50,10 +50,10 @@ WRONG = {
     ),
     "a label too large": (
         lambda: task(y=changed(Y, 4, 3)),
-        "val.y must be in 0..2, or -100 where none is asked for, got 3 in sequence 4",
+        "val.y must be in 0..2, or -100 where there is no label, got 3 in sequence 4",
     ),
     "a label below 0": (lambda: task(y=changed(Y, 4, -1)), "got -1 in sequence 4"),
-    "no label at all": (lambda: task(y=Y * 0 - 100), "val.y must ask for at least one label"),
+    "no label at all": (lambda: task(y=Y * 0 - 100), "val.y must have at least one label"),
     "NaN": (
         lambda: task(changed(X, (3, 2, 1), math.nan)),
         "val.x must be finite, got nan in sequence 3, step 2",
@@ -87,7 +87,7 @@ WRONG = {
     ),
     "other features": (
         lambda: task(X[..., :1]),
-        "x of all parts must have as many features, got [1, 2]",
+        "x must have the same number of features in all parts, got [1, 2]",
     ),
     "nothing to learn from": (
         lambda: replace(task(), train=Split(X[:0], Y[:0])),
@@ -99,7 +99,7 @@ WRONG = {
     ),
     "a text to classify": (
         lambda: TaskData(*[Stream(TOKENS[0], 2)] * 3, NAMES, **words),
-        "train is a text, and must be of kind label, got classify",
+        "train is a text, so kind must be label, got classify",
     ),
     "a text of other tokens": (
         lambda: TaskData(*[Stream(TOKENS[0] + 1, 2)] * 3, NAMES, "label", NAMES),

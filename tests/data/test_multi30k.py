@@ -12,7 +12,7 @@ from helpers.task_files import REAL, needs_data, put_on_hub
 from helpers.text_checks import fails, same
 from qrnn import ConfigError, MissingExtraError
 from qrnn.data import IGNORED, Multi30kConfig, detokenise, loader, multi30k
-from qrnn.data.multi30k import words
+from qrnn.data.multi30k import split_words
 from qrnn.evaluation.metrics import bleu
 
 PAIRS = {
@@ -91,7 +91,7 @@ def test_long_sentences_are_left_out_of_training_alone(images):
     assert data.val.x.tolist() == [[4, 6, 1, 4]]  # of six
     assert (data.test.y != IGNORED).sum(1).tolist() == [8, 2]
     config = Multi30kConfig(data_dir=str(images), max_tokens=1)
-    fails(multi30k, config, "task.max_tokens must leave pairs", "got 1", error=ConfigError)
+    fails(multi30k, config, "task.max_tokens must leave training pairs", "got 1", error=ConfigError)
 
 
 @pytest.mark.core
@@ -145,12 +145,15 @@ def test_subwords_need_their_extra(images, monkeypatch):
     ["a t-shirt, 3.5 m (new)!", 'he said "no" twice; why?', "ein „hund“ läuft: 10%", "it's 8:30."],
 )
 def test_a_sentence_comes_back_from_its_words(sentence):
-    assert detokenise(["<bos>", *words(sentence), "<eos>", "more"]).replace(" “", "“") == sentence
+    assert (
+        detokenise(["<bos>", *split_words(sentence), "<eos>", "more"]).replace(" “", "“")
+        == sentence
+    )
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
 def test_words_lose_nothing_but_blanks(text):
-    assert "".join(words(text)) == "".join(text.replace("▁", "").split())
+    assert "".join(split_words(text)) == "".join(text.replace("▁", "").split())
 
 
 @pytest.mark.parametrize(
@@ -160,8 +163,8 @@ def test_words_lose_nothing_but_blanks(text):
         ("val.en.gz", b"a man\n", ["cannot be read (Not a gzipped file"]),
         ("val.en.gz", gzip.compress(b"caf\xe9\n"), ["must be UTF-8, but byte 3 is not"]),
         ("val.en.gz", gzip.compress(b""), ["must hold text, but is empty"]),
-        ("val.en.gz", gzip.compress(b"a\nb"), ["must end with a line's end"]),
-        ("val.en.gz", gzip.compress(b"a\n"), ["as many lines in both languages, got 2 and 1"]),
+        ("val.en.gz", gzip.compress(b"a\nb"), ["must end with a newline"]),
+        ("val.en.gz", gzip.compress(b"a\n"), ["the same number of lines, got 2 and 1"]),
         ("val.en.gz", gzip.compress(b"a\n \n"), ["line 2 must hold a sentence"]),
         ("val.en.gz", gzip.compress(b"a" * 10_001 + b"\na\n"), ["line 1 must hold", "got 10001"]),
         ("val.en.gz", None, ["task.data_dir must hold val.en.gz"]),
@@ -179,7 +182,7 @@ def test_a_damaged_file_of_multi30k_is_one_clear_line(images, name, content, mes
     [
         ({"source": "dee"}, "task.source 'dee' is not known: did you mean de?"),
         ({"target": "xx"}, "task.target 'xx' is not known: Allowed: cs, de, en, fr"),
-        ({"target": "de"}, "task.target must be another language than task.source"),
+        ({"target": "de"}, "task.target must differ from task.source"),
         ({"min_count": 0}, "task.min_count must be at least 1, got 0"),
         ({"max_tokens": 0}, "task.max_tokens must be at least 1, got 0"),
     ],
@@ -197,7 +200,7 @@ def test_the_real_multi30k(subwords):
     assert references[0] == "a man in an orange hat starring at something."
     if subwords is None:
         assert (len(data.vocabulary), len(data.classes)) == (7_856, 5_975)
-        said = [detokenise(words(reference)) for reference in references]
+        said = [detokenise(split_words(reference)) for reference in references]
     else:
         assert (len(data.vocabulary), len(data.classes)) == (4_000, 4_000)
         said = [detokenise(data.classes[n] for n in row if n != IGNORED) for row in data.test.y]

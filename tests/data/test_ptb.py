@@ -46,7 +46,9 @@ def test_ptb_by_characters(treebank):
     assert len(data.vocabulary) == len(set(text))
     (treebank / "ptb.test.txt").write_text("zebra\n")
     config = PtbConfig(data_dir=str(treebank), level="characters")
-    fails(ptb, config, "ptb.test.txt: a text must have no words but the training text's, got 'z'")
+    fails(
+        ptb, config, "ptb.test.txt: a text must contain only tokens of the training text, got 'z'"
+    )
 
 
 def test_ptb_that_is_not_there_or_makes_no_sense(treebank):
@@ -54,7 +56,7 @@ def test_ptb_that_is_not_there_or_makes_no_sense(treebank):
     for content, message in (
         (b"caf\xe9\n", "must be UTF-8, but byte 3 is not"),
         (b"", "must hold text, but is empty"),
-        (b" the cat \n the d", "must end with a line's end, but does not (truncated?)"),
+        (b" the cat \n the d", "must end with a newline, but does not (truncated?)"),
         (None, "task.data_dir must hold ptb.valid.txt"),
     ):
         path = treebank / "ptb.valid.txt"

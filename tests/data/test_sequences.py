@@ -24,7 +24,7 @@ from qrnn.data import (
     mnist_binary,
     simple,
 )
-from qrnn.data.generated import predict
+from qrnn.data.generated import next_token_split
 
 SMALL = {"n_train": 40, "n_val": 3, "n_test": 2}
 SEEDS = st.integers(0, 99)
@@ -171,7 +171,7 @@ def test_the_seed_decides_and_each_part_has_its_own_stream(load, schema):
 def test_a_last_token_that_is_not_asked_for_is_a_fault():
     tokens = np.zeros((2, 4), np.uint8)
     with pytest.raises(ValueError, match="the last token of every sequence must be scored"):
-        predict(tokens, np.array([[True] * 4, [True, True, True, False]]))
+        next_token_split(tokens, np.array([[True] * 4, [True, True, True, False]]))
 
 
 WRONG = [
@@ -190,7 +190,11 @@ WRONG = [
     *((load, schema(seed=-1), r"task\.seed must be at least 0, got -1") for load, schema in RANDOM),
     (dna, DnaConfig(length=10**6), r"must be at most 2147 sequences of task\.length=1000000, got"),
     *(
-        (mnist_binary, MnistBinaryConfig(data_dir="x", digits=digits), "must be two different ones")
+        (
+            mnist_binary,
+            MnistBinaryConfig(data_dir="x", digits=digits),
+            "must be two different digits",
+        )
         for digits in ([0], [0, 0], [0, 10], [0, 1, 2])
     ),
 ]

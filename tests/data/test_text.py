@@ -48,9 +48,9 @@ def test_words_of_a_review():
 
 def test_a_vocabulary_is_by_frequency_then_by_alphabet():
     texts = [["b", "a", "c", "c"], ["d", "b", "a", PAD]]
-    assert Vocabulary.learn(texts, (PAD, UNK)).words == (PAD, UNK, "a", "b", "c", "d")
-    assert Vocabulary.learn(texts, (PAD, UNK), min_count=2).words == (PAD, UNK, "a", "b", "c")
-    assert Vocabulary.learn(texts, (PAD, UNK), max_size=3).words == (PAD, UNK, "a")
+    assert Vocabulary.learn(texts, (PAD, UNK)).tokens == (PAD, UNK, "a", "b", "c", "d")
+    assert Vocabulary.learn(texts, (PAD, UNK), min_count=2).tokens == (PAD, UNK, "a", "b", "c")
+    assert Vocabulary.learn(texts, (PAD, UNK), max_size=3).tokens == (PAD, UNK, "a")
 
 
 @given(st.lists(WORDS, min_size=1, max_size=5), st.randoms())
@@ -61,13 +61,13 @@ def test_what_a_vocabulary_encodes_it_decodes(texts, random):
         assert 0 not in numbers  # a text is never padding, whatever it says
         assert vocabulary.decode(numbers) == [UNK if word == PAD else word for word in words]
     random.shuffle(texts)
-    assert Vocabulary.learn(texts, (PAD, UNK)).words == vocabulary.words
+    assert Vocabulary.learn(texts, (PAD, UNK)).tokens == vocabulary.tokens
 
 
 def test_an_unknown_word_is_unk_or_an_error():
     texts = [["a", "b"]]
     assert Vocabulary.learn(texts, (PAD, UNK)).encode(["b", "z", PAD]) == [3, 1, 1]
-    with pytest.raises(DataError, match="no words but the training text's, got 'z'"):
+    with pytest.raises(DataError, match="only tokens of the training text, got 'z'"):
         Vocabulary.learn(texts, ()).encode(["a", "z"])
 
 
@@ -145,7 +145,7 @@ WHOLE = gzip.compress(b"one\n two \n", mtime=0)
         (gzip.compress(b"caf\xe9\n"), "must be UTF-8, but byte 3 is not"),
         (gzip.compress(b" \n\n"), "must hold text, but is empty"),
         (gzip.compress(b""), "must hold text, but is empty"),
-        (gzip.compress(b"one\ntw"), "must end with a line's end"),
+        (gzip.compress(b"one\ntw"), "must end with a newline"),
         (gzip.compress(bytes(101)), "cannot be read (it holds more than 100 bytes)"),
         (None, "task.data_dir must hold text.gz, but"),
     ],

@@ -102,7 +102,7 @@ WRONG = [
         "default.qubit",
         {"strategy": "carried", "shots": 10},
         ConfigError,
-        "strategy 'carried' reads an exact state, got device.shots=10: use strategy replayed",
+        "strategy must be replayed with shots, got 'carried' with device.shots=10: use strategy",
     ),
     (
         "default.qubit",
@@ -185,7 +185,9 @@ def test_the_fused_device_refuses_inputs_that_no_kernels_can_take():
 @pytest.mark.parametrize("device", ["default.qubit", "default.mixed", "lightning.qubit"])
 def test_a_replayed_state_shows_no_amplitudes(device):
     _, state = network().on(device, strategy="replayed")(inputs(1, 1))
-    with pytest.raises(DeviceError, match=r"amplitudes need a device that shows its state.*\.on\("):
+    with pytest.raises(
+        DeviceError, match=r"amplitudes need a device that gives access to its state.*\.on\("
+    ):
         state.amplitudes()
 
 
@@ -261,7 +263,7 @@ def test_a_device_of_ones_own_is_known_by_its_name(monkeypatch):
 
 @pytest.mark.parametrize("name", ["fused", "ibm_torino"])
 def test_the_name_of_another_device_is_refused(name):
-    with pytest.raises(ConfigError, match=f"device '{name}' is already there"):
+    with pytest.raises(ConfigError, match=f"device '{name}' is already registered"):
         add_device(replace(device_spec("fused"), name=name), devices.Device)
 
 

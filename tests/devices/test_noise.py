@@ -159,8 +159,14 @@ def test_noise_mixes_the_carried_state_and_readout_errors_do_not():
     [
         ({"noise": "thermal", "strength": 0.1}, "device.noise 'thermal' is not known.*Allowed: am"),
         ({"noise": "depolarising", "strength": 0.1}, "did you mean depolarizing"),
-        ({"noise": "readout"}, "device.noise and device.strength go together.*strength=None"),
-        ({"strength": 0.1}, "device.noise and device.strength go together, got noise=None"),
+        (
+            {"noise": "readout"},
+            "device.noise and device.strength must be set together.*strength=None",
+        ),
+        (
+            {"strength": 0.1},
+            "device.noise and device.strength must be set together, got noise=None",
+        ),
         ({"noise": "readout", "strength": 0.6}, r"in \[0, 0.5\] for readout noise, got 0.6"),
         ({"noise": "phase_damping", "strength": -0.1}, r"in \[0, 1\] for phase_damping noise, got"),
     ],

@@ -136,7 +136,7 @@ def test_the_tutorial_runs_and_its_page_has_its_pictures(site, tmp_path):
         return [[out.output_type for out in c.outputs] for c in notebook.cells if "outputs" in c]
 
     assert outputs(ran) == outputs(kept), "run docs/hooks/run_tutorial.py"
-    accuracy = re.search(r"validation accuracy at the lowest loss: (\d+)%", str(ran.cells))
+    accuracy = re.search(r"best checkpoint: validation accuracy (\d+)%", str(ran.cells))
     assert int(accuracy[1]) > 80
     page = (site / "tutorial.html").read_text(encoding="utf-8")
     pictures = re.findall(r'<img[^>]*src="(tutorial/[^"]+)"', page)

@@ -156,7 +156,9 @@ def test_other_overrides_are_another_run(grid):
     grid.write_text(GRID.replace("width=4", "width=5"))
     other = one_run()
     assert status(other) == "remove"
-    with pytest.raises(QRNNError, match="digits/hybrid, ours/0 was started with other overrides"):
+    with pytest.raises(
+        QRNNError, match="digits/hybrid, ours/0 was started with different overrides"
+    ):
         execute(other)
 
 

@@ -252,7 +252,7 @@ def test_a_budget_that_runs_out_half_way_is_raised_to_go_on(run, tmp_path, monke
     with pytest.raises(DeviceError, match=r"max_qpu_seconds=8 .*run the same command again"):
         run.evaluate(replace(HARDWARE, max_qpu_seconds=8.0))
     assert run.submissions == 1
-    with pytest.raises(DeviceError, match=r"what is left of the run is estimated at 4.3 s"):
+    with pytest.raises(DeviceError, match=r"the rest of the run is estimated at 4.3 s"):
         run.evaluate(replace(HARDWARE, max_qpu_seconds=10.0))
     assert run.submissions == 1
     again = run.evaluate(replace(HARDWARE, max_qpu_seconds=30.0))

@@ -15,9 +15,9 @@ from helpers.problems import D, network
 from qrnn import QRNN, ConfigError
 from qrnn.data import IGNORED, Split, Stream, TaskData
 from qrnn.inspection import inspect_model, trace
-from qrnn.inspection.places import angle_names, places
+from qrnn.inspection.hybrid_cells import angle_names, hybrid_cells
 from qrnn.inspection.quantities import fidelities
-from qrnn.inspection.words import parting, summary
+from qrnn.inspection.summary import parting, summary
 from qrnn.models.sequence import SequenceClassifier, SequenceLabeller
 from qrnn.models.translation import BOS, Translator
 
@@ -230,7 +230,7 @@ def test_cells_of_several_layers_and_directions_have_numbers():
     model = classifier(num_layers=2, bidirectional=True)
     data = classification(lengths=[5, 3, 4, 2])
     names = ["layer 1, forward", "layer 1, backward", "layer 2, forward", "layer 2, backward"]
-    assert [place.name for place in places(model)] == names
+    assert [place.name for place in hybrid_cells(model)] == names
     found = [inspect_model(model, data, 1, cell=k).sequence(0) for k in range(4)]
     assert [one.cell_name for one in found] == names
     forward, backward, second, _ = found
@@ -334,7 +334,7 @@ def test_two_exact_devices_do_not_part():
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)
     assert found.beside.gradient_norm is None
     assert parting(found.sequence(0).rms_z) is None
-    assert "nowhere but by rounding" in "\n".join(summary(found))
+    assert "the devices differ only by rounding" in "\n".join(summary(found))
 
 
 def test_noise_parts_two_devices_step_by_step():
@@ -381,8 +381,8 @@ def test_a_device_that_samples_shows_readouts_and_angles_alone(tmp_path):
         assert getattr(found.beside, name) is None
     assert (found.rms_z > 0.01).all()
     said = list(summary(found))
-    assert said[-1] == "fake_manila shows no state: of it there are readouts and angles alone"
-    assert sum("shows no state" in line for line in said) == 1
+    assert said[-1] == "fake_manila provides no state, only readouts and angles"
+    assert sum("provides no state" in line for line in said) == 1
     # Its jobs are recorded: the same call samples nothing anew.
     assert len(list((tmp_path / "jobs").glob("fake_manila-*"))) == 2
     again = inspect_model(model, data, [0, 1], device=device, folder=tmp_path)
@@ -392,7 +392,7 @@ def test_a_device_that_samples_shows_readouts_and_angles_alone(tmp_path):
     assert own.trace.z.shape == (1, 5, 9)
     assert own.trace.bloch is None
     assert own.trace.gradient_norm is None
-    assert list(summary(own))[-1].startswith("default.qubit shows no state")
+    assert list(summary(own))[-1].startswith("default.qubit provides no state")
 
 
 def test_the_arrays_are_kept_in_a_file_without_code(tmp_path):

@@ -64,9 +64,9 @@ def test_the_command_keeps_numbers_and_figures_beside_the_checkpoint(command, ch
     assert kept["bloch"].shape == (1, 8, 3, 3)
     assert "state" not in kept.files
     lines = out.splitlines()
-    assert lines[0].startswith(f"test sequence 12, label {int(data.y[12])}, predicted ")
+    assert lines[0].startswith(f"test sequence 12, true {int(data.y[12])}, predicted ")
     assert lines[1] == "8 steps of cell 0 (layer 1) on fused"
-    assert lines[2].split() == ["first", "least", "most", "last"]
+    assert lines[2].split() == ["first", "min", "max", "last"]
     fidelity = found.trace.fidelity_start[0]
     shown = (fidelity[0], fidelity.min(), fidelity.max(), fidelity[-1])
     assert lines[4].split() == ["fidelity", "with", "the", "start", *(f"{v:.3g}" for v in shown)]
@@ -104,7 +104,7 @@ def test_the_command_takes_several_sequences_and_a_second_device(
     assert kept["beside_state"].shape == (2, 8, 8, 8)
     assert "gradient_norm" not in kept.files
     np.testing.assert_array_equal(kept["x"], digits(DigitsConfig()).val.x[[3, 5]])
-    assert "\nbeside default.mixed, depolarizing 0.01\n" in out
+    assert "\ncompared with default.mixed, depolarizing 0.01\n" in out
     assert "  the difference rises most in step " in out
     found = qrnn.inspect(
         checkpoint, [3, 5], split="val", device="default.mixed", noise="depolarizing", strength=0.01
@@ -125,7 +125,7 @@ WRONG = {
     "MODEL device=fake_torino": "set device.shots, e.g. 1024",
     "MODEL device.shots=9": "device must be named with its options, got only device.shots",
     "MODEL device=default.qubit device.noise=readout": "would ignore device.noise",
-    "MODEL formats=[gif]": "formats must be out of svg, pdf, png, got ['gif']",
+    "MODEL formats=[gif]": "formats must be among svg, pdf, png, got ['gif']",
     "MODEL data_dir=x": "data_dir must be left out: task digits reads no files",
     "MODEL indx=3": "key 'indx' is not known: did you mean index",
     "checkpoint=lstm.ckpt": "the model to inspect must have a hybrid cell, got model=lstm",

@@ -99,7 +99,7 @@ def test_files_have_text_as_text_are_small_and_the_same_each_time(tmp_path):
         assert path.stat().st_size < 1e6
         root = ElementTree.fromstring(path.read_bytes())
         texts = ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
-        assert "test sequence 1, label $, predicted $ (fused: $)" in texts
+        assert "test sequence 1, true $, predicted $ (fused: $)" in texts
         assert any("time step" in text for text in texts)
         assert "DejaVuSans-" not in path.read_text()  # letters as outlines
     with styled():
@@ -130,7 +130,7 @@ def test_which_figures_there_are_and_in_which_formats(tmp_path):
     assert paths[0].read_bytes().startswith(b"%PDF")
     assert paths[1].read_bytes().startswith(b"\x89PNG")
     for formats in (["svg", "jpg"], []):
-        with pytest.raises(ConfigError, match="formats must be out of svg, pdf, png, got"):
+        with pytest.raises(ConfigError, match="formats must be among svg, pdf, png, got"):
             draw(found(1), tmp_path / "none", formats=formats)
     assert not (tmp_path / "none").exists()
 
@@ -167,7 +167,7 @@ def test_the_figures_show_the_numbers():
         ("entropy (bits)", "half chain, fused"): mine.half_chain_entropy,
         ("entropy (bits)", "half chain, default.mixed"): theirs.half_chain_entropy,
         ("entropy (bits)", "whole state, default.mixed"): theirs.state_entropy,
-        ("fidelity", "with the state a step before"): mine.fidelity_previous,
+        ("fidelity", "with the previous state"): mine.fidelity_previous,
         ("fidelity", "with the start state"): mine.fidelity_start,
         ("gradient (nats)", r"$\|\partial L/\partial(\psi_t, z_t)\|$"): mine.gradient_norm,
     }

@@ -39,7 +39,7 @@ def doubled(x):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty folder, the only one for kernels."""
-    monkeypatch.setattr(kernel_cache, "places", lambda: iter([tmp_path]))
+    monkeypatch.setattr(kernel_cache, "cache_folders", lambda: iter([tmp_path]))
     return tmp_path
 
 
@@ -66,7 +66,7 @@ def test_a_damaged_file_is_compiled_and_replaced(folder):
 def test_without_a_home_no_folder_is_made_of_its_name(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    assert all(place.is_absolute() for place in kernel_cache.places())
+    assert all(place.is_absolute() for place in kernel_cache.cache_folders())
 
 
 def test_files_do_not_pile_up(folder, monkeypatch):
@@ -92,26 +92,26 @@ def test_every_source_is_part_of_the_key(tmp_path, monkeypatch):
 
 def test_without_a_place_a_kernel_is_compiled_and_one_line_says_so(tmp_path, monkeypatch, caplog):
     (blocked := tmp_path / "file").touch()
-    monkeypatch.setattr(kernel_cache, "places", lambda: iter([blocked / "a", blocked / "b"]))
-    kernel_cache.say_once.cache_clear()
+    monkeypatch.setattr(kernel_cache, "cache_folders", lambda: iter([blocked / "a", blocked / "b"]))
+    kernel_cache.warn_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert [hits(), hits()] == [0, 0]
     (said,) = caplog.messages
-    assert said.startswith("compiled kernels cannot be kept")
+    assert said.startswith("compiled kernels cannot be saved")
     assert "NUMBA_CACHE_DIR" in said
     assert "\n" not in said
 
 
 def test_a_temporary_folder_that_others_can_write_to_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(kernel_cache.tempfile, "gettempdir", lambda: str(tmp_path))
-    own = kernel_cache.own_temporary()
+    own = kernel_cache.private_temp_dir()
     assert own.parent == tmp_path
     assert own.stat().st_mode & 0o777 == 0o700
     own.chmod(0o777)
-    assert kernel_cache.own_temporary() is None
+    assert kernel_cache.private_temp_dir() is None
     own.rmdir()
     own.symlink_to(tmp_path)
-    assert kernel_cache.own_temporary() is None
+    assert kernel_cache.private_temp_dir() is None
 
 
 def test_triton_gets_a_temporary_folder_where_it_has_none(tmp_path, monkeypatch, caplog):
@@ -120,9 +120,9 @@ def test_triton_gets_a_temporary_folder_where_it_has_none(tmp_path, monkeypatch,
     monkeypatch.setattr(kernel_cache.tempfile, "gettempdir", lambda: str(tmp_path))
     for kept in ("elsewhere", ""):
         monkeypatch.setenv("TRITON_CACHE_DIR", kept)
-        kernel_cache.give_triton_a_folder()
+        kernel_cache.set_triton_cache_dir()
         assert os.environ["TRITON_CACHE_DIR"] == (
-            kept or str(kernel_cache.own_temporary() / "triton")
+            kept or str(kernel_cache.private_temp_dir() / "triton")
         )
     (said,) = caplog.messages
     assert "TRITON_CACHE_DIR" in said
@@ -194,14 +194,14 @@ def test_a_user_without_a_home_in_a_package_that_is_read_only(copy):
         where = {"HOME": "/nonexistent", "TMPDIR": str(temporary), "MPLCONFIGDIR": str(temporary)}
         value, said = sine(copy, *prefix, **where)
         assert value == 0.8415
-        assert said.startswith(f"compiled kernels are kept in {temporary}")
+        assert said.startswith(f"compiled kernels are saved only to {temporary}")
         assert said.count("\n") == 1
         assert sine(copy, *prefix, **where) == (0.8415, "")  # found
         shutil.rmtree(own := temporary / f"qrnn-{user}")
         own.touch()
         value, said = sine(copy, *prefix, **where)
         assert value == 0.8415
-        assert said.startswith("compiled kernels cannot be kept")
+        assert said.startswith("compiled kernels cannot be saved")
         assert said.count("\n") == 1
     finally:
         for folder in folders:

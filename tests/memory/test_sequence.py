@@ -176,7 +176,7 @@ def test_later_readouts_changed_in_place_before_an_early_backward_pass_are_an_er
     later, _ = quick(x[2:], state)
     del state  # so that its amplitudes have to be recomputed
     later.detach().zero_()
-    with pytest.raises(DeviceError, match="by an inplace operation: change z") as e:
+    with pytest.raises(DeviceError, match="by an inplace operation: modify z") as e:
         z.sum().backward()
     assert "\n" not in str(e.value)
 

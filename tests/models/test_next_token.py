@@ -38,7 +38,7 @@ def test_outputs_are_projected_on_labels_and_elsewhere_on_the_next_input():
     assert next_tokens(batch).tolist() == [[1, 3, 0, 2], [2, 0, 1, 0]]
     assert next_tokens(Batch(x[:1], y[:1])).tolist() == [[1, 3, 0, 2]]
     for lengths in (torch.tensor([4, 2]), None):
-        with pytest.raises(ConfigError, match="needs a label at each sequence's last step"):
+        with pytest.raises(ConfigError, match="must have a label at each sequence's last step"):
             next_tokens(Batch(x, y, lengths))
 
 
@@ -107,7 +107,7 @@ def test_a_budget_is_met_by_the_workspace():
 
 @pytest.mark.parametrize("shape", [Shape("classify", 10, 8), Shape("classify", 2, 50, tokens=True)])
 def test_tasks_of_other_kinds_are_refused(shape):
-    with pytest.raises(ConfigError, match="must have a task of tokens with one label a step"):
+    with pytest.raises(ConfigError, match="must have a task of tokens with one label per step"):
         build_model(TrainConfig(ElmanXorConfig(), QuantumNeuronConfig()), shape)
 
 

@@ -50,7 +50,7 @@ def test_stacked_layers_go_on_from_their_states():
     second, state = rnn(x[:, 2:], state.detach())
     assert torch.allclose(torch.cat([first, second], 1), whole)
     assert torch.allclose(state.z, last.z)
-    with pytest.raises(ConfigError, match="state must be of this network's 2 cells, got 1"):
+    with pytest.raises(ConfigError, match="state must be from this network's 2 cells, got 1"):
         rnn(x, layered()(x)[1])
     with pytest.raises(ConfigError, match="num_layers must be at least 1, got 0"):
         layered(num_layers=0)

@@ -110,7 +110,11 @@ ERRORS = [
     ("orthogonal", {"n_qubits": 0}, "n_qubits must be at least 1, got 0"),
     ("orthogonal", {"n_angles": 5}, r"n_angles must be in 1..2\^n = 4, got 5"),
     ("orthogonal", {"n_angles": 0}, r"n_angles must be in 1..2\^n = 4, got 0"),
-    ("orthogonal", {"readout": "XYZ+ZZ"}, "readout ZZ needs coupled qubits, and none are"),
+    (
+        "orthogonal",
+        {"readout": "XYZ+ZZ"},
+        "readout ZZ needs coupled qubits, but the ansatz has none",
+    ),
     ("orthogonal", {"readout": "A"}, "readout must be letters out of XYZ"),
     ("orthogonal", {"controller": "tanh"}, "controller 'tanh' is not known"),
     ("qlstm", {"hidden_size": 0}, "hidden_size must be at least 1, got 0"),

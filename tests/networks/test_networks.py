@@ -289,14 +289,14 @@ def test_wrong_inputs_are_refused_in_one_line(name):
     with pytest.raises(ConfigError, match="at least one"):
         net(inputs()[:0])
     _, state = net(inputs())
-    with pytest.raises(ConfigError, match=r"state must be of .*2 sequences.* got"):
+    with pytest.raises(ConfigError, match=r"state must be from .*2 sequences.* got"):
         net(inputs()[:2], state)
     with pytest.raises(ConfigError, match="input_size must be at least 1, got 0"):
         build(name, 0)
 
 
 def test_a_device_that_would_be_ignored_is_refused():
-    with pytest.raises(ConfigError, match=r"would ignore device=default\.mixed"):
+    with pytest.raises(ConfigError, match=r"got device=default\.mixed"):
         NETWORKS["data_register"].build(
             SMALL["data_register"], D, DeviceOptions(name="default.mixed")
         )

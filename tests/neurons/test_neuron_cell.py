@@ -222,14 +222,14 @@ def test_wrong_tokens_shapes_and_states_are_refused():
         QuantumNeuronCell(2, 1).double().start(2),
     )
     for other in others:
-        with pytest.raises(ConfigError, match="state must be of this cell's last call"):
+        with pytest.raises(ConfigError, match="state must be from this cell's last call"):
             cell.sequence(x, other)
-    with pytest.raises(ConfigError, match="state must be of this cell's last call"):
+    with pytest.raises(ConfigError, match="state must be from this cell's last call"):
         cell.on("default.qubit").sequence(x, state)
     rnn = QuantumNeuronRNN(2, 1)
     with pytest.raises(ConfigError, match="targets must have the shape"):
         rnn(x, x[:2])
-    with pytest.raises(ConfigError, match="PackedSequence where x is one"):
+    with pytest.raises(ConfigError, match="PackedSequence if, and only if, x is one"):
         rnn(x, pack_sequence([x[:, 0]]))
     with pytest.raises(ConfigError, match="lengths must be 2 whole numbers"):
         rnn(x, x, lengths=[1, 4])

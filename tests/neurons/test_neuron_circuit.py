@@ -151,7 +151,7 @@ def test_devices_that_cannot_postselect_or_are_too_small_are_refused():
         cell.on("default.qubit", strategy="carried")
     with pytest.raises(ConfigError, match=r"device.gradient must be backprop or none"):
         cell.on("default.qubit", strategy="replayed", gradient="parameter-shift")
-    with pytest.raises(ConfigError, match="no choice of readouts"):
+    with pytest.raises(ConfigError, match="fixed readout"):
         cell.on("default.qubit", readout_mode="measure")
     with pytest.raises(DeviceError, match="at most 20 qubits, got 22"):
         cell_of(17, 3, 0, 2, 1).on("default.qubit")

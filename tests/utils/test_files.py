@@ -19,7 +19,7 @@ from qrnn.errors import DataError, DeviceError
 from qrnn.training.checkpoint import AtomicCheckpointIO
 from qrnn.training.history import Metrics, history
 from qrnn.utils.files import write_text
-from qrnn.utils.plain import read_yaml
+from qrnn.utils.safe_yaml import read_yaml
 
 
 def test_a_link_stays_and_what_it_points_at_is_written(tmp_path):
@@ -143,7 +143,7 @@ def test_new_metrics_leave_the_old_ones_until_they_have_their_own(tmp_path):
     assert history(tmp_path)["val/loss0"] == [(0, 0.25)]
 
 
-# `temporary` is what `replacing` yields.
+# `temporary` is what `atomic_write` yields.
 WRITES = re.compile(
     r"""open\([^)]*["'][wax]b?\+?["']|\.write_(text|bytes)\(|savefig\(|np\.savez?|torch\.save\("""
     r"""|json\.dump\(|os\.(replace|rename)\(|shutil\."""

@@ -11,7 +11,7 @@ from qrnn.config import TrainConfig
 from qrnn.data import Shape
 from qrnn.models.build import build_model
 from qrnn.networks import NETWORKS
-from qrnn.utils.limits import counted, memory
+from qrnn.utils.limits import limit_allocations, memory
 
 HUGE = 10**12
 TOO_LARGE = [
@@ -81,9 +81,9 @@ def test_a_batch_whose_states_no_memory_holds_is_refused():
 
 
 def test_trials_count_for_themselves():
-    with counted("all", "stop"):
+    with limit_allocations("all", "stop"):
         for _ in range(3):
-            with counted("one", "stop"):
+            with limit_allocations("one", "stop"):
                 torch.empty(0, dtype=torch.uint8).new_empty(0)
                 torch.empty(int(0.6 * memory()), dtype=torch.uint8, device="meta")
         torch.empty(int(0.6 * memory()), dtype=torch.uint8, device="meta")

@@ -333,7 +333,9 @@ def load_forecast(config: WindowsConfig, table: Table, columns: Columns) -> Task
         scaling.scale[:k],
     )
     return TaskData(
-        *(parts[name] for name in PARTS),
+        train=parts["train"],
+        val=parts["val"],
+        test=parts["test"],
         classes=(),
         kind="regress",
         objective=objective,

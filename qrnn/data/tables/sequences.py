@@ -277,7 +277,9 @@ def sequences(config: SequencesConfig) -> TaskData:
         ("number", "step"): "regress_steps",
     }
     return TaskData(
-        *splits,
+        train=splits[0],
+        val=splits[1],
+        test=splits[2],
         classes=classes,
         kind=kinds[config.target, config.each],
         objective=objective,

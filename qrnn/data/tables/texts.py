@@ -160,7 +160,9 @@ def texts(config: TextsConfig) -> TaskData:
             len(splits[0]) / (len(classes) * max(1, counts[c])) for c in range(len(classes))
         )
     return TaskData(
-        *splits,
+        train=splits[0],
+        val=splits[1],
+        test=splits[2],
         classes=classes,
         vocabulary=vocabulary.words,
         objective=Labels(len(classes), weights),

@@ -1,1 +1,1 @@
-"""The fused strategy's kernels: their contract and the gate program they run."""
+"""The fused strategy's kernels: their interface and the gate program that they run."""

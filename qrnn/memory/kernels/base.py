@@ -1,4 +1,4 @@
-"""What the fused strategy asks of its kernels."""
+"""The interface of the fused strategy's kernels."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import torch
 
 from qrnn.circuit.readout_noise import ReadoutNoise
 
-# Activations of a controller, as `Packed.kind` names them.
+# Activations of a controller, the values of `Packed.kind`.
 LINEAR, RELU, GELU, GLU = range(4)
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A controller as the kernels read it.
+    """A controller in the kernels' format.
 
     Attributes:
         kind: its activation.
-        layers: a row [n_in, n_out, first weight, first bias, first number of the inputs, first
-            number of the outputs] for each affine layer; the last two index a step's *record*, in
-            which the inputs and outputs of all layers are kept.
-        weights: flat, part of the autograd graph; the last layer gives the slots' angles.
+        layers: a row [n_in, n_out, weight offset, bias offset, input offset, output offset] for
+            each affine layer; the last two are offsets in a step's *record*, which holds the inputs
+            and outputs of all layers.
+        weights: flat, part of the autograd graph; the last layer gives the slot angles.
         transposed: flat, each layer's weights transposed.
         biases: flat, part of the autograd graph.
-        size: numbers in a record, for one sequence, with room behind it for a layer's inputs.
+        size: size of a record for one sequence, including scratch space for a layer's inputs.
     """
 
     kind: int
@@ -38,13 +38,13 @@ class Packed:
 
 
 class Kernels(Protocol):
-    """One gate program on one kind of torch device.
+    """Kernels for one gate program on one type of torch device.
 
-    The amplitudes of a batch are a tensor `psi` whose shape and order are the kernels' own. `kept`
-    is what the way back needs beside the amplitudes; nobody else looks into it.
+    The amplitudes of a batch are a tensor `psi` in the kernels' own layout. `kept` is what the
+    backward pass needs in addition; it is opaque to other code.
 
     Attributes:
-        sequence_dtypes: in which whole sequences can be run; in others it goes step by step.
+        sequence_dtypes: dtypes in which whole sequences can run; others go step by step.
     """
 
     sequence_dtypes: tuple[torch.dtype, ...]
@@ -58,12 +58,12 @@ class Kernels(Protocol):
         """Advance by one step.
 
         Args:
-            psi: the amplitudes; not changed.
-            angles: of the program's slots (B, S), radians.
-            active: (B,) bool, whether a sequence moves; None: all do.
+            psi: the amplitudes; not modified.
+            angles: the slot angles (B, S), radians.
+            active: (B,) bool; None: all are active.
 
         Returns:
-            psi behind the step, readouts z (B, R), and `kept`.
+            psi after the step, readouts z (B, R), and `kept`.
         """
 
     def backward(
@@ -72,8 +72,8 @@ class Kernels(Protocol):
         """Go one step back.
 
         Args:
-            psi: behind the step.
-            lam: the cotangent of psi, but for this step's readouts.
+            psi: the amplitudes after the step.
+            lam: the cotangent of psi, without the contribution of this step's readouts.
             grad_z: the cotangent of z (B, R); None: zero.
             kept: from `forward`.
 
@@ -93,15 +93,15 @@ class Kernels(Protocol):
         """Advance by T steps.
 
         Args:
-            psi: the amplitudes; not changed.
+            psi: the amplitudes; not modified.
             z_start: readouts before the first step (B, R).
             x: inputs (T, B, D).
-            active: (T, B) bool; None: all move.
+            active: (T, B) bool; None: all are active.
             packed: the controller.
             noise: the cell's readout noise.
 
         Returns:
-            psi behind the last step, readouts z (T, B, R), and `kept`.
+            psi after the last step, readouts z (T, B, R), and `kept`.
         """
 
     def backward_sequence(
@@ -117,7 +117,7 @@ class Kernels(Protocol):
 
         Returns:
             psi and lambda before the sequence, and the cotangents of x (T, B, D), or (0, ...) if
-            not wanted, of z_start (B, R), of the weights and of the biases.
+            not requested, of z_start (B, R), of the weights and of the biases.
         """
 
     def amplitudes(self, psi: torch.Tensor, batch: int) -> torch.Tensor:

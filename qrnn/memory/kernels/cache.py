@@ -1,8 +1,8 @@
-"""Compiled kernels on disk: found again only by the sources that they were compiled from.
+"""The disk cache of compiled kernels, keyed by the sources that they were compiled from.
 
-Numba's own cache knows the file of the function that is called, and not those of its callees. Here
-a file is named by all that its content depends on. So a change of the sources, of numba or of the
-processor is another file, and processes that share a folder cannot hand each other anything else.
+Numba's own cache checks the file of the called function, but not those of its callees. Here the
+file name is a digest of everything that the content depends on. So other sources, another numba or
+processor use another file, and processes that share a folder never load a wrong kernel.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
-from qrnn.utils.files import replacing
+from qrnn.utils.files import atomic_write
 
 SOURCES = Path(__file__).parent
-# Files kept of each kernel, the last used: a few precisions, of a few versions of the sources.
+# Number of files to keep per kernel, last used first: several precisions and source versions.
 KEPT = 16
-REMEDY = "let NUMBA_CACHE_DIR name a folder that can be written to"
+REMEDY = "set NUMBA_CACHE_DIR to a writable folder"
 
 
 def digest(folder: Path) -> str:
-    """Return a digest of the sources in a folder and of what compiles them.
+    """Return a digest of all sources in a folder and of the compiler's versions.
 
-    Of all sources, so that none is forgotten: kernels take constants from modules without kernels.
+    It includes modules without kernels, because kernels use their constants.
     """
     found = hashlib.sha256(repr((sys.version, numba.__version__, llvmlite.__version__)).encode())
     for file in sorted(folder.rglob("*.py")):
@@ -47,17 +47,19 @@ def digest(folder: Path) -> str:
     return found.hexdigest()
 
 
-# Of the sources as they are imported: a process goes on with these if they are changed later.
+# Taken at import: a process keeps using these sources if they change later.
 STAMP = digest(SOURCES)
 
 
-def own_temporary() -> Path | None:
-    """Return this user's folder for temporary kernels; None if it is not safe or cannot be made.
+def private_temp_dir() -> Path | None:
+    """Return this user's folder for temporary kernels; None if it is unsafe or cannot be created.
 
-    Whoever can write to it can make this process run what they like.
+    Anyone who can write to the folder can run code in this process.
     """
     try:
-        user = os.getuid() if hasattr(os, "getuid") else 0  # one folder a user on Windows
+        user = (
+            os.getuid() if hasattr(os, "getuid") else 0
+        )  # Windows has one temporary folder per user
         folder = Path(tempfile.gettempdir()) / f"qrnn-{user}"
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
@@ -68,28 +70,28 @@ def own_temporary() -> Path | None:
     return folder if stat.S_ISDIR(found.st_mode) else None
 
 
-def places() -> Iterator[Path]:
-    """Yield the folders in which kernels are looked for, and stored in the first that lets us."""
+def cache_folders() -> Iterator[Path]:
+    """Yield the folders to search for kernels; they are saved to the first writable one."""
     if numba.config.CACHE_DIR:  # type: ignore[attr-defined]
         yield Path(numba.config.CACHE_DIR) / "qrnn"  # type: ignore[attr-defined]
     yield SOURCES / "__pycache__"
     of_user = Path(AppDirs("qrnn", appauthor=False).user_cache_dir)
-    if of_user.is_absolute():  # "~/.cache" is what is left of it without a home
+    if of_user.is_absolute():  # without a home folder it is the relative path "~/.cache"
         yield of_user
-    if (temporary := own_temporary()) is not None:
+    if (temporary := private_temp_dir()) is not None:
         yield temporary
 
 
 @cache
-def say_once(message: str) -> None:
-    """Tell the user, once a process."""
+def warn_once(message: str) -> None:
+    """Log a warning, once per process."""
     logging.getLogger("qrnn").warning(message)
 
 
-def give_triton_a_folder() -> None:
-    """Let Triton, which cannot do without one, keep its kernels where this user can write.
+def set_triton_cache_dir() -> None:
+    """Give Triton, which requires a cache folder, one that this user can write to.
 
-    Their names need no digest of ours: Triton's own key holds the sources of callees.
+    Triton's own cache key includes the sources of callees.
     """
     if os.environ.get("TRITON_CACHE_DIR"):
         return
@@ -98,20 +100,20 @@ def give_triton_a_folder() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError:
-        if (temporary := own_temporary()) is not None:
+        if (temporary := private_temp_dir()) is not None:
             os.environ["TRITON_CACHE_DIR"] = str(temporary / "triton")
-            say_once(
-                f"compiled kernels are kept in {temporary} alone: let TRITON_CACHE_DIR name a "
-                "folder that can be written to"
+            warn_once(
+                f"compiled kernels are saved only to {temporary}, which is temporary: set "
+                "TRITON_CACHE_DIR to a writable folder"
             )
 
 
 class KernelCache(_Cache):
-    """The files of one kernel, for numba.
+    """The cache files of one kernel, for numba.
 
     Args:
-        function: the kernel, in Python.
-        stamp: of the sources, see `digest`.
+        function: the kernel's Python function.
+        stamp: digest of the sources; see `digest`.
     """
 
     def __init__(self, function: Callable, stamp: str = STAMP):
@@ -120,7 +122,7 @@ class KernelCache(_Cache):
         self._enabled = True
 
     def file(self, signature: Any, codegen: Any) -> str:
-        """Return the file's name for a signature; `codegen` knows the processor."""
+        """Return the file name for a signature; `codegen` identifies the processor."""
         key = repr((self.stamp, self.name, str(signature), codegen.magic_tuple()))
         return f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.nbc"
 
@@ -128,61 +130,65 @@ class KernelCache(_Cache):
         """Return the compiled kernel for a signature, or None."""
         target_context.refresh()
         name = self.file(sig, target_context.codegen())
-        for folder in places() if self._enabled else ():
+        for folder in cache_folders() if self._enabled else ():
             try:
                 content = (folder / name).read_bytes()
             except OSError:
                 continue
             expected, payload = content[:32], content[32:]
-            if hashlib.sha256(payload).digest() == expected:  # else a damaged file, soon replaced
-                with suppress(OSError):  # of another user: it is not ours to delete either
+            if (
+                hashlib.sha256(payload).digest() == expected
+            ):  # else the file is damaged and will be replaced
+                with suppress(OSError):  # another user's file
                     os.utime(folder / name)
                 return CompileResult._rebuild(target_context, *pickle.loads(payload))
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Store a compiled kernel where that is possible, else say so."""
+        """Save a compiled kernel, or log a warning if no folder is writable."""
         if not self._enabled:
             return
         name, payload = self.file(sig, data.codegen), dumps(data._reduce())
-        for folder in places():
+        for folder in cache_folders():
             try:
-                with replacing(folder / name) as temporary:
+                with atomic_write(folder / name) as temporary:
                     temporary.write_bytes(hashlib.sha256(payload).digest() + payload)
             except OSError:
                 continue
             self.prune(folder)
-            if folder == own_temporary():
-                say_once(f"compiled kernels are kept in {folder} alone: {REMEDY}")
+            if folder == private_temp_dir():
+                warn_once(
+                    f"compiled kernels are saved only to {folder}, which is temporary: {REMEDY}"
+                )
             return
-        say_once(f"compiled kernels cannot be kept, and each process compiles them: {REMEDY}")
+        warn_once(f"compiled kernels cannot be saved, so each process compiles them: {REMEDY}")
 
     def prune(self, folder: Path) -> None:
-        """Delete all but the files used last."""
+        """Delete all but the most recently used files."""
         with suppress(OSError):  # another process does the same
             for file in self.files(folder)[KEPT:]:
                 file.unlink()
 
     def files(self, folder: Path) -> list[Path]:
-        """Return this kernel's files, whatever they were compiled from, the last used first."""
+        """Return this kernel's files of any version, last used first."""
         found = folder.glob(f"{self.name}-*")
         return sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)
 
     @property
     def cache_path(self) -> str:
-        """The folder that kernels are looked for in first."""
-        return str(next(places()))
+        """The folder that is searched first."""
+        return str(next(cache_folders()))
 
     def enable(self) -> None:
-        """Look kernels up and store them."""
+        """Enable loading and saving."""
         self._enabled = True
 
     def disable(self) -> None:
-        """Do neither."""
+        """Disable loading and saving."""
         self._enabled = False
 
     def flush(self) -> None:
-        """Forget this kernel's files."""
-        for folder in places():
+        """Delete this kernel's files."""
+        for folder in cache_folders():
             for file in self.files(folder):
                 file.unlink()

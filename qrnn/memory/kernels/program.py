@@ -1,7 +1,7 @@
-"""The gate program: a traced step circuit as arrays of integers, for the fused kernels.
+"""The gate program: a traced step circuit as integer arrays, for the fused kernels.
 
-Basis states are numbered as in PennyLane, wire 0 being the most significant bit; a set of wires is
-a bit mask.
+Basis states are numbered as in PennyLane, with wire 0 as the most significant bit; a set of wires
+is a bit mask.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from qrnn.circuit.gates import GATES, Matrix, Phase, Primitive, Rotation
 from qrnn.circuit.observables import masks
 from qrnn.circuit.step import StepCircuit
 
-# Kinds of instruction; see `Program.instructions` for what the columns then mean.
+# Kinds of instruction; see `Program.instructions` for the meaning of the columns.
 ROTATE_Y, ROTATE_Y2, ROTATE, PHASE, MATRIX, DIAGONAL = range(6)
-# A diagonal layer is worth a phase vector when it replaces more passes than it costs.
+# A phase vector is used for a diagonal layer if it replaces more passes than it costs.
 MIN_MERGED = 3
 
 
@@ -27,9 +27,9 @@ class Program:
 
     Attributes:
         n_wires: number of qubits n.
-        columns: for each angle slot, the gate parameter it is computed from.
-        factors: for each slot, what that parameter is multiplied with: 1/2 for a rotation (the
-            kernels need the cosine and sine of the half angle), +-1 for a phase.
+        columns: for each angle slot, the index of its gate parameter.
+        factors: for each slot, the factor of that parameter: 1/2 for a rotation (the kernels need
+            cosine and sine of the half angle), +-1 for a phase.
         instructions: (G, 6) rows [kind, a, b, c, slot, i^m]:
             ROTATE_Y: a = bit of the wire;
             ROTATE_Y2: a, b = higher and lower bit, slot and c = their slots;
@@ -39,10 +39,10 @@ class Program:
         matrices: (M, 8) constant gates, real and imaginary parts of a row-major 2x2.
         z_slots: (D, n) the slot of the RZ on each bit of a merged diagonal layer, or -1.
         constants: (D, 2^n 2) the constant phases of that layer, real and imaginary parts.
-        pairs: (K, 6) rows [high, low, x high, y high, x low, y low]: two bits, and which readouts
-            are X and Y on them, or -1; the same bit twice stands for one bit alone.
-        z_out: (n,) which readout is Z on that bit, or -1.
-        words: (W, 4) the other readouts [x mask, z mask, number of Y letters mod 4, readout].
+        pairs: (K, 6) rows [high, low, x high, y high, x low, y low]: two bits, and the readouts
+            that are X and Y on them, or -1; for a single bit, high and low are equal.
+        z_out: (n,) the readout that is Z on each bit, or -1.
+        words: (W, 4) all other readouts [x mask, z mask, number of Y letters mod 4, readout].
     """
 
     n_wires: int
@@ -62,7 +62,7 @@ class Program:
         return int((self.pairs[:, 2:] >= 0).sum() + (self.z_out >= 0).sum()) + len(self.words)
 
     def tables(self, dtype: type[np.floating]) -> tuple[np.ndarray, ...]:
-        """Return what the kernels read, with the constants in the state's precision."""
+        """Return the tables that the kernels read, with constants in the state's precision."""
         return (
             self.instructions,
             self.matrices.astype(dtype),
@@ -75,7 +75,7 @@ class Program:
 
 
 class _Compiler:
-    """Gathers instructions; runs of diagonal gates are merged into one phase vector each."""
+    """Collects instructions; each run of diagonal gates is merged into one phase vector."""
 
     def __init__(self, n_wires: int):
         self.n = n_wires
@@ -98,7 +98,7 @@ class _Compiler:
         return len(self.columns) - 1
 
     def emit(self, primitive: Primitive, first: int) -> None:
-        """Append one instruction; `first` is the column of the gate's parameter."""
+        """Append an instruction; `first` is the column of the gate's parameter."""
         if isinstance(primitive, Matrix):
             parts = [part for z in primitive.entries for part in (z.real, z.imag)]
             if parts not in self.matrices:
@@ -132,7 +132,7 @@ class _Compiler:
         self.rows.append(row)
 
     def emit_rotate_y(self, bit: int, slot: int) -> None:
-        """Append an RY, or make one pass of it and the RY on another bit just before it."""
+        """Append an RY, or merge it with a preceding RY on another bit."""
         last = self.rows[-1] if self.rows else [-1]
         if last[0] != ROTATE_Y or last[1] == bit:
             self.rows.append([ROTATE_Y, bit, 0, 0, slot, 0])
@@ -141,7 +141,7 @@ class _Compiler:
         self.rows[-1] = [ROTATE_Y2, high, low, slot_low, slot_high, 0]
 
     def emit_diagonal(self, run: list[tuple[Primitive, int]]) -> None:
-        """Append one merged layer: one RZ a wire at most, and all constant phases."""
+        """Append a merged layer: at most one RZ per wire, and all constant phases."""
         z_slots = np.full(self.n, -1, np.int64)
         states = np.arange(2**self.n)
         phases = np.ones(2**self.n, complex)
@@ -159,7 +159,7 @@ class _Compiler:
         self.rows.append([DIAGONAL, 0, 0, 0, len(self.z_slots) - 1, 0])
 
     def flush(self, run: list[tuple[Primitive, int]]) -> None:
-        """Emit a run of commuting diagonal gates."""
+        """Append a run of commuting diagonal gates."""
         merged: list[tuple[Primitive, int]] = []
         alone: list[tuple[Primitive, int]] = []
         taken: set[int] = set()
@@ -230,7 +230,7 @@ def compile_program(circuit: StepCircuit) -> Program:
 
 
 def pairs_of_bits(xy: np.ndarray) -> np.ndarray:
-    """Return `Program.pairs` for which readouts are X and Y on each bit (2, n), or -1."""
+    """Return `Program.pairs` for the readouts that are X and Y on each bit (2, n), or -1."""
     bits = [position for position in range(xy.shape[1]) if (xy[:, position] >= 0).any()][::-1]
     rows = []
     for high, low in zip(bits[::2], [*bits[1::2], None], strict=False):

@@ -267,7 +267,7 @@ def test_every_fake_backend_is_found_by_name():
         ({"backend": "fake_manila", "optimization_level": 4}, DeviceError, "0, 1, 2 or 3"),
         ({"backend": "fake_manila", "initial_layout": [0]}, DeviceError, "one qubit for each"),
         ({"backend": "fake_manila", "initial_layout": [0, 0]}, DeviceError, "different qubits"),
-        ({"backend": "fake_manila", "initial_layout": [0, 9]}, DeviceError, "out of 0..4"),
+        ({"backend": "fake_manila", "initial_layout": [0, 9]}, DeviceError, "in 0..4"),
         ({"backend": "fake_manila", "max_qpu_seconds": math.nan}, DeviceError, "at least 0, but"),
         ({"backend": "fake_manila", "instance": "crn:x"}, DeviceError, "no account"),
     ],

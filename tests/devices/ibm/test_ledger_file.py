@@ -34,7 +34,7 @@ def ledger(tmp_path):
 def test_a_line_that_is_cut_short_is_an_error(ledger, tmp_path):
     path = tmp_path / "ledger.jsonl"
     whole = path.stat().st_size
-    with room(whole + 60), pytest.raises(DeviceError, match="Make room on the disk") as caught:
+    with room(whole + 60), pytest.raises(DeviceError, match="Free disk space") as caught:
         ledger.record("b", "intent", estimate=6.0, executions=1)
     assert "\n" not in str(caught.value)
     assert path.stat().st_size == whole + 60
@@ -67,7 +67,7 @@ def test_a_folder_opens_on_a_full_disk(ledger, tmp_path):
 
 
 def test_a_result_that_the_disk_does_not_take_is_an_error(ledger):
-    with room(100), pytest.raises(DeviceError, match="Make room on the disk"):
+    with room(100), pytest.raises(DeviceError, match="Free disk space"):
         ledger.store("a", [np.ones((3, 8), dtype=np.uint8)])
 
 

@@ -96,7 +96,7 @@ def test_a_job_whose_intent_is_not_on_disk_is_not_sent(ibm, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
-        with pytest.raises(DeviceError, match=r"No space left on device\. Make room"):
+        with pytest.raises(DeviceError, match=r"No space left on device\. Free disk"):
             device.execute([tape()])
     assert ibm.service.submissions == 0
     device.execute([tape()])
@@ -178,7 +178,7 @@ def test_an_overloaded_server_is_waited_for_and_its_reason_told(status, ibm, mon
     said = str(caught.value)
     assert "planted" not in said
     assert "\n" not in said
-    assert len(said) < remote.MOST_SAID + 250
+    assert len(said) < remote.MAX_ERROR_TEXT + 250
     device.close()
 
 

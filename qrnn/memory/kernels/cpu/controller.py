@@ -1,9 +1,9 @@
 """The controller inside the fused kernels: LANES sequences at once, in single precision.
 
-A controller is a list of affine layers with one activation between them. `layers` holds a row
-[n_in, n_out, first weight, first bias, first row of the inputs, first row of the outputs] for each;
-the last two index the rows (LANES each) of a step's *record*, in which a layer's inputs and, in the
-place of its outputs, later their gradients are kept.
+A controller is a list of affine layers with an activation between them. `layers` has a row [n_in,
+n_out, weight offset, bias offset, input offset, output offset] for each; the last two are rows (of
+LANES) in a step's *record*, which holds each layer's inputs and outputs; gradients later overwrite
+the outputs.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from qrnn.memory.kernels.cpu.simd import (
     where_less,
 )
 
-# Largest angle that `cos_sin` reduces exactly, on processors without fused multiply-add too.
+# Largest angle that `cos_sin` reduces exactly, even on processors without fused multiply-add.
 REDUCIBLE = 8192.0
 
 
 @jit
 def affine(weights, w, biases, b, n_in, n_out, record, source, target):
-    """Write W x + bias, four outputs at a time; b < 0 is no bias.
+    """Write W x + bias, four outputs at a time; b < 0: no bias.
 
     Args:
-        weights: flat; the (n_out, n_in) matrix begins at w.
-        w: its index.
-        biases: flat; the (n_out,) biases begin at b.
-        b: their index.
+        weights: flat, with the (n_out, n_in) matrix at offset w.
+        w: offset of the matrix.
+        biases: flat, with the (n_out,) biases at offset b.
+        b: offset of the biases.
         n_in: number of inputs.
         n_out: number of outputs.
         record: flat rows of LANES.
@@ -80,7 +80,7 @@ def affine(weights, w, biases, b, n_in, n_out, record, source, target):
 
 @jit
 def exp(x):
-    """Return e^x, to 2e-7; Cephes' expf."""
+    """Return e^x, accurate to 2e-7 (Cephes' expf)."""
     low, high = full_like(x, -87.0), full_like(x, 88.0)
     x = where_less(x, low, low, where_less(high, x, high, x))
     k = rint(x * full_like(x, 1.44269504088896341))
@@ -96,10 +96,10 @@ def exp(x):
 
 @jit
 def cos_sin(x):
-    """Return cosine and sine, to 1e-7 for |x| <= REDUCIBLE; Cephes' sinf and cosf."""
+    """Return cosine and sine, accurate to 1e-7 for |x| <= REDUCIBLE (Cephes' sinf and cosf)."""
     zero, one, two = full_like(x, 0), full_like(x, 1), full_like(x, 2)
     k = rint(x * full_like(x, 0.636619772367581343))
-    # pi / 2 in three parts, so that the products with k are exact.
+    # pi / 2 is split into three parts, so that the products with k are exact.
     r = x - k * full_like(x, 1.5703125) - k * full_like(x, 4.837512969970703125e-4)
     r = r - k * full_like(x, 7.54978995489188216e-8)
     z = r * r
@@ -124,14 +124,14 @@ def store_cos_sin(angles, first, n, cs):
         angles: flat rows of LANES.
         first: the first row to read.
         n: number of rows.
-        cs: (n 2 LANES) written: the cosine and then the sine of each row.
+        cs: (n 2 LANES) written: cosine and sine of each row.
     """
     for row in range(n):
         at, to = (first + row) * LANES, row * ROW
         x = load(angles, at)
         if any_less(full_like(x, REDUCIBLE), absolute(x)):
             for m in range(LANES):
-                angle = np.float64(angles[at + m])  # the library's cosine is exact for any
+                angle = np.float64(angles[at + m])  # the library's cosine handles any size
                 cs[to + m], cs[to + LANES + m] = math.cos(angle), math.sin(angle)
         else:
             c, s = cos_sin(x)
@@ -141,7 +141,7 @@ def store_cos_sin(angles, first, n, cs):
 
 @jit
 def normal_cdf(x):
-    """Return the standard normal distribution function, to 1e-7 (Numerical Recipes, erfc)."""
+    """Return the standard normal CDF, accurate to 1e-7 (Numerical Recipes, erfc)."""
     one, half = full_like(x, 1), full_like(x, 0.5)
     z = absolute(x) * full_like(x, 0.70710678118654752)
     t = one / (one + half * z)
@@ -168,7 +168,7 @@ def sigmoid(x):
 
 @jit
 def activate(kind, n, record, source, target):
-    """Write the activations of rows; n is their number behind the activation."""
+    """Write the activations of rows; n is the number of activations."""
     for j in range(n):
         x = load(record, (source + j) * LANES)
         if kind == RELU:
@@ -186,7 +186,7 @@ def activate_backward(kind, n, record, at, gradient):
 
     Args:
         kind: the activation.
-        n: number of rows behind the activation.
+        n: number of activations.
         record: flat rows of LANES.
         at: first row of the pre-activations.
         gradient: first row of the activations' gradients.
@@ -208,7 +208,7 @@ def activate_backward(kind, n, record, at, gradient):
 
 @jit
 def control(kind, layers, weights, biases, record):
-    """Run the controller on the inputs in a record; all layers' inputs and outputs stay there."""
+    """Run the controller on the inputs in a record; it keeps all layers' inputs and outputs."""
     last = layers.shape[0] - 1
     for layer in range(last + 1):
         n_in, n_out, w, b, source, target = layers[layer]
@@ -219,15 +219,15 @@ def control(kind, layers, weights, biases, record):
 
 @jit
 def control_backward(kind, layers, transposed, biases, record, scratch):
-    """Turn the gradient of the outputs, in the record, into that of each layer's outputs.
+    """Backpropagate the outputs' gradient, in the record, to the outputs of each layer.
 
     Args:
         kind: the activation.
         layers: see the module.
-        transposed: flat; the weights (n_in, n_out) of each layer where `weights` has its own.
+        transposed: flat; weights (n_in, n_out) of each layer, at the same offsets as in `weights`.
         biases: not read.
-        record: from `control`, the last layer's outputs replaced by their gradients.
-        scratch: flat rows of LANES behind the record, for the inputs' gradients: first row.
+        record: from `control`, with the last layer's outputs replaced by their gradients.
+        scratch: first of the rows after the record, for the inputs' gradients.
     """
     for layer in range(layers.shape[0] - 1, -1, -1):
         n_in, n_out, w, _, _, target = layers[layer]
@@ -240,13 +240,13 @@ def control_backward(kind, layers, transposed, biases, record, scratch):
 def weight_gradients(layers, records, n_records, size, grad_weights, grad_biases):
     """Add the gradients of weights and biases from the records of some steps.
 
-    Tiles of 4 x 2 weights stay in registers while the steps go by.
+    Tiles of 4 x 2 weights stay in registers during the loop over steps.
 
     Args:
         layers: see the module.
-        records: flat, one record after the other.
-        n_records: their number.
-        size: numbers in a record.
+        records: flat, consecutive records.
+        n_records: number of records.
+        size: size of a record.
         grad_weights: flat, added to.
         grad_biases: flat, added to.
     """

@@ -1,8 +1,8 @@
 """Gates of the fused device on the CPU (numba), and their reversible derivatives.
 
-A *block* is LANES sequences side by side: a flat array of 2^n rows, row k holding the real parts of
-amplitude k and then the imaginary parts, LANES each. With the samples innermost, a gate is a
-multiply-add of vectors with per-sample angles, whatever its wires are.
+A *block* holds LANES sequences: a flat array of 2^n rows, where row k has the real parts of
+amplitude k and then the imaginary parts, LANES each. With sequences as the innermost axis, a gate
+on any wires is a multiply-add of vectors with per-sequence angles.
 
 `undo_*` receives psi and lambda just after the gate, adds `Im <lambda| G |psi>` to the gradient of
 the gate's slot, and undoes the gate on both; G is the generator in exp(-i h G), h the half angle.
@@ -21,12 +21,12 @@ from qrnn.memory.kernels.cpu.simd import FLAGS, LANES, full_like, load, splat, s
 
 ROW = 2 * LANES
 OPTIONS: dict[str, Any] = {"fastmath": set(FLAGS), "nogil": True, "error_model": "numpy"}
-# What only kernels call: without a file of its own in the cache.
+# For functions that only kernels call; they have no cache file.
 jit = nb.njit(**OPTIONS)
 
 
 def parallel_jit(function: Callable) -> Any:
-    """Return a kernel for Python: loops over the threads' shares; all else would compile slowly."""
+    """Compile a parallel kernel: only the loop over threads, because the rest compiles slowly."""
     kernel = nb.njit(**OPTIONS, parallel=True)(function)
     kernel._cache = KernelCache(function)
     return kernel
@@ -100,7 +100,7 @@ def undo_rotate_y(psi, lam, bit, cs, slot, grads):
 
 @jit
 def undo_rotate_y2(psi, lam, high, low, cs, slot_high, slot_low, grads):
-    """Undo RY on two bits; they commute, so both gradients are taken at one point."""
+    """Undo RY on two bits; they commute, so both gradients are taken at the same point."""
     c, s = load(cs, slot_high * ROW), load(cs, slot_high * ROW + LANES)
     d, t = load(cs, slot_low * ROW), load(cs, slot_low * ROW + LANES)
     g_high, g_low = full_like(c, 0), full_like(c, 0)
@@ -132,7 +132,7 @@ def undo_rotate_y2(psi, lam, high, low, cs, slot_high, slot_low, grads):
 
 @jit
 def pauli_factor(row, x, z, n_y):
-    """Return f, real and imaginary part, with (P psi)_row = f psi_(row ^ x)."""
+    """Return real and imaginary part of f, with (P psi)_row = f psi_(row ^ x)."""
     sign = parity_sign((row ^ x) & z)
     if n_y == 0:
         return sign, 0
@@ -155,7 +155,7 @@ def pauli_row(psi, k, x, z, n_y):
 
 @jit
 def rotate(psi, x, z, control, n_y, c, s):
-    """Apply exp(-i h P) where all control bits are 1; the inverse with -s."""
+    """Apply exp(-i h P) if all control bits are 1; -s gives the inverse."""
     low = x & -x
     for k in range(psi.size // ROW):
         if k & low or (k & control) != control:
@@ -174,7 +174,7 @@ def rotate(psi, x, z, control, n_y, c, s):
 
 @jit
 def grad_rotate(psi, lam, x, z, control, n_y, grads, slot):
-    """Add Im <lambda| G |psi>, G being P where all control bits are 1, else 0."""
+    """Add Im <lambda| G |psi>, where G is P if all control bits are 1, else 0."""
     g = full_like(load(psi, 0), 0)
     for k in range(psi.size // ROW):
         if (k & control) == control:
@@ -240,10 +240,10 @@ def matrix(psi, bit, control, entries, adjoint):
 
 @jit
 def phase_table(table, z_slots, first, stop, cs):
-    """Fill the rows of a table with the phases of one RZ on each bit from first to stop - 1.
+    """Fill a table with the phases of an RZ on each bit from first to stop - 1.
 
-    By doubling: one complex product a row. The phases of all rows 2^n are products of a row of the
-    table of the high bits and one of the low bits.
+    By doubling, with one complex product per row. The phases of all 2^n rows are products of a row
+    of the high bits' table and a row of the low bits' table.
     """
     one = load(cs, 0)
     re, im = full_like(one, 1), full_like(one, 0)
@@ -289,9 +289,9 @@ def diagonal(psi, high, low, constants, n_low):
 
 @jit
 def undo_diagonal(psi, lam, high, low, constants, n_low, sum_high, sum_low):
-    """Undo a diagonal layer; sum Im(conj(lambda) psi) over the low bits, and over the high ones.
+    """Undo a diagonal layer; sum Im(conj(lambda) psi) over the low bits, and over the high bits.
 
-    The layer's gradients follow from the sums by `fold`: sign by sign they add up the same rows.
+    `fold` computes the layer's gradients from these sums, which they add with different signs.
     """
     n_rows = 1 << n_low
     zero = full_like(load(psi, 0), 0)
@@ -319,9 +319,9 @@ def fold(sums, first, stop, slots, out):
     """Add sum_k (-1)^(bit of k) sums[k] to out[slot] for each bit from first to stop - 1.
 
     Args:
-        sums: one row a state of these bits; overwritten.
+        sums: one row per state of these bits; overwritten.
         first: the lowest bit.
-        stop: the bit behind the highest.
+        stop: one more than the highest bit.
         slots: (n,) row of `out` for each bit, or -1.
         out: flat rows of LANES.
     """

@@ -1,4 +1,4 @@
-"""The fused kernels on the CPU: batches in blocks of LANES sequences, moved by numba."""
+"""The fused kernels on the CPU: numba functions on blocks of LANES sequences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from typing_extensions import override
 
 from qrnn.circuit.readout_noise import ReadoutNoise
-from qrnn.circuit.threads import kernels_alone
+from qrnn.circuit.threads import one_kernel_at_a_time
 from qrnn.memory.kernels.base import Kernels, Packed
 from qrnn.memory.kernels.cpu.lanes import (
     blocks_of,
@@ -27,7 +27,7 @@ from qrnn.memory.kernels.program import Program
 
 @dataclass(frozen=True)
 class _Step:
-    """What a step keeps: cosines and sines (blocks, S, 2, LANES), active (blocks, LANES), B."""
+    """Kept by a step: cosines and sines (blocks, S, 2, LANES), active (blocks, LANES), B."""
 
     cs: torch.Tensor
     active: torch.Tensor
@@ -36,7 +36,7 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Sequence:
-    """What a sequence keeps; see `sequence_kernels.forward_sequence`."""
+    """Kept by a sequence; see `forward_sequence_share`."""
 
     x: np.ndarray
     z_start: np.ndarray
@@ -47,10 +47,10 @@ class _Sequence:
 
 
 class NumbaKernels(Kernels):
-    """A gate program on the CPU; psi is (blocks, 2^n, 2 LANES), see `gate_kernels`.
+    """A gate program on the CPU; psi is (blocks, 2^n, 2 LANES), see `cpu/gates.py`.
 
-    Whole sequences run in single precision only: the kernels' elementary functions have no more
-    digits.
+    Whole sequences run only in single precision, to which the kernels' elementary functions are
+    accurate.
     """
 
     sequence_dtypes: tuple[torch.dtype, ...] = (torch.float32,)
@@ -74,7 +74,7 @@ class NumbaKernels(Kernels):
         return psi
 
     @override
-    @kernels_alone
+    @one_kernel_at_a_time
     def forward(
         self, psi: torch.Tensor, angles: torch.Tensor, active: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, _Step]:
@@ -93,7 +93,7 @@ class NumbaKernels(Kernels):
         return psi_out, from_lanes(z, batch), kept
 
     @override
-    @kernels_alone
+    @one_kernel_at_a_time
     def backward(
         self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: _Step
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -108,7 +108,7 @@ class NumbaKernels(Kernels):
         return psi_in, lam_in, from_lanes(grads, kept.batch)
 
     @override
-    @kernels_alone
+    @one_kernel_at_a_time
     def forward_sequence(
         self,
         psi: torch.Tensor,
@@ -152,7 +152,7 @@ class NumbaKernels(Kernels):
         return psi_out, z, kept
 
     @override
-    @kernels_alone
+    @one_kernel_at_a_time
     def backward_sequence(
         self,
         psi: torch.Tensor,
@@ -202,7 +202,7 @@ class NumbaKernels(Kernels):
 
 
 def shares(blocks: int) -> np.ndarray:
-    """Return which blocks each of torch's threads takes, (threads, 2): first, behind the last."""
+    """Return the range of blocks (first, stop) for each of torch's threads, (threads, 2)."""
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     count = max(1, min(torch.get_num_threads(), most, blocks))
     numba.set_num_threads(count)

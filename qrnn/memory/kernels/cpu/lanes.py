@@ -1,4 +1,4 @@
-"""Batches as blocks of LANES sequences side by side, and back."""
+"""Conversion of batches to blocks of LANES sequences, and back."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def blocks_of(batch: int) -> int:
 def empty_like(psi: torch.Tensor) -> torch.Tensor:
     """Return an uninitialised tensor for amplitudes, aligned to cache lines.
 
-    Torch aligns with posix_memalign, which cannot reuse the hole that a freed state of the same
-    size left behind (glibc < 2.38): the heap then grows with T by a third of a state a step.
+    Torch aligns with posix_memalign, which cannot reuse the space of a freed state of the same size
+    (glibc < 2.38): the heap would grow by a third of a state per step.
     """
     size = psi.numel() * psi.element_size()
     buffer = np.empty(size + 64, np.uint8)
@@ -26,7 +26,7 @@ def empty_like(psi: torch.Tensor) -> torch.Tensor:
 
 
 def flat(values: torch.Tensor) -> np.ndarray:
-    """Return a tensor as a numpy array of one row a block."""
+    """Return a tensor as a numpy array with one row per block."""
     return values.numpy().reshape(values.shape[0], -1)
 
 

@@ -1,8 +1,8 @@
-"""Whole sequences in one call: controller, gates and readouts of T steps, forward and reversed.
+"""Whole sequences in one call: controller, gates and readouts of T steps, forward and backward.
 
-Blocks of sequences are independent of each other over all of time, so a thread takes a block
-through all steps with its state in the cache, and nothing of torch or Python runs in between.
-Inputs and readouts are (T, B, K), as torch has them; a block takes its LANES sequences from there.
+Blocks of sequences are independent, so a thread takes a block through all steps with its state in
+the cache, without running torch or Python in between. Inputs and readouts are (T, B, K), as in
+torch; each block gathers its LANES sequences from them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from qrnn.memory.kernels.cpu.step import (
     undo_block,
 )
 
-# Steps whose records are gathered before the weights' gradients are added up.
+# Number of steps whose records are collected before the weight gradients are added up.
 RECORDS = 8
 
 
 @jit
 def gather(values, first, out):
-    """Write the rows first, first + 1, ... of values (B, K) side by side to out (K LANES)."""
+    """Write rows first, first + 1, ... of values (B, K) to out (K LANES), transposed."""
     count = min(LANES, values.shape[0] - first)
     for k in range(values.shape[1]):
         for m in range(count):
@@ -43,7 +43,7 @@ def gather(values, first, out):
 
 @jit
 def scatter(lanes, first, out):
-    """Write what `gather` would read from out (B, K)."""
+    """Write lanes back to out (B, K), the inverse of `gather`."""
     count = min(LANES, out.shape[0] - first)
     for m in range(count):
         for k in range(out.shape[1]):
@@ -52,7 +52,7 @@ def scatter(lanes, first, out):
 
 @jit
 def moving_lanes(active, t, first, out):
-    """Write which sequences of a block move at step t; return whether all do."""
+    """Write which sequences of a block are active at step t; return whether all are."""
     out[:] = True
     if active.shape[0] == 0:
         return True
@@ -63,7 +63,7 @@ def moving_lanes(active, t, first, out):
 
 @jit
 def angles_of(x, first, z, kind, layers, weights, biases, record, cs):
-    """Run the controller on x (B, D) and z (R LANES); write cosines and sines of the slots."""
+    """Run the controller on x (B, D) and z (R LANES); write the slots' cosines and sines."""
     width = x.shape[1] * LANES
     gather(x, first, record)
     record[width : width + z.size] = z
@@ -74,7 +74,7 @@ def angles_of(x, first, z, kind, layers, weights, biases, record, cs):
 
 @jit
 def add_noise(z, xi, share, inverse_shots):
-    """Make exact readouts look measured; xi has a row for each."""
+    """Add measurement noise to exact readouts; xi has one row per readout."""
     for at in range(0, z.size, LANES):
         mean = load(z, at) * full_like(load(z, at), share)
         if inverse_shots > 0:
@@ -108,23 +108,23 @@ def forward_sequence_share(
     """Advance some blocks by T steps.
 
     Args:
-        start: the first of them.
-        stop: the one behind the last.
+        start: the first block.
+        stop: one more than the last block.
         psi_in: (blocks, 2^n 2 LANES) states.
         psi_out: likewise, written.
         x: (T, B, D) inputs.
         z_start: (B, R) readouts before the first step.
         z: (T, B, R) readouts, written.
-        active: (T, B) whether a sequence moves; (0, B): all do.
+        active: (T, B) whether a sequence is active; (0, B): all are.
         xi: (T, B, R) standard normal numbers, or (0, B, R).
-        share: of each readout that is left, 1 without depolarizing noise.
+        share: factor of each readout, 1 without depolarizing noise.
         inverse_shots: 1 / S, or 0.
         kind: the controller's activation.
-        layers: see `controller_kernels`, as weights and biases.
-        weights: flat.
-        biases: flat.
+        layers: see `qrnn.memory.kernels.cpu.controller`.
+        weights: flat weights of all layers.
+        biases: flat biases of all layers.
         program: see `Program.tables`.
-        size: numbers in a record.
+        size: size of a record.
     """
     n = program[2].shape[1]
     for block in range(start, stop):
@@ -184,29 +184,29 @@ def backward_sequence_share(
 ):
     """Take some blocks T steps back.
 
-    The controller is run again at each step, so that its activations need not be kept.
+    The controller is rerun at each step, so that its activations need not be stored.
 
     Args:
-        start: the first of them.
-        stop: the one behind the last.
+        start: the first block.
+        stop: one more than the last block.
         psi_out: (blocks, 2^n 2 LANES) states after the last step.
         lam_out: likewise, their cotangent.
         psi_in: likewise, written: the states before the first step.
         lam_in: likewise, written: their cotangent.
-        x: see `forward_sequence`, as z_start, active, share, kind, layers, weights, biases, size.
-        z_start: see there.
+        x: see `forward_sequence_share`.
+        z_start: see `forward_sequence_share`.
         z: (T, B, R) readouts as they were fed back.
-        grad_z: likewise, their cotangent but for the feedback.
-        active: see there.
-        share: see there.
-        kind: see there.
-        layers: see there.
-        weights: see there.
+        grad_z: likewise, their cotangent without the feedback.
+        active: see `forward_sequence_share`.
+        share: see `forward_sequence_share`.
+        kind: see `forward_sequence_share`.
+        layers: see `forward_sequence_share`.
+        weights: see `forward_sequence_share`.
         transposed: flat; each layer's weights transposed.
-        biases: see there.
+        biases: see `forward_sequence_share`.
         program: see `Program.tables`.
-        size: see there.
-        grad_x: (T, B, D) cotangent of the inputs, written; (0, B, D): not wanted.
+        size: see `forward_sequence_share`.
+        grad_x: (T, B, D) cotangent of the inputs, written; (0, B, D): not requested.
         grad_z_start: (B, R) cotangent of z_start, written.
         grad_weights: flat, written.
         grad_biases: flat, written.
@@ -247,7 +247,7 @@ def backward_sequence_share(
             record[outputs : outputs + grads.size] = grads
             control_backward(kind, layers, transposed, biases, record, scratch // LANES)
             fed = record[scratch + width : scratch + width + readouts]
-            if paused:  # what did not move handed its readouts on
+            if paused:  # inactive sequences passed their readouts on
                 for m in range(LANES):
                     if not moving[m]:
                         fed[m::LANES] = given[m::LANES] + carry[m::LANES]
@@ -281,7 +281,7 @@ def forward_sequence(
     program,
     size,
 ):
-    """Advance all blocks by T steps; shares (threads, 2): which blocks each thread takes."""
+    """Advance all blocks by T steps; shares (threads, 2) are the blocks of each thread."""
     for i in nb.prange(len(shares)):
         start, stop = shares[i]
         forward_sequence_share(
@@ -330,7 +330,7 @@ def backward_sequence(
     grad_weights,
     grad_biases,
 ):
-    """Take all blocks T steps back; grad_weights and grad_biases have a row a thread."""
+    """Take all blocks T steps back; grad_weights and grad_biases have one row per thread."""
     for i in nb.prange(len(shares)):
         start, stop = shares[i]
         backward_sequence_share(

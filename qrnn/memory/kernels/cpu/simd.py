@@ -1,12 +1,12 @@
-"""Vectors of LANES numbers for numba: what a register holds, written out in a kernel.
+"""SIMD vectors of LANES numbers for numba kernels.
 
 LLVM vectorises numba's loops over small arrays, but keeps sums and factors in memory and checks
-for overlap on each row. With a vector as a value of its own, a kernel says what stays in a
-register: `a = load(psi, i)`, `store(psi, i, c * a - s * b)`. A vector maps to one AVX-512 register
-in single precision and to several of them on other processors; LLVM decides.
+for overlap on each row. With a vector type, a kernel controls what stays in a register:
+`a = load(psi, i)`, `store(psi, i, c * a - s * b)`. LLVM maps a single-precision vector to one
+AVX-512 register, or to several registers on other processors.
 
-Additions of products contract to fused multiply-adds. Nothing is reassociated, so that the range
-reductions below are exact.
+Sums of products contract to fused multiply-adds. Nothing is reassociated, so the kernels' range
+reductions are exact.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FLAGS = ("contract", "nsz", "arcp")
 
 
 def _intrinsic(function: Callable) -> Any:
-    """Return what numba makes of a definition; what kernels call looks otherwise than it."""
+    """Return numba's intrinsic of a definition, typed as Any: its call signature differs."""
     return intrinsic(function)
 
 
@@ -41,7 +41,7 @@ class VectorType(types.Type):
 
 @register_model(VectorType)
 class VectorModel(models.PrimitiveModel):
-    """A vector as LLVM's own."""
+    """A vector as an LLVM vector."""
 
     def __init__(self, manager: Any, kind: VectorType):
         element = manager.lookup(kind.dtype).get_value_type()
@@ -70,7 +70,7 @@ for _operator, _method in (
 
 
 def _pointer(context, builder, array_type, array, index):
-    """Return the address of element `index` of a flat array, as of a vector."""
+    """Return the address of element `index` of a flat array, as a vector pointer."""
     data = context.make_array(array_type)(context, builder, array).data
     element = context.get_value_type(array_type.dtype)
     start = builder.gep(data, [index])
@@ -79,7 +79,7 @@ def _pointer(context, builder, array_type, array, index):
 
 @_intrinsic
 def load(typingctx, array, index):
-    """Return the LANES numbers of a flat array from `index` on; no bounds are checked."""
+    """Return LANES numbers of a flat array from `index` on, without bounds checks."""
 
     def codegen(context, builder, sig, args):
         pointer, element = _pointer(context, builder, sig.args[0], *args)
@@ -90,7 +90,7 @@ def load(typingctx, array, index):
 
 @_intrinsic
 def store(typingctx, array, index, vector):
-    """Write a vector to a flat array from `index` on; no bounds are checked."""
+    """Write a vector to a flat array from `index` on, without bounds checks."""
 
     def codegen(context, builder, sig, args):
         pointer, element = _pointer(context, builder, sig.args[0], *args[:2])
@@ -113,7 +113,7 @@ def splat(typingctx, array, index):
 
 @_intrinsic
 def full_like(typingctx, vector, value):
-    """Return a vector of copies of a number, of the type of another vector."""
+    """Return a vector of copies of a number, with the type of another vector."""
 
     def codegen(context, builder, sig, args):
         cast = context.cast(builder, args[1], sig.args[1], vector.dtype)
@@ -130,7 +130,7 @@ def _fill(builder, scalar):
 
 
 def _unary(name: str):
-    """Return an intrinsic of LLVM's of one vector."""
+    """Return a unary LLVM intrinsic for vectors."""
 
     @_intrinsic
     def call(typingctx, vector):
@@ -156,7 +156,7 @@ sqrt = _unary("sqrt")
 
 @_intrinsic
 def where_less(typingctx, a, b, if_less, otherwise):
-    """Return lane by lane `if_less` where a < b, else (also for NaN) `otherwise`."""
+    """Return, for each lane, `if_less` where a < b, else (also for NaN) `otherwise`."""
 
     def codegen(context, builder, sig, args):
         return builder.select(builder.fcmp_ordered("<", args[0], args[1]), args[2], args[3])
@@ -166,7 +166,7 @@ def where_less(typingctx, a, b, if_less, otherwise):
 
 @_intrinsic
 def any_less(typingctx, a, b):
-    """Return whether a < b in any lane; NaN is not less."""
+    """Return whether a < b in any lane; False for NaN."""
 
     def codegen(context, builder, sig, args):
         lanes = builder.fcmp_ordered("<", args[0], args[1])
@@ -201,7 +201,7 @@ def total(typingctx, vector):
             f"llvm.vector.reduce.fadd.v{LANES}f{np.dtype(str(vector.dtype)).itemsize * 8}",
         )
         start = ir.Constant(scalar, 0.0)
-        # In any order: one after the other would take LANES dependent additions.
+        # In any order: a sequential sum would take LANES dependent additions.
         return builder.call(function, [start, args[0]], fastmath=("reassoc",))
 
     return vector.dtype(vector), codegen

@@ -1,4 +1,4 @@
-"""One time step of the fused device on the CPU: gates and readouts, forward and reversed."""
+"""One time step of the fused device on the CPU: gates and readouts, forward and backward."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from qrnn.memory.kernels.program import DIAGONAL, MATRIX, PHASE, ROTATE, ROTATE_
 
 @jit
 def scratch_for(psi, n):
-    """Return work space: tables of phases (or sums) of the high and of the low bits."""
+    """Allocate scratch tables of phases (or sums) for the high bits and the low bits."""
     rows = 1 << (n - n // 2)
     return np.empty((4, rows * ROW), psi.dtype)
 
@@ -103,7 +103,7 @@ def undo_gates(psi, lam, cs, program, work, grads):
 
 @jit
 def read_xy(psi, pair, z):
-    """Write <X> and <Y> on the two bits of a pair (the same bit twice: one) in one pass."""
+    """Write <X> and <Y> on the two bits of a pair, or on a single bit, in one pass."""
     high, low, x_high, y_high, x_low, y_low = pair
     up, near = high * ROW, low * ROW
     xh = full_like(load(psi, 0), 0)
@@ -149,7 +149,7 @@ def read_word(psi, x, z_mask, n_y, out, z):
 
 @jit
 def read_z(psi, z_out, work, z):
-    """Write <Z> of each bit: the probabilities are summed over the low and over the high bits."""
+    """Write <Z> of each bit, from probabilities summed over the low bits and the high bits."""
     n = z_out.size
     n_low = n // 2
     n_rows = 1 << n_low
@@ -187,7 +187,7 @@ def read(psi, program, work, z):
 
 @jit
 def cotangent_of(grad_z, out, like):
-    """Return twice the cotangent of a readout, zero for none."""
+    """Return twice the cotangent of a readout, or zero for readout -1."""
     if out < 0:
         return full_like(like, 0)
     g = load(grad_z, out * LANES)
@@ -256,7 +256,7 @@ def sign_table(table, z_out, first, stop, grad_z):
 
 @jit
 def add_z_cotangent(psi, lam, z_out, grad_z, work):
-    """Add 2 sum_q g_q Z_q |psi> to lambda: one diagonal, the sum of a high and a low table."""
+    """Add 2 sum_q g_q Z_q |psi> to lambda; the diagonal is the sum of a high and a low table."""
     n = z_out.size
     n_low = n // 2
     n_rows = 1 << n_low
@@ -286,7 +286,7 @@ def add_readout_cotangent(psi, lam, program, grad_z, work):
 
 @jit
 def keep_inactive(source, target, active):
-    """Copy the lanes that are not active from source to target, both flat blocks."""
+    """Copy inactive lanes from source to target, both flat blocks."""
     for m in range(LANES):
         if not active[m]:
             target[m::LANES] = source[m::LANES]
@@ -294,7 +294,7 @@ def keep_inactive(source, target, active):
 
 @jit
 def step_block(psi, source, cs, active, program, work, z):
-    """Advance one block, which holds a copy of `source`, and read it."""
+    """Advance one block, initially a copy of `source`, and read it."""
     apply_gates(psi, cs, program, work)
     if not active.all():
         keep_inactive(source, psi, active)
@@ -303,7 +303,7 @@ def step_block(psi, source, cs, active, program, work, z):
 
 @jit
 def undo_block(psi, lam, cs, active, program, work, grad_z, grads):
-    """Take psi and lambda of one block a step back; grads (S LANES) is written."""
+    """Take psi and lambda of one block one step back; write grads (S LANES)."""
     grads[:] = 0
     add_readout_cotangent(psi, lam, program, grad_z, work)
     if active.all():
@@ -323,12 +323,12 @@ def forward_share(start, stop, psi_in, psi_out, cs, active, program, z):
     """Advance some blocks by one step.
 
     Args:
-        start: the first of them.
-        stop: the one behind the last.
+        start: the first block.
+        stop: one more than the last block.
         psi_in: (blocks, 2^n 2 LANES) states.
         psi_out: likewise, written.
-        cs: (blocks, S 2 LANES) cosines and sines of the slots' angles.
-        active: (blocks, LANES) whether a sequence moves; others keep their state.
+        cs: (blocks, S 2 LANES) cosines and sines of the slot angles.
+        active: (blocks, LANES) whether a sequence is active; others keep their state.
         program: see `Program.tables`.
         z: (blocks, R LANES) readouts, written.
     """
@@ -344,20 +344,20 @@ def forward_share(start, stop, psi_in, psi_out, cs, active, program, z):
 def backward_share(
     start, stop, psi_out, lam_out, psi_in, lam_in, cs, active, program, grad_z, grads
 ):
-    """Take some blocks one step back: recompute psi_in, and the cotangents lambda_in and grads.
+    """Take some blocks one step back: recompute psi_in; compute lambda_in and grads.
 
     Args:
-        start: the first of them.
-        stop: the one behind the last.
+        start: the first block.
+        stop: one more than the last block.
         psi_out: (blocks, 2^n 2 LANES) states after the step.
-        lam_out: likewise, the cotangent of psi_out but for this step's readouts.
+        lam_out: likewise, the cotangent of psi_out without this step's readouts.
         psi_in: likewise, written: the states before the step.
         lam_in: likewise, written: their cotangent.
-        cs: (blocks, S 2 LANES) cosines and sines of the slots' angles.
-        active: (blocks, LANES) whether a sequence moved.
+        cs: (blocks, S 2 LANES) cosines and sines of the slot angles.
+        active: (blocks, LANES) whether a sequence was active.
         program: see `Program.tables`.
         grad_z: (blocks, R LANES) cotangent of the readouts.
-        grads: (blocks, S LANES) cotangent of the slots' angles, written.
+        grads: (blocks, S LANES) cotangent of the slot angles, written.
     """
     n = program[2].shape[1]
     for block in range(start, stop):
@@ -370,7 +370,7 @@ def backward_share(
 
 @parallel_jit
 def forward(shares, psi_in, psi_out, cs, active, program, z):
-    """Advance all blocks by one step; shares (threads, 2): which blocks each thread takes."""
+    """Advance all blocks by one step; shares (threads, 2) are the blocks of each thread."""
     for i in nb.prange(len(shares)):
         start, stop = shares[i]
         forward_share(start, stop, psi_in, psi_out, cs, active, program, z)

@@ -1,1 +1,1 @@
-"""The fused kernels on NVIDIA GPUs, in Triton; imported only for tensors that are there."""
+"""The fused kernels for NVIDIA GPUs, in Triton; imported only for tensors on a GPU."""

@@ -1,7 +1,7 @@
-"""The controller inside the GPU kernels: one sequence a program, its record in memory (Triton).
+"""The controller inside the GPU kernels: one sequence per program, its record in memory (Triton).
 
-See `kernels.Packed` for layers and records. A layer's inputs are written by other threads than
-those that read them, hence the barriers.
+See `Packed` for layers and records. A layer's inputs are written and read by different threads,
+hence the barriers.
 """
 
 import triton
@@ -15,7 +15,7 @@ GLU: tl.constexpr = tl.constexpr(3)
 
 @triton.jit
 def load_layer(layers, layer):
-    """Return [n_in, n_out, first weight, first bias, first input, first output] of a layer."""
+    """Return [n_in, n_out, weight, bias, input and output offset] of a layer."""
     row = layers + 6 * layer
     return (
         tl.load(row),
@@ -29,7 +29,7 @@ def load_layer(layers, layer):
 
 @triton.jit
 def copy(source, target, size, TILE: tl.constexpr):
-    """Copy `size` numbers."""
+    """Copy `size` numbers from source to target."""
     for first in range(0, size, TILE):
         at = first + tl.arange(0, TILE)
         tl.store(target + at, tl.load(source + at, mask=at < size), mask=at < size)
@@ -55,7 +55,7 @@ def scaled_sum(target, a, b, factor, size, TILE: tl.constexpr):
 
 @triton.jit
 def affine(matrix, rows, columns, bias, has_bias: tl.constexpr, source, target, TILE: tl.constexpr):
-    """Write x M + bias for a row-major M (rows, columns): the sum runs down the registers."""
+    """Write x M + bias for a row-major M (rows, columns); the sum runs over registers."""
     for first in range(0, columns, TILE):
         column = first + tl.arange(0, TILE)
         total = tl.zeros((TILE, TILE), target.dtype.element_ty)
@@ -82,18 +82,18 @@ def sigmoid(x):
 
 @triton.jit
 def normal_cdf(x):
-    """Return the standard normal distribution function."""
+    """Return the standard normal CDF."""
     return 0.5 * (1 + tl.erf(x * 0.7071067811865476))
 
 
 @triton.jit
 def activate(kind: tl.constexpr, size, source, target, TILE: tl.constexpr):
-    """Write the activations of `size` units; a GLU's gates are behind them at `source`."""
+    """Write the activations of `size` units; a GLU's gates follow its values at `source`."""
     for first in range(0, size, TILE):
         at = first + tl.arange(0, TILE)
         x = tl.load(source + at, mask=at < size, other=0.0)
         if kind == RELU:
-            x = tl.where(x < 0, 0.0, x)  # not tl.maximum: NaN must stay
+            x = tl.where(x < 0, 0.0, x)  # not tl.maximum, which drops NaN
         elif kind == GELU:
             x = x * normal_cdf(x)
         elif kind == GLU:
@@ -134,10 +134,10 @@ def control(
     cs,
     TILE: tl.constexpr,
 ):
-    """Run the controller on [x ; z]; all layers' inputs and outputs stay in the record.
+    """Run the controller on [x ; z]; the record keeps all layers' inputs and outputs.
 
     Args:
-        kind: its activation.
+        kind: the controller's activation.
         layers: (L, 6) see the module.
         n_layers: L.
         transposed: flat weights (n_in, n_out) of each layer.
@@ -147,8 +147,8 @@ def control(
         z: pointer to the last readouts.
         n_readouts: their number R.
         record: written.
-        cs: cosines and sines of the slots' angles, written.
-        TILE: numbers that are treated at once.
+        cs: cosines and sines of the slot angles, written.
+        TILE: numbers that are processed at once.
     """
     copy(x, record, width, TILE)
     copy(z, record + width, n_readouts, TILE)
@@ -175,17 +175,17 @@ def control(
 def control_backward(
     kind: tl.constexpr, layers, n_layers, weights, biases, record, inputs, TILE: tl.constexpr
 ):
-    """Turn the gradient of the outputs, in the record, into that of each layer's outputs.
+    """Backpropagate the outputs' gradient, in the record, to the outputs of each layer.
 
     Args:
         kind: see `control`.
-        layers: see there.
-        n_layers: see there.
+        layers: see `control`.
+        n_layers: see `control`.
         weights: flat weights (n_out, n_in) of each layer.
         biases: not read.
-        record: from `control`, the last layer's outputs replaced by their gradients.
+        record: from `control`, with the last layer's outputs replaced by their gradients.
         inputs: written: the gradient of the first layer's inputs.
-        TILE: see there.
+        TILE: see `control`.
     """
     for i in range(n_layers):
         layer = n_layers - 1 - i

@@ -1,9 +1,8 @@
-"""What every gate and readout is made of, amplitude by amplitude (Triton).
+"""Elementwise building blocks of gates and readouts (Triton).
 
-Every instruction takes psi to u(k) psi[k] + v(k) psi[k ^ x]: the functions here get the amplitudes
-and their partners psi[k ^ x], wherever those come from. Real and imaginary parts are two tensors,
-and k are the numbers of the basis states. The gate program is passed as the pointers of
-`tables.Tables`.
+Every instruction maps psi to u(k) psi[k] + v(k) psi[k ^ x]: the functions here take the amplitudes
+and their partners psi[k ^ x] as arguments. Real and imaginary parts are separate tensors, and k are
+the indices of the basis states. The gate program is passed as the pointers of `tables.Tables`.
 """
 
 import triton
@@ -31,7 +30,7 @@ def load_gate(gates, g):
 
 @triton.jit
 def load_angle(cs, slot):
-    """Return cosine and sine of a slot's angle."""
+    """Return cosine and sine of a slot angle."""
     return tl.load(cs + 2 * slot), tl.load(cs + 2 * slot + 1)
 
 
@@ -62,7 +61,7 @@ def pauli(k, x, z, m, partner_re, partner_im, n: tl.constexpr):
 
 @triton.jit
 def rotated(re, im, word_re, word_im, on, c, s):
-    """Return exp(-i h P) |psi> from psi and P psi, where `on`; the inverse with -s."""
+    """Return exp(-i h P) |psi> from psi and P psi, where `on`; -s gives the inverse."""
     return tl.where(on, c * re + s * word_im, re), tl.where(on, c * im - s * word_re, im)
 
 
@@ -77,15 +76,15 @@ def multiplied(k, x, on, entries, back: tl.constexpr, re, im, partner_re, partne
     """Return a constant 2x2 gate on bit x, or its adjoint, applied to psi where `on`.
 
     Args:
-        k: numbers of the basis states.
-        x: the bit, as a mask.
+        k: indices of the basis states.
+        x: mask of the bit.
         on: where the control bits are 1.
         entries: pointer to the row-major 2x2, real and imaginary parts.
-        back: whether the adjoint is meant.
-        re: psi, as im.
-        im: see re.
-        partner_re: psi[k ^ x], as partner_im.
-        partner_im: see partner_re.
+        back: whether to apply the adjoint.
+        re: real part of psi.
+        im: imaginary part of psi.
+        partner_re: real part of psi[k ^ x].
+        partner_im: imaginary part of psi[k ^ x].
     """
     one = (k & x) != 0
     across = tl.where(one, 4, 2)  # from the partner: c where the bit is 1, b where it is 0
@@ -105,8 +104,8 @@ def layer_phase(k, cs, slots, constants, n: tl.constexpr):
     """Return the phases of a merged diagonal layer: its constants times an RZ on each bit.
 
     Args:
-        k: numbers of the basis states.
-        cs: pointer to cosines and sines of the slots' angles.
+        k: indices of the basis states.
+        cs: pointer to cosines and sines of the slot angles.
         slots: pointer to the slot of each bit, or -1.
         constants: pointer to the layer's constants, 2^n real parts, then 2^n imaginary ones.
         n: number of qubits.
@@ -153,26 +152,26 @@ def apply_gate(
     n: tl.constexpr,
     back: tl.constexpr,
 ):
-    """Return psi behind one instruction, or before it.
+    """Return psi after one instruction or, if `back`, before it.
 
     Args:
-        kind: of the instruction, as x, z, control, slot and m; see `load_gate`.
-        x: see there.
-        z: see there.
-        control: see there.
-        slot: see there.
-        m: see there.
-        k: numbers of the basis states.
-        cs: pointer to cosines and sines of the slots' angles.
+        kind: kind of the instruction; see `load_gate`.
+        x: see `load_gate`.
+        z: see `load_gate`.
+        control: see `load_gate`.
+        slot: see `load_gate`.
+        m: see `load_gate`.
+        k: indices of the basis states.
+        cs: pointer to cosines and sines of the slot angles.
         matrices: see `tables.Tables`.
-        z_slots: see there.
-        constants: see there.
-        re: psi, as im.
-        im: see re.
-        other_re: psi[k ^ x], as other_im.
-        other_im: see other_re.
+        z_slots: see `tables.Tables`.
+        constants: see `tables.Tables`.
+        re: real part of psi.
+        im: imaginary part of psi.
+        other_re: real part of psi[k ^ x].
+        other_im: imaginary part of psi[k ^ x].
         n: number of qubits.
-        back: whether the instruction is undone.
+        back: whether to undo the instruction.
     """
     on = (k & control) == control
     if kind == ROTATE:
@@ -215,25 +214,25 @@ def store_gradients(
     lam_im,
     n: tl.constexpr,
 ):
-    """Write Im <lambda| G |psi> for each slot of an instruction, psi and lambda being behind it.
+    """Write Im <lambda| G |psi> for each slot of an instruction; psi and lambda are after it.
 
     Args:
-        kind: see `apply_gate`, as all that is not described.
-        x: see there.
-        z: see there.
-        control: see there.
-        slot: see there.
-        m: see there.
-        k: see there.
+        kind: see `apply_gate`.
+        x: see `apply_gate`.
+        z: see `apply_gate`.
+        control: see `apply_gate`.
+        slot: see `apply_gate`.
+        m: see `apply_gate`.
+        k: see `apply_gate`.
         grads: pointer to the slots' gradients, written.
-        z_slots: see there.
-        re: see there.
-        im: see there.
-        other_re: see there.
-        other_im: see there.
-        lam_re: lambda, as lam_im.
-        lam_im: see lam_re.
-        n: see there.
+        z_slots: see `apply_gate`.
+        re: see `apply_gate`.
+        im: see `apply_gate`.
+        other_re: see `apply_gate`.
+        other_im: see `apply_gate`.
+        lam_re: real part of lambda.
+        lam_im: imaginary part of lambda.
+        n: see `apply_gate`.
     """
     on = (k & control) == control
     if kind == ROTATE:

@@ -1,4 +1,4 @@
-"""The fused kernels on a GPU: tensors in, launches, tensors out."""
+"""The fused kernels on a GPU: launches of Triton kernels on torch tensors."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from qrnn.memory.kernels.gpu.step import backward_step, forward_step
 from qrnn.memory.kernels.gpu.tables import Tables, tables_of
 from qrnn.memory.kernels.program import Program
 
-# A program holds one sequence in registers: 32 bytes of each part of psi and lambda a thread, which
-# leaves room for what a gate computes.
+# A program holds one sequence in registers, with 32 bytes per thread for each part of psi and
+# lambda, which leaves enough registers for a gate's temporaries.
 BYTES = 32
 WARP, MOST_WARPS, REGISTERS = 32, 16, 65536
 LARGEST = 12
 TILE = 32
-# Records of the controller that the backward pass gathers before it turns them into gradients.
+# Number of controller records that the backward pass collects before it computes gradients.
 RECORD_BYTES = 64 * 2**20
 
 
@@ -31,9 +31,9 @@ def warps_for(n: int, dtype: torch.dtype) -> int:
 
 
 def options_for(n: int, dtype: torch.dtype) -> dict[str, Any]:
-    """Return how a kernel for n qubits is compiled."""
+    """Return the compile options of a kernel for n qubits."""
     warps = warps_for(n, dtype)
-    # ptxas may choose to spill rather than to let one program fill a multiprocessor.
+    # Otherwise ptxas may spill registers rather than let one program fill a multiprocessor.
     registers = REGISTERS // (WARP * warps) if warps == MOST_WARPS else None
     return {
         "n": n,
@@ -46,21 +46,21 @@ def options_for(n: int, dtype: torch.dtype) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step keeps: cosines and sines (B, S, 2), and active (B,) int8."""
+    """Kept by a step: cosines and sines (B, S, 2), and active (B,) int8."""
 
     cs: torch.Tensor
     active: torch.Tensor
 
     @classmethod
     def of(cls, angles: torch.Tensor, active: torch.Tensor | None) -> Step:
-        """Return it for the slots' angles (B, S), and active (B,) bool or None."""
+        """Return it for slot angles (B, S), and active (B,) bool or None."""
         moves = angles.new_ones(len(angles)) if active is None else active
         return cls(torch.stack([angles.cos(), angles.sin()], 2), moves.to(torch.int8))
 
 
 @dataclass(frozen=True)
 class _Sequence:
-    """What a sequence keeps; see `sequences.forward_sequence`."""
+    """Kept by a sequence; see `sequence.forward_sequence`."""
 
     x: torch.Tensor
     z_start: torch.Tensor
@@ -71,7 +71,7 @@ class _Sequence:
 
 
 class TritonKernels(Kernels):
-    """A gate program on a GPU; psi is (B, 2, 2^n), real and imaginary parts."""
+    """A gate program on a GPU; psi is (B, 2, 2^n), with real and imaginary parts."""
 
     sequence_dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.float64)
 
@@ -263,7 +263,7 @@ class TritonKernels(Kernels):
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) -> None:
-    """Run a kernel on the GPU of its first argument, which need not be the current one."""
+    """Run a kernel on the GPU of its first argument, even if it is not the current GPU."""
     with torch.cuda.device_of(arguments[0]):
         kernel[grid](*arguments, **options)
 
@@ -284,7 +284,7 @@ def flat(tables: Tables) -> tuple:
 def add_weight_gradients(
     packed: Packed, records: torch.Tensor, weights: torch.Tensor, biases: torch.Tensor
 ) -> None:
-    """Add the gradients that the records (steps, B, size) hold to those of weights and biases."""
+    """Add gradients from the records (steps, B, size) to those of weights and biases."""
     rows = records.flatten(0, 1)
     for n_in, n_out, w, b, source, target in packed.layers.tolist():
         gradient = rows[:, target : target + n_out]

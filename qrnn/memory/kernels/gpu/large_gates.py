@@ -1,6 +1,6 @@
-"""One gate on states that no program can hold: a tile of them to each program (Triton).
+"""One gate on states that are too large for one program: a tile for each program (Triton).
 
-Gates write to other memory than they read from, as a tile's partners belong to another program.
+Gates do not work in place, because a tile's partners belong to another program.
 """
 
 import triton
@@ -39,7 +39,7 @@ def forward_gate(
     n: tl.constexpr,
     TILE: tl.constexpr,
 ):
-    """Apply instruction g; programs (B, 2^n / TILE), the rest as in `steps.forward_step`."""
+    """Apply instruction g; programs (B, 2^n / TILE); for arguments see `step.forward_step`."""
     b = tl.program_id(0).to(tl.int64)
     k = tl.program_id(1) * TILE + tl.arange(0, TILE)
     re, im = tile_of(psi, k, n)
@@ -86,7 +86,7 @@ def backward_gate(
     n: tl.constexpr,
     TILE: tl.constexpr,
 ):
-    """Undo instruction g on psi and lambda; grads (B, 2^n / TILE, S) is each tile's share."""
+    """Undo instruction g on psi and lambda; grads (B, 2^n / TILE, S) are the tiles' sums."""
     b = tl.program_id(0).to(tl.int64)
     k = tl.program_id(1) * TILE + tl.arange(0, TILE)
     re, im = tile_of(psi, k, n)
@@ -158,7 +158,7 @@ def backward_gate(
 
 @triton.jit(do_not_specialize=["n_readouts"])
 def read_tiles(psi, z, readouts, n_readouts, n: tl.constexpr, TILE: tl.constexpr):
-    """Write each tile's share of the readouts, z (B, 2^n / TILE, R)."""
+    """Write each tile's contribution to the readouts, z (B, 2^n / TILE, R)."""
     b = tl.program_id(0).to(tl.int64)
     k = tl.program_id(1) * TILE + tl.arange(0, TILE)
     re, im = tile_of(psi, k, n)

@@ -1,4 +1,4 @@
-"""The fused kernels on a GPU for states in memory: a launch for each gate, step by step."""
+"""The fused kernels on a GPU for states in memory: one launch per gate, step by step."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ TILE = 1024
 
 
 class LargeKernels(TritonKernels):
-    """As `TritonKernels`, for states of any size; whole sequences go step by step."""
+    """Like `TritonKernels`, for states of any size; whole sequences go step by step."""
 
     sequence_dtypes: tuple[torch.dtype, ...] = ()
 
     @property
     def options(self) -> dict[str, Any]:
-        """How a kernel is compiled."""
+        """Compile options of a kernel."""
         return {"n": self.n, "TILE": min(TILE, 2**self.n), "enable_fp_fusion": True}
 
     @property
     def tiles(self) -> int:
-        """Programs a sequence."""
+        """Number of programs per sequence."""
         return max(1, 2**self.n // TILE)
 
     @override

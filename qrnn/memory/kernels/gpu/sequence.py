@@ -1,4 +1,4 @@
-"""Whole sequences on a GPU: a program takes one through all its steps in one launch (Triton)."""
+"""Whole sequences on a GPU: one program runs all steps of a sequence in one launch (Triton)."""
 
 import triton
 import triton.language as tl
@@ -35,7 +35,7 @@ PLAIN = [
 
 @triton.jit
 def add_noise(z, xi, noise, n_readouts, TILE: tl.constexpr):
-    """Make exact readouts look measured; see `qrnn.circuit.readout_noise`."""
+    """Add measurement noise to exact readouts; see `qrnn.circuit.readout_noise`."""
     share, inverse_shots = tl.load(noise), tl.load(noise + 1)
     for first in range(0, n_readouts, TILE):
         at = first + tl.arange(0, TILE)
@@ -88,33 +88,33 @@ def forward_sequence(
         x: (T, B, D) inputs.
         z_start: (B, R) readouts before the first step.
         z: (T, B, R) readouts, written.
-        active: (T, B) whether a sequence moves; not read unless `ragged`.
-        xi: (T, B, R) standard normal numbers; not read unless `noisy`.
-        noise: (2,) share of a readout that is left, and 1 / shots.
+        active: (T, B) whether a sequence is active; read only if `ragged`.
+        xi: (T, B, R) standard normal numbers; read only if `noisy`.
+        noise: (2,) factor of the readouts, and 1 / shots.
         records: (B, size) scratch.
         cs: (B, S, 2) scratch.
         steps: T.
         batch: B.
         width: D.
         n_slots: S.
-        size: numbers in a record.
+        size: size of a record.
         layers: see `controller.control`.
-        n_layers: see there.
-        transposed: see there.
-        biases: see there.
-        gates: see `tables.Tables`, as the following.
-        n_gates: their number.
-        matrices: see there.
-        z_slots: see there.
-        constants: see there.
-        readouts: see there.
+        n_layers: see `controller.control`.
+        transposed: see `controller.control`.
+        biases: see `controller.control`.
+        gates: see `tables.Tables`.
+        n_gates: number of gates.
+        matrices: see `tables.Tables`.
+        z_slots: see `tables.Tables`.
+        constants: see `tables.Tables`.
+        readouts: see `tables.Tables`.
         n_readouts: R.
         kind: the controller's activation.
         ragged: whether sequences can be inactive.
-        noisy: whether readouts are made to look measured.
+        noisy: whether to add measurement noise to readouts.
         n: number of qubits.
-        one_warp: whether the program is one warp.
-        TILE: numbers of the controller that are treated at once.
+        one_warp: whether the program is a single warp.
+        TILE: numbers of the controller that are processed at once.
     """
     b = tl.program_id(0).to(tl.int64)
     k = tl.arange(0, 1 << n)
@@ -202,50 +202,50 @@ def backward_sequence(
 ):
     """Take a sequence back over the steps first + steps - 1 to first.
 
-    The controller is run again at each step, by the code that ran it forward: gates that are undone
-    by other angles than they were applied with would leave the state's past. Its records go to the
-    host, which makes the weights' gradients of them.
+    The controller is rerun at each step by the same code as in the forward pass: undoing gates with
+    even slightly different angles would give a wrong earlier state. Its records are written for the
+    host, which computes the weights' gradients from them.
 
     Args:
-        psi: (B, 2, 2^n) states behind these steps.
+        psi: (B, 2, 2^n) states after these steps.
         lam: likewise, their cotangent.
         psi_in: likewise, written: the states before these steps.
         lam_in: likewise, written: their cotangent.
-        x: see `forward_sequence`, as the others that are not described.
-        z_start: see there.
+        x: see `forward_sequence`.
+        z_start: see `forward_sequence`.
         z: (T, B, R) readouts as they were fed back.
-        grad_z: likewise, their cotangent but for the feedback.
-        active: see there.
-        noise: see there.
+        grad_z: likewise, their cotangent without the feedback.
+        active: see `forward_sequence`.
+        noise: see `forward_sequence`.
         records: (steps, B, size) written: each layer's inputs, and the gradients of its outputs.
-        cs: see there.
+        cs: see `forward_sequence`.
         carry: (B, R) cotangent of the last readouts through the feedback: read and written.
         grad_in: (B, R + size) scratch.
         grad_x: (T, B, D) written if `want_x`.
         first: the first of these steps.
-        steps: their number.
-        batch: see there.
-        width: see there.
-        n_slots: see there.
-        size: see there.
-        layers: see there.
-        n_layers: see there.
+        steps: number of these steps.
+        batch: see `forward_sequence`.
+        width: see `forward_sequence`.
+        n_slots: see `forward_sequence`.
+        size: see `forward_sequence`.
+        layers: see `forward_sequence`.
+        n_layers: see `forward_sequence`.
         weights: see `controller.control_backward`.
-        transposed: see there.
-        biases: see there.
-        gates: see there.
-        n_gates: see there.
-        matrices: see there.
-        z_slots: see there.
-        constants: see there.
-        readouts: see there.
-        n_readouts: see there.
-        kind: see there.
-        ragged: see there.
-        want_x: whether the cotangent of x is wanted.
-        n: see there.
-        one_warp: see there.
-        TILE: see there.
+        transposed: see `forward_sequence`.
+        biases: see `forward_sequence`.
+        gates: see `forward_sequence`.
+        n_gates: see `forward_sequence`.
+        matrices: see `forward_sequence`.
+        z_slots: see `forward_sequence`.
+        constants: see `forward_sequence`.
+        readouts: see `forward_sequence`.
+        n_readouts: see `forward_sequence`.
+        kind: see `forward_sequence`.
+        ragged: see `forward_sequence`.
+        want_x: whether to compute the cotangent of x.
+        n: see `forward_sequence`.
+        one_warp: see `forward_sequence`.
+        TILE: see `forward_sequence`.
     """
     b = tl.program_id(0).to(tl.int64)
     k = tl.arange(0, 1 << n)

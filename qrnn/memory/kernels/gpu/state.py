@@ -1,7 +1,7 @@
-"""One step on a state that a program holds as a whole, in registers (Triton).
+"""One step on a state that one program holds entirely in registers (Triton).
 
-The state is one tensor of 2^n numbers for the real and one for the imaginary parts. The gate
-program is walked by a loop at run time, so that a kernel is small and compiles in seconds.
+The state is one tensor of 2^n numbers for the real parts and one for the imaginary parts. A loop
+interprets the gate program at run time, so kernels are small and compile in seconds.
 """
 
 import triton
@@ -14,8 +14,8 @@ from qrnn.memory.kernels.gpu.gates import apply_gate, load_gate, load_word, paul
 def exchange(values, bit: tl.constexpr, n: tl.constexpr):
     """Return values[k ^ (1 << bit)].
 
-    As integers, what two partners add up to less one of them is the other, exactly: a sum over an
-    axis of two is a shuffle or none, where a gather within a warp is one for each register.
+    Computed with integers, as the exact sum of the two partners minus the value: a sum over an axis
+    of size two takes at most one shuffle, while a gather within a warp takes one per register.
     """
     whole: tl.constexpr = tl.int64 if values.dtype.primitive_bitwidth == 64 else tl.int32
     pairs = tl.reshape(values.to(whole, bitcast=True), (1 << (n - 1 - bit), 2, 1 << bit))
@@ -25,7 +25,7 @@ def exchange(values, bit: tl.constexpr, n: tl.constexpr):
 
 @triton.jit
 def partners(re, im, k, x, n: tl.constexpr, one_warp: tl.constexpr):
-    """Return psi[k ^ x]: by shuffles within one warp, else through shared memory."""
+    """Return psi[k ^ x], by shuffles within a single warp, else through shared memory."""
     if one_warp:
         for bit in tl.static_range(n):
             if (x >> bit) & 1:
@@ -49,7 +49,7 @@ def apply_gates(
     n: tl.constexpr,
     one_warp: tl.constexpr,
 ):
-    """Return psi behind all gates of one step."""
+    """Return psi after all gates of one step."""
     for g in range(n_gates):
         kind, x, z, control, slot, m = load_gate(gates, g)
         other_re, other_im = partners(re, im, k, x, n, one_warp)
@@ -183,7 +183,7 @@ def add_cotangents(
     n: tl.constexpr,
     one_warp: tl.constexpr,
 ):
-    """Return lambda + 2 sum_r g_r O_r |psi>, g being at `grad_z`."""
+    """Return lambda + 2 sum_r g_r O_r |psi>, with g read from `grad_z`."""
     other_re, other_im = re, im
     flipped = 0
     for r in range(n_readouts):

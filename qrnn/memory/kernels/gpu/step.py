@@ -1,4 +1,4 @@
-"""One time step of the fused device on a GPU: a program for each sequence (Triton)."""
+"""One time step of the fused device on a GPU: one program per sequence (Triton)."""
 
 import triton
 import triton.language as tl
@@ -36,19 +36,19 @@ def forward_step(
     Args:
         psi: (B, 2, 2^n) real and imaginary parts.
         psi_out: likewise, written.
-        cs: (B, S, 2) cosines and sines of the slots' angles.
-        active: (B,) whether a sequence moves.
+        cs: (B, S, 2) cosines and sines of the slot angles.
+        active: (B,) whether a sequence is active.
         z: (B, R) readouts, written.
         n_slots: number of slots S.
-        gates: see `tables.Tables`, as the following.
-        n_gates: their number.
-        matrices: see there.
-        z_slots: see there.
-        constants: see there.
-        readouts: see there.
+        gates: see `tables.Tables`.
+        n_gates: number of gates.
+        matrices: see `tables.Tables`.
+        z_slots: see `tables.Tables`.
+        constants: see `tables.Tables`.
+        readouts: see `tables.Tables`.
         n_readouts: number of readouts R.
         n: number of qubits.
-        one_warp: whether the program is one warp.
+        one_warp: whether the program is a single warp.
     """
     b = tl.program_id(0)
     k = tl.arange(0, 1 << n)
@@ -86,24 +86,24 @@ def backward_step(
     """Take a sequence one step back.
 
     Args:
-        psi: (B, 2, 2^n) states behind the step.
-        lam: likewise, their cotangent but for this step's readouts.
+        psi: (B, 2, 2^n) states after the step.
+        lam: likewise, their cotangent without this step's readouts.
         psi_in: likewise, written: the states before the step.
         lam_in: likewise, written: their cotangent.
-        cs: see `forward_step`, as the others that are not described.
-        active: see there.
+        cs: see `forward_step`.
+        active: see `forward_step`.
         grad_z: (B, R) cotangent of the readouts.
-        grads: (B, S) cotangent of the slots' angles, written; zero at first.
-        n_slots: see there.
-        gates: see there.
-        n_gates: see there.
-        matrices: see there.
-        z_slots: see there.
-        constants: see there.
-        readouts: see there.
-        n_readouts: see there.
-        n: see there.
-        one_warp: see there.
+        grads: (B, S) cotangent of the slot angles, written; must be zero initially.
+        n_slots: see `forward_step`.
+        gates: see `forward_step`.
+        n_gates: see `forward_step`.
+        matrices: see `forward_step`.
+        z_slots: see `forward_step`.
+        constants: see `forward_step`.
+        readouts: see `forward_step`.
+        n_readouts: see `forward_step`.
+        n: see `forward_step`.
+        one_warp: see `forward_step`.
     """
     b = tl.program_id(0)
     k = tl.arange(0, 1 << n)

@@ -10,7 +10,7 @@ import torch
 from qrnn.memory.kernels import program as cpu
 from qrnn.memory.kernels.program import Program
 
-# Kinds of instruction here; RYs are ROTATEs, one a row.
+# Kinds of instruction; each RY is a separate ROTATE.
 ROTATE, PHASE, MATRIX, DIAGONAL = range(4)
 COLUMNS = 6
 READOUT_COLUMNS = 4
@@ -18,18 +18,18 @@ READOUT_COLUMNS = 4
 
 @dataclass(frozen=True)
 class Tables:
-    """A gate program as the Triton kernels read it.
+    """A gate program in the format of the Triton kernels.
 
     Attributes:
         gates: (G, 6) int32 rows [kind, x mask, z mask, control mask, slot, i^m]: ROTATE is
-            exp(-i h P) with P |k> = i^m (-1)^popcount(k & z) |k ^ x> where all control bits are 1;
-            PHASE a phase where all control bits are 1; MATRIX row `slot` of `matrices`, on bit x;
-            DIAGONAL row `slot` of `z_slots` and `constants`.
+            exp(-i h P) with P |k> = i^m (-1)^popcount(k & z) |k ^ x> if all control bits are 1;
+            PHASE is a phase if all control bits are 1; MATRIX is row `slot` of `matrices`, on bit
+            x; DIAGONAL is row `slot` of `z_slots` and `constants`.
         matrices: (M, 8) see `Program`.
         z_slots: (D, n) int32, see `Program`.
         constants: (D, 2, 2^n) real and imaginary parts of the layer's constant phases.
-        readouts: (R, 4) int32 rows [x mask, z mask, i^m, readout], sorted by x mask so that words
-            that flip the same bits share their partner amplitudes.
+        readouts: (R, 4) int32 rows [x mask, z mask, i^m, readout], sorted by x mask, so that Pauli
+            words that flip the same bits share their partner amplitudes.
     """
 
     gates: torch.Tensor
@@ -80,7 +80,7 @@ def readout_rows(program: Program) -> list[list[int]]:
 
 
 def tables_of(program: Program, dtype: torch.dtype, device: torch.device) -> Tables:
-    """Return a program's tables, the constants in the state's precision."""
+    """Return a program's tables, with constants in the state's precision."""
 
     def integers(rows: list[list[int]] | np.ndarray, columns: int) -> torch.Tensor:
         return torch.tensor(rows, dtype=torch.int32, device=device).reshape(-1, columns)

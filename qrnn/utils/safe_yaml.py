@@ -1,4 +1,4 @@
-"""Reading plain data from files that others may have written: no code, no references, no ends."""
+"""Safe reading of configs and YAML from untrusted files: no code, no aliases, limited size."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ import yaml
 
 from qrnn.errors import ConfigError, DataError
 
-MOST_BYTES = 1 << 28  # of a file of text that is read whole
-MOST_VALUES = 100_000  # of a configuration
+MOST_BYTES = 1 << 28  # per file
+MOST_VALUES = 100_000  # per configuration
 DEEPEST = 20
 
 
 def check_plain(value: Any, key: str = "the configuration", depth: int = 0) -> int:
-    """Raise the error for what a configuration that comes out of a file must not hold.
+    """Raise an error unless a configuration from a file holds only plain values.
 
-    An interpolation such as `${oc.env:HOME}` would tell the file's author what is on this machine.
+    An interpolation such as `${oc.env:HOME}` could leak data of this machine to the file's author.
 
     Args:
         value: dicts, lists and plain values.
-        key: where it is, for the message.
-        depth: how deep it lies.
+        key: key of the value, for the message.
+        depth: nesting depth of the value.
 
     Returns:
         The number of values.
 
     Raises:
-        ConfigError: an interpolation, anything else than plain values, or too many of them.
+        ConfigError: the configuration has an interpolation, a value that is not plain, or too many
+            values.
     """
     if isinstance(value, str) and "${" in value:
         raise ConfigError(f"{key} must be a plain value, got the interpolation {value!r:.60}")
@@ -50,12 +51,12 @@ def read_text(path: str | Path) -> str:
     """Return a file's text.
 
     Raises:
-        DataError: no file, a very large one, or not UTF-8.
-        OSError: it cannot be read.
+        DataError: the file is missing, too large or not UTF-8.
+        OSError: the file cannot be read.
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path} must be a file, but there is none")
+        raise DataError(f"{path} must be a file, but does not exist")
     if path.stat().st_size > MOST_BYTES:
         raise DataError(f"{path} must be smaller than {MOST_BYTES >> 20} MB")
     try:
@@ -65,7 +66,7 @@ def read_text(path: str | Path) -> str:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Refuses aliases: nine lines of them can stand for a billion values."""
+    """Rejects aliases: nine lines of them can expand to a billion values."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -74,29 +75,29 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 def parse_yaml(text: str, name: str | Path) -> Any:
-    """Return what YAML says, as plain data.
+    """Return the plain data of a YAML text.
 
     Args:
         text: the YAML.
-        name: the file's, for errors.
+        name: the file's name, for errors.
 
     Raises:
-        DataError: it is no YAML, or has aliases or types of Python's.
+        DataError: the text is not YAML, or has aliases or Python types.
     """
     try:
         return yaml.load(text, _PlainLoader)
     except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
     except RecursionError:
-        reason = "nested too deep"
+        reason = "nested too deeply"
     raise DataError(f"{name} must be plain YAML: {reason}")
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Return what a YAML file says, as plain data.
+    """Return the plain data of a YAML file.
 
     Raises:
-        DataError: no file, or as `parse_yaml` does.
-        OSError: it cannot be read.
+        DataError: see `read_text` and `parse_yaml`.
+        OSError: the file cannot be read.
     """
     return parse_yaml(read_text(path), path)

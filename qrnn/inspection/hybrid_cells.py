@@ -1,4 +1,4 @@
-"""Where a model's hybrid cells are, and what their angles turn."""
+"""Find a model's hybrid cells, and name their angles."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from qrnn.utils.checks import whole
 
 
 @dataclass(frozen=True)
-class Place:
-    """A hybrid cell of a model.
+class CellInfo:
+    """A hybrid cell and its position in a model.
 
     Attributes:
         cell: the cell.
-        name: where it is, in words: "layer 1, forward".
-        backward: whether it reads the sequences from their end.
-        embed: what the task's inputs go through before the cell reads them; None: it reads the
-            readouts of the layer below.
+        name: its position, such as "layer 1, forward".
+        backward: whether it reads sequences from their end.
+        embed: the embedding of its inputs; None: it reads the readouts of the layer below.
         decoder: whether it reads target tokens.
     """
 
@@ -35,10 +34,10 @@ class Place:
     decoder: bool = False
 
 
-def places(model: nn.Module) -> list[Place]:
-    """Return the hybrid cells of a model in the order of `cell=0, 1, ...`.
+def hybrid_cells(model: nn.Module) -> list[CellInfo]:
+    """Return a model's hybrid cells in the order of `cell=0, 1, ...`.
 
-    Encoder before decoder, layer by layer, forward before backward.
+    The order is encoder before decoder, layer by layer, forward before backward.
     """
     if isinstance(model, Model):
         networks = model.networks()
@@ -52,28 +51,27 @@ def places(model: nn.Module) -> list[Place]:
             if not isinstance(cell, QRNNCell):
                 continue
             layer, backward = k // rnn.directions, bool(k % rnn.directions)
-            words = [part] if part else []
-            words.append(f"layer {layer + 1}")
+            names = [part] if part else []
+            names.append(f"layer {layer + 1}")
             if rnn.directions == 2:
-                words.append("backward" if backward else "forward")
-            found.append(
-                Place(cell, ", ".join(words), backward, None if layer else embed, part == "decoder")
-            )
+                names.append("backward" if backward else "forward")
+            name, own_embed = ", ".join(names), None if layer else embed
+            found.append(CellInfo(cell, name, backward, own_embed, part == "decoder"))
     return found
 
 
-def place_of(model: nn.Module, cell: int, name: str | None = None) -> Place:
+def hybrid_cell(model: nn.Module, cell: int, name: str | None = None) -> CellInfo:
     """Return one hybrid cell of a model.
 
     Args:
         model: the model.
-        cell: its number.
-        name: of the model, for the message.
+        cell: number of the cell.
+        name: the model's name, for the message.
 
     Raises:
-        ConfigError: the model has no hybrid cell, or none of that number.
+        ConfigError: the model has no hybrid cell, or none with this number.
     """
-    found = places(model)
+    found = hybrid_cells(model)
     if not found:
         raise ConfigError(
             f"the model to inspect must have a hybrid cell, got {name or type(model).__name__}: "
@@ -81,16 +79,16 @@ def place_of(model: nn.Module, cell: int, name: str | None = None) -> Place:
         )
     cell = whole("cell", cell)
     if not 0 <= cell < len(found):
-        shown = ", ".join(f"{k} ({place.name})" for k, place in enumerate(found))
+        shown = ", ".join(f"{k} ({info.name})" for k, info in enumerate(found))
         raise ConfigError(f"cell must be one of {shown}, got {cell}")
     return found[cell]
 
 
 def angle_names(circuit: StepCircuit) -> list[str]:
-    """Return what each of the P angles turns: "RY 0" for RY on qubit 0, or "3" for angle 3.
+    """Return a name for each of the P angles: "RY 0" for RY on qubit 0, or "3" for angle 3.
 
-    An angle has a gate's name where it is the parameter of that gate and of no other; the second
-    such gate on the same qubit is "RY 0 (2)".
+    An angle is named after a gate if it is the parameter of that gate only; a second such gate on
+    the same qubit is "RY 0 (2)".
     """
     affine, names = circuit.affine(), [str(p) for p in range(circuit.n_angles)]
     if affine is None:

@@ -1,7 +1,7 @@
-"""What a function does with tensors: which parameters it uses, and whether it reads values.
+"""Tracking what a function does with tensors: which parameters it uses, whether it reads values.
 
-An ansatz is any Python function. What its gates depend on is therefore not probed but watched:
-torch tells a mode of each of its functions that is called, also of those that turn a tensor into a
+An ansatz is any Python function, so its dependence on angles and weights is tracked while it runs:
+a `TorchFunctionMode` sees every call of a torch function, including those that turn a tensor into a
 number.
 """
 
@@ -19,8 +19,8 @@ from typing_extensions import override
 
 from qrnn.errors import ConfigError
 
-# What tells of a tensor's form, not of its values; attributes aside, which are told by their type.
-FORM = frozenset(
+# Functions that read a tensor's metadata, not its values; attributes are called `__get__`.
+METADATA = frozenset(
     {
         "dim",
         "ndimension",
@@ -49,7 +49,7 @@ FORM = frozenset(
         "__format__",
     }
 )
-LIKE = frozenset(
+CONSTRUCTORS = frozenset(
     {
         "zeros_like",
         "ones_like",
@@ -59,8 +59,8 @@ LIKE = frozenset(
         "new_empty",
     }
 )
-# Those through whom a user's function or an operator of PennyLane calls torch.
-BETWEEN = (
+# Modules through which a user's function or a PennyLane operator calls torch.
+INTERMEDIARIES = (
     "torch",
     "autoray",
     "numpy",
@@ -68,15 +68,15 @@ BETWEEN = (
     "pennylane.control_flow",
     "pennylane.capture",
     "pennylane.ops.op_math.condition",
-    "qrnn.circuit.watching",
+    "qrnn.circuit.tracking",
 )
 
 
 class Substitute(TorchFunctionMode):
-    """Calls torch's functions with other tensors in the place of some.
+    """Calls torch functions with some tensors replaced by others.
 
     Args:
-        pairs: tensors, and what stands for each.
+        pairs: tensors and their replacements.
     """
 
     def __init__(self, pairs: Iterable[tuple[torch.Tensor, torch.Tensor]] = ()):
@@ -84,7 +84,7 @@ class Substitute(TorchFunctionMode):
         self._pairs = {id(old): (old, new) for old, new in pairs}  # they must outlive their ids
 
     def current(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return what stands for a tensor."""
+        """Return a tensor's replacement, or the tensor itself."""
         return self._pairs.get(id(tensor), (tensor, tensor))[1]
 
     @override
@@ -93,57 +93,59 @@ class Substitute(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-class Watch(Substitute):
-    """Watches a function of `inputs`; a float64 stand-in takes the place of each parameter.
+class Tracker(Substitute):
+    """Tracks a function of `inputs`; each parameter is replaced by a float64 copy.
 
     Args:
-        inputs: what the function is called with.
-        buffers: tensors that may change as parameters do.
+        inputs: the function's input.
+        buffers: tensors that can change, like parameters.
 
     Attributes:
         inputs: as given.
         originals: the parameters and buffers that were used, in the order of their first use.
-        stand_ins: what took their place.
-        cut: whether what depends on inputs or parameters went through tensors without gradient.
+        replacements: their copies.
+        detached: whether a dependence on inputs or parameters passed through tensors without
+            gradient.
 
     Raises:
-        ConfigError: on leaving any torch function that gives the user's own code a number, or that
-            is called with a tensor that requires gradients and is no parameter.
+        ConfigError: from a torch function that returns a number to the user's own code, or is
+            called with a tensor that requires gradients but is not a parameter.
     """
 
     def __init__(self, inputs: torch.Tensor, buffers: Iterable[torch.Tensor] = ()):
         super().__init__()
         self.inputs = inputs
         self.originals: list[torch.Tensor] = []
-        self.stand_ins: list[torch.Tensor] = []
-        self.cut = False
+        self.replacements: list[torch.Tensor] = []
+        self.detached = False
         self._buffers = {id(buffer) for buffer in buffers}
         self._derived = {id(inputs): inputs}
 
     def current(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return what stands for a tensor, and remember it if it is a parameter."""
+        """Return a tensor's replacement; parameters are recorded."""
         if id(tensor) in self._pairs or id(tensor) in self._derived:
             return super().current(tensor)
         if isinstance(tensor, nn.Parameter) or id(tensor) in self._buffers:
-            stand_in = tensor.detach().to("cpu")
+            replacement = tensor.detach().to("cpu")
             if tensor.is_floating_point():
-                stand_in = stand_in.to(torch.float64, copy=True).requires_grad_()
+                replacement = replacement.to(torch.float64, copy=True).requires_grad_()
             else:
-                self.cut = True
-            self._pairs[id(tensor)] = tensor, stand_in
-            self._derived[id(stand_in)] = stand_in
+                self.detached = True
+            self._pairs[id(tensor)] = tensor, replacement
+            self._derived[id(replacement)] = replacement
             self.originals.append(tensor)
-            self.stand_ins.append(stand_in)
-            return stand_in
+            self.replacements.append(replacement)
+            return replacement
         if tensor.requires_grad and tensor.is_leaf:
             raise ConfigError(
                 f"the ansatz must hold its weights as torch.nn.Parameter, got a tensor of shape "
-                f"{tuple(tensor.shape)} that requires gradients and is none: wrap it in one"
+                f"{tuple(tensor.shape)} that requires gradients but is not a parameter: wrap it in "
+                f"one"
             )
         return tensor
 
-    def derives(self, value: Any) -> bool:
-        """Whether a value depends on the inputs or on parameters."""
+    def is_derived(self, value: Any) -> bool:
+        """Return whether a value depends on the inputs or on parameters."""
         if not isinstance(value, torch.Tensor):
             return False
         return value.requires_grad or id(value) in self._derived
@@ -151,34 +153,34 @@ class Watch(Substitute):
     @override
     def __torch_function__(self, func, types, args=(), kwargs=None):
         args, kwargs = tree_map_only(torch.Tensor, self.current, (args, kwargs or {}))
-        derived = any(map(self.derives, tree_leaves((args, kwargs))))
+        derived = any(map(self.is_derived, tree_leaves((args, kwargs))))
         result = func(*args, **kwargs)
-        if derived and func.__name__ not in LIKE:
+        if derived and func.__name__ not in CONSTRUCTORS:
             self._note(func.__name__, args, result)
         return result
 
     def _note(self, name: str, args: Any, result: Any) -> None:
-        """Remember what came of a function of derived tensors."""
+        """Record the results of a function of derived tensors."""
         made = [value for value in tree_leaves(result) if isinstance(value, torch.Tensor)]
-        if not made and result is None:  # it filled a part of its first argument
+        if not made and result is None:  # an in-place write to its first argument
             made = [value for value in args[:1] if isinstance(value, torch.Tensor)]
-        elif not made and name != "__get__" and name not in FORM and by_user():
+        elif not made and name != "__get__" and name not in METADATA and called_by_user():
             raise ConfigError(
                 f"the ansatz must queue the same gates for all angles, but reads the value of an "
-                f"angle or a weight ({name}): use the angles as gate parameters only, calculate "
-                f"with torch, and choose between values with torch.where"
+                f"angle or a weight ({name}): use angles as gate parameters only, compute with "
+                f"torch, and select values with torch.where"
             )
         for value in made:
             self._derived[id(value)] = value
-            self.cut |= not value.requires_grad and by_user()
+            self.detached |= not value.requires_grad and called_by_user()
 
 
-def by_user() -> bool:
-    """Whether it is not PennyLane, checking an operator, that calls torch now."""
+def called_by_user() -> bool:
+    """Return whether torch is called by the user's code, not by PennyLane's checks."""
     frame = sys._getframe(1)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        if not any(module == name or module.startswith(f"{name}.") for name in BETWEEN):
+        if not any(module == name or module.startswith(f"{name}.") for name in INTERMEDIARIES):
             return not module.startswith("pennylane.")
         frame = frame.f_back  # type: ignore[assignment]
     return True

@@ -1,4 +1,4 @@
-"""An inspection in words: a figure's title, and the lines that the command prints."""
+"""Text about an inspection: titles of figures, and the summary that the command prints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from qrnn.inspection.result import NONE, Inspection
 
-ROUNDING = 1e-4  # root mean square of what rounding in single precision may do to readouts
+ROUNDING = 1e-4  # largest RMS difference of readouts due to single-precision rounding
 
 
 def name_of(device: str | None) -> str:
@@ -17,9 +17,9 @@ def name_of(device: str | None) -> str:
 
 
 def parting(rms_z: np.ndarray) -> int | None:
-    """Return the step (1, 2, ...) in which the difference of two devices (T,) rises most.
+    """Return the step (1, 2, ...) in which the difference between two devices (T,) rises most.
 
-    None: they do not part, but by rounding.
+    None: they differ only by rounding.
     """
     if rms_z.max() < ROUNDING:
         return None
@@ -27,19 +27,19 @@ def parting(rms_z: np.ndarray) -> int | None:
 
 
 def title_of(one: Inspection) -> str:
-    """Return which sequence it is, and its label, in words."""
+    """Return the sequence with its true and predicted labels as text."""
     title = f"{one.split} sequence {int(one.index)}"
     found = one.trace.predictions
     assert found is not None
     if len(one.labels) > 1:
-        asked = one.labels != NONE
-        right = int((one.labels == found)[asked].sum())
-        return f"{title}, {right} of {int(asked.sum())} labels right"
+        labelled = one.labels != NONE
+        correct = int((one.labels == found)[labelled].sum())
+        return f"{title}, {correct} of {int(labelled.sum())} labels correct"
 
     def named(label: int) -> str:
         return one.classes[label] if 0 <= label < len(one.classes) else str(label)
 
-    title += f", label {named(int(one.labels[0]))}, predicted {named(int(found[0]))}"
+    title += f", true {named(int(one.labels[0]))}, predicted {named(int(found[0]))}"
     if one.beside is not None and one.beside.predictions is not None:
         title += f" ({name_of(one.device_beside)}: {named(int(one.beside.predictions[0]))})"
     return title
@@ -48,21 +48,21 @@ def title_of(one: Inspection) -> str:
 def heading(one: Inspection) -> str:
     """Return a figure's title."""
     where = f"cell {one.cell} ({one.cell_name}) on {one.device}"
-    beside = f", beside {one.device_beside}" if one.device_beside is not None else ""
-    return f"{title_of(one)}\n{where}{beside}"
+    second = f", compared with {one.device_beside}" if one.device_beside is not None else ""
+    return f"{title_of(one)}\n{where}{second}"
 
 
 def summary(found: Inspection) -> Iterator[str]:
-    """Yield some lines on each sequence, and what could not be shown."""
+    """Yield a table for each sequence, and a line for each device without states."""
     for row in range(len(found.index)):
         yield from summary_of(found.sequence(row))
     for device, seen in ((found.device, found.trace), (found.device_beside, found.beside)):
         if seen is not None and seen.bloch is None:
-            yield f"{name_of(device)} shows no state: of it there are readouts and angles alone"
+            yield f"{name_of(device)} provides no state, only readouts and angles"
 
 
 def summary_of(one: Inspection) -> Iterator[str]:
-    """Yield a small table on one sequence, as `Inspection.sequence` returns it."""
+    """Yield the lines of a table for one sequence, as `Inspection.sequence` returns it."""
     found = one.trace
     yield title_of(one)
     yield f"{len(found.z)} steps of cell {one.cell} ({one.cell_name}) on {one.device}"
@@ -72,15 +72,17 @@ def summary_of(one: Inspection) -> Iterator[str]:
         "gradient norm, nats": found.gradient_norm,
     }
     beside = {"RMS difference of z": one.rms_z, "fidelity of the states": one.fidelity}
-    yield row_of("", "first", "least", "most", "last")
+    yield row_of("", "first", "min", "max", "last")
     yield from (row_of(name, *span(values)) for name, values in rows.items() if values is not None)
     if one.rms_z is None:
         return
-    yield f"beside {one.device_beside}"
+    yield f"compared with {one.device_beside}"
     yield from (row_of(name, *span(v)) for name, v in beside.items() if v is not None)
     step = parting(one.rms_z)
-    rises = "nowhere but by rounding" if step is None else f"in step {step}"
-    yield f"  the difference rises most {rises}"
+    if step is None:
+        yield "  the devices differ only by rounding"
+    else:
+        yield f"  the difference rises most in step {step}"
 
 
 def row_of(name: str, *cells: str) -> str:
@@ -89,5 +91,5 @@ def row_of(name: str, *cells: str) -> str:
 
 
 def span(values: np.ndarray) -> list[str]:
-    """Return the first, smallest, largest and last of some values in words."""
+    """Return the first, smallest, largest and last value as text."""
     return [f"{value:.3g}" for value in (values[0], values.min(), values.max(), values[-1])]
