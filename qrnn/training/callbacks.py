@@ -130,20 +130,24 @@ class Stopper(EarlyStopping):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        limits = [self.stopping_threshold, self.patience]
         return {
             **super().state_dict(),
             "loss": self.loss,
             "stopped": self.stopped,
-            "limits": limits,
+            "limits": self._limits,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state, but keep the patience of the current configuration."""
         super().load_state_dict({**state_dict, "patience": self.patience})
         self.loss = state_dict.get("loss", math.inf)
-        same = state_dict.get("limits") == [self.stopping_threshold, self.patience]
+        same = state_dict.get("limits") == self._limits
         self.stopped = same and state_dict["stopped"]
+
+    @property
+    def _limits(self) -> str:
+        """Threshold and patience as text: either may be None."""
+        return f"{self.stopping_threshold} {self.patience}"
 
     @property
     def reached(self) -> bool | None:

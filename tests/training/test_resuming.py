@@ -134,13 +134,15 @@ def test_the_shots_of_a_device_are_those_of_the_epoch():
     assert not torch.equal(said[0], said[1])
 
 
-def test_a_run_that_was_stopped_has_ended_also_when_it_is_resumed(data, tmp_path):
-    options = config(epochs=9, lr=1e-30, patience=1, stop_below=1e-6)
+@pytest.mark.parametrize("below", [1e-6, None])
+def test_a_run_that_was_stopped_has_ended_also_when_it_is_resumed(data, tmp_path, below):
+    options = config(epochs=9, lr=1e-30, patience=1, stop_below=below)
     first = train(options, tmp_path / "first", data=data)
     assert first.epochs == 2
     again = replace(options, resume=str(first.last))
     done = train(again, tmp_path / "first", data=data)
-    assert (done.epochs, done.reached, losses(done.run_dir)) == (2, False, losses(first.run_dir))
+    reached = None if below is None else False
+    assert (done.epochs, done.reached, losses(done.run_dir)) == (2, reached, losses(first.run_dir))
     more = replace(again, trainer=replace(again.trainer, patience=2))
     assert train(more, tmp_path / "more", data=data).epochs == 3
 
