@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -201,12 +201,12 @@ class Numbers(Objective):
             errors = y[..., None] - found
             each = torch.maximum(levels * errors, (levels - 1) * errors).mean(-1)
         else:
-            function = {
+            functions: dict[str, Callable[..., torch.Tensor]] = {
                 "mse": functional.mse_loss,
                 "mae": functional.l1_loss,
                 "huber": functional.huber_loss,
-            }[self.loss]
-            each = function(found[..., 0], y, reduction="none")
+            }
+            each = functions[self.loss](found[..., 0], y, reduction="none")
         return (each * known).flatten(1).sum(1) / known.flatten(1).sum(1)
 
     @override

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
 from qrnn.data import IGNORED, SPLITS, Batch, Split, TaskData
 from qrnn.devices import Device, DeviceOptions, open_device
@@ -22,7 +21,7 @@ from qrnn.inspection.hybrid_cells import CellInfo, angle_names, hybrid_cell
 from qrnn.inspection.quantities import fidelities
 from qrnn.inspection.result import NONE, Inspection, joined
 from qrnn.inspection.tracing import Trace, as_array, by_chunks, shows_state, trace
-from qrnn.models.base import Model, labelled
+from qrnn.models.base import Model
 from qrnn.models.identity import model_identity
 from qrnn.utils.progress import progress_bar
 from qrnn.utils.registry import unknown_name
@@ -179,7 +178,7 @@ def inspect_model(
                     length=np.array(length),
                     position=position,
                     tokens=None if tokens is None else tokens[position],
-                    labels=labels_of(batch.y.flatten(), batch),
+                    labels=truth_of(model, batch),
                     trace=mine if states else replace(mine, state=None),
                     **compared,
                 )
@@ -212,8 +211,8 @@ def look(
     logits: list[torch.Tensor] = []
 
     def run() -> torch.Tensor:
-        logits.append(on.model.answer(batch).logits.flatten(0, -2))
-        return cross_entropy(*labelled(logits[0], batch.y))
+        logits.append(on.model.answer(batch).logits)
+        return loss_of(on.model, logits[0], batch)
 
     hooks = [
         place.cell.register_forward_pre_hook(lambda *call: on.note(str(next(count)), "0-0")),
@@ -230,15 +229,31 @@ def look(
         for hook in hooks:
             hook.remove()
     with torch.no_grad():
-        loss = cross_entropy(*labelled(logits[0], batch.y))
-    found = replace(found, loss=as_array(loss), predictions=labels_of(logits[0].argmax(1), batch))
+        loss = loss_of(on.model, logits[0], batch)
+        predictions = predictions_of(on.model, logits[0], batch)
+    found = replace(found, loss=as_array(loss), predictions=predictions)
     tokens = as_array(given[0][0]) if given and given[0].ndim == 2 else None
     return found, tokens
 
 
-def labels_of(labels: torch.Tensor, batch: Batch) -> np.ndarray:
-    """Return the labels (U,) of one sequence, -1 for steps without a label."""
-    return as_array(labels.masked_fill(batch.y.flatten() == IGNORED, NONE))
+def loss_of(model: Model, outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Return the mean loss of a batch of one sequence."""
+    return model.objective.losses(*model.objective.asked(outputs, batch.y)).mean()
+
+
+def predictions_of(model: Model, outputs: torch.Tensor, batch: Batch) -> np.ndarray:
+    """Return the predictions (U,) of one sequence: labels, -1 for steps without one; or numbers."""
+    found = model.objective.answers(outputs).flatten()
+    if batch.y.is_floating_point():
+        return as_array(found.masked_fill(batch.y.flatten().isnan(), torch.nan))
+    return as_array(found.masked_fill(batch.y.flatten() == IGNORED, NONE))
+
+
+def truth_of(model: Model, batch: Batch) -> np.ndarray:
+    """Return the true labels (U,) of one sequence, -1 for steps without one; or numbers."""
+    if batch.y.is_floating_point():
+        return as_array(model.objective.truth(batch.y).flatten())
+    return as_array(batch.y.flatten().masked_fill(batch.y.flatten() == IGNORED, NONE))
 
 
 def comparison(mine: Trace, theirs: Trace, states: bool) -> dict[str, Any]:

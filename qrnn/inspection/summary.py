@@ -31,6 +31,11 @@ def title_of(one: Inspection) -> str:
     title = f"{one.split} sequence {int(one.index)}"
     found = one.trace.predictions
     assert found is not None
+    if not one.classes:  # numbers
+        if len(one.labels) > 1:
+            rmse = float(np.sqrt(np.nanmean((one.labels - found) ** 2)))
+            return f"{title}, RMSE {rmse:.3g}"
+        return f"{title}, true {one.labels[0]:.4g}, predicted {found[0]:.4g}"
     if len(one.labels) > 1:
         labelled = one.labels != NONE
         correct = int((one.labels == found)[labelled].sum())

@@ -261,7 +261,7 @@ class ForecastEncoder(Encoder):
                     for name, value in values.items():
                         frame.loc[frame.index[at], name] = value
                     continue
-                new = {**values}
+                new: dict[str, Any] = {**values}
                 for name in (self.series, self.time):
                     if name is not None:
                         new[name] = row[name]

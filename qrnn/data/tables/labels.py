@@ -69,13 +69,12 @@ def shares(
         labels = None if stratify is None else [stratify[row] for row in rows]
         count = max(1, round(size * n))
         try:
-            return tuple(  # type: ignore[return-value]
-                train_test_split(rows, test_size=count, random_state=seed, stratify=labels)
+            kept, taken = train_test_split(
+                rows, test_size=count, random_state=seed, stratify=labels
             )
         except ValueError:  # too few of a class to have one in each part
-            return tuple(  # type: ignore[return-value]
-                train_test_split(rows, test_size=count, random_state=seed)
-            )
+            kept, taken = train_test_split(rows, test_size=count, random_state=seed)
+        return kept, taken
 
     if n < 3:
         raise DataError(

@@ -142,7 +142,7 @@ def texts(config: TextsConfig) -> TaskData:
         min_count=config.min_count,
         max_size=config.max_words,
     )
-    words = tuple(vocabulary.words[len(SPECIALS) :])
+    words = tuple(vocabulary.tokens[len(SPECIALS) :])
     encoder = TextsEncoder(config.text, config.label, config.max_length, classes, words)
     whole, keys = encoder.encode(table)
     splits, rows = [], []
@@ -164,7 +164,7 @@ def texts(config: TextsConfig) -> TaskData:
         val=splits[1],
         test=splits[2],
         classes=classes,
-        vocabulary=vocabulary.words,
+        vocabulary=vocabulary.tokens,
         objective=Labels(len(classes), weights),
         encoder=encoder,
         rows=dict(zip(("train", "val", "test"), rows, strict=True)),
