@@ -172,7 +172,7 @@ WRONG = [
     (["train", "word"], "write key=value"),
     (["train", "--hlep"], "option '--hlep' is not known: did you mean --help?"),
     (["train", "--checkpoint", "x"], "option '--checkpoint' is not known: write checkpoint=value"),
-    (["evaluate", "checkpoint=x", "model=lstm"], "model must be left out: this command takes the"),
+    (["evaluate", "checkpoint=x", "model=lstm"], "model must be left out: this command takes it"),
     (["train", "model=lstm", "device.seed=1", "device=lightning.qubit"], "runs entirely in torch"),
     (["train", "model.embedding=3"], "model.embedding must be left out for inputs that are not"),
     (["train", "task=copying", "model.input_scale=3"], "model.input_scale must be left out for"),

@@ -49,7 +49,7 @@ def test_every_key_of_a_command_has_its_meaning_in_the_help(qrnn_command):
     out = qrnn_command("train", "task=copying", "model=qlstm", "--help")[1]
     for words in (
         r"  delay: 100 +T, steps from the last input symbol to the first\n {30}one to repeat",
-        r"  name: fused +a name .*\n {30}backend, e\.g\. ibm_torino",
+        r"  name: fused +a name .*\n {30}an IBM backend, e\.g\. ibm_torino",
         r"  n_qubits: \d+ +\w",
         r"resume: null +checkpoint to resume from",
     ):

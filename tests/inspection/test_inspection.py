@@ -472,7 +472,7 @@ def test_angles_are_named_after_the_gate_that_each_turns_alone(problem, names):
     ],
 )
 def test_there_must_be_such_a_sequence(index, shown):
-    match = rf"0\.\.3 \(test has 4 sequences\), got {shown}: write index=12 or index=\[3,12\]"
+    match = rf"0\.\.3 \(test has 4 sequences\), got {shown}: use index=12 or index=\[3,12\]"
     with pytest.raises(ConfigError, match=match):
         inspect_model(classifier(), classification(), index)
 

@@ -117,7 +117,7 @@ def test_the_command_takes_several_sequences_and_a_second_device(
 WRONG = {
     "": "checkpoint must name a file: qrnn inspect checkpoint=FILE index=12",
     "checkpoint=none.ckpt": "must be a file that `qrnn train` wrote, but none.ckpt is not one",
-    "MODEL index=360": "0..359 (test has 360 sequences), got 360: write index=12 or index=[3,12]",
+    "MODEL index=360": "0..359 (test has 360 sequences), got 360: use index=12 or index=[3,12]",
     "MODEL index=[]": "index must be one or several whole numbers",
     "MODEL index=x": "got 'x'",
     "MODEL split=all": "split 'all' is not known",

@@ -122,7 +122,7 @@ def test_what_cannot_be_priced_or_run_is_one_line(model, part):
     options = priceable(DeviceOptions("fake_manila", shots=1000))
     stream = Stream(part.x.flatten(), 2)
     for wrong in (stream, replace(part, lengths=torch.tensor([2, 1, 2]))):
-        with pytest.raises(ConfigError, match="must have sequences of one length to be priced"):
+        with pytest.raises(ConfigError, match="must have sequences of equal length to be priced"):
             neuron_prices(model, options, wrong)
     with pytest.raises(ConfigError, match="feedback=open must have a hybrid model"):
         check_runnable(model, part, "open", ibm=False)

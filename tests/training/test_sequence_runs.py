@@ -94,7 +94,9 @@ def test_every_network_reads_the_tokens(name):
 def test_a_model_that_runs_in_torch_alone_takes_no_options_of_a_device(name):
     data = dna(DnaConfig(length=5, n_train=4, n_val=1, n_test=2))
     model = build_model(TrainConfig(task=DnaConfig(), model=NETWORKS[name].schema()), data.shape)
-    with pytest.raises(ConfigError, match="shots must be left out: the model runs in torch"):
+    with pytest.raises(
+        ConfigError, match="shots must be left out: the model runs entirely in torch"
+    ):
         evaluate(model, data.test, DeviceOptions("default.qubit", shots=100), progress=False)
     assert evaluate(model, data.test, "default.qubit", progress=False).options == {}
 
