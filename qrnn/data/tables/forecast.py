@@ -262,9 +262,9 @@ class ForecastEncoder(Encoder):
                         frame.loc[frame.index[at], name] = value
                     continue
                 new: dict[str, Any] = {**values}
-                for name in (self.series, self.time):
-                    if name is not None:
-                        new[name] = row[name]
+                for column in (self.series, self.time):
+                    if column is not None:
+                        new[column] = row[column]
                 added.append(new)
         if added:
             more = pd.DataFrame(added, columns=frame.columns).astype(object)
