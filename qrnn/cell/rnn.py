@@ -38,51 +38,36 @@ class QRNNStates:
         return QRNNStates(tuple(state.detach() for state in self.cells), self.directions)
 
 
-class QRNN(OnDevice):
-    """`QRNNCell`s applied along time.
+class StackedCells(OnDevice):
+    """Cells in layers and directions, applied along time.
 
     Args:
+        build: returns a cell for a number of input features; it has `sequence` and `n_readouts`.
         input_size: number of input features D.
-        n_qubits: number of qubits n of each cell.
-        num_layers: number of layers; each reads the readouts of the one below.
+        num_layers: number of layers; each reads the outputs of the one below.
         bidirectional: whether each layer has a second cell, which reads the sequence backwards.
         batch_first: whether sequences are (B, T, D) instead of (T, B, D).
-        **cell_options: see `QRNNCell`.
-
-    Shape:
-        x (T, B, D), or (T, D) for one sequence, or a PackedSequence; z has the same shape with
-        `output_size` (R, or 2R if bidirectional) instead of D.
 
     Raises:
-        ConfigError: there is no layer; see also `QRNNCell`.
-
-    Examples:
-        >>> rnn = QRNN(8, n_qubits=4, batch_first=True)
-        >>> z, state = rnn(torch.rand(2, 5, 8))
-        >>> z.shape
-        torch.Size([2, 5, 12])
+        ConfigError: there is no layer.
     """
 
     def __init__(
         self,
+        build: Callable[[int], nn.Module],
         input_size: int,
-        n_qubits: int,
-        *,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        batch_first: bool = False,
-        **cell_options,
+        num_layers: int,
+        bidirectional: bool,
+        batch_first: bool,
     ):
         super().__init__()
         num_layers = whole("num_layers", num_layers, 1)
         self.directions = 2 if flag("bidirectional", bidirectional) else 1
         self.batch_first = flag("batch_first", batch_first)
         self.cells = nn.ModuleList()
-        if "device" in cell_options:  # opened once for all cells
-            cell_options["device"] = open_device(cell_options["device"])
         for _ in range(num_layers):
             for _ in range(self.directions):
-                self.cells.append(QRNNCell(input_size, n_qubits, **cell_options))
+                self.cells.append(build(input_size))
             input_size = self.output_size
 
     @property
@@ -147,6 +132,50 @@ class QRNN(OnDevice):
                 z = torch.cat([z, backwards(back, lengths)], 2)
             x = z
         return x, after[0] if len(after) == 1 else QRNNStates(tuple(after), self.directions)
+
+
+class QRNN(StackedCells):
+    """`QRNNCell`s applied along time.
+
+    Args:
+        input_size: number of input features D.
+        n_qubits: number of qubits n of each cell.
+        num_layers: number of layers; each reads the readouts of the one below.
+        bidirectional: whether each layer has a second cell, which reads the sequence backwards.
+        batch_first: whether sequences are (B, T, D) instead of (T, B, D).
+        **cell_options: see `QRNNCell`.
+
+    Shape:
+        x (T, B, D), or (T, D) for one sequence, or a PackedSequence; z has the same shape with
+        `output_size` (R, or 2R if bidirectional) instead of D.
+
+    Raises:
+        ConfigError: there is no layer; see also `QRNNCell`.
+
+    Examples:
+        >>> rnn = QRNN(8, n_qubits=4, batch_first=True)
+        >>> z, state = rnn(torch.rand(2, 5, 8))
+        >>> z.shape
+        torch.Size([2, 5, 12])
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        n_qubits: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        batch_first: bool = False,
+        **cell_options,
+    ):
+        if "device" in cell_options:  # opened once for all cells
+            cell_options["device"] = open_device(cell_options["device"])
+
+        def build(size: int) -> QRNNCell:
+            return QRNNCell(size, n_qubits, **cell_options)
+
+        super().__init__(build, input_size, num_layers, bidirectional, batch_first)
 
 
 def over_time(

@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from qrnn.cell.cell import OnDevice
-from qrnn.cell.rnn import QRNN
+from qrnn.cell.rnn import StackedCells
 from qrnn.cell.state import CellState, describe_state
 from qrnn.errors import ConfigError
 from qrnn.networks.base import ModelConfig
-from qrnn.utils.checks import flag, whole
+from qrnn.utils.checks import whole
 
 
 class StepCell(nn.Module, ABC):
@@ -119,7 +118,7 @@ def at_least_one(name: str, size: int) -> int:
     return whole(name, size, 1)
 
 
-class Layers(QRNN):
+class Layers(StackedCells):
     """Layers and directions of any cells, like `QRNN` for its own.
 
     Args:
@@ -136,11 +135,4 @@ class Layers(QRNN):
     """
 
     def __init__(self, build: Callable[[int], nn.Module], input_size: int, config: ModelConfig):
-        OnDevice.__init__(self)  # not QRNN's, which builds QRNN cells
-        self.directions = 2 if flag("bidirectional", config.bidirectional) else 1
-        self.batch_first = True
-        self.cells = nn.ModuleList()
-        for _ in range(at_least_one("num_layers", config.num_layers)):
-            for _ in range(self.directions):
-                self.cells.append(build(input_size))
-            input_size = self.output_size
+        super().__init__(build, input_size, config.num_layers, config.bidirectional, True)

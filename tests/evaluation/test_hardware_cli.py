@@ -227,7 +227,7 @@ def test_the_options_are_told_within_80_columns(qrnn):
     assert "device.queue_timeout seconds to wait for a job to leave the queue" in told[0]
     assert "device.seed" not in told[0]
     assert "device.seed" in told[1]
-    assert "device.zne odd noise factors, e.g. [1,3], to extrapolate to no noise" in told[2]
+    assert "device.zne odd noise factors, e.g. [1,3], for zero-noise extrapolation" in told[2]
     assert "queue_timeout" not in told[1] + told[2]
     assert "device.mode" not in told[3]
     assert "runs here with an IBM account" in told[0]

@@ -105,9 +105,9 @@ def test_mid_circuit_measurement_cannot_be_folded():
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"zne": [1]}, "at least two"),
+        ({"zne": [1]}, "at least one larger"),
         ({"zne": [1, 2]}, "odd"),
-        ({"zne": [3, 5]}, "begin with 1"),
+        ({"zne": [3, 5]}, "1 and at least one larger"),
         ({"readout_mitigation": 0}, "calibration shots"),
         ({"mode": "queue"}, "job, batch, session"),
     ],
