@@ -26,6 +26,7 @@ from qrnn.errors import ConfigError, QRNNError
 from qrnn.models.build import build_model
 from qrnn.models.cells import refuse_options
 from qrnn.networks import n_parameters
+from qrnn.training.alarms import Alarms, input_warnings, warn
 from qrnn.training.callbacks import (
     BestCheckpoint,
     EpochTimes,
@@ -290,6 +291,8 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
     module = Learner(config, data)
     refuse_options(module.model, config.device)
+    for text in input_warnings(data, config):
+        warn(text)
     if saved:
         check_unchanged(from_plain(saved["qrnn"]["config"]).trainer, config.trainer)
         check_shapes(saved["state_dict"], module.state_dict())
@@ -320,6 +323,7 @@ def _fit(
         interrupts,
         times,
         Metrics(run_dir, config.resume, saved.get("global_step", 0)),
+        Alarms(config.trainer.clip),
         checkpoints,
         last_checkpoint,
     ]
