@@ -43,7 +43,7 @@ from qrnn.training.checkpoint import (
 )
 from qrnn.training.checks import OPTIMIZERS, batches_of_epoch, check_trainer
 from qrnn.training.groups import param_groups
-from qrnn.training.history import Metrics, at_best
+from qrnn.training.history import Best, Metrics, best_of, history
 from qrnn.training.resume import (
     check_shapes,
     check_state,
@@ -368,20 +368,20 @@ def _fit(
         if not trainer.interrupted:
             raise
     metric = module.model.objective.shown
-    best_epoch, value = at_best(run_dir, metric)
+    shown = best_of(history(run_dir)) or Best(0, math.nan, metric, math.nan)
     last = run_dir / "last.ckpt"
     best = Path(checkpoints.best_model_path or last)
     reached = stopper.reached
     failure = failure_of(trainer.callback_metrics)
     if trainer.is_global_zero and not trainer.interrupted and failure is None:
-        write_summary(run_dir, module, best, times.seconds, reached)
+        write_summary(run_dir, module, best, shown, times.seconds, reached)
     return TrainResult(
         run_dir=run_dir,
         best=best,
         last=last,
         metric=metric,
-        value=value,
-        best_epoch=best_epoch,
+        value=shown.value,
+        best_epoch=shown.epoch,
         epochs=trainer.current_epoch,
         steps=trainer.global_step,
         reached=reached,
@@ -407,20 +407,29 @@ def failure_of(metrics: Mapping[str, torch.Tensor]) -> str | None:
 
 
 def write_summary(
-    run_dir: Path, module: Learner, best: Path, seconds: list[float], reached: bool | None
+    run_dir: Path,
+    module: Learner,
+    best: Path,
+    shown: Best,
+    seconds: list[float],
+    reached: bool | None,
 ) -> None:
-    """Write the time, memory and size of a finished run to `summary.json`.
+    """Write the result, time, memory and size of a finished run to `summary.json`.
 
     Args:
         run_dir: folder of the run.
         module: the trained module.
         best: the best checkpoint.
+        shown: its epoch and validation metric.
         seconds: seconds of each epoch.
         reached: see `TrainResult`.
     """
     per_epoch = statistics.median(seconds) if seconds else 0.0
     summary = {
         "best": str(best),
+        "best_epoch": shown.epoch,
+        "metric": shown.metric,
+        "value": shown.value if math.isfinite(shown.value) else None,
         "epochs": module.current_epoch,
         "steps": module.global_step,
         "reached": reached,
