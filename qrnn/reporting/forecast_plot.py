@@ -106,9 +106,7 @@ class Lines:
     levels: str = ""
 
     @classmethod
-    def of_frame(
-        cls, frame: pd.DataFrame, time: str, targets: Sequence[str], k: int
-    ) -> Lines:
+    def of_frame(cls, frame: pd.DataFrame, time: str, targets: Sequence[str], k: int) -> Lines:
         """Return the lines of a target in a file of predictions.
 
         Args:
@@ -322,6 +320,7 @@ def _name(axes: Axes, series: str, target: str) -> None:
 def _label_times(figure: Figure, time: str, dates: bool, wanted: int) -> None:
     """Label the lowest axis, format dates, and put the legend above the panels."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import MaxNLocator
 
     for axes in figure.axes:
         if dates:
@@ -330,9 +329,12 @@ def _label_times(figure: Figure, time: str, dates: bool, wanted: int) -> None:
             axes.xaxis.set_major_formatter(ConciseDateFormatter(places))
         else:
             axes.ticklabel_format(axis="x", useOffset=False, style="plain")
+            times = np.concatenate([np.asarray(line.get_xdata(), float) for line in axes.lines])
+            if (times == times.round()).all():
+                axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     shown, more = len(figure.axes), ""
     if wanted > shown:
-        more = f" (the first {shown} of {wanted} pictures)"
+        more = f" (the first {shown} of {wanted} panels)"
     figure.axes[-1].set_xlabel(f"{printable([time])[0]}{more}")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=4)

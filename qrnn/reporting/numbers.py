@@ -18,15 +18,14 @@ from qrnn.reporting.plots import data_url
 
 
 def baselines(one: Evaluation, model: str) -> Iterator[Part]:
-    """Yield the model's metric beside those of the baselines, if there are any."""
+    """Yield a table of the model's metric and those of the baselines, if there are any."""
     if one.baselines:
         values = {model: one.value, **one.baselines}
         yield Table(
             ["prediction by", METRICS[one.metric][0]],
             [[name, shown(one.metric, value)] for name, value in values.items()],
             (1,),
-            "Below the model: what needs no training, or a linear fit, on the same sequences. A "
-            f"{METRICS[one.metric][1]} value is better.",
+            f"{METRICS[one.metric][1]} is better",
         )
 
 
@@ -69,20 +68,21 @@ def figures(
     if predicted.shape[1:] != (objective.horizon, len(objective.targets)) or not len(predicted):
         return
     part, names = PARTS.get(one.split or "", "evaluated"), list(objective.targets)
-    known = predicted[~np.isnan(truth)], truth[~np.isnan(truth)]
-    if not len(known[0]):
+    if np.isnan(truth).all():
         return
-    shown_names = ", ".join(names[: pictures.MOST_PANELS])
-    low, high = (small(float(v)) for v in np.quantile(known[0] - known[1], (0.05, 0.95)))
-    summary = f"90% of the residuals are between {low} and {high}"
-    forecast = isinstance(encoder, ForecastEncoder)
-    if forecast:
+    spans = []
+    for name, errors in zip(names, np.moveaxis(predicted - truth, -1, 0), strict=True):
+        if not np.isnan(errors).all():
+            low, high = np.nanquantile(errors, (0.05, 0.95))
+            spans.append(f"{low:.3g} to {high:.3g} ({name})")
+    summary = f"90% of the residuals are in {', '.join(spans[: pictures.MOST_PANELS])}"
+    if isinstance(encoder, ForecastEncoder):
         yield from _forecasts(one, objective, encoder, data, predicted, truth)
     else:
         drawn = pictures.scatter(names, predicted, truth)
         caption = f"Predictions against the truth, {part} part, device {one.device}; on the line "
         caption += "they are equal"
-        yield Figure(data_url(drawn), caption, f"Scatter plot of {shown_names}: {summary}")
+        yield Figure(data_url(drawn), caption, f"Scatter plot: {summary}")
     if objective.horizon > 1:
         lead = encoder.lead if isinstance(encoder, ForecastEncoder) else 1
         errors = {f"{e.device}, {describe(e)}": e.rmse_steps for e in every if e.rmse_steps}
@@ -95,18 +95,17 @@ def figures(
             yield Figure(data_url(pictures.errors_ahead(errors, lead)), caption, alt)
     drawn = pictures.residuals(names, predicted, truth)
     caption = f"Residuals of the {part} part: {summary}"
-    yield Figure(data_url(drawn), caption, f"Histogram for {shown_names}. {caption}")
+    yield Figure(data_url(drawn), caption, f"Histogram. {caption}")
 
 
 def _forecasts(
     one: Evaluation,
     objective: Numbers,
-    encoder: Encoder | None,
+    encoder: ForecastEncoder,
     data: TaskData | None,
     predicted: np.ndarray,
     truth: np.ndarray,
 ) -> Iterator[Part]:
-    assert isinstance(encoder, ForecastEncoder)
     n, horizon = len(predicted), objective.horizon
     rows = None if data is None or data.rows is None else data.rows.get(one.split or "")
     if rows is not None and len(rows) >= n * horizon:

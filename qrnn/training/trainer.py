@@ -17,7 +17,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
-from torchmetrics import MeanMetric
+from torchmetrics import Metric
 from typing_extensions import override
 
 from qrnn.config import TrainConfig, TrainerConfig, from_plain, to_plain
@@ -61,20 +61,30 @@ WARM_UP = 0.1  # fraction of the steps; without it, lr 1e-2 sometimes ends at ch
 EVAL_BATCH = 512
 
 
-class Shown(MeanMetric):
+class Shown(Metric):
     """The metric that is shown beside the loss.
 
     Args:
         objective: what it is of.
     """
 
+    total: torch.Tensor
+    count: torch.Tensor
+
     def __init__(self, objective: Objective):
         super().__init__()
         self.objective = objective
+        for name in ("total", "count"):
+            self.add_state(name, torch.zeros(objective.n_measured), "sum")
+
+    def update(self, measured: torch.Tensor) -> None:
+        """Add what `Objective.measure` returned."""
+        self.total = self.total + measured.nansum(0)
+        self.count = self.count + (~measured.isnan()).sum(0)
 
     def compute(self) -> torch.Tensor:
         """Return the metric of the epoch."""
-        return self.objective.metric_of(super().compute())
+        return self.objective.metric_of(self.total / self.count)
 
 
 class Learner(pl.LightningModule):
