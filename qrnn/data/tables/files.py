@@ -106,7 +106,7 @@ class Table:
         self.check_columns([name])
         cells = self.frame[name].tolist()
         for row, cell in enumerate(cells):
-            if _is_empty(cell):
+            if cell is None or cell != cell or not str(cell).strip():  # "none" is a text
                 raise DataError(f"{self.where(row, name)} must not be empty")
         return [_as_text(cell) for cell in cells]
 
@@ -121,16 +121,19 @@ class Table:
         import pandas as pd
 
         self.check_columns([name])
-        column = self.frame[name]
+        column, finite = self.frame[name], np.zeros(len(self), bool)
         if pd.api.types.is_datetime64_any_dtype(column):
             found = column
         else:
-            numeric = pd.to_numeric(column, errors="coerce")
-            if numeric.notna().all():
-                return numeric.to_numpy(np.float64), False
+            numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=math.nan)
+            finite = np.isfinite(numbers)
+            if finite.all():
+                return numbers, False
             found = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
-        if found.isna().any():
-            row = int(np.flatnonzero(found.isna())[0])
+        # Of numbers and other cells, the fewer are wrong.
+        bad = ~finite if finite.mean() > 0.5 else found.isna().to_numpy()
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
             raise DataError(
                 f"{self.where(row, name)} must be a number or an ISO date such as 2024-01-31, got "
                 f"{_cell(column, row)}"
