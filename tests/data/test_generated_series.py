@@ -77,7 +77,7 @@ def test_the_tasks(name, features, outputs, past):
     shape = data.shape
     assert (shape.input_size, shape.n_classes, shape.n_past) == (features, outputs, past)
     for options in ({"length": 9}, {"length": 2_000_000}):
-        with pytest.raises(ConfigError, match="task.length"):
+        with pytest.raises(ConfigError, match=r"task.length"):
             task.load(task.schema(**options))
 
 

@@ -172,7 +172,7 @@ def test_keys_out_of_range_are_one_line(tmp_path, options, message):
 
 
 def test_a_file_must_be_named():
-    with pytest.raises(ConfigError, match="task.file must name"):
+    with pytest.raises(ConfigError, match=r"task.file must name"):
         sequences(SequencesConfig())
 
 

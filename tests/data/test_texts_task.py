@@ -78,5 +78,5 @@ def test_what_is_wrong_in_a_file_is_one_line(tmp_path, rows, options, message):
 def test_keys_out_of_range_are_one_line(tmp_path, options):
     with pytest.raises(ConfigError, match=f"task.{next(iter(options))} "):
         load(text_file(tmp_path), **options)
-    with pytest.raises(ConfigError, match="task.file must name"):
+    with pytest.raises(ConfigError, match=r"task.file must name"):
         texts(TextsConfig())
