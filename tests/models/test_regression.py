@@ -166,7 +166,9 @@ def test_labels_of_steps_for_inputs_that_are_no_tokens():
     objective = data.goal
     outputs, asked = objective.asked(answer.logits, y)
     assert len(asked) == 17
-    wanted = functional.cross_entropy(answer.logits.flatten(0, 1), y.flatten(), ignore_index=IGNORED)
+    wanted = functional.cross_entropy(
+        answer.logits.flatten(0, 1), y.flatten(), ignore_index=IGNORED
+    )
     torch.testing.assert_close(objective.losses(outputs, asked).mean(), wanted)
 
 
