@@ -253,7 +253,11 @@ def residuals(targets: Sequence[str], predicted: np.ndarray, truth: np.ndarray) 
     figure, row = _row(len(targets))
     for k, axes in enumerate(row):
         errors = (predicted - truth)[..., k].ravel()
-        axes.hist(errors[~np.isnan(errors)], min(BINS, max(5, len(errors) // 4)), color=BLUE)
+        errors = errors[np.isfinite(errors)]
+        if len(errors):
+            pad = 1e-6 * np.abs(errors).max() + 1e-12  # where all are alike
+            ends = (errors.min() - pad, errors.max() + pad)
+            axes.hist(errors, min(BINS, max(5, len(errors) // 4)), ends, color=BLUE)
         axes.axvline(0, color=BLACK, lw=0.7)
         axes.set_xlabel(f"{printable([targets[k]])[0]}: prediction - truth")
     row[0].set_ylabel("count")
@@ -265,11 +269,11 @@ def scatter(targets: Sequence[str], predicted: np.ndarray, truth: np.ndarray) ->
     """Plot predictions against the truth for each target; see `residuals`."""
     figure, row = _row(len(targets), 2.6)
     for k, axes in enumerate(row):
-        p, y = predicted[..., k].ravel(), truth[..., k].ravel()
-        axes.scatter(y, p, s=6, color=BLUE, alpha=0.5, linewidths=0)
-        both = np.concatenate([p, y])
-        ends = [np.nanmin(both), np.nanmax(both)]
-        axes.plot(ends, ends, color=GREY, lw=0.7)
+        both = np.stack([truth[..., k].ravel(), predicted[..., k].ravel()])
+        both = both[:, np.isfinite(both).all(0)]
+        axes.scatter(*both, s=6, color=BLUE, alpha=0.5, linewidths=0)
+        if both.size:
+            axes.plot([both.min(), both.max()], [both.min(), both.max()], color=GREY, lw=0.7)
         axes.set(xlabel=f"{printable([targets[k]])[0]}: truth", aspect="equal")
     row[0].set_ylabel("prediction")
     return figure
