@@ -161,6 +161,10 @@ def predict(config) -> None:
             raise ConfigError(f"{key} must name a file: qrnn predict checkpoint=FILE input=new.csv")
     typed: PredictConfig = to_typed(config)
     model = load(typed.checkpoint)
+    if typed.plot is not None:
+        from qrnn.reporting.forecast_plot import check_plot, plot
+
+        check_plot(model, typed.plot)
     rows = rows_of(typed.input, model.config)
     found = model.predict(
         rows,
@@ -178,8 +182,6 @@ def predict(config) -> None:
         write_text(Path(typed.output), text)
         print(f"{len(found)} predictions saved to {os.path.relpath(typed.output)}")
     if typed.plot is not None:
-        from qrnn.reporting.forecast_plot import plot
-
         plot(model, rows, found, Path(typed.plot))
         print(f"picture saved to {os.path.relpath(typed.plot)}")
 

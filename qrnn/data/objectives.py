@@ -32,6 +32,11 @@ class Objective(ABC):
     def n_outputs(self) -> int:
         """Number of outputs of the head, for a sequence or a step."""
 
+    @property
+    def n_measured(self) -> int:
+        """Number of means K that `measure` gives."""
+        return 1
+
     @abstractmethod
     def asked(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the outputs and targets of what is asked for.
@@ -58,12 +63,12 @@ class Objective(ABC):
 
     @abstractmethod
     def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return numbers whose mean gives the metric `shown` (see `metric_of`)."""
+        """Return numbers (M, K) whose means (K) give the metric `shown`; NaN ones do not count."""
 
     @staticmethod
     @abstractmethod
-    def metric_of(mean: torch.Tensor) -> torch.Tensor:
-        """Return the metric `shown` of the mean of all that `measure` returned."""
+    def metric_of(means: torch.Tensor) -> torch.Tensor:
+        """Return the metric `shown` of the means (K) of all that `measure` returned."""
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain values, for a checkpoint."""
@@ -114,12 +119,12 @@ class Labels(Objective):
 
     @override
     def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return (outputs.argmax(-1) == y).float()
+        return (outputs.argmax(-1) == y).float()[:, None]
 
     @staticmethod
     @override
-    def metric_of(mean: torch.Tensor) -> torch.Tensor:
-        return mean
+    def metric_of(means: torch.Tensor) -> torch.Tensor:
+        return means.mean()
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,11 @@ class Numbers(Objective):
     @override
     def n_outputs(self) -> int:
         return self.horizon * len(self.targets) * max(1, len(self.quantiles))
+
+    @property
+    @override
+    def n_measured(self) -> int:
+        return len(self.targets)
 
     def _unscaled(self, values: torch.Tensor) -> torch.Tensor:
         """Return scaled values (..., K, Q) in the targets' units."""
@@ -232,12 +242,12 @@ class Numbers(Objective):
     @override
     def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         errors = self.answers(outputs) - self.truth(y)
-        return errors[~y.isnan()].square()
+        return errors.square().flatten(0, 1)
 
     @staticmethod
     @override
-    def metric_of(mean: torch.Tensor) -> torch.Tensor:
-        return mean.sqrt()
+    def metric_of(means: torch.Tensor) -> torch.Tensor:
+        return means.sqrt().nanmean()
 
 
 OBJECTIVES: dict[str, type[Objective]] = {"labels": Labels, "numbers": Numbers}

@@ -67,6 +67,7 @@ class Evaluation:
         scores: all metrics of predicted numbers (`qrnn.evaluation.scores`).
         rmse_steps: root mean square error of the numbers at each step ahead (H).
         baselines: the task's metric of predictions that need no training, by their names.
+        levels: predicted quantiles (N, H, K, Q) in the targets' units; empty: none are.
         outcome: all that the model put out; not saved.
     """
 
@@ -98,6 +99,7 @@ class Evaluation:
     scores: dict[str, float] = field(default_factory=dict)
     rmse_steps: list[float] = field(default_factory=list)
     baselines: dict[str, float] = field(default_factory=dict)
+    levels: list = field(default_factory=list)
     outcome: Outcome | None = field(default=None, repr=False, compare=False)
 
 
@@ -212,9 +214,10 @@ def evaluate(
     measured = cells[0].circuit.measured if cells else None
     rms_z, rms_z_steps = rms_difference(found.z, expected.z)
     score = judge.score(found, translations)
-    numbers = isinstance(found.objective, Numbers)
-    agreement, difference, rmse_steps = None, None, []
-    if numbers:
+    agreement, difference, rmse_steps, levels = None, None, [], []
+    if isinstance(found.objective, Numbers):
+        if found.objective.quantiles:
+            levels = found.objective.levels(found.outputs).tolist()
         errors = found.predictions.double() - expected.predictions.double()
         difference = errors.square().nanmean().sqrt().item()
         rmse_steps = by_step(found.predictions.double().numpy(), found.labels.double().numpy())
@@ -249,6 +252,7 @@ def evaluate(
         scores=judge.scores(found),
         rmse_steps=rmse_steps,
         baselines=judge.baselines,
+        levels=levels,
         outcome=found,
     )
 

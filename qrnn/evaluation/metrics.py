@@ -144,6 +144,6 @@ def shown(metric: str, value: float) -> str:
     """Return a metric's value for a table."""
     if metric in ("accuracy", "coverage"):
         return f"{100 * value:.1f}%"
-    if value >= 1:
+    if abs(value) >= 1:
         return f"{value:.2f}"
-    return f"{value:.4f}" if value >= 1e-3 or value == 0 else f"{value:.1e}"
+    return f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"

@@ -6,14 +6,16 @@ import json
 import os
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from qrnn.data import Numbers
 from qrnn.evaluation.evaluation import Evaluation, describe
 from qrnn.evaluation.metrics import METRICS, shown
 from qrnn.reporting.commands import UNRELATED, left_out
 from qrnn.reporting.folder import RunFolder
-from qrnn.reporting.formats import count, duration, flat, percent, result, sequences, small
+from qrnn.reporting.formats import count, duration, flat, named, result, sequences, small
 from qrnn.reporting.parts import Page, Part, Table, Text
 
 HEADINGS = ("run", "model", "result", "loss", "evaluated", "validation", "parameters", "training")
@@ -24,9 +26,16 @@ def comparison_of(runs: Sequence[RunFolder]) -> Page:
     names = short_names([run.folder for run in runs])
     different = differences(runs)
     rows = list(map(row, runs, names))
-    caption = "Validation: accuracy of the best checkpoint. Parameters: recurrent parameters only."
+    caption = "Validation: metric of the best checkpoint. Parameters: recurrent parameters only."
+    judged = alike(runs)
+    if judged and all(one.baselines == judged[0].baselines for one in judged):
+        empty = [""] * 5
+        rows += [
+            [name, "baseline", result(replace(judged[0], value=value)), *empty]
+            for name, value in judged[0].baselines.items()
+        ]
     parts: list[Part] = [Table(HEADINGS, rows, (2, 3, 5, 6, 7), caption)]
-    if set(different) == {"trainer.seed"} and (judged := alike(runs)):
+    if set(different) == {"trainer.seed"} and judged:
         metric, values = judged[0].metric, [one.value for one in judged]
         mean, deviation = (shown(metric, f(values)) for f in (statistics.mean, statistics.stdev))
         name = f"{METRICS[metric][0]} (mean and standard deviation)"
@@ -94,8 +103,13 @@ def lead(runs: Sequence[RunFolder], names: Sequence[str]) -> str:
     best = [(run.best, name) for run, name in zip(runs, names, strict=True) if run.best]
     if len(best) < len(runs):
         return f"The runs cannot be ranked: {unlike}, and some have not finished an epoch."
-    (epoch, loss, _), name = min(best, key=lambda pair: pair[0][1])
-    return f"Best by validation: {name}, with loss {small(loss)} in epoch {epoch}; {unlike}."
+    if all(one.metric == Numbers.shown for one, _ in best):  # their losses may be different ones
+        at, name = min(best, key=lambda pair: pair[0].value)
+        value = named(at.metric, at.value)
+    else:
+        at, name = min(best, key=lambda pair: pair[0].loss)
+        value = f"loss {small(at.loss)}"
+    return f"Best by validation: {name}, with {value} in epoch {at.epoch}; {unlike}."
 
 
 def row(run: RunFolder, name: str) -> list[str]:
@@ -107,7 +121,7 @@ def row(run: RunFolder, name: str) -> list[str]:
         "" if one is None else result(one),
         "" if one is None else small(one.loss),
         "no" if one is None else f"{sequences(one)}, {one.device}",
-        "" if best is None else percent(best[2]),
+        "" if best is None else named(best.metric, best.value),
         "" if summary is None else f"{summary['parameters']:,}",
         "" if summary is None else duration(60 * summary["minutes"]),
     ]

@@ -10,12 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from qrnn.errors import DataError, QRNNError
 from qrnn.evaluation.evaluation import Evaluation, describe
 from qrnn.evaluation.hardware import Cost
 from qrnn.evaluation.metrics import METRICS
 from qrnn.training.checkpoint import checkpoint_identity, read_checkpoint
-from qrnn.training.history import history
+from qrnn.training.history import Best, best_of, history
 from qrnn.utils.safe_yaml import check_plain, read_text, read_yaml
 
 T = TypeVar("T")
@@ -62,12 +64,9 @@ class RunFolder:
         return self.evaluations[0] if self.evaluations else None
 
     @property
-    def best(self) -> tuple[int, float, float] | None:
-        """Epoch (from 1), loss and accuracy at the lowest validation loss; None: no epoch yet."""
-        if not (losses := self.history.get("val/loss")):
-            return None
-        epoch, loss = min(losses, key=lambda point: point[1])
-        return epoch + 1, loss, dict(self.history.get("val/accuracy", [])).get(epoch, float("nan"))
+    def best(self) -> Best | None:
+        """The epoch of the lowest validation loss; None: no epoch yet."""
+        return best_of(self.history)
 
 
 def read_folder(folder: str | Path) -> RunFolder:
@@ -175,12 +174,22 @@ def _evaluation(path: Path) -> Evaluation:
     if saved.get("cost") is not None:
         saved["cost"] = _typed(Cost, saved["cost"])
     evaluation = _typed(Evaluation, saved)
-    if len(evaluation.labels) != len(evaluation.predictions):
-        raise ValueError("labels and predictions must have the same length")
+    _check_predictions(evaluation)
     if evaluation.metric not in METRICS:
         raise ValueError(f"metric must be one of {', '.join(METRICS)}")
     describe(evaluation)  # fails if an option that it reads is missing
     return replace(evaluation, options=hide(evaluation.options))
+
+
+def _check_predictions(one: Evaluation) -> None:
+    kind = list[int] if one.accuracy is not None else list[list[list[float]]]
+    for name in ("labels", "predictions"):
+        _check(name, getattr(one, name), kind)
+    shape = np.shape(one.labels)
+    if np.shape(one.predictions) != shape:
+        raise ValueError("labels and predictions must have the same length")
+    if one.levels and np.shape(one.levels)[:-1] != shape:
+        raise ValueError("levels must have the quantiles of each prediction")
 
 
 def _typed(kind: type[T], saved: dict[str, Any]) -> T:
@@ -200,6 +209,12 @@ def _check(name: str, value: Any, hint: Any) -> None:
 def _has_type(value: Any, hint: Any) -> bool:
     if get_origin(hint) is list:
         return isinstance(value, list) and all(_has_type(one, get_args(hint)[0]) for one in value)
+    if get_origin(hint) is dict:
+        return isinstance(value, dict) and all(
+            _has_type(one, kind)
+            for pair in value.items()
+            for one, kind in zip(pair, get_args(hint), strict=True)
+        )
     if get_args(hint):
         return any(_has_type(value, one) for one in get_args(hint))
     return type(value) in ((int, float) if hint is float else (hint,))

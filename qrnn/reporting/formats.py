@@ -27,6 +27,11 @@ def count(number: float, unit: str) -> str:
     return f"{number:,} {unit}{'s' * (number != 1)}"
 
 
+def named(metric: str, value: float) -> str:
+    """Return a metric's name and its value: "RMSE 57.65"."""
+    return f"{METRICS[metric][0]} {shown(metric, value)}"
+
+
 def percent(share: float) -> str:
     """Return a fraction as a percentage: "96.1%"."""
     return f"{100 * share:.1f}%"

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from qrnn.circuit.step import StepCircuit
 from qrnn.config import from_plain
-from qrnn.data import TaskData
+from qrnn.data import KINDS, Numbers, Objective, TaskData
+from qrnn.data.tables.base import Encoder
 from qrnn.devices.ibm.ledger import recorded_circuits
 from qrnn.errors import ConfigError, QRNNError
 from qrnn.evaluation.evaluation import Evaluation, describe
@@ -19,12 +20,21 @@ from qrnn.evaluation.metrics import METRICS, shown
 from qrnn.models.base import Model
 from qrnn.models.cells import device_of
 from qrnn.neurons import QuantumNeuronCell
-from qrnn.reporting import plots
+from qrnn.reporting import numbers, plots
 from qrnn.reporting.commands import commands, left_out
 from qrnn.reporting.folder import RunFolder
-from qrnn.reporting.formats import PARTS, count, duration, percent, result, sequences, small
+from qrnn.reporting.formats import (
+    PARTS,
+    count,
+    duration,
+    named,
+    percent,
+    result,
+    sequences,
+    small,
+)
 from qrnn.reporting.parts import Code, Facts, Figure, Page, Part, Table, Text
-from qrnn.training.checkpoint import load_data, load_model
+from qrnn.training.checkpoint import load_checkpoint, load_data
 
 CLASSES = 50  # largest number of classes in a confusion matrix
 NAMED = 30  # largest number of classes that are all listed by name
@@ -39,6 +49,14 @@ class Loaded(NamedTuple):
     data: TaskData | None
     model: Model | None
     missing: dict[str, str]
+    encoder: Encoder | None = None
+
+    @property
+    def objective(self) -> Objective | None:
+        """What the model was trained for; None: not known."""
+        if self.model is not None:
+            return self.model.objective
+        return None if self.data is None else self.data.objective
 
 
 def load(run: RunFolder, data_dir: str | None, console: Console) -> Loaded:
@@ -49,18 +67,20 @@ def load(run: RunFolder, data_dir: str | None, console: Console) -> Loaded:
     """
     if data_dir is not None and "data_dir" not in run.config["task"]:
         raise ConfigError(f"data_dir must be left out: task {run.name_of('task')} reads no files")
-    data, model, missing = None, None, {"model": "the folder has no checkpoint"}
+    data, model, encoder = None, None, None
+    missing = {"model": "the folder has no checkpoint"}
     with console.status(f"loading the data of {run.name_of('task')} and building the model"):
         try:
             data = load_data(from_plain(run.config), data_dir)
+            encoder = data.encoder
         except QRNNError as error:
             missing["data"] = str(error)
         try:
             if run.checkpoint is not None:
-                model = load_model(run.checkpoint)[0]
+                model, _, encoder = load_checkpoint(run.checkpoint)
         except (QRNNError, RuntimeError) as error:  # RuntimeError: weights of other sizes
             missing["model"] = str(error).splitlines()[0]
-    return Loaded(data, model, missing)
+    return Loaded(data, model, missing, encoder)
 
 
 def page_of(run: RunFolder, loaded: Loaded) -> Page:
@@ -103,8 +123,9 @@ def lead(run: RunFolder) -> str:
         clauses.append(f"{result(run.main)} on {sequences(run.main)}, device {run.main.device}")
     if run.best is not None:
         clauses += [] if clauses else ["Not evaluated yet"]
-        epoch, _, accuracy = run.best
-        clauses.append(f"best checkpoint: epoch {epoch}, validation accuracy {percent(accuracy)}")
+        best = run.best
+        value = named(best.metric, best.value)
+        clauses.append(f"best checkpoint: epoch {best.epoch}, validation {value}")
     return f"{'; '.join(clauses)}." if clauses else "No epoch has finished yet."
 
 
@@ -120,11 +141,15 @@ def data_parts(loaded: Loaded) -> Iterator[Part]:
     shape, names = data.shape, [name if name.strip() else "(blank)" for name in data.classes]
     size = f"{shape.input_size:,}" if shape.tokens else count(shape.input_size, "number")
     names = names if len(names) <= NAMED else [*names[:10], "…"]
-    unit = {"classify": "sequence", "label": "step", "translate": "target token"}[shape.kind]
     facts = [
-        ("inputs", f"tokens from a vocabulary of {size}" if shape.tokens else f"{size} per step"),
-        ("labels", f"one per {unit}, {len(data.classes):,} classes: {', '.join(names)}"),
+        ("inputs", f"tokens from a vocabulary of {size}" if shape.tokens else f"{size} per step")
     ]
+    if isinstance(data.objective, Numbers):
+        facts += numbers.targets(data.objective, "T" in KINDS[shape.kind].axes)
+    else:
+        unit = {"classify": "sequence", "label": "step", "translate": "target token"}[shape.kind]
+        labels = f"one per {unit}, {len(data.classes):,} classes: {', '.join(names)}"
+        facts.append(("labels", labels))
     if data.baseline is not None:
         baseline = f"{shown(data.metric, data.baseline)} {METRICS[data.metric][0]}"
         facts.append(("baseline without memory", baseline))
@@ -132,7 +157,7 @@ def data_parts(loaded: Loaded) -> Iterator[Part]:
 
 
 def training(run: RunFolder) -> Iterator[Part]:
-    """Yield the curves of loss, accuracy and gradient norm."""
+    """Yield the curves of loss, metric and gradient norm."""
     if run.best is None:
         yield Text("No curves: metrics.csv has no epochs.", True)
         return
@@ -147,11 +172,19 @@ def training(run: RunFolder) -> Iterator[Part]:
 
 
 def results(run: RunFolder, loaded: Loaded) -> Iterator[Part]:
-    """Yield the metric, and the confusion matrix of a classification."""
+    """Yield the metrics and the baselines, and figures of what was predicted."""
     one = run.main
     if one is None:
         best = run.checkpoint or run.folder / "best.ckpt"
         yield Text(f"Not evaluated yet: qrnn evaluate checkpoint={best}", True)
+        return
+    objective = loaded.objective
+    if one.accuracy is None:
+        aim = objective if isinstance(objective, Numbers) else None
+        yield Facts(numbers.scores(one, aim))
+        yield from numbers.baselines(one, run.name_of("model"))
+        if aim is not None:
+            yield from numbers.figures(run.evaluations, aim, loaded.encoder, loaded.data)
         return
     facts = {
         "loss": f"{small(one.loss)} nats per label",
@@ -159,6 +192,7 @@ def results(run: RunFolder, loaded: Loaded) -> Iterator[Part]:
         METRICS[one.metric][0]: shown(one.metric, one.value),
     }
     yield Facts([*facts.items(), *([("computed by", one.signature)] if one.signature else [])])
+    yield from numbers.baselines(one, run.name_of("model"))
     if loaded.data is not None and loaded.data.kind == "classify":
         yield from predictions(one, loaded.data.classes, run.name_of("task"))
 
@@ -175,7 +209,7 @@ def predictions(one: Evaluation, classes: tuple[str, ...], task: str) -> Iterato
             plots.data_url(plots.confusion(one.labels, one.predictions, classes)),
             f"True and predicted classes: {where}. The most common class, {classes[label]}, has "
             f"{percent(times / len(one.labels))} of the sequences.",
-            f"Confusion matrix: {where}; {percent(one.accuracy)} on the diagonal",
+            f"Confusion matrix: {where}; {percent(one.accuracy or 0.0)} on the diagonal",
         )
     pairs = zip(one.labels, one.predictions, strict=True)
     wrong = [
@@ -223,12 +257,16 @@ def devices(run: RunFolder) -> Iterator[Part]:
     if run.main is None:
         yield Text("No device has been evaluated yet.", True)
         return
-    metric = METRICS[run.main.metric][0]
+    metric, reference = METRICS[run.main.metric][0], run.main.reference
+    compared, meaning = "agreement", f"fraction of labels predicted as on {reference}"
+    if run.main.accuracy is None:
+        compared = "difference"
+        meaning = f"root mean square difference between the predictions and those on {reference}"
     yield Table(
-        ["device", "read", "sequences", metric, "loss", "agreement", "RMS z", "shots", "time"],
+        ["device", "read", "sequences", metric, "loss", compared, "RMS z", "shots", "time"],
         [device_row(one) for one in run.evaluations],
         range(2, 9),
-        f"Agreement: fraction of labels predicted as on {run.main.reference}, the training device. "
+        f"{compared.capitalize()}: {meaning}, the training device. "
         "RMS z: root mean square difference between the readouts and its own, over all steps.",
     )
     if others := [one for one in run.evaluations if one.rms_z > 0 and one.rms_z_steps]:
@@ -259,7 +297,7 @@ def device_row(one: Evaluation) -> list[str]:
         f"{one.sequences:,}",
         shown(one.metric, one.value),
         small(one.loss),
-        percent(one.agreement),
+        small(one.difference or 0.0) if one.agreement is None else percent(one.agreement),
         small(one.rms_z),
         "exact" if shots is None else f"{shots:,}",
         duration(one.seconds),

@@ -14,8 +14,10 @@ import numpy as np
 
 from qrnn.circuit.step import StepCircuit
 from qrnn.circuit.threads import one_at_a_time
-from qrnn.data import Split, TaskData
+from qrnn.data import Labels, Split, TaskData
+from qrnn.evaluation.metrics import METRICS
 from qrnn.models.translation import Translator
+from qrnn.training.history import metric_of
 from qrnn.utils.figure_style import BLUE, GREEN, ORANGE, VERMILLION, styled, write
 
 if TYPE_CHECKING:
@@ -25,11 +27,6 @@ if TYPE_CHECKING:
 PICTURED = 3  # sentences in a figure of attention
 DECADES = 30.0  # ratio of values from which the axis is logarithmic
 NUMBERED = 12  # largest number of classes with numbers in the confusion matrix
-QUANTITIES = {
-    "loss": "cross entropy (nats)",
-    "accuracy": "accuracy",
-    "gradient": "gradient norm before clipping",
-}
 _NOT_IN_XML = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -61,7 +58,13 @@ def curves(series: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.6, 2.4), layout="constrained")
-    for axes, (quantity, label) in zip(figure.subplots(1, 3), QUANTITIES.items(), strict=True):
+    metric = metric_of(series)
+    quantities = {
+        "loss": "cross entropy (nats)" if metric == Labels.shown else "loss (scaled numbers)",
+        metric: METRICS[metric][0],
+        "gradient": "gradient norm before clipping",
+    }
+    for axes, (quantity, label) in zip(figure.subplots(1, 3), quantities.items(), strict=True):
         shown: list[float] = []
         for part, colour, line in (("train", BLUE, "-"), ("val", ORANGE, "--")):
             points = series.get(f"{part}/{quantity}", ())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 from typing_extensions import override
 
+from qrnn.data.objectives import OBJECTIVES
 from qrnn.utils.files import write_text
 
 FILE = "metrics.csv"
@@ -33,16 +35,35 @@ def history(run_dir: str | Path) -> dict[str, list[tuple[int, float]]]:
     return series
 
 
-def at_best(run_dir: Path, metric: str) -> tuple[int, float]:
-    """Return the epoch of the lowest validation loss, counted from 1, and its validation metric.
+def metric_of(series: Mapping[str, Any]) -> str:
+    """Return the metric that a run's history has beside the loss: `accuracy`, or `rmse`."""
+    names = [kind.shown for kind in OBJECTIVES.values()]
+    return next((name for name in names if f"val/{name}" in series), names[0])
 
-    Without an epoch, 0 and NaN.
+
+class Best(NamedTuple):
+    """The epoch of the lowest validation loss.
+
+    Attributes:
+        epoch: counted from 1.
+        loss: the validation loss.
+        metric: name of the metric that is shown beside it.
+        value: its validation value; NaN: not recorded.
     """
-    series = history(run_dir)
-    if "val/loss" not in series:
-        return 0, math.nan
-    epoch = min(series["val/loss"], key=lambda point: point[1])[0]
-    return epoch + 1, dict(series[f"val/{metric}"])[epoch]
+
+    epoch: int
+    loss: float
+    metric: str
+    value: float
+
+
+def best_of(series: Mapping[str, Sequence[tuple[int, float]]]) -> Best | None:
+    """Return the best epoch of a history; None: no epoch has finished."""
+    if not (losses := series.get("val/loss")):
+        return None
+    epoch, loss = min(losses, key=lambda point: point[1])
+    metric = metric_of(series)
+    return Best(epoch + 1, loss, metric, dict(series.get(f"val/{metric}", ())).get(epoch, math.nan))
 
 
 class Metrics(pl.Callback):

@@ -17,7 +17,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
-from torchmetrics import MeanMetric
+from torchmetrics import Metric
 from typing_extensions import override
 
 from qrnn.config import TrainConfig, TrainerConfig, from_plain, to_plain
@@ -44,7 +44,7 @@ from qrnn.training.checkpoint import (
 )
 from qrnn.training.checks import OPTIMIZERS, batches_of_epoch, check_trainer
 from qrnn.training.groups import param_groups
-from qrnn.training.history import Metrics, at_best
+from qrnn.training.history import Best, Metrics, best_of, history
 from qrnn.training.resume import (
     check_shapes,
     check_state,
@@ -62,20 +62,30 @@ WARM_UP = 0.1  # fraction of the steps; without it, lr 1e-2 sometimes ends at ch
 EVAL_BATCH = 512
 
 
-class Shown(MeanMetric):
+class Shown(Metric):
     """The metric that is shown beside the loss.
 
     Args:
         objective: what it is of.
     """
 
+    total: torch.Tensor
+    count: torch.Tensor
+
     def __init__(self, objective: Objective):
         super().__init__()
         self.objective = objective
+        for name in ("total", "count"):
+            self.add_state(name, torch.zeros(objective.n_measured), "sum")
+
+    def update(self, measured: torch.Tensor) -> None:
+        """Add what `Objective.measure` returned."""
+        self.total = self.total + measured.nansum(0)
+        self.count = self.count + (~measured.isnan()).sum(0)
 
     def compute(self) -> torch.Tensor:
         """Return the metric of the epoch."""
-        return self.objective.metric_of(super().compute())
+        return self.objective.metric_of(self.total / self.count)
 
 
 class Learner(pl.LightningModule):
@@ -372,20 +382,20 @@ def _fit(
         if not trainer.interrupted:
             raise
     metric = module.model.objective.shown
-    best_epoch, value = at_best(run_dir, metric)
+    shown = best_of(history(run_dir)) or Best(0, math.nan, metric, math.nan)
     last = run_dir / "last.ckpt"
     best = Path(checkpoints.best_model_path or last)
     reached = stopper.reached
     failure = failure_of(trainer.callback_metrics)
     if trainer.is_global_zero and not trainer.interrupted and failure is None:
-        write_summary(run_dir, module, best, times.seconds, reached)
+        write_summary(run_dir, module, best, shown, times.seconds, reached)
     return TrainResult(
         run_dir=run_dir,
         best=best,
         last=last,
         metric=metric,
-        value=value,
-        best_epoch=best_epoch,
+        value=shown.value,
+        best_epoch=shown.epoch,
         epochs=trainer.current_epoch,
         steps=trainer.global_step,
         reached=reached,
@@ -411,20 +421,29 @@ def failure_of(metrics: Mapping[str, torch.Tensor]) -> str | None:
 
 
 def write_summary(
-    run_dir: Path, module: Learner, best: Path, seconds: list[float], reached: bool | None
+    run_dir: Path,
+    module: Learner,
+    best: Path,
+    shown: Best,
+    seconds: list[float],
+    reached: bool | None,
 ) -> None:
-    """Write the time, memory and size of a finished run to `summary.json`.
+    """Write the result, time, memory and size of a finished run to `summary.json`.
 
     Args:
         run_dir: folder of the run.
         module: the trained module.
         best: the best checkpoint.
+        shown: its epoch and validation metric.
         seconds: seconds of each epoch.
         reached: see `TrainResult`.
     """
     per_epoch = statistics.median(seconds) if seconds else 0.0
     summary = {
         "best": str(best),
+        "best_epoch": shown.epoch,
+        "metric": shown.metric,
+        "value": shown.value if math.isfinite(shown.value) else None,
         "epochs": module.current_epoch,
         "steps": module.global_step,
         "reached": reached,

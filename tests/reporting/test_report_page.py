@@ -68,7 +68,7 @@ def test_best_epoch_is_the_one_with_the_least_validation_loss(run):
     )
     found = read_folder(run)
     assert pages_of.lead(found).endswith("; best checkpoint: epoch 2, validation accuracy 62.5%.")
-    assert found.best == (2, 0.4, 0.625)
+    assert found.best == (2, 0.4, "accuracy", 0.625)
     assert any("adds up to 0.5" in getattr(part, "text", "") for part in pages_of.training(found))
 
 

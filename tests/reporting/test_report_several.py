@@ -23,8 +23,11 @@ def test_several_runs_are_compared(made, monkeypatch):
     assert page.problems == []
     assert page.named("h1") == ["2 runs: digits"]
     told = {name: kept(made / f"runs/{name}/evaluation-fused-limit100.json") for name in "ab"}
-    rows = page.table("run", "model", "result")
+    *rows, baseline = page.table("run", "model", "result")
     assert [row["run"] for row in rows] == ["a", "b"]
+    share = told["a"]["baselines"]["most frequent label"]
+    assert baseline["result"] == f"{100 * share:.1f}% accuracy"
+    assert (baseline["run"], baseline["model"]) == ("most frequent label", "baseline")
     for row in rows:
         assert row["result"] == f"{100 * told[row['run']]['accuracy']:.1f}% accuracy"
     assert page.table("key", "a", "b") == [{"key": "trainer.seed", "a": "0", "b": "1"}]

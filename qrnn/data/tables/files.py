@@ -67,12 +67,13 @@ class Table:
             if name not in self.frame.columns:
                 raise DataError(f"{self.source}: {unknown_name('column', name, self.columns)}")
 
-    def numbers(self, name: str, *, missing: bool = False) -> np.ndarray:
+    def numbers(self, name: str, *, missing: bool = False, remedy: str = "fill it") -> np.ndarray:
         """Return a column as float64 numbers (N,).
 
         Args:
             name: of the column.
             missing: whether empty cells may be: they are NaN.
+            remedy: what to do about an empty cell, for the message.
 
         Raises:
             DataError: a cell that is not a finite number.
@@ -92,10 +93,7 @@ class Table:
                     f"{self.where(row, name)} must be a finite number, got {_cell(column, row)}"
                 )
             if not missing:
-                raise DataError(
-                    f"{self.where(int(rows[0]), name)} is empty: fill it, or set "
-                    f"task.missing=interpolate or task.missing=mask"
-                )
+                raise DataError(f"{self.where(int(rows[0]), name)} is empty: {remedy}")
             return np.where(bad, math.nan, values)
         return values
 
@@ -108,7 +106,7 @@ class Table:
         self.check_columns([name])
         cells = self.frame[name].tolist()
         for row, cell in enumerate(cells):
-            if _is_empty(cell):
+            if cell is None or cell != cell or not str(cell).strip():  # "none" is a text
                 raise DataError(f"{self.where(row, name)} must not be empty")
         return [_as_text(cell) for cell in cells]
 
@@ -123,16 +121,19 @@ class Table:
         import pandas as pd
 
         self.check_columns([name])
-        column = self.frame[name]
+        column, finite = self.frame[name], np.zeros(len(self), bool)
         if pd.api.types.is_datetime64_any_dtype(column):
             found = column
         else:
-            numeric = pd.to_numeric(column, errors="coerce")
-            if numeric.notna().all():
-                return numeric.to_numpy(np.float64), False
+            numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=math.nan)
+            finite = np.isfinite(numbers)
+            if finite.all():
+                return numbers, False
             found = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
-        if found.isna().any():
-            row = int(np.flatnonzero(found.isna())[0])
+        # Of numbers and other cells, the fewer are wrong.
+        bad = ~finite if finite.mean() > 0.5 else found.isna().to_numpy()
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
             raise DataError(
                 f"{self.where(row, name)} must be a number or an ISO date such as 2024-01-31, got "
                 f"{_cell(column, row)}"
@@ -174,9 +175,10 @@ def read_table(file: str | Path, separator: str = ",") -> Table:
 
     path, source = Path(file), str(file)
     if source == STDIN:
-        source, content = "standard input", io.StringIO(sys.stdin.read())
+        source, content = "standard input", io.BytesIO(sys.stdin.buffer.read())
     elif not path.is_file():
-        raise DataError(f"{source} must be a CSV or Parquet file, but there is no such file")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"{source} must be a CSV or Parquet file, but {what}")
     elif path.suffix in (".parquet", ".pq"):
         return Table(_parquet(path), source, first_row=1)
     else:
@@ -185,6 +187,7 @@ def read_table(file: str | Path, separator: str = ",") -> Table:
         frame = pd.read_csv(
             content,
             sep=separator,
+            header=None,  # pandas would rename a column that occurs twice
             dtype=str,
             keep_default_na=False,
             encoding="utf-8-sig",
@@ -198,10 +201,14 @@ def read_table(file: str | Path, separator: str = ",") -> Table:
         raise DataError(message) from error
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
-        raise DataError(f"{source} must be UTF-8 text, got byte {byte:#x}") from error
+        message = f"{source} must be UTF-8 text, got byte {byte:#x}: save it as UTF-8"
+        raise DataError(message) from error
     except (OSError, ValueError, EOFError, pd.errors.ParserError) as error:
         reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise DataError(f"{source} cannot be read as CSV: {reason[:200]}") from error
+    names = frame.iloc[0].fillna("").tolist()
+    frame = frame.iloc[1:].reset_index(drop=True)
+    frame.columns = [name or f"column {number}" for number, name in enumerate(names, 1)]
     if len(frame.columns) == 1 and separator == ",":
         header = str(frame.columns[0])
         other = next((s for s in (";", "\t", "|") if s in header), None)

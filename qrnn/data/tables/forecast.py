@@ -364,10 +364,6 @@ def _part(
         if not firsts:
             continue
         split = encoder.split(one, firsts)
-        bad = split.x.isnan().flatten(1).any(1)
-        if bad.any():
-            row = int(one.rows[firsts[int(bad.nonzero()[0])]])
-            raise DataError(f"{table.where(row, encoder.known[0])} is empty: fill it")
         asked = ~split.y.isnan().flatten(1).all(1)
         kept = [i for i, wanted in zip(firsts, asked.tolist(), strict=True) if wanted]
         if kept:

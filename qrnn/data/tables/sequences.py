@@ -205,7 +205,7 @@ class SequencesEncoder(Encoder):
         if self.each == "step":
             assert split.lengths is not None
             real = torch.arange(outputs.shape[1]) < split.lengths[:, None]
-            outputs, y = outputs[real], y[real]
+            outputs, y = outputs[real], y[:, : outputs.shape[1]][real]
         if isinstance(objective, Labels):
             return beside(keys, label_columns(self.classes, outputs, y, objective))
         assert isinstance(objective, Numbers)

@@ -12,6 +12,7 @@ from qrnn.errors import ConfigError, DataError
 from qrnn.utils.registry import unknown_name
 
 MISSING = ("refuse", "interpolate", "mask")
+REMEDY = "fill it, or train with task.missing=interpolate or task.missing=mask"
 SAME_STEP = 0.01  # relative difference of steps that are the same but for rounding
 SAME_DATES = 0.2  # of dates: months have 28 to 31 days, and are regular
 
@@ -96,8 +97,8 @@ def read_series(table: Table, columns: Columns, *, future: bool = False) -> list
     table.check_columns([*reads, *(n for n in (columns.time, columns.series) if n is not None)])
     blank = future or columns.missing != "refuse"
     of_past = [*columns.targets, *columns.inputs]
-    past = np.stack([table.numbers(name, missing=blank) for name in of_past], 1)
-    known = [table.numbers(name, missing=columns.missing != "refuse") for name in columns.known]
+    past = np.stack([table.numbers(name, missing=blank, remedy=REMEDY) for name in of_past], 1)
+    known = [table.numbers(name, missing=future) for name in columns.known]
     ahead = np.stack(known, 1) if known else np.zeros((len(table), 0))
     times = np.arange(len(table), dtype=np.float64)
     if columns.time is not None:
@@ -137,7 +138,7 @@ def check_filled(table: Table, columns: Columns, one: Series, rows: int) -> None
     if len(empty):
         row, column = empty[0]
         name = [*columns.targets, *columns.inputs][column]
-        remedy = "fill it, or train with task.missing=interpolate or task.missing=mask"
+        remedy = REMEDY
         if columns.missing == "interpolate":
             remedy = "nothing is interpolated before the first or after the last value of a series"
         raise DataError(f"{table.where(int(one.rows[row]), name)} is empty: {remedy}")

@@ -1,0 +1,128 @@
+"""Tables: what is wrong in a file is one line, with its row and column."""
+
+import gzip
+import io
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qrnn import DataError
+from qrnn.data.tables.files import Table, read_table
+from qrnn.data.tables.scaling import Scaling
+
+
+def put(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def refused(message, call, *arguments, **options):
+    """The call is refused in one line with this message."""
+    with pytest.raises(DataError) as error:
+        call(*arguments, **options)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "must have a header and at least one row, but is empty"),
+        (b"a,b\n", "must have a header and at least one row, got 0"),
+        (b"a,b\n\n\n", "must have a header and at least one row, got 0"),
+        (b"a,a\n1,2\n", "must name each column once, got 'a' twice"),
+        (b"a;b\n1;2\n", "but its header is 'a;b': set task.separator=';'"),
+        (b"a\tb\n1\t2\n", r"set task.separator='\t'"),
+        ("a,b\ncafé,1\n".encode("latin-1"), "must be UTF-8 text, got byte 0xe9: save it as"),
+        (b"a,b\n1,2\n1,2,3\n", "cannot be read as CSV: Expected 2 fields in line 3, saw 3"),
+        (b'a,b\n"1,2\n', "cannot be read as CSV: EOF inside string starting at row 1"),
+    ],
+)
+def test_a_file_that_is_no_table_is_one_line(tmp_path, content, message):
+    refused(message, read_table, put(tmp_path / "a.csv", content))
+
+
+def test_a_file_that_is_not_there_or_damaged_is_one_line(tmp_path):
+    refused("but does not exist", read_table, tmp_path / "a.csv")
+    refused("but is a folder", read_table, tmp_path)
+    refused("cannot be read as Parquet", read_table, put(tmp_path / "a.parquet", b"PAR1 no"))
+    refused("cannot be read as CSV", read_table, put(tmp_path / "a.csv.gz", b"\x1f\x8bno"))
+
+
+@pytest.mark.parametrize("content", ["\ufeffa,b\n1,2\n\n\n", "a,b\r\n1,2\r\n", "a,b\n1,2"])
+def test_byte_order_marks_line_ends_and_blank_lines_are_accepted(tmp_path, monkeypatch, content):
+    table = read_table(put(tmp_path / "a.csv", content))
+    assert (table.columns, len(table)) == (["a", "b"], 1)
+    assert (table.numbers("a").tolist(), table.text("b")) == ([1.0], ["2"])
+    assert read_table(put(tmp_path / "a.csv.gz", gzip.compress(content.encode()))).columns == [
+        "a",
+        "b",
+    ]
+    stdin = SimpleNamespace(buffer=io.BytesIO(content.encode()))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    table = read_table("-")
+    assert (table.columns, table.source, len(table)) == (["a", "b"], "standard input", 1)
+
+
+def test_another_separator_and_a_column_without_a_name(tmp_path):
+    table = read_table(put(tmp_path / "a.csv", ";x\n0;1\n"), ";")
+    assert table.columns == ["column 1", "x"]
+
+
+def test_parquet_and_frames_are_read_as_csv_is(tmp_path):
+    frame = pd.DataFrame(
+        {"n": [1.5, None], "name": ["x", "y"], "at": pd.date_range("2024", None, 2)}
+    )
+    frame.to_parquet(tmp_path / "a.parquet")
+    table = read_table(tmp_path / "a.parquet")
+    assert np.isnan(table.numbers("n", missing=True)).tolist() == [False, True]
+    seconds, dates = table.times("at")
+    assert dates
+    assert np.diff(seconds).tolist() == [86400]
+    refused("a.parquet, row 2, column 'n' is empty: fill it", table.numbers, "n")
+    refused("the table, row 1, column 'n' is empty", Table(frame).numbers, "n")
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("abc", "row 3, column 'a' must be a finite number, got 'abc'"),
+        ("inf", "row 3, column 'a' must be a finite number, got 'inf'"),
+        ("1,5", "row 3, column 'a' must be a finite number, got '1,5'"),
+        ("", "row 3, column 'a' is empty: fill it"),
+        ("NaN", "row 3, column 'a' is empty: fill it"),
+        (" n/a ", "row 3, column 'a' is empty: fill it"),
+    ],
+)
+def test_a_cell_that_is_no_number_is_named(tmp_path, cell, message):
+    table = read_table(put(tmp_path / "a.csv", f'a,b\n1,x\n"{cell}",y\n'))
+    refused(message, table.numbers, "a")
+    if "empty" in message:
+        assert np.isnan(table.numbers("a", missing=True)).tolist() == [False, True]
+
+
+def test_other_cells_are_named(tmp_path):
+    table = read_table(put(tmp_path / "a.csv", "a,t\nx,2024-01-31\n,2024-02-30\n"))
+    refused("row 3, column 'a' must not be empty", table.text, "a")
+    refused("row 3, column 't' must be a number or an ISO date", table.times, "t")
+    refused("a.csv: column 'b' is not known: Allowed: a, t", table.numbers, "b")
+    assert Table(pd.DataFrame({"label": ["None", "NA"]})).text("label") == ["None", "NA"]
+    assert Table(pd.DataFrame({"label": [1.0, 2.5]})).text("label") == ["1", "2.5"]
+
+
+@pytest.mark.parametrize("how", ["standard", "minmax", "none"])
+def test_scaling_is_what_its_name_says(how):
+    values = np.array([[1.0, 5.0, 0.1], [3.0, 5.0, np.nan], [5.0, 5.0, 0.3]])
+    scaled = Scaling.fit(values, how)(values)
+    first = {
+        "standard": (values[:, 0] - 3) / np.sqrt(8 / 3),
+        "minmax": [0, 0.5, 1],
+        "none": values[:, 0],
+    }[how]
+    np.testing.assert_allclose(scaled[:, 0], first)
+    # What never changes is only shifted.
+    np.testing.assert_allclose(scaled[:, 1], 5.0 if how == "none" else 0.0)
+    assert np.isnan(scaled[1, 2])
