@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 
 from qrnn.config import MOST_WHOLE, TrainConfig, compose
 from qrnn.data import TASKS, TaskData
-from qrnn.devices import Device, DeviceOptions
+from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError, NumericsError
 from qrnn.evaluation.trained import TrainedModel, load
 from qrnn.training.trainer import train
@@ -65,26 +65,11 @@ def config_of(estimator: Any, task: str, reads: Sequence[str], *fixed: str) -> T
             value = getattr(config.task, name)
             raise ConfigError(f"task.{name} must be left out of overrides, got {shown(value)}")
     if estimator.device is not None:
-        config.device = device_options(estimator.device)
+        config.device = open_device(estimator.device).options
     drawn = check_random_state(estimator.random_state).randint(MOST_WHOLE // 2)
     is_seed = isinstance(estimator.random_state, int | np.integer)
     config.trainer.seed = int(estimator.random_state) if is_seed else int(drawn)
     return config
-
-
-def device_options(device: str | DeviceOptions | Device) -> DeviceOptions:
-    """Return the options of a device that is given by its name, options or itself.
-
-    Raises:
-        ConfigError: it is something else.
-    """
-    if isinstance(device, Device):
-        return device.options
-    if isinstance(device, str):
-        return DeviceOptions(device)
-    if not isinstance(device, DeviceOptions):
-        raise ConfigError(f"device must be a name or DeviceOptions, got {shown(device)}")
-    return device
 
 
 def fitted(config: TrainConfig, data: TaskData) -> TrainedModel:
@@ -116,8 +101,15 @@ def random_numbers_kept() -> Iterator[None]:
         np.random.set_state(of_numpy)
 
 
-def moved(estimator: Estimator, device: str | DeviceOptions | Device) -> Estimator:
-    """Return a fitted estimator of the same model, its circuits on another device."""
+def moved(
+    estimator: Estimator, device: str | DeviceOptions | Device, options: dict[str, Any]
+) -> Estimator:
+    """Return a fitted estimator of the same model, its circuits on another device.
+
+    Raises:
+        ConfigError: the device or one of its options is unknown.
+        DeviceError: it is not installed.
+    """
     other: Any = copy.copy(estimator)
-    other.device = device
+    other.device = open_device(device, **options).options
     return other

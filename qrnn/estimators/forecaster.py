@@ -69,7 +69,7 @@ class QRNNForecaster(BaseForecaster):
 
     Examples:
         >>> model = qrnn.QRNNForecaster(window=24).fit(y, fh=range(1, 7))  # doctest: +SKIP
-        >>> model.on("fake_fez").predict()  # doctest: +SKIP
+        >>> model.on("fake_fez", shots=1024).predict()  # doctest: +SKIP
     """
 
     _tags: ClassVar[dict[str, Any]] = {
@@ -134,13 +134,22 @@ class QRNNForecaster(BaseForecaster):
         self.random_state = random_state
         self.overrides = overrides
         super().__init__()
+        self._y = self._X = None  # for `remember_data=True`
 
-    def on(self, device: str | DeviceOptions | Device) -> Self:
+    def on(self, device: str | DeviceOptions | Device, **options: Any) -> Self:
         """Return a copy of the fitted forecaster that predicts on another device.
 
         It shares the trained model. (sktime's `set_params` would forget it.)
+
+        Args:
+            device: its name, options, or itself.
+            **options: fields of `DeviceOptions`, e.g. `shots=1024`.
+
+        Raises:
+            ConfigError: the device or one of its options is unknown.
+            DeviceError: the device is not installed.
         """
-        return moved(self, device)
+        return moved(self, device, options)
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> Self:
         self._rows, self._columns = _rows(y, X), y.columns

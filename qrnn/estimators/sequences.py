@@ -93,12 +93,20 @@ class SequenceEstimator(BaseEstimator):
         self.random_state = random_state
         self.overrides = overrides
 
-    def on(self, device: str | DeviceOptions | Device) -> Self:
+    def on(self, device: str | DeviceOptions | Device, **options: Any) -> Self:
         """Return a copy of the fitted estimator that predicts on another device.
 
         It shares the trained model; `set_params(device=...)` does the same in place.
+
+        Args:
+            device: its name, options, or itself.
+            **options: fields of `DeviceOptions`, e.g. `shots=1024`.
+
+        Raises:
+            ConfigError: the device or one of its options is unknown.
+            DeviceError: the device is not installed.
         """
-        return moved(self, device)
+        return moved(self, device, options)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -205,7 +213,7 @@ class QRNNClassifier(ClassifierMixin, SequenceEstimator):
 
     Examples:
         >>> model = qrnn.QRNNClassifier(n_qubits=4).fit(X, y)  # doctest: +SKIP
-        >>> model.on("fake_fez").score(X_test, y_test)  # doctest: +SKIP
+        >>> model.on("fake_fez", shots=1024).score(X_test, y_test)  # doctest: +SKIP
     """
 
     classes_: np.ndarray
@@ -263,7 +271,7 @@ class QRNNRegressor(RegressorMixin, SequenceEstimator):
 
     Examples:
         >>> model = qrnn.QRNNRegressor(n_qubits=4).fit(X, y)  # doctest: +SKIP
-        >>> model.on("fake_fez").predict(X_test)  # doctest: +SKIP
+        >>> model.on("fake_fez", shots=1024).predict(X_test)  # doctest: +SKIP
     """
 
     one_number_: bool
