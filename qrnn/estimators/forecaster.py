@@ -203,11 +203,13 @@ class QRNNForecaster(BaseForecaster):
 
 def _rows(y: pd.DataFrame, X: pd.DataFrame | None) -> pd.DataFrame:
     """Return targets, then known inputs, under names of our own: sktime's may be numbers."""
+    import pandas as pd
+
     frame = y.set_axis([f"y{k}" for k in range(y.shape[1])], axis=1)
-    known = None if X is None else X.loc[y.index]
-    for k in range(0 if known is None else known.shape[1]):
-        frame[f"x{k}"] = known.iloc[:, k]
-    return frame
+    if X is None:
+        return frame
+    known = X.loc[y.index].set_axis([f"x{k}" for k in range(X.shape[1])], axis=1)
+    return pd.concat([frame, known], axis=1)
 
 
 def windows(frame: pd.DataFrame, task: Any, val: float) -> TaskData:
