@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         NumericsError,
         QRNNError,
     )
+    from qrnn.estimators.forecaster import QRNNForecaster
+    from qrnn.estimators.sequences import QRNNClassifier, QRNNRegressor
     from qrnn.evaluation.trained import TrainedModel, load
     from qrnn.inspection import inspect
     from qrnn.neurons import QuantumNeuronCell, QuantumNeuronRNN
@@ -39,6 +41,8 @@ _WHERE = {
         "NumericsError",
         "QRNNError",
     ),
+    "qrnn.estimators.forecaster": ("QRNNForecaster",),
+    "qrnn.estimators.sequences": ("QRNNClassifier", "QRNNRegressor"),
     "qrnn.evaluation.trained": ("TrainedModel", "load"),
     "qrnn.inspection": ("inspect",),
     "qrnn.neurons": ("QuantumNeuronCell", "QuantumNeuronRNN"),
@@ -59,7 +63,10 @@ __all__ = [
     "MissingExtraError",
     "NumericsError",
     "QRNNCell",
+    "QRNNClassifier",
     "QRNNError",
+    "QRNNForecaster",
+    "QRNNRegressor",
     "QRNNState",
     "QuantumNeuronCell",
     "QuantumNeuronRNN",

@@ -135,7 +135,7 @@ class TrainedModel:
             raise ConfigError("every, steps and recursive must be left out: it is no forecast")
         if not forecasts:
             split, keys = encoder.encode(table)
-            found = self._run(split, device, batch_size, progress)
+            found = self.outcome(split, device, batch_size, progress)
             return encoder.decode(keys, split, joined(found), self.objective)
         assert isinstance(encoder, ForecastEncoder)
         wanted = encoder.horizon if steps is None else whole("steps", steps, 1)
@@ -151,7 +151,7 @@ class TrainedModel:
         frames, done = [], 0
         while done < wanted:
             split, keys = encoder.encode(table, every)
-            found = self._run(split, device, batch_size, progress)
+            found = self.outcome(split, device, batch_size, progress)
             frame = encoder.decode(keys, split, joined(found), self.objective)
             if wanted > encoder.horizon:
                 table = encoder.extended(table, frame)
@@ -172,13 +172,14 @@ class TrainedModel:
             )
         return self.encoder
 
-    def _run(
+    def outcome(
         self,
         split: Split,
-        device: str | DeviceOptions | Device | None,
-        batch_size: int | None,
-        progress: bool,
+        device: str | DeviceOptions | Device | None = None,
+        batch_size: int | None = None,
+        progress: bool = False,
     ) -> Outcome:
+        """Return the outputs for sequences that are encoded already; see `predict`."""
         self.model.eval()
         opened = open_device(device if device is not None else self._own())
         check_runnable(self.model, split, "closed", opened.spec.submits_jobs)
