@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from qrnn.config import TrainConfig
+from qrnn.config import TrainConfig, compose, to_plain
 from qrnn.data import TASKS
 from qrnn.devices import DeviceOptions
 from qrnn.errors import QRNNError
@@ -46,6 +47,9 @@ def train_command(run: RunFolder) -> list[str]:
 
 def defaults(run: RunFolder) -> dict[str, Any]:
     """Return the default value of each key of a run; unknown tasks and models have none."""
+    names = [f"{group}={run.name_of(group)}" for group in ("task", "model")]
+    with suppress(QRNNError):  # with the recipe of the task and the model
+        return flat(to_plain(compose("train", names)))
     groups = {"device": asdict(DeviceOptions()), "trainer": asdict(TrainConfig().trainer)}
     for group, registry in (("task", TASKS), ("model", NETWORKS)):
         try:

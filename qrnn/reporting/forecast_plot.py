@@ -257,7 +257,8 @@ def residuals(targets: Sequence[str], predicted: np.ndarray, truth: np.ndarray) 
         if len(errors):
             pad = 1e-6 * np.abs(errors).max() + 1e-12  # where all are alike
             ends = (errors.min() - pad, errors.max() + pad)
-            axes.hist(errors, min(BINS, max(5, len(errors) // 4)), ends, color=BLUE)
+            bins = min(BINS, max(5, len(errors) // 4))
+            axes.hist(errors, bins=bins, range=ends, color=BLUE)
         axes.axvline(0, color=BLACK, lw=0.7)
         axes.set_xlabel(f"{printable([targets[k]])[0]}: prediction - truth")
     row[0].set_ylabel("count")
@@ -271,7 +272,7 @@ def scatter(targets: Sequence[str], predicted: np.ndarray, truth: np.ndarray) ->
     for k, axes in enumerate(row):
         both = np.stack([truth[..., k].ravel(), predicted[..., k].ravel()])
         both = both[:, np.isfinite(both).all(0)]
-        axes.scatter(*both, s=6, color=BLUE, alpha=0.5, linewidths=0)
+        axes.scatter(both[0], both[1], s=6, color=BLUE, alpha=0.5, linewidths=0)
         if both.size:
             axes.plot([both.min(), both.max()], [both.min(), both.max()], color=GREY, lw=0.7)
         axes.set(xlabel=f"{printable([targets[k]])[0]}: truth", aspect="equal")
