@@ -271,7 +271,7 @@ def scatter(targets: Sequence[str], predicted: np.ndarray, truth: np.ndarray) ->
     for k, axes in enumerate(row):
         both = np.stack([truth[..., k].ravel(), predicted[..., k].ravel()])
         both = both[:, np.isfinite(both).all(0)]
-        axes.scatter(*both, s=6, color=BLUE, alpha=0.5, linewidths=0)
+        axes.scatter(both[0], both[1], s=6, color=BLUE, alpha=0.5, linewidths=0)
         if both.size:
             axes.plot([both.min(), both.max()], [both.min(), both.max()], color=GREY, lw=0.7)
         axes.set(xlabel=f"{printable([targets[k]])[0]}: truth", aspect="equal")

@@ -42,7 +42,7 @@ def forecaster(tmp_path_factory):
 def test_a_checkpoint_predicts_the_same_where_its_file_is_gone(forecaster):
     again = qrnn.load(forecaster.best).predict(forecaster.rows, every=True)
     pd.testing.assert_frame_equal(again, forecaster.before)
-    with pytest.raises(DataError, match="series.csv must be a CSV or Parquet file, but does not"):
+    with pytest.raises(DataError, match=r"series.csv must be a CSV or Parquet file, but does not"):
         forecaster.model.evaluate()
 
 
