@@ -257,7 +257,7 @@ def residuals(targets: Sequence[str], predicted: np.ndarray, truth: np.ndarray) 
         if len(errors):
             pad = 1e-6 * np.abs(errors).max() + 1e-12  # where all are alike
             ends = (errors.min() - pad, errors.max() + pad)
-            axes.hist(errors, min(BINS, max(5, len(errors) // 4)), ends, color=BLUE)
+            axes.hist(errors, min(BINS, max(5, len(errors) // 4)), range=ends, color=BLUE)
         axes.axvline(0, color=BLACK, lw=0.7)
         axes.set_xlabel(f"{printable([targets[k]])[0]}: prediction - truth")
     row[0].set_ylabel("count")
