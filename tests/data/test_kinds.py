@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from qrnn import ConfigError, DataError
-from qrnn.data import Split, Stream, TaskData
+from qrnn.data import Numbers, Split, Stream, TaskData
 from qrnn.data.kinds import KINDS, Kind
 
 N, T = 6, 4
@@ -42,7 +42,7 @@ WRONG = {
     ),
     "labels a step of no tokens": (
         lambda: task(kind="label"),
-        "a task of kind label must have tokens as inputs, got no vocabulary: pass",
+        "train.y of kind label must be labels, integers (N, T), one label per step, got int64 (6,)",
     ),
     "an unknown kind": (
         lambda: task(kind="classifyy"),
@@ -134,10 +134,13 @@ def test_a_kind_of_numbers_is_one_declaration(monkeypatch):
     numbers = torch.rand(N)
 
     def of(y):
-        return TaskData(*[Split(X, y)] * 3, ("value",), "regress")
+        return TaskData(*[Split(X, y)] * 3, (), "regress", objective=Numbers(("value",)))
 
     of(numbers)
-    with pytest.raises(DataError, match=r"train\.y must be finite, got nan in sequence 1"):
-        of(changed(numbers, 1, math.nan))
+    of(changed(numbers, 1, math.nan))  # it is not asked for
+    with pytest.raises(
+        DataError, match=r"train\.y must be finite, or NaN .* got inf in sequence 1"
+    ):
+        of(changed(numbers, 1, math.inf))
     with pytest.raises(DataError, match=r"must be numbers, float32 \(N\), .* got int64"):
         of(Y)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from helpers.tables import labelled_file, write_table
+from helpers.task_files import REAL, needs_data
 from qrnn import ConfigError, DataError
 from qrnn.data import IGNORED
 from qrnn.data.tables.base import encoder_from
@@ -182,3 +183,17 @@ def test_an_unknown_label_of_a_test_file_is_named(tmp_path):
         DataError, match=r"t.csv, row 2, column 'label': the label 'c' does not occ"
     ):
         load(labelled_file(tmp_path), test_file=str(other))
+
+
+@needs_data
+def test_the_vowels():
+    data = load(
+        REAL / "tables/vowels_train.csv",
+        features=[],
+        test_file=str(REAL / "tables/vowels_test.csv"),
+    )
+    assert (len(data.train) + len(data.val), len(data.test)) == (270, 370)
+    assert data.classes == tuple("123456789")
+    assert data.shape.input_size == 12
+    lengths = torch.cat([data.train.lengths, data.val.lengths, data.test.lengths])
+    assert (lengths.min(), lengths.max()) == (7, 29)

@@ -25,6 +25,8 @@ def test_texts_are_tokens_of_the_training_parts_words(tmp_path):
     known = set(data.vocabulary)
     assert {"good", "bad", "film", "!"} <= known
     assert not any(word.startswith("no") for word in known)  # each occurs once
+    words = load(text_file(tmp_path), min_count=1)  # of the training part alone
+    assert sum(word.startswith("no") for word in words.vocabulary) == len(words.train) < 20
     good = data.vocabulary.index("good")
     for part in (data.train, data.val, data.test):
         assert torch.equal((part.x == good).any(1).long(), part.y)

@@ -451,7 +451,7 @@ def test_a_run_that_taught_nothing_says_so_and_has_status_1(
         f"hydra.run.dir={tmp_path}",
     )
     assert status == 1
-    assert "2 epochs; best checkpoint: validation accuracy" in out
+    assert "2 epochs; best checkpoint: epoch 1, validation accuracy" in out
     assert err.startswith(f"qrnn: {message}")
     assert err.count("\n") == 1
     assert (tmp_path / "best.ckpt").is_file()
