@@ -9,10 +9,10 @@ import numpy as np
 from qrnn.config import TrainerConfig
 from qrnn.data import Numbers, TaskData
 from qrnn.data.tables.files import Table
-from qrnn.data.tables.forecast import ForecastEncoder
 from qrnn.data.tables.scaling import Scaling
 from qrnn.data.tables.sequences import SequencesConfig
 from qrnn.data.tables.series import Columns, read_series
+from qrnn.data.tables.windows import ForecastEncoder
 from qrnn.devices import Device, DeviceOptions
 from qrnn.errors import ConfigError, DataError, require_extra
 from qrnn.estimators.fitting import config_of, fitted, moved

@@ -9,7 +9,7 @@ from qrnn.config import TrainConfig
 from qrnn.data import SPLITS, Objective, Split, TaskData
 from qrnn.data.tables.base import Encoder
 from qrnn.data.tables.files import Table, read_table
-from qrnn.data.tables.forecast import ForecastEncoder
+from qrnn.data.tables.windows import ForecastEncoder
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError
 from qrnn.evaluation.evaluation import Evaluation, check_runnable, file_name

@@ -11,8 +11,8 @@ import numpy as np
 
 from qrnn.data.objectives import Numbers
 from qrnn.data.tables.files import Table
-from qrnn.data.tables.forecast import ForecastEncoder
 from qrnn.data.tables.series import read_series
+from qrnn.data.tables.windows import ForecastEncoder
 from qrnn.errors import ConfigError
 from qrnn.evaluation.trained import TrainedModel
 from qrnn.reporting.plots import drawing, printable

@@ -8,7 +8,7 @@ import numpy as np
 
 from qrnn.data import Numbers, TaskData
 from qrnn.data.tables.base import Encoder
-from qrnn.data.tables.forecast import ForecastEncoder
+from qrnn.data.tables.windows import ForecastEncoder
 from qrnn.evaluation.evaluation import Evaluation, describe
 from qrnn.evaluation.metrics import METRICS, shown
 from qrnn.reporting import forecast_plot as pictures

@@ -125,7 +125,7 @@ def test_a_stopped_training_is_resumed_and_ends_with_the_same_weights(grid):
     run, other = runs_of(read_grid(grid), "runs", only=["digits/hybrid, ours"])
     stop = (
         "import os\n"
-        "from qrnn.training.trainer import Learner\n"
+        "from qrnn.training.learner import Learner\n"
         "def stop(self):\n"
         "    if self.current_epoch == 1: os._exit(9)\n"
         "Learner.on_train_epoch_start = stop\n"

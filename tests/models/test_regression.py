@@ -14,7 +14,7 @@ from qrnn.config import TrainConfig
 from qrnn.data import IGNORED, Batch, Labels, Numbers, Split, TaskData
 from qrnn.data.objectives import objective_from
 from qrnn.models.build import build_model
-from qrnn.training.trainer import Shown
+from qrnn.training.learner import Shown
 
 NAN = math.nan
 Y = torch.tensor([[[0.5, NAN], [2.0, -1.0]], [[NAN, NAN], [0.0, 1.0]], [[NAN] * 2] * 2])

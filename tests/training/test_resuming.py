@@ -11,8 +11,9 @@ from qrnn import QRNN, QRNNError
 from qrnn.data import CopyingConfig, TaskData, copying
 from qrnn.training.checkpoint import AtomicCheckpointIO
 from qrnn.training.history import history
+from qrnn.training.learner import Learner
 from qrnn.training.seeding import seed_all
-from qrnn.training.trainer import Learner, train
+from qrnn.training.trainer import train
 
 
 @pytest.fixture(scope="module")

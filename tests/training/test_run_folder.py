@@ -9,7 +9,8 @@ from filelock import FileLock
 
 from helpers.small_runs import config, losses, small_digits
 from qrnn import ConfigError
-from qrnn.training.trainer import Learner, train
+from qrnn.training.learner import Learner
+from qrnn.training.trainer import train
 
 
 @pytest.fixture(scope="module")

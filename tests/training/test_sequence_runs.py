@@ -22,7 +22,8 @@ from qrnn.training.callbacks import Stopper
 from qrnn.training.checkpoint import read_checkpoint
 from qrnn.training.checks import OPTIMIZERS
 from qrnn.training.history import history
-from qrnn.training.trainer import Learner, train
+from qrnn.training.learner import Learner
+from qrnn.training.trainer import train
 
 SIZES = ["task.n_train=64", "task.n_val=16", "task.n_test=16"]
 TASKS = [

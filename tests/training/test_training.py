@@ -24,8 +24,9 @@ from qrnn.evaluation.predict import run as run_model
 from qrnn.models.sequence import SequenceClassifier
 from qrnn.training.checkpoint import AtomicCheckpointIO, load_model, read_checkpoint
 from qrnn.training.history import history
+from qrnn.training.learner import Learner, TaskDataModule
 from qrnn.training.seeding import epoch_seed, seed_all
-from qrnn.training.trainer import Learner, TaskDataModule, accelerator, train
+from qrnn.training.trainer import accelerator, train
 
 
 @pytest.fixture(scope="module")

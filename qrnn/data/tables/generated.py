@@ -16,8 +16,9 @@ import numpy as np
 from qrnn.data.base import TaskData, task
 from qrnn.data.sources import at_least, at_most, check_seed
 from qrnn.data.tables.files import Table
-from qrnn.data.tables.forecast import WindowsConfig, load_forecast
+from qrnn.data.tables.forecast import load_forecast
 from qrnn.data.tables.series import Columns
+from qrnn.data.tables.windows import WindowsConfig
 
 LONGEST = 1_000_000
 

@@ -1,0 +1,190 @@
+"""A model and its data as PyTorch Lightning trains them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch.utils.data import DataLoader
+from torchmetrics import Metric
+from typing_extensions import override
+
+from qrnn.config import TrainConfig, TrainerConfig, to_plain
+from qrnn.data import Batch, Objective, TaskData, loader
+from qrnn.models.build import build_model
+from qrnn.training.checks import OPTIMIZERS
+from qrnn.training.groups import param_groups
+from qrnn.training.resume import (
+    set_rates,
+)
+from qrnn.training.seeding import epoch_seed, seed_all
+
+WARM_UP = 0.1  # fraction of the steps; without it, lr 1e-2 sometimes ends at chance level
+EVAL_BATCH = 512
+
+
+class Shown(Metric):
+    """The metric that is shown beside the loss.
+
+    Args:
+        objective: what it is of.
+    """
+
+    total: torch.Tensor
+    count: torch.Tensor
+
+    def __init__(self, objective: Objective):
+        super().__init__()
+        self.objective = objective
+        for name in ("total", "count"):
+            self.add_state(name, torch.zeros(objective.n_measured), "sum")
+
+    def update(self, measured: torch.Tensor) -> None:
+        """Add what `Objective.measure` returned."""
+        self.total = self.total + measured.nansum(0)
+        self.count = self.count + (~measured.isnan()).sum(0)
+
+    def compute(self) -> torch.Tensor:
+        """Return the metric of the epoch."""
+        return self.objective.metric_of(self.total / self.count)
+
+
+class Learner(pl.LightningModule):
+    """Learns a task by its objective.
+
+    Args:
+        config: the full configuration, saved in every checkpoint.
+        data: the task's data; its shape is saved as well.
+    """
+
+    def __init__(self, config: TrainConfig, data: TaskData):
+        super().__init__()
+        self.config, self.shape = config, data.shape
+        self.read = data.train
+        self.encoder = data.encoder
+        self.model = build_model(config, data.shape, data.vectors, data.objective)
+        self.states: dict[str, Any] = {}  # of the texts of training and validation
+        self.train_metric, self.val_metric = (Shown(self.model.objective) for _ in range(2))
+
+    def _step(self, batch: Batch, index: int, part: str) -> torch.Tensor:
+        fresh = self.read.resets_state(index)
+        answer = self.model.answer(batch, None if fresh else self.states[part])
+        if self.read.is_text:
+            self.states[part] = answer.state.detach()
+        objective = self.model.objective
+        outputs, y = objective.asked(answer.logits, batch.y)
+        loss = objective.losses(outputs, y).mean()
+        options: dict[str, Any] = {
+            "on_step": False,
+            "on_epoch": True,
+            "batch_size": len(y),
+            "sync_dist": True,
+        }
+        self.log(f"{part}/loss", loss, **options)
+        metric = self.train_metric if part == "train" else self.val_metric
+        metric.update(objective.measure(outputs.detach(), y))
+        self.log(f"{part}/{objective.shown}", metric, on_step=False, on_epoch=True)
+        return loss
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        """Seed each epoch from its number, so that a resumed run draws the same random numbers.
+
+        Saving the random state would not suffice: a resumed run creates the loaders' iterators,
+        which also draw, at other times, and all processes share one checkpoint.
+        """
+        if batch_index == 0:
+            rank, epoch = self.trainer.global_rank, self.current_epoch
+            seed_all(epoch_seed(self.config.trainer.seed, epoch, rank), self.model)
+
+    @override
+    def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
+        return self._step(batch, batch_index, "train")
+
+    @override
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        self._step(batch, batch_index, "val")
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the gradient norm before clipping, and skip a gradient that is not finite.
+
+        Over hundreds of feedback steps a single batch can overflow; clipping would then turn all
+        weights into NaN.
+        """
+        norms = [p.grad.norm() for p in self.parameters() if p.grad is not None]
+        norm = torch.stack(norms).norm()
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": 1}
+        finite = bool(norm.isfinite())
+        self.log("train/skipped", float(not finite), **options)
+        if finite:
+            self.log("train/gradient", norm, **options)
+        else:
+            self.zero_grad(set_to_none=True)
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser, and a schedule that advances every step.
+
+        A parameter's attribute `lr_scale` multiplies its learning rate.
+        """
+        optimizer = self.optimizer()
+        if self.config.trainer.schedule == "constant":
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        warm_up = max(1, int(WARM_UP * steps))
+
+        def factor(step: int) -> float:
+            if step < warm_up:
+                return (step + 1) / warm_up
+            return 0.5 * (
+                1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, steps - warm_up)))
+            )
+
+        # Not OneCycleLR: its state fixes the number of steps, but a resumed run may take more.
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Return a new optimiser, with one parameter group per learning rate."""
+        trainer = self.config.trainer
+        return OPTIMIZERS[trainer.optimizer](
+            param_groups(self, trainer.lr),
+            lr=trainer.lr,
+            weight_decay=trainer.weight_decay,
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what rebuilds the model and reads its tables."""
+        checkpoint["qrnn"] = {
+            "config": to_plain(self.config),
+            "shape": asdict(self.shape),
+            "objective": self.model.objective.plain(),
+            "table": None if self.encoder is None else self.encoder.plain(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Use the learning rates and weight decay of the current configuration."""
+        set_rates(checkpoint, self.optimizer())
+
+
+class TaskDataModule(pl.LightningDataModule):
+    """A task's training and validation data."""
+
+    def __init__(self, data: TaskData, config: TrainerConfig):
+        super().__init__()
+        self.data, self.config = data, config
+
+    def train_dataloader(self) -> DataLoader:
+        """Shuffled batches of the current epoch, this process's share of them."""
+        rank, world, epoch = 0, 1, 0
+        if self.trainer:
+            rank, world = self.trainer.global_rank, self.trainer.world_size
+            epoch = self.trainer.current_epoch
+        part, size = self.data.train_of(epoch), self.config.batch_size // world
+        return loader(part, size, shuffle=True, seed=self.config.seed, rank=rank, world=world)
+
+    def val_dataloader(self) -> DataLoader:
+        """Batches in order."""
+        size = self.config.batch_size if self.data.val.is_text else EVAL_BATCH
+        return loader(self.data.val, size, shuffle=False)
