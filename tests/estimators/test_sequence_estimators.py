@@ -131,7 +131,7 @@ def test_scaling_is_fitted_on_real_steps_of_the_training_part_alone(ragged, clas
         offset = np.array(fitted.scaling_.offset)
         steps = np.concatenate(list(given))
         assert np.abs(offset - steps.mean(0)).max() < 40  # padding of zeros would shift it further
-        assert (offset != steps.mean(0)).all()  # of a part only
+        assert np.abs(offset - steps.mean(0)).min() > 0.01  # of a part only
 
 
 def test_rows_of_numbers_are_sequences_of_one_feature():
@@ -183,7 +183,7 @@ def test_each_parameter_reaches_its_key():
 
 
 def test_defaults_are_those_of_the_command_line():
-    plain = QRNNRegressor(overrides=("trainer.epochs=1",)).fit(X[:3], X[:8, 0, 0])
+    plain = QRNNRegressor(overrides=("trainer.epochs=1",)).fit(X[:8], X[:8, 0, 0])
     expected = compose(
         "train",
         ["task=sequences", "task.target=number", "trainer.epochs=1", "trainer.progress=false"],
