@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
 from typing_extensions import override
 
-from qrnn.config import TrainConfig, TrainerConfig, from_plain, to_plain
+from qrnn.config import TrainConfig, TrainerConfig, to_plain
 from qrnn.data import Batch, Objective, TaskData, loader
 from qrnn.errors import ConfigError, QRNNError
 from qrnn.models.build import build_model
@@ -44,6 +44,7 @@ from qrnn.training.checkpoint import (
 from qrnn.training.checks import OPTIMIZERS, batches_of_epoch, check_trainer
 from qrnn.training.groups import param_groups
 from qrnn.training.history import Metrics, at_best
+from qrnn.training.origins import config_of, modules_of
 from qrnn.training.resume import (
     check_shapes,
     check_state,
@@ -183,6 +184,7 @@ class Learner(pl.LightningModule):
         """Add what rebuilds the model and reads its tables."""
         checkpoint["qrnn"] = {
             "config": to_plain(self.config),
+            "modules": modules_of(self.config),
             "shape": asdict(self.shape),
             "objective": self.model.objective.plain(),
             "table": None if self.encoder is None else self.encoder.plain(),
@@ -291,7 +293,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     module = Learner(config, data)
     refuse_options(module.model, config.device)
     if saved:
-        check_unchanged(from_plain(saved["qrnn"]["config"]).trainer, config.trainer)
+        check_unchanged(config_of(saved).trainer, config.trainer)
         check_shapes(saved["state_dict"], module.state_dict())
         with checkpoint_errors(config.resume):
             check_weights(saved["state_dict"], module.state_dict())

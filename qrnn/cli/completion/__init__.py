@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 from qrnn.circuit.ansatz import ANSAETZE
 from qrnn.config import COMMAND_SCHEMAS, TrainConfig
 from qrnn.data import SPLITS, TASKS
-from qrnn.devices import device_names
+from qrnn.devices import device_table
 from qrnn.devices.spec import STRATEGIES
 from qrnn.evaluation.evaluation import FEEDBACKS
 from qrnn.networks import NETWORKS
@@ -32,7 +32,7 @@ def values() -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {
         "task": tuple(TASKS),
         "model": tuple(NETWORKS),
-        "device": tuple(device_names()),
+        "device": tuple(device_table()),
         "device.strategy": STRATEGIES,
         "model.ansatz": tuple(ANSAETZE),
         "trainer.optimizer": tuple(OPTIMIZERS),
@@ -58,8 +58,8 @@ def _leaves(schema: type, prefix: str = "") -> Iterable[tuple[str, Any]]:
             yield key, kind
         elif key in tables:
             seen: dict[str, Any] = {}
-            for name in tables[key]:
-                seen.update(dict(_leaves(tables[key][name].schema, f"{key}.")))
+            for _, entry in tables[key].loaded():
+                seen.update(dict(_leaves(entry.schema, f"{key}.")))
             yield from seen.items()
         else:
             yield from _leaves(kind, f"{key}.")  # type: ignore[arg-type]
