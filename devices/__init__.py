@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import fields, replace
 from functools import cache
 
@@ -73,7 +74,8 @@ def add_device(spec: DeviceSpec, cls: DeviceClass) -> None:
     """
     if IBM_NAME.fullmatch(spec.name):
         raise ConfigError(f"device {spec.name!r} is already registered: choose another name")
-    device_table().add(spec.name, (spec, cls), cls.__module__)
+    caller = sys._getframe(1).f_globals.get("__name__", "")  # the class may be one of ours
+    device_table().add(spec.name, (spec, cls), caller)
 
 
 def _entry(name: str) -> Entry:

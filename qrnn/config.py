@@ -42,6 +42,7 @@ class TrainerConfig:
         steps_per_epoch: optimiser steps per epoch, None: all sequences. An epoch ends with
             validation and a checkpoint; each draws other sequences at random.
         seed: seed of initialisation, data order and dropout.
+        loggers: Lightning's loggers, of `csv`, `tensorboard`, `wandb` and `mlflow`.
         progress: whether to show a progress bar.
         processes: processes that share each batch (Lightning's DDP), one per GPU.
     """
@@ -57,6 +58,7 @@ class TrainerConfig:
     stop_below: float | None = None
     steps_per_epoch: int | None = None
     seed: int = 0
+    loggers: list[str] = field(default_factory=lambda: ["tensorboard"])
     progress: bool = True
     processes: int = 1
 

@@ -61,8 +61,8 @@ def resumed(config, overrides: list[str]):
     from qrnn.training.checkpoint import read_checkpoint
     from qrnn.training.origins import config_of
 
-    for group in ("task", "model", "device", "trainer"):
-        if any(item.split("=")[0] == group for item in overrides):
+    for group in ("task", "model", "device", "trainer", "experiment"):
+        if any(item.lstrip("+").split("=")[0] == group for item in overrides):
             raise ConfigError(f"{group} must be left out with resume: the checkpoint sets it")
     saved = OmegaConf.structured(config_of(read_checkpoint(config.resume)))
     saved.resume = config.resume

@@ -15,7 +15,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
 from typing_extensions import override
@@ -44,6 +43,7 @@ from qrnn.training.checkpoint import (
 from qrnn.training.checks import OPTIMIZERS, batches_of_epoch, check_trainer
 from qrnn.training.groups import param_groups
 from qrnn.training.history import Metrics, at_best
+from qrnn.training.loggers import check_loggers, loggers
 from qrnn.training.origins import config_of, modules_of
 from qrnn.training.resume import (
     check_shapes,
@@ -282,6 +282,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         DeviceError: the device cannot run the model.
     """
     check_trainer(config.trainer)
+    check_loggers(config.trainer.loggers)
     run_dir = Path(run_dir)
     check_free(run_dir, config.resume)
     quiet_lightning()
@@ -339,7 +340,7 @@ def _fit(
         gradient_clip_val=config.trainer.clip,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
-        logger=TensorBoardLogger(run_dir, "tensorboard", ""),
+        logger=False,  # those of `loggers` are set below
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -353,7 +354,8 @@ def _fit(
     write_text(run_dir / "config.yaml", config_yaml(config))
     write_text(run_dir / "environment.json", json.dumps(environment(), indent=1) + "\n")
     try:
-        with interrupts, name_in_errors(run_dir):  # a logger's errors name no file
+        # A logger's errors name no file.
+        with interrupts, name_in_errors(run_dir), loggers(config, run_dir) as trainer.loggers:
             trainer.fit(
                 module,
                 datamodule=TaskDataModule(data, config.trainer),

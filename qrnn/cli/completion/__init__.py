@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from qrnn.circuit.ansatz import ANSAETZE
@@ -23,12 +24,13 @@ from qrnn.training.checks import OPTIMIZERS
 from qrnn.utils.registry import unknown_name
 
 SHELLS = ("bash",)
-FLAGS = ("--help", "--multirun", "--cfg")  # Hydra's flags; `devices` and `completion` have none
+FLAGS = ("--help", "--multirun", "--cfg", "--config-dir", "--config-name")  # Hydra's flags; `devices` and `completion` have none
 
 
 @cache
 def values() -> dict[str, tuple[str, ...]]:
     """Return the possible values of each key that takes one of several names."""
+    shipped = files("qrnn.configs") / "experiment"
     found: dict[str, tuple[str, ...]] = {
         "task": tuple(TASKS),
         "model": tuple(NETWORKS),
@@ -38,6 +40,7 @@ def values() -> dict[str, tuple[str, ...]]:
         "trainer.optimizer": tuple(OPTIMIZERS),
         "feedback": FEEDBACKS,
         "split": SPLITS,
+        "+experiment": tuple(sorted(Path(one.name).stem for one in shipped.iterdir() if one.name.endswith(".yaml"))),
     }
     for key, kind in _leaves(TrainConfig):
         if kind is bool:
@@ -73,6 +76,7 @@ def command_keys() -> dict[str, list[str]]:
         groups = {key.partition(".")[0] for key in keys if "." in key}
         chosen = [f"{group}=" for group in groups if group in values()]
         found[command] = sorted(keys + chosen)
+    found["train"].append("+experiment=")
     return found
 
 
