@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from helpers.plugin_package import install
-from helpers.paths import ROOT
 from qrnn.errors import ConfigError
 from qrnn.training.checkpoint import load_model, read_checkpoint
+from qrnn.training.origins import config_of
 from qrnn.utils import registry
 from qrnn.utils.registry import Registry
 
@@ -144,22 +144,14 @@ def test_a_checkpoint_says_which_modules_it_needs(told):
         load_model(folder / "damaged.ckpt")
 
 
-def test_a_program_that_registers_a_name_is_named_by_the_checkpoint(tmp_path):
-    (tmp_path / "mine.py").write_text(
-        "from qrnn.cli import main\nfrom qrnn.data import DigitsConfig, digits, task\n"
-        "def own(config): return digits(config)\nown.__module__ = '__main__'\n"
-        "task(DigitsConfig)(own)\nmain()\n"
-    )
-    keys = ["trainer.epochs=1", "model.n_qubits=2", "hydra.run.dir=run", "task.name=own"]
-    subprocess.run(
-        [sys.executable, "mine.py", "train", "task=own", *keys],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+def test_a_program_that_registers_a_name_is_named_by_the_checkpoint(monkeypatch):
+    shapes = Registry("shape")
+    shapes.add("round", "circle", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/home/me/mine.py", raising=False)
+    assert shapes.module("round") == "mine.py"
+    ours = {"config": {"task": {"name": "own"}}, "modules": {"task": "mine.py"}}
     with pytest.raises(ConfigError, match=r"defined in mine.py: run `python mine.py` in place of"):
-        load_model(tmp_path / "run/best.ckpt")
+        config_of({"qrnn": ours})
 
 
 def test_two_packages_cannot_have_the_same_name(monkeypatch):

@@ -24,7 +24,13 @@ from qrnn.training.checks import OPTIMIZERS
 from qrnn.utils.registry import unknown_name
 
 SHELLS = ("bash",)
-FLAGS = ("--help", "--multirun", "--cfg", "--config-dir", "--config-name")  # Hydra's flags; `devices` and `completion` have none
+FLAGS = (
+    "--help",
+    "--multirun",
+    "--cfg",
+    "--config-dir",
+    "--config-name",
+)  # Hydra's flags; `devices` and `completion` have none
 
 
 @cache
@@ -40,7 +46,9 @@ def values() -> dict[str, tuple[str, ...]]:
         "trainer.optimizer": tuple(OPTIMIZERS),
         "feedback": FEEDBACKS,
         "split": SPLITS,
-        "+experiment": tuple(sorted(Path(one.name).stem for one in shipped.iterdir() if one.name.endswith(".yaml"))),
+        "+experiment": tuple(
+            sorted(Path(one.name).stem for one in shipped.iterdir() if one.name.endswith(".yaml"))
+        ),
     }
     for key, kind in _leaves(TrainConfig):
         if kind is bool:
