@@ -262,11 +262,12 @@ class SchemaNode(ConfigNode):
     """
 
     def __init__(self, stored: str, group: str, entry: str):
+        self._node: Any = None
         super().__init__(f"{stored}.yaml", None, group, None, None)  # type: ignore[arg-type]
         self.entry = entry
 
     @property
-    def node(self) -> Any:  # type: ignore[override]
+    def node(self) -> Any:
         """The schema, as Hydra composes it."""
         if self._node is None:
             self._node = OmegaConf.structured(TABLES[str(self.group)][self.entry].schema)

@@ -1,4 +1,4 @@
-"""What a job of Hydra's sweepers and launchers needs: errors that travel, and a value to improve."""
+"""Jobs under Hydra's sweepers and launchers: errors that can be passed on, a value to improve."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qrnn.training.checkpoint import load_task
 def is_basic(part: str) -> bool:
     """Return whether Hydra's own sweeper or launcher is used, or neither, for a single run."""
     hydra = HydraConfig.get()
-    own = str(hydra[part]._target_).endswith(f"Basic{part.capitalize()}")
+    own = str(getattr(hydra, part)._target_).endswith(f"Basic{part.capitalize()}")
     return own or hydra.mode != RunMode.MULTIRUN
 
 

@@ -27,7 +27,7 @@ def modules_of(config: TrainConfig) -> dict[str, str]:
     """Return the modules that define a configuration's task, model, ansatz and device."""
     found = {}
     for kind, (table, group, key) in _tables().items():
-        name = getattr(getattr(config, group), key, None)
+        name = str(getattr(getattr(config, group), key, ""))
         if name in table:  # not the name of IBM's own backends
             found[kind] = table.module(name)
     return found

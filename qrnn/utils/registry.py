@@ -83,7 +83,7 @@ class Registry(Generic[T]):
         if name in self._entries:
             raise ConfigError(f"{self.kind} {name!r} is already registered: choose another name")
         self._entries[name] = entry
-        self._modules[name] = module or getattr(entry, "__module__", "")
+        self._modules[name] = module or str(getattr(entry, "__module__", ""))
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that registers a function or class under `name`."""

@@ -112,7 +112,7 @@ def test_a_broken_plug_in_is_one_line_and_breaks_no_other(told):
     status, _, err, _ = found["draw model.ansatz=unmade"]
     assert (status, err.count("\n")) == (2, 1)
     assert UNMADE in err
-    status, out, err, _ = found["completion bash"]
+    status, _out, err, _ = found["completion bash"]
     assert status == 0
     assert LOST in err
     assert TAKEN in err
@@ -140,7 +140,7 @@ def test_a_checkpoint_says_which_modules_it_needs(told):
         load_model(folder / "old.ckpt")
     content["qrnn"]["modules"] = {"task": 3}
     torch.save(content, folder / "damaged.ckpt")
-    with pytest.raises(ValueError, match="qrnn.modules must hold names of modules"):
+    with pytest.raises(ValueError, match=r"qrnn\.modules must hold names of modules"):
         load_model(folder / "damaged.ckpt")
 
 
