@@ -5,9 +5,10 @@ BIN    := $(VENV)/bin
 BENCH  := .venv-bench
 LOWEST := .venv-lowest
 NEWEST := .venv-newest
+EXTRAS := .venv-extras
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo docs test test-all test-lowest test-newest fuzz test-gpu lint format \
+.PHONY: help install demo docs test test-all test-lowest test-newest test-extras fuzz test-gpu lint format \
 	typecheck kernels bench bench-gpu results dist lock clean
 
 help: ## list the targets
@@ -41,7 +42,7 @@ test: install ## lint, type check and run all but the slow tests
 test-all: install ## run all tests, the fuzz tests, and the core tests of other versions
 	$(MAKE) --jobs 2 lint typecheck kernels
 	$(PYTEST)
-	$(MAKE) fuzz test-lowest test-newest
+	$(MAKE) fuzz test-lowest test-newest test-extras
 
 # A separate kernel cache, so that other numba versions do not overwrite the checkout's kernels.
 CORE = NUMBA_CACHE_DIR=$(CURDIR)/$(1)/kernels $(1)/bin/python -m pytest -m core \
@@ -54,6 +55,18 @@ $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	test -x $(LOWEST)/bin/python || python3.11 -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip
 	$(LOWEST)/bin/python -m pip install --quiet -c constraints-lowest.txt -e ".[kokkos,data]" --group core
+	touch $@
+
+# Extras whose own requirements do not fit those of the constraints, in an environment of their own.
+test-extras: $(EXTRAS)/.installed ## run the tests of sweeps, loggers and sktime
+	$(EXTRAS)/bin/python -m pytest tests/cli/test_sweeps.py tests/training/test_loggers.py \
+		tests/estimators
+
+$(EXTRAS)/.installed: pyproject.toml
+	test -x $(EXTRAS)/bin/python || $(PYTHON) -m venv $(EXTRAS)
+	$(EXTRAS)/bin/python -m pip install --quiet --upgrade pip
+	$(EXTRAS)/bin/python -m pip install --quiet "$(TORCH)" \
+		-e ".[optuna,ray,wandb,mlflow,sktime]" --group core
 	touch $@
 
 # The newest torch may pull in gigabytes of CUDA libraries; `make test-newest TORCH=torch` uses it.
@@ -129,4 +142,4 @@ lock: install ## write constraints.txt from this environment, and constraints-lo
 		| grep -vE '^(nvidia-|cuda-)' > constraints-lowest.txt
 
 clean: ## remove environments, builds and caches (never runs/)
-	rm -rf $(VENV) $(BENCH) $(LOWEST) $(NEWEST) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(LOWEST) $(NEWEST) $(EXTRAS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

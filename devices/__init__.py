@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import fields, replace
 from functools import cache
 
@@ -13,7 +14,7 @@ from qrnn.devices.simulators import DefaultMixed, DefaultQubit, Fused, Lightning
 from qrnn.devices.spec import DeviceOptions, DeviceSpec
 from qrnn.errors import ConfigError, install_line
 from qrnn.utils.checks import shown
-from qrnn.utils.registry import unknown_name
+from qrnn.utils.registry import Registry, unknown_name
 
 __all__ = [
     "Device",
@@ -22,12 +23,16 @@ __all__ = [
     "add_device",
     "device_names",
     "device_spec",
+    "device_table",
     "open_device",
 ]
 
 
+Entry = tuple[DeviceSpec, DeviceClass]
+
+
 @cache
-def _table() -> dict[str, tuple[DeviceSpec, DeviceClass]]:
+def device_table() -> Registry[Entry]:
     """Return all devices by name, installed or not."""
     lightning = [
         lightning_spec("lightning.qubit", "pennylane_lightning", None, seed=True),
@@ -36,24 +41,25 @@ def _table() -> dict[str, tuple[DeviceSpec, DeviceClass]]:
         ),
         lightning_spec("lightning.gpu", "pennylane_lightning.lightning_gpu_ops", "gpu", seed=False),
     ]
-    table: dict[str, tuple[DeviceSpec, DeviceClass]] = {
-        cls.spec.name: (cls.spec, cls) for cls in (Fused, DefaultQubit, DefaultMixed)
-    }
-    table.update({spec.name: (spec, Lightning) for spec in lightning})
-    table.update({spec.name: (spec, IBMBackend) for spec in (ibm_spec(), aer_spec())})
+    entries: list[Entry] = [(cls.spec, cls) for cls in (Fused, DefaultQubit, DefaultMixed)]
+    entries += [(spec, Lightning) for spec in lightning]
+    entries += [(spec, IBMBackend) for spec in (ibm_spec(), aer_spec())]
     if importlib.util.find_spec("qiskit_ibm_runtime") is not None:
         from qrnn.devices.ibm.backends import fake_names
 
-        table.update({name: (fake_spec(name), IBMBackend) for name in fake_names()})
+        entries += [(fake_spec(name), IBMBackend) for name in fake_names()]
+    table: Registry[Entry] = Registry("device", "qrnn.devices")
+    for spec, cls in entries:
+        table.add(spec.name, (spec, cls), cls.__module__)
     for name, module in installed_plugins().items():
-        if name not in table:
-            table[name] = (plugin_spec(name, module), Plugin)
+        if name not in table:  # not declared to qrnn, which says more
+            table.add(name, (plugin_spec(name, module), Plugin), module)
     return table
 
 
 def device_names() -> list[str]:
     """Return the names of all devices except IBM's own backends (`ibm_...`)."""
-    return list(_table())
+    return list(device_table())
 
 
 def add_device(spec: DeviceSpec, cls: DeviceClass) -> None:
@@ -66,14 +72,14 @@ def add_device(spec: DeviceSpec, cls: DeviceClass) -> None:
     Raises:
         ConfigError: the name is already in use.
     """
-    table = _table()
-    if spec.name in table or IBM_NAME.fullmatch(spec.name):
+    if IBM_NAME.fullmatch(spec.name):
         raise ConfigError(f"device {spec.name!r} is already registered: choose another name")
-    table[spec.name] = (spec, cls)
+    caller = sys._getframe(1).f_globals.get("__name__", "")  # the class may be one of ours
+    device_table().add(spec.name, (spec, cls), caller)
 
 
-def _entry(name: str) -> tuple[DeviceSpec, DeviceClass]:
-    table = _table()
+def _entry(name: str) -> Entry:
+    table = device_table()
     if name in table:
         return table[name]
     if IBM_NAME.fullmatch(name):

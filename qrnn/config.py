@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import resources
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,7 +21,7 @@ from qrnn.devices import DeviceOptions, device_names
 from qrnn.devices.hardware import IBM_NAME
 from qrnn.errors import ConfigError
 from qrnn.networks import NETWORKS, HybridConfig, ModelConfig
-from qrnn.utils.registry import unknown_name
+from qrnn.utils.registry import Registry, unknown_name
 from qrnn.utils.safe_yaml import check_plain
 
 
@@ -42,6 +42,7 @@ class TrainerConfig:
         steps_per_epoch: optimiser steps per epoch, None: all sequences. An epoch ends with
             validation and a checkpoint; each draws other sequences at random.
         seed: seed of initialisation, data order and dropout.
+        loggers: Lightning's loggers, of `csv`, `tensorboard`, `wandb` and `mlflow`.
         progress: whether to show a progress bar.
         processes: processes that share each batch (Lightning's DDP), one per GPU.
     """
@@ -57,6 +58,7 @@ class TrainerConfig:
     stop_below: float | None = None
     steps_per_epoch: int | None = None
     seed: int = 0
+    loggers: list[str] = field(default_factory=lambda: ["tensorboard"])
     progress: bool = True
     processes: int = 1
 
@@ -247,6 +249,35 @@ COMMAND_SCHEMAS: dict[str, type] = {
 }
 
 
+TABLES: dict[str, Registry[Any]] = {"task": TASKS, "model": NETWORKS}
+
+
+class SchemaNode(ConfigNode):
+    """A task's or model's schema in Hydra's store; a plug-in is imported only when it is read.
+
+    Args:
+        stored: name in the store.
+        group: `task` or `model`.
+        entry: name of the task or model.
+    """
+
+    def __init__(self, stored: str, group: str, entry: str):
+        self._node: Any = None
+        super().__init__(f"{stored}.yaml", None, group, None, None)  # type: ignore[arg-type]
+        self.entry = entry
+
+    @property
+    def node(self) -> Any:
+        """The schema, as Hydra composes it."""
+        if self._node is None:
+            self._node = OmegaConf.structured(TABLES[str(self.group)][self.entry].schema)
+        return self._node
+
+    @node.setter
+    def node(self, value: Any) -> None:
+        self._node = value
+
+
 def register_schemas(overrides: Sequence[str] = ()) -> None:
     """Register the schemas, and every device by its name, in Hydra's config store.
 
@@ -258,13 +289,13 @@ def register_schemas(overrides: Sequence[str] = ()) -> None:
     for command, of_command in COMMAND_SCHEMAS.items():
         node = of_command(model=MISSING) if command in ("train", "draw") else of_command
         store.store(f"{command}_schema", node)
-    for group, table in (("task", TASKS), ("model", NETWORKS)):
+    for group, table in TABLES.items():
+        store.repo.setdefault(group, {})
         shipped = resources.files("qrnn.configs") / group
         for name in table:
-            schema = table[name].schema
-            store.store(f"{name}_schema", schema, group=group)
-            if not (shipped / f"{name}.yaml").is_file():  # registered by the user's program
-                store.store(name, schema, group=group)
+            store.repo[group][f"{name}_schema.yaml"] = SchemaNode(f"{name}_schema", group, name)
+            if not (shipped / f"{name}.yaml").is_file():  # a plug-in's, or of the user's program
+                store.repo[group][f"{name}.yaml"] = SchemaNode(name, group, name)
     chosen = (item.partition("=")[2].split(",") for item in overrides if item[:7] == "device=")
     named = (name for names in chosen for name in names if IBM_NAME.fullmatch(name))
     for name in (*device_names(), *named):

@@ -73,8 +73,9 @@ def test_a_cell_names_the_argument_that_is_wrong(make, size, qubits, options, me
 
 
 def test_fake_backends_without_their_extra_are_an_error_that_names_it(monkeypatch):
-    table = {k: v for k, v in qrnn.devices._table().items() if not k.startswith("fake_")}
-    monkeypatch.setattr(qrnn.devices, "_table", lambda: table)
+    whole = qrnn.devices.device_table()
+    table = {name: whole[name] for name in whole if not name.startswith("fake_")}
+    monkeypatch.setattr(qrnn.devices, "device_table", lambda: table)
     with pytest.raises(
         ConfigError, match=r"fake IBM backends need: pip install 'pennylane-qrnn\[ibm\]'"
     ):

@@ -81,7 +81,7 @@ def pairs_of(topology: str | Sequence[Sequence[int]], n_wires: int) -> Pairs:
 
 
 Builder = Callable[..., Ansatz]
-ANSAETZE: Registry[Builder] = Registry("ansatz")
+ANSAETZE: Registry[Builder] = Registry("ansatz", "qrnn.ansaetze")
 
 
 @ANSAETZE.register("rotations")

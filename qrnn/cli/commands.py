@@ -8,10 +8,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def train(config) -> None:
-    """Train a model and print where its checkpoint is."""
+def train(config) -> float | None:
+    """Train a model and print where its checkpoint is.
+
+    Returns:
+        The validation metric of the best checkpoint, for Hydra's sweepers.
+    """
     from hydra.core.hydra_config import HydraConfig
 
+    from qrnn.cli import sweeps
     from qrnn.cli.errors import fail
     from qrnn.config import TrainConfig, to_typed
     from qrnn.evaluation.metrics import METRICS, shown
@@ -19,21 +24,26 @@ def train(config) -> None:
 
     hydra = HydraConfig.get()
     typed: TrainConfig = to_typed(resumed(config, list(hydra.overrides.task)))
-    result = run(typed, hydra.runtime.output_dir)
+    result = run(typed, hydra.runtime.output_dir, data=sweeps.task_data(typed))
     if not result.first_process:  # only the first process prints
-        return
+        return None
     best = os.path.relpath(result.best)
     if result.interrupted:
         print(f"interrupted in epoch {result.epochs + 1}; resume with:")
         print(f"  qrnn train resume={os.path.relpath(result.last)}")
         sys.exit(130)
     epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
-    name, value = METRICS[result.metric][0], shown(result.metric, result.value)
+    (name, better), value = METRICS[result.metric], shown(result.metric, result.value)
     print(f"{epochs}; best checkpoint: epoch {result.best_epoch}, validation {name} {value}")
     print(f"  checkpoint  {best}")
     if result.failure is not None:
-        fail(f"{result.failure}; the checkpoints were saved", status=1)
-    print(f"  next        qrnn evaluate checkpoint={best} device=default.qubit")
+        failure = f"{result.failure}; the checkpoints were saved"
+        if sweeps.alone():
+            fail(failure, status=1)
+        print(f"qrnn: {failure}", file=sys.stderr)  # a trial of many; the sweeper goes on
+    else:
+        print(f"  next        qrnn evaluate checkpoint={best} device=default.qubit")
+    return sweeps.to_improve(result.value, better)
 
 
 def resumed(config, overrides: list[str]):
@@ -47,14 +57,14 @@ def resumed(config, overrides: list[str]):
         return config
     from omegaconf import OmegaConf
 
-    from qrnn.config import from_plain
     from qrnn.errors import ConfigError
     from qrnn.training.checkpoint import read_checkpoint
+    from qrnn.training.origins import config_of
 
-    for group in ("task", "model", "device", "trainer"):
-        if any(item.split("=")[0] == group for item in overrides):
+    for group in ("task", "model", "device", "trainer", "experiment"):
+        if any(item.lstrip("+").split("=")[0] == group for item in overrides):
             raise ConfigError(f"{group} must be left out with resume: the checkpoint sets it")
-    saved = OmegaConf.structured(from_plain(read_checkpoint(config.resume)["qrnn"]["config"]))
+    saved = OmegaConf.structured(config_of(read_checkpoint(config.resume)))
     saved.resume = config.resume
     for item in overrides:
         key = item.split("=")[0]
@@ -332,7 +342,7 @@ def devices() -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from qrnn.devices import device_names, device_spec
+    from qrnn.devices import device_table
 
     if named:
         for name in named:
@@ -342,8 +352,7 @@ def devices() -> None:
     for heading in ("device", "readout", "noise", "n", "strategies", "runs here"):
         table.add_column(heading, no_wrap=heading == "device", overflow="fold")
     readouts = {"no": "exact", "optional": "exact/shots", "required": "shots"}
-    for name in device_names():
-        spec = device_spec(name)
+    for name, (spec, _) in device_table().loaded():
         table.add_row(
             name,
             readouts[spec.shots],

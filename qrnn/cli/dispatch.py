@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import codecs
 import functools
+import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO, TextIOWrapper
+from typing import Any
 
 from qrnn.cli import commands
 
@@ -43,20 +45,28 @@ def _with_hydra(task: Callable, config_name: str) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
-    from qrnn.cli import hydra_files
+    from qrnn.cli import hydra_files, sweeps
     from qrnn.cli.errors import check_arguments
+    from qrnn.cli.run_config import with_run_config
     from qrnn.config import register_schemas
 
-    @functools.wraps(task)
-    def job(config) -> None:
-        # Lightning starts more processes with this one's arguments, so the command must be there.
-        sys.argv.insert(1, task.__name__)
-        # Caught here, before Hydra prints a line of its own.
-        with hydra_files.job(HydraConfig.get().runtime.output_dir), _one_line_errors():
-            task(config)
-        sys.argv.pop(1)
+    given = sys.argv[1:]
 
-    check_arguments(sys.argv[1:])
+    @functools.wraps(task)
+    def job(config) -> Any:
+        # Caught here, before Hydra prints a line of its own.
+        errors = _one_line_errors() if sweeps.alone() else sweeps.errors_for_the_sweeper()
+        composed = sys.argv
+        with hydra_files.job(HydraConfig.get().runtime.output_dir), errors:
+            # Lightning starts more processes with these arguments.
+            sys.argv = [composed[0], task.__name__, *given]
+            try:
+                return task(config)
+            finally:
+                sys.argv = composed
+
+    check_arguments(given)
+    sys.argv[1:] = with_run_config(given) if task.__name__ == "train" else given
     register_schemas(sys.argv[1:])
     run = hydra.main(version_base="1.3", config_path="pkg://qrnn.configs", config_name=config_name)
     if {"-h", "--help"} & {*sys.argv}:
@@ -139,6 +149,7 @@ def main() -> None:
         from qrnn.utils.registry import unknown_name
 
         fail(str(unknown_name("command", command, COMMANDS)))
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # of Optuna; it lists its own plug-ins
     warnings.filterwarnings("ignore", module=r"hydra\.")  # about Hydra's own versions
     # Otherwise Hydra prints several lines and hides the exception's type.
     os.environ["HYDRA_FULL_ERROR"] = "1"

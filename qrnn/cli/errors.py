@@ -17,7 +17,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from qrnn.devices import device_spec
-from qrnn.errors import ConfigError, QRNNError
+from qrnn.errors import ConfigError, QRNNError, install_line
 from qrnn.utils.registry import unknown_name
 
 # Messages of torch and NumPy about sizes that exceed the memory.
@@ -27,6 +27,18 @@ OUT_OF_MEMORY = re.compile(
     "|Array size is too large|Maximum allowed (size|dimension)|maximum supported dimension"
     "|nbytes overflow",
     re.IGNORECASE,
+)
+
+
+HYDRA_PLUGINS = {
+    "hydra/sweeper=optuna": install_line("optuna"),
+    "hydra/launcher=ray": install_line("ray"),
+    "hydra/launcher=submitit_slurm": "pip install hydra-submitit-launcher",
+    "hydra/launcher=joblib": "pip install hydra-joblib-launcher",
+}
+NO_SCHEMA = (
+    "--config-name must name a run's config.yaml, or a file whose defaults list has the command: "
+    "defaults: [train, _self_]"
 )
 
 
@@ -63,9 +75,15 @@ def one_line(error: Exception) -> str:
                 device_spec(name)
             except QRNNError as unknown:
                 return str(unknown)
+        if (plugin := f"{group}={name}") in HYDRA_PLUGINS:
+            return f"{plugin} needs another package: {HYDRA_PLUGINS[plugin]}"
         options = [o for o in error.options or [] if not o.endswith("_schema")]
         return str(unknown_name(group or "--config-name", name, options))
+    if "@experiment" in str(error):
+        return f"an experiment's file must begin with `# @package _global_` ({_line(error)})"
     if (none := re.match(r"Could not override '(\w+)'\. No match", str(error))) is not None:
+        if none[1] == "experiment":
+            return "experiment must be added to the configuration: write +experiment=NAME"
         return (
             f"{none[1]} must be left out: this command takes it from the checkpoint or needs none"
         )
@@ -75,7 +93,11 @@ def one_line(error: Exception) -> str:
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)):
         owner = cause.object_type
         allowed = [f.name for f in fields(owner)] if is_dataclass(owner) else []
-        return str(unknown_name("key", cause.full_key, allowed))
+        key = str(cause.full_key)
+        if not allowed:
+            remedy = f"add it with +{key}=VALUE" if "." in key else NO_SCHEMA
+            return f"key {key!r} is not known here: {remedy}"
+        return str(unknown_name("key", key, allowed))
     if isinstance(cause, OmegaConfBaseException):
         reason = (cause.msg or str(cause)).split("\n")[0]
         return f"{cause.full_key}: {reason}" if cause.full_key else reason
@@ -144,7 +166,12 @@ def fail(message: str, status: int = 2) -> NoReturn:
 
 
 def fault(error: BaseException) -> NoReturn:
-    """Exit with one line for an unexpected error, and write its traceback to a temporary file.
+    """Exit with one line for an unexpected error; see `fault_line`."""
+    fail(fault_line(error), status=1)
+
+
+def fault_line(error: BaseException) -> str:
+    """Return the line of an unexpected error, and write its traceback to a temporary file.
 
     Raises:
         BaseException: the error itself, if the file cannot be written.
@@ -157,7 +184,4 @@ def fault(error: BaseException) -> NoReturn:
             file.write(report)
     except OSError:
         raise error from None
-    fail(
-        f"unexpected {_described(error)}; please report it with its traceback, {file.name}",
-        status=1,
-    )
+    return f"unexpected {_described(error)}; please report it with its traceback, {file.name}"

@@ -15,8 +15,10 @@ from qrnn.config import COMMAND_SCHEMAS, TrainerConfig
 from qrnn.data import TASKS
 from qrnn.devices import DeviceOptions
 from qrnn.networks import NETWORKS
+from qrnn.utils.registry import Registry
 
 MARK = "set with key=value:\n"  # ends each command's text; the keys follow
+GROUPS = "GROUPS"  # stands for their table in the text of `train`
 COLUMN, WIDTH = 30, 79
 
 
@@ -38,6 +40,7 @@ def add_descriptions(text: str, command: str) -> str:
         command: name of the command.
     """
     head, mark, config = text.rstrip().partition(MARK)
+    head = head.replace(GROUPS, "\n".join(_groups()))
     config = config.lstrip("\n")
     values: dict[str, Any] = yaml.safe_load(config) or {}
     descriptions, lines = meanings(COMMAND_SCHEMAS[command]), []
@@ -48,6 +51,16 @@ def add_descriptions(text: str, command: str) -> str:
             inner = _of_group(name, values.get(name))
         lines += _columns(line, _sentence((descriptions if outer else inner).get(name, "")))
     return "\n".join([head + mark, *lines])
+
+
+def _groups() -> list[str]:
+    """Return the table of groups and their names, with those of plug-ins; none is imported."""
+    lines = []
+    tables: dict[str, Registry[Any]] = {"task": TASKS, "model": NETWORKS}
+    for group, table in tables.items():
+        names = wrap(", ".join(sorted(table)), WIDTH - 8)
+        lines += [f"{group:<8}{names[0]}", *(" " * 8 + row for row in names[1:])]
+    return [*lines, "device  fused; `qrnn devices` lists all"]
 
 
 def _of_group(group: str, chosen: Any) -> dict[str, str]:

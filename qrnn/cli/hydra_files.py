@@ -90,11 +90,18 @@ def removed_on_failure() -> Iterator[None]:
 def job(folder: str) -> Iterator[None]:
     """Do not record what a job creates; if the job succeeds, Hydra's files stay.
 
+    If it raises an error, they are removed at once, since a sweeper may go on with other jobs.
+
     Args:
         folder: the job's folder.
     """
     _record.on, _record.folder = False, Path(folder)
-    yield
+    try:
+        yield
+    except Exception:
+        _remove()
+        _record.on, _record.folder = True, None
+        raise
     _record.made.clear()
     _record.on = True
 

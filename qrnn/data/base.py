@@ -151,14 +151,14 @@ class Task:
     load: Callable[[Any], TaskData]
 
 
-TASKS: Registry[Task] = Registry("task")
+TASKS: Registry[Task] = Registry("task", "qrnn.tasks")
 
 
 def task(schema: type[TaskConfig]) -> Callable[[Callable[[Any], TaskData]], Any]:
     """Register the decorated function as a task of the same name, with the schema of its keys."""
 
     def decorate(load: Callable[[Any], TaskData]):
-        TASKS.add(load.__name__, Task(schema, load))
+        TASKS.add(load.__name__, Task(schema, load), load.__module__)
         return load
 
     return decorate

@@ -107,7 +107,7 @@ class NetworkEntry:
     tokens: bool = False
 
 
-NETWORKS: Registry[NetworkEntry] = Registry("model")
+NETWORKS: Registry[NetworkEntry] = Registry("model", "qrnn.networks")
 
 
 def network(
@@ -116,7 +116,8 @@ def network(
     """Register the decorated builder as a network of the same name, with the schema of its keys."""
 
     def decorate(build: Callable) -> Callable:
-        NETWORKS.add(build.__name__, NetworkEntry(schema, build, width, tokens))
+        entry = NetworkEntry(schema, build, width, tokens)
+        NETWORKS.add(build.__name__, entry, build.__module__)
         return build
 
     return decorate

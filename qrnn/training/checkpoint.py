@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
 
-from qrnn.config import TrainConfig, from_plain
+from qrnn.config import TrainConfig
 from qrnn.data import KINDS, TASKS, Shape, TaskConfig, TaskData
 from qrnn.data.objectives import objective_from
 from qrnn.data.tables.base import Encoder, encoder_from
@@ -19,6 +19,7 @@ from qrnn.errors import ConfigError, DataError
 from qrnn.models.base import Model
 from qrnn.models.build import build_model
 from qrnn.models.identity import identity, made_of
+from qrnn.training.origins import config_of
 from qrnn.utils.files import atomic_write
 from qrnn.utils.registry import unknown_name
 from qrnn.utils.safe_yaml import check_plain
@@ -101,6 +102,9 @@ def _check(content: dict[str, Any]) -> None:
             check_plain(ours[name], f"qrnn.{name}")
             if not isinstance(ours[name], dict):
                 raise ConfigError(f"qrnn.{name} must hold values by name")
+    modules = ours.get("modules", {})
+    if not isinstance(modules, dict) or not all(type(one) is str for one in modules.values()):
+        raise ConfigError("qrnn.modules must hold names of modules")
     shape, hints = ours.get("shape"), get_type_hints(Shape)
     if not isinstance(shape, dict) or not shape.keys() <= hints.keys():
         raise ConfigError(f"qrnn.shape must have the keys {', '.join(hints)}")
@@ -157,11 +161,12 @@ def load_checkpoint(path: str | Path) -> tuple[Model, TrainConfig, Encoder | Non
 
     Raises:
         DataError: the file is not a checkpoint, or its weights do not fit its model.
-        ConfigError: the configuration does not fit this version.
+        ConfigError: the configuration does not fit this version, or needs a module that is not
+            there.
         DeviceError: the device that trained the model is not installed.
     """
     content = read_checkpoint(path)
-    config = from_plain(content["qrnn"]["config"])
+    config = config_of(content)
     ours, objective, encoder = content["qrnn"], None, None
     with checkpoint_errors(path):
         if ours.get("objective") is not None:

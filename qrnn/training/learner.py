@@ -17,6 +17,7 @@ from qrnn.data import Batch, Objective, TaskData, loader
 from qrnn.models.build import build_model
 from qrnn.training.checks import OPTIMIZERS
 from qrnn.training.groups import param_groups
+from qrnn.training.origins import modules_of
 from qrnn.training.resume import (
     set_rates,
 )
@@ -158,6 +159,7 @@ class Learner(pl.LightningModule):
         """Add what rebuilds the model and reads its tables."""
         checkpoint["qrnn"] = {
             "config": to_plain(self.config),
+            "modules": modules_of(self.config),
             "shape": asdict(self.shape),
             "objective": self.model.objective.plain(),
             "table": None if self.encoder is None else self.encoder.plain(),

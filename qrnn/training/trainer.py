@@ -15,9 +15,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 
-from qrnn.config import TrainConfig, from_plain, to_plain
+from qrnn.config import TrainConfig, to_plain
 from qrnn.data import TaskData
 from qrnn.errors import ConfigError, QRNNError
 from qrnn.models.cells import refuse_options
@@ -41,6 +40,8 @@ from qrnn.training.checkpoint import (
 from qrnn.training.checks import batches_of_epoch, check_trainer
 from qrnn.training.history import Best, Metrics, best_of, history
 from qrnn.training.learner import Learner, TaskDataModule
+from qrnn.training.loggers import check_loggers, loggers
+from qrnn.training.origins import config_of
 from qrnn.training.resume import (
     check_shapes,
     check_state,
@@ -118,6 +119,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         DeviceError: the device cannot run the model.
     """
     check_trainer(config.trainer)
+    check_loggers(config.trainer.loggers)
     run_dir = Path(run_dir)
     check_free(run_dir, config.resume)
     quiet_lightning()
@@ -131,7 +133,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     for text in input_warnings(data, config):
         warn(text)
     if saved:
-        check_unchanged(from_plain(saved["qrnn"]["config"]).trainer, config.trainer)
+        check_unchanged(config_of(saved).trainer, config.trainer)
         check_shapes(saved["state_dict"], module.state_dict())
         with checkpoint_errors(config.resume):
             check_weights(saved["state_dict"], module.state_dict())
@@ -178,7 +180,7 @@ def _fit(
         gradient_clip_val=config.trainer.clip,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
-        logger=TensorBoardLogger(run_dir, "tensorboard", ""),
+        logger=False,  # those of `loggers` are set below
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -192,7 +194,8 @@ def _fit(
     write_text(run_dir / "config.yaml", config_yaml(config))
     write_text(run_dir / "environment.json", json.dumps(environment(), indent=1) + "\n")
     try:
-        with interrupts, name_in_errors(run_dir):  # a logger's errors name no file
+        # A logger's errors name no file.
+        with interrupts, name_in_errors(run_dir), loggers(config, run_dir) as trainer.loggers:
             trainer.fit(
                 module,
                 datamodule=TaskDataModule(data, config.trainer),

@@ -350,7 +350,7 @@ def test_a_refused_run_leaves_what_was_there(qrnn_command, tmp_path, monkeypatch
     assert qrnn_command("train", "trainer.epochs=0", "hydra.run.dir=runs/new/one")[0] == 2
     assert sorted(tmp_path.rglob("*")) == before
 
-    def broken(config, run_dir):
+    def broken(config, run_dir, data=None):
         (tmp_path / run_dir / "last.ckpt").write_text("hours of work")
         raise ConfigError("late")
 
@@ -363,9 +363,10 @@ def test_a_refused_run_leaves_what_was_there(qrnn_command, tmp_path, monkeypatch
 def test_of_several_runs_only_the_refused_one_goes(qrnn_command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def checked(config, run_dir):
+    def checked(config, run_dir, data=None):
         check_trainer(config.trainer)
-        return TrainResult(tmp_path, tmp_path, tmp_path, 1.0, 1, 1, None, False, True)
+        best = (tmp_path, tmp_path, tmp_path, "accuracy", 1.0, 1)
+        return TrainResult(*best, 1, 1, None, False, True)
 
     monkeypatch.setattr("qrnn.training.trainer.train", checked)
     several = ("train", "-m", "hydra.sweep.dir=runs", "trainer.seed=1,-1")

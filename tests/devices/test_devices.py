@@ -2,6 +2,7 @@
 
 import math
 import re
+from copy import copy
 from dataclasses import fields, replace
 
 import pennylane as qml
@@ -249,8 +250,9 @@ def test_opening_a_device_runs_nothing(device, monkeypatch):
 
 
 def test_a_device_of_ones_own_is_known_by_its_name(monkeypatch):
-    table = dict(devices._table())  # which outlives this test
-    monkeypatch.setattr(devices, "_table", lambda: table)
+    table = copy(devices.device_table())  # which outlives this test
+    monkeypatch.setattr(table, "_entries", dict(table._entries))
+    monkeypatch.setattr(devices, "device_table", lambda: table)
     spec = replace(device_spec("default.qubit"), name="mine", max_wires=2)
     add_device(spec, type(open_device("default.qubit")))
     assert "mine" in device_names()

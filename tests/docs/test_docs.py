@@ -99,10 +99,10 @@ def test_the_tables_of_devices_are_those_of_the_declarations():
 
 
 def test_every_device_that_is_no_plugin_is_in_the_tables():
-    from qrnn.devices import Plugin, _table
+    from qrnn.devices import Plugin, device_table
     from qrnn.devices.hardware import IBMBackend
 
-    own = {f"`{n}`" for n, (_, cls) in _table().items() if cls not in (Plugin, IBMBackend)}
+    own = {f"`{n}`" for n, (_, cls) in device_table().loaded() if cls not in (Plugin, IBMBackend)}
     assert own <= set(hook("device_tables").DEVICES)
 
 

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from qrnn.circuit.ansatz import ANSAETZE
 from qrnn.config import COMMAND_SCHEMAS, TrainConfig
 from qrnn.data import SPLITS, TASKS
-from qrnn.devices import device_names
+from qrnn.devices import device_table
 from qrnn.devices.spec import STRATEGIES
 from qrnn.evaluation.evaluation import FEEDBACKS
 from qrnn.networks import NETWORKS
@@ -23,21 +24,31 @@ from qrnn.training.checks import OPTIMIZERS
 from qrnn.utils.registry import unknown_name
 
 SHELLS = ("bash",)
-FLAGS = ("--help", "--multirun", "--cfg")  # Hydra's flags; `devices` and `completion` have none
+FLAGS = (
+    "--help",
+    "--multirun",
+    "--cfg",
+    "--config-dir",
+    "--config-name",
+)  # Hydra's flags; `devices` and `completion` have none
 
 
 @cache
 def values() -> dict[str, tuple[str, ...]]:
     """Return the possible values of each key that takes one of several names."""
+    shipped = files("qrnn.configs") / "experiment"
     found: dict[str, tuple[str, ...]] = {
         "task": tuple(TASKS),
         "model": tuple(NETWORKS),
-        "device": tuple(device_names()),
+        "device": tuple(device_table()),
         "device.strategy": STRATEGIES,
         "model.ansatz": tuple(ANSAETZE),
         "trainer.optimizer": tuple(OPTIMIZERS),
         "feedback": FEEDBACKS,
         "split": SPLITS,
+        "+experiment": tuple(
+            sorted(Path(one.name).stem for one in shipped.iterdir() if one.name.endswith(".yaml"))
+        ),
     }
     for key, kind in _leaves(TrainConfig):
         if kind is bool:
@@ -58,8 +69,8 @@ def _leaves(schema: type, prefix: str = "") -> Iterable[tuple[str, Any]]:
             yield key, kind
         elif key in tables:
             seen: dict[str, Any] = {}
-            for name in tables[key]:
-                seen.update(dict(_leaves(tables[key][name].schema, f"{key}.")))
+            for _, entry in tables[key].loaded():
+                seen.update(dict(_leaves(entry.schema, f"{key}.")))
             yield from seen.items()
         else:
             yield from _leaves(kind, f"{key}.")  # type: ignore[arg-type]
@@ -73,6 +84,7 @@ def command_keys() -> dict[str, list[str]]:
         groups = {key.partition(".")[0] for key in keys if "." in key}
         chosen = [f"{group}=" for group in groups if group in values()]
         found[command] = sorted(keys + chosen)
+    found["train"].append("+experiment=")
     return found
 
 
