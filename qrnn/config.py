@@ -315,14 +315,20 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
     """
     from hydra import compose as compose_in
     from hydra import initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
+    from hydra.initialize import get_gh_backup, restore_gh_from_backup
 
     register_schemas(overrides)
+    outer = get_gh_backup()  # of the command that may be running
+    GlobalHydra.instance().clear()
     try:
         with initialize_config_module("qrnn.configs", version_base="1.3"):
             return to_typed(compose_in(command, overrides=list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(" ".join(str(error).split())[:300]) from error
+    finally:
+        restore_gh_from_backup(outer)
 
 
 def to_plain(config: Any) -> dict[str, Any]:

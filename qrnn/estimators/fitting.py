@@ -50,7 +50,9 @@ def config_of(estimator: Any, task: str, reads: Sequence[str], *fixed: str) -> T
         raise ConfigError(
             f"overrides must be a tuple of texts such as ('trainer.clip=0.5',), got {shown(given)}"
         )
-    config = compose("train", [*given, f"task={task}", "trainer.progress=false", *fixed])
+    config = compose(
+        "train", [*given, f"task={task}", "trainer.progress=false", "trainer.loggers=[]", *fixed]
+    )
     for group, names in {**KEYS, "task": reads}.items():
         for name in names:
             value = getattr(estimator, name, None)

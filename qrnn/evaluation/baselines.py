@@ -162,11 +162,11 @@ def baseline_scores(data: TaskData, part: str, limit: int | None = None) -> dict
 
 
 def majority(data: TaskData, part: str) -> Baseline | None:
-    """Return the most frequent label of the training part, for all that is asked for."""
+    """Return the majority of the training part, for all that is asked for."""
     train, split = data.train, getattr(data, part)
     if train.is_text or data.kind not in ("classify", "label"):
         return None
     y = train.sequences("labels").y
     counts = y[y != IGNORED].bincount()
     asked = int((split.y != IGNORED).sum())
-    return Baseline("most frequent label", np.full(asked, int(counts.argmax())))
+    return Baseline("majority", np.full(asked, int(counts.argmax())))

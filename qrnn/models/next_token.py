@@ -9,7 +9,7 @@ import torch
 from pennylane.tape import QuantumScript
 from typing_extensions import override
 
-from qrnn.data import IGNORED, Batch, Split
+from qrnn.data import IGNORED, Batch, Labels, Split
 from qrnn.errors import ConfigError
 from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.networks import State, n_parameters
@@ -33,6 +33,7 @@ class NextToken(Model):
     def __init__(self, rnn: QuantumNeuronRNN):
         super().__init__()
         self.rnn: Any = rnn
+        self.objective = Labels(rnn.output_size)
 
     @override
     def answer(self, batch: Batch, state: State | None = None) -> Answer:

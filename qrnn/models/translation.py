@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from qrnn.data import IGNORED, Batch, detokenise
+from qrnn.data import IGNORED, Batch, Labels, detokenise
 from qrnn.models.attention import Attention
 from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.models.cells import cells_of
@@ -80,6 +80,7 @@ class Translator(Model):
         hands_over: bool = True,
     ):
         super().__init__()
+        self.objective = Labels(n_classes)
         self.encoder: Any = encoder
         self.decoder: Any = decoder
         self.source, self.target = source, target

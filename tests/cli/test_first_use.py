@@ -19,6 +19,7 @@ from qrnn.networks import NETWORKS
 HELPFUL = {
     "train": ["task=mnist", "n_qubits: 6"],
     "evaluate": ["device=fake_torino", "device.max_qpu_seconds"],
+    "predict": ["input=-", "plot"],
     "inspect": ["index=12"],
     "export": ["qasm3"],
     "estimate": ["nothing is submitted"],

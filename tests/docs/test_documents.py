@@ -28,6 +28,7 @@ NOT_RUN_HERE = {
     "hardware.md": 1,
     "index.md": 1,
     "interoperation.md": 2,
+    "own-data.md": 2,
     "performance.md": 2,
     "scaling.md": 4,
     "tasks.md": 1,

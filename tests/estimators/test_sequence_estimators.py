@@ -21,7 +21,7 @@ from qrnn.config import compose
 from qrnn.devices import DeviceOptions, open_device
 from qrnn.estimators import fitting
 
-SMALL = {"n_qubits": 2, "width": 4, "epochs": 4, "lr": 0.05}
+SMALL = {"n_qubits": 2, "width": 4, "epochs": 20, "lr": 0.05}
 
 
 def problem(n=40, steps=5, features=2):
@@ -186,7 +186,13 @@ def test_defaults_are_those_of_the_command_line():
     plain = QRNNRegressor(overrides=("trainer.epochs=1",)).fit(X[:8], X[:8, 0, 0])
     expected = compose(
         "train",
-        ["task=sequences", "task.target=number", "trainer.epochs=1", "trainer.progress=false"],
+        [
+            "task=sequences",
+            "task.target=number",
+            "trainer.epochs=1",
+            "trainer.progress=false",
+            "trainer.loggers=[]",
+        ],
     )
     assert plain.trained_.config == expected
 

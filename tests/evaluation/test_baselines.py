@@ -84,8 +84,8 @@ def test_the_most_frequent_label_is_that_of_the_training_part():
 
     data = TaskData(part([1, 1, 0]), part([0, 1]), part([0, 0, 1, 0]), ("a", "b"))
     assert majority(data, "test").predictions.tolist() == [1, 1, 1, 1]
-    assert baseline_scores(data, "test") == {"most frequent label": 0.25}
-    assert baseline_scores(data, "test", 3) == {"most frequent label": pytest.approx(1 / 3)}
+    assert baseline_scores(data, "test") == {"majority": 0.25}
+    assert baseline_scores(data, "test", 3) == {"majority": pytest.approx(1 / 3)}
     steps = Split(torch.zeros(2, 2, 1), torch.tensor([[1, IGNORED], [0, 1]]))
     data = TaskData(steps, steps, steps, ("a", "b"), kind="label")
-    assert baseline_scores(data, "test") == {"most frequent label": pytest.approx(2 / 3)}
+    assert baseline_scores(data, "test") == {"majority": pytest.approx(2 / 3)}

@@ -164,7 +164,7 @@ def test_the_page_of_a_classification_has_its_baseline(tmp_path, monkeypatch):
     page = read(qrnn.report("run"))
     assert page.facts["loss"].endswith("nats per label")
     rows = page.table("prediction by", "accuracy")
-    assert [row["prediction by"] for row in rows] == ["gru", "most frequent label"]
+    assert [row["prediction by"] for row in rows] == ["gru", "majority"]
 
 
 def figure_of(monkeypatch, *arguments):

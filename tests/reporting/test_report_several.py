@@ -25,9 +25,9 @@ def test_several_runs_are_compared(made, monkeypatch):
     told = {name: kept(made / f"runs/{name}/evaluation-fused-limit100.json") for name in "ab"}
     *rows, baseline = page.table("run", "model", "result")
     assert [row["run"] for row in rows] == ["a", "b"]
-    share = told["a"]["baselines"]["most frequent label"]
+    share = told["a"]["baselines"]["majority"]
     assert baseline["result"] == f"{100 * share:.1f}% accuracy"
-    assert (baseline["run"], baseline["model"]) == ("most frequent label", "baseline")
+    assert (baseline["run"], baseline["model"]) == ("majority", "baseline")
     for row in rows:
         assert row["result"] == f"{100 * told[row['run']]['accuracy']:.1f}% accuracy"
     assert page.table("key", "a", "b") == [{"key": "trainer.seed", "a": "0", "b": "1"}]

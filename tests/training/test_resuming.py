@@ -180,7 +180,7 @@ def test_a_resumed_run_keeps_the_best_checkpoint_of_the_epochs_before(
     train(rest, into, data=data)
     rest = replace(config(epochs=4), resume=str(into / "last.ckpt"))
     done = train(rest, into, data=data)
-    assert (done.best, done.val_accuracy) == (into / "best.ckpt", 0.875)
+    assert (done.best, done.value) == (into / "best.ckpt", 0.875)
     best = torch.load(done.best, weights_only=True)
     assert best["epoch"] == 1
     assert [value for _, value in history(into)["val/loss"]] == [loss for loss, _ in VALIDATION]
