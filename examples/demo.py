@@ -44,7 +44,7 @@ def main() -> None:
     evaluations = []
     for options, limit in DEVICES:
         evaluations.append(
-            evaluate(model, data.test.head(limit), options, judge=judge(data, "test"))
+            evaluate(model, data.test.head(limit), options, judge=judge(data, "test", limit))
         )
         save(evaluations[-1], RUN)
     console.print(table(evaluations))

@@ -68,6 +68,7 @@ class TaskData:
         rows: for each part, the columns that name its predictions, one row per prediction; None:
             they have no names.
         n_past: see `Shape`.
+        season: period of the targets, steps; None: they have none, or it is not known.
 
     Raises:
         ConfigError: the kind is unknown.
@@ -90,6 +91,7 @@ class TaskData:
     encoder: Encoder | None = None
     rows: dict[str, pd.DataFrame] | None = None
     n_past: int = 0
+    season: int | None = None
 
     def __post_init__(self) -> None:
         parts = {"train": self.train, "val": self.val, "test": self.test}

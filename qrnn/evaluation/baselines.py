@@ -51,28 +51,6 @@ def changes(data: TaskData) -> np.ndarray | None:
     return x.diff(dim=1).abs().mean((0, 1)).numpy()
 
 
-def season(data: TaskData) -> int | None:
-    """Return the period of the training part's targets, steps: the highest autocorrelation.
-
-    Read off the windows, so it is at most their length; None: none stands out.
-    """
-    x = data.train.sequences("a season").x[..., : data.n_past].mean(-1).double().numpy()
-    x = x - x.mean(1, keepdims=True)
-    n = x.shape[1]
-    power = (x**2).sum()
-    if power <= 0:
-        return None
-    shares = [
-        float((x[:, lag:] * x[:, :-lag]).sum() / power * n / (n - lag)) for lag in range(1, n)
-    ]
-    peaks = [
-        lag
-        for lag in range(2, n - 1)
-        if shares[lag - 1] > 0.3 and shares[lag - 2] < shares[lag - 1] > shares[lag]
-    ]
-    return max(peaks, key=lambda lag: shares[lag - 1], default=None)
-
-
 def forecasts(data: TaskData, part: str) -> list[Baseline]:
     """Return the baselines of a forecast: last value, last season, ridge of degree 1 and 2.
 
@@ -90,7 +68,7 @@ def forecasts(data: TaskData, part: str) -> list[Baseline]:
     last = naive(data, part)
     if last is not None:
         found.append(Baseline("last value", last))
-        if (period := season(data)) is not None:
+        if (period := data.season) is not None and period <= split.x.shape[1]:
             steps = [split.x.shape[1] - period + h % period for h in range(objective.horizon)]
             values = objective.truth(split.x[:, steps, : data.n_past]).numpy()
             found.append(Baseline(f"season of {period}", values.astype(np.float64)))

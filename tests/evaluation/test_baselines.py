@@ -14,7 +14,6 @@ from qrnn.evaluation.baselines import (
     forecasts,
     majority,
     naive,
-    season,
 )
 
 
@@ -28,7 +27,7 @@ def test_the_last_value_and_the_last_season(tmp_path):
     data = load(tmp_path, values)
     x, y = (data.goal.truth(part).numpy() for part in (data.test.x, data.test.y))
     np.testing.assert_allclose(naive(data, "test"), np.repeat(x[:, -1:], 3, 1), atol=1e-6)
-    assert season(data) == 7
+    assert data.season == 7
     found = {one.name: one.predictions for one in forecasts(data, "test")}
     assert list(found) == ["last value", "season of 7", "ridge 1", "ridge 2"]
     np.testing.assert_allclose(found["season of 7"], y, atol=1e-6)

@@ -22,6 +22,7 @@ from qrnn.data.tables.series import (
     are_regular,
     check_filled,
     read_series,
+    season_of,
 )
 from qrnn.data.tables.windows import ForecastEncoder, WindowsConfig
 from qrnn.errors import ConfigError, DataError
@@ -126,6 +127,7 @@ def load_forecast(config: WindowsConfig, table: Table, columns: Columns) -> Task
         encoder=encoder,
         rows=rows,
         n_past=k if columns.past else 0,
+        season=season_of([part[:, :k] for part in seen]),
     )
 
 

@@ -13,6 +13,7 @@ from qrnn.utils.registry import unknown_name
 
 MISSING = ("refuse", "interpolate", "mask")
 REMEDY = "fill it, or train with task.missing=interpolate or task.missing=mask"
+LEAST_PEAK = 0.3  # autocorrelation of a season
 SAME_STEP = 0.01  # relative difference of steps that are the same but for rounding
 SAME_DATES = 0.2  # of dates: months have 28 to 31 days, and are regular
 
@@ -167,6 +168,46 @@ def are_regular(series: list[Series], dates: bool) -> bool:
 def windows(n: int, size: int, stride: int) -> Iterator[int]:
     """Yield the first rows of windows of a size that fit into n rows."""
     yield from range(0, n - size + 1, stride)
+
+
+def _without_trend(values: np.ndarray) -> np.ndarray:
+    """Return values (N, K) without their quadratic trend, 0 where a cell is empty."""
+    times, out = np.linspace(-1, 1, len(values)), np.zeros_like(values)
+    for k, column in enumerate(values.T):
+        known = ~np.isnan(column)
+        if known.sum() > 3:
+            trend = np.polynomial.Polynomial.fit(times[known], column[known], 2)
+            out[known, k] = column[known] - trend(times[known])
+    return out
+
+
+def season_of(parts: list[np.ndarray]) -> int | None:
+    """Return the period of some series, steps: the lag of the highest peak of autocorrelation.
+
+    Args:
+        parts: values of each series (N, K), NaN where a cell is empty.
+
+    Returns:
+        The period, at most a third of the longest series; None: no peak is above 0.3.
+    """
+    longest = max(len(part) for part in parts)
+    shares = np.zeros(longest // 3 + 2)
+    power = 0.0
+    for part in parts:
+        x = _without_trend(part)
+        power += float((x**2).sum())
+        for lag in range(1, min(len(shares), len(x) // 2)):
+            scale = len(x) / (len(x) - lag)  # so that long lags are not smaller by their overlap
+            shares[lag] += float((x[lag:] * x[:-lag]).sum()) * scale
+    if power <= 0:
+        return None
+    shares /= power
+    peaks = [
+        lag
+        for lag in range(2, len(shares) - 1)
+        if shares[lag] > LEAST_PEAK and shares[lag - 1] < shares[lag] > shares[lag + 1]
+    ]
+    return max(peaks, key=lambda lag: shares[lag], default=None)
 
 
 def future_times(table: Table, columns: Columns, one: Series, count: int) -> list[object]:
