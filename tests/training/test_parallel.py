@@ -87,7 +87,7 @@ def test_a_sweep_over_seeds_is_one_run_a_seed(tmp_path):
         "hydra.sweep.dir=sweep",
         cwd=tmp_path,
     )
-    assert out.count("1 epoch; best checkpoint: validation accuracy") == 2
+    assert out.count("1 epoch; best checkpoint: epoch 1, validation accuracy") == 2
     kept = [(tmp_path / f"sweep/{i}/config.yaml").read_text() for i in (0, 1)]
     assert ["seed: 0" in kept[0], "seed: 1" in kept[1]] == [True, True]
 
