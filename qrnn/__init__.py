@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from qrnn.training.groups import param_groups
     from qrnn.training.run import train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _WHERE = {
     "qrnn.circuit.ansatz": ("ANSAETZE", "Ansatz"),
