@@ -374,6 +374,7 @@ def test_of_several_runs_only_the_refused_one_goes(qrnn_command, tmp_path, monke
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["0", "multirun.yaml"]
 
 
+@pytest.mark.slow
 def test_a_terminal_without_utf_8_shows_the_circuit(tmp_path):
     environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = subprocess.run(

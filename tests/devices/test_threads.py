@@ -36,6 +36,7 @@ def probe(names, **environment):
     ), done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_threads_get_what_one_thread_gets():
     probe(SOME)
 

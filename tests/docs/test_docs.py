@@ -128,6 +128,7 @@ def test_commands_of_the_results_are_blocks(site):
     assert re.search(r"<details>.*?<pre.*?qrnn train", page, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_and_its_page_has_its_pictures(site, tmp_path):
     kept = nbformat.read(DOCS / "tutorial.ipynb", as_version=4)
     ran = hook("run_tutorial").run(tmp_path)

@@ -89,6 +89,7 @@ def test_no_text_is_small_cut_or_on_other_text(name, monkeypatch):
                 assert not over, f"{kind}: {a.get_text()!r} on {b.get_text()!r}"
 
 
+@pytest.mark.slow
 def test_files_have_text_as_text_are_small_and_the_same_each_time(tmp_path):
     settings = dict(mpl.rcParams)
     one = CASES["784 steps"]()

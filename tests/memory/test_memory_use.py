@@ -95,6 +95,7 @@ def test_state_and_gradient_of_800_steps_in_float32_are_those_of_float64(long_ru
     assert relative(gradient, exact_gradient) < 1e-3
 
 
+@pytest.mark.slow
 def test_the_float64_gradient_of_200_steps_is_that_of_backpropagation():
     rnn, x = calm(torch.float64), inputs(200, 2, torch.float64)
 

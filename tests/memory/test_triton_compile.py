@@ -98,6 +98,7 @@ def test_other_lengths_and_batches_are_not_compiled_again(case):
     ]  # with and without pauses
 
 
+@pytest.mark.slow
 def test_the_benchmark_says_in_one_line_that_it_needs_a_gpu():
     command = [sys.executable, ROOT / "benchmarks/gpu.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

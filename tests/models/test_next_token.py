@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.slow import slow_but
 from qrnn import ConfigError, QuantumNeuronRNN
 from qrnn.cli import main
 from qrnn.config import TrainConfig
@@ -111,7 +112,7 @@ def test_tasks_of_other_kinds_are_refused(shape):
         build_model(TrainConfig(ElmanXorConfig(), QuantumNeuronConfig()), shape)
 
 
-@pytest.mark.parametrize("device", ["fused", "default.qubit"])
+@pytest.mark.parametrize("device", slow_but(["fused", "default.qubit"], "fused"))
 def test_it_trains_and_is_evaluated_by_the_command_line(tmp_path, monkeypatch, device):
     monkeypatch.chdir(tmp_path)
 

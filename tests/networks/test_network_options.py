@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_module
 
+from helpers.slow import slow_but
 from helpers.small_networks import CLASSICAL, SMALL, STEPPED, D, build
 from qrnn import ConfigError
 from qrnn.config import TrainConfig, register_schemas, to_typed
@@ -58,7 +59,7 @@ def test_the_papers_scornn_has_16k_parameters():
     assert count("scornn", 1, hidden_size=170) + 170 * 10 + 10 == pytest.approx(16000, rel=0.03)
 
 
-@pytest.mark.parametrize("budget", [1000, 5000, 10000])
+@pytest.mark.parametrize("budget", slow_but([1000, 5000, 10000], 1000))
 @pytest.mark.parametrize("name", [*CLASSICAL, *STEPPED])
 def test_a_budget_is_met_within_two_percent(name, budget):
     config = replace(NETWORKS[name].schema(), budget=budget)

@@ -168,6 +168,7 @@ def test_a_step_keeps_one_workspace_state_and_two_tokens(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+@pytest.mark.slow
 def test_the_peak_does_not_hold_the_states_of_all_steps():
     # A fixed threshold: else what glibc keeps of freed memory is chance.
     env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}

@@ -119,6 +119,7 @@ def test_a_broken_plug_in_is_one_line_and_breaks_no_other(told):
     assert err.count("\n") == 2
 
 
+@pytest.mark.slow
 def test_a_checkpoint_says_which_modules_it_needs(told):
     folder = told[0]
     content = read_checkpoint(folder / "run/best.ckpt")
