@@ -19,8 +19,9 @@ from qrnn.training.checkpoint import load_task
 def is_basic(part: str) -> bool:
     """Return whether Hydra's own sweeper or launcher is used, or neither, for a single run."""
     hydra = HydraConfig.get()
-    own = str(getattr(hydra, part)._target_).endswith(f"Basic{part.capitalize()}")
-    return own or hydra.mode != RunMode.MULTIRUN
+    if hydra.mode != RunMode.MULTIRUN:  # then it may be anything
+        return True
+    return str(getattr(hydra, part)._target_).endswith(f"Basic{part.capitalize()}")
 
 
 def alone() -> bool:

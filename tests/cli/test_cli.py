@@ -222,6 +222,7 @@ WRONG = [
     (["estimate", "checkpoint=x", "device=ibm_boston"], "'ibm_boston' must have a fake twin"),
     (["estimate", "checkpoint=x", "device=ibm_torino", "device.seed=1"], "ignore device.seed"),
     (["estimate", "checkpoint=x", "device=aer"], "must be a file that `qrnn train` wrote"),
+    (["estimate", "checkpoint=x", "hydra.sweeper=a", "device=aer"], "must be a file that"),
     (
         ["estimate", "checkpoint=x", "device=fused", "device.shots=null"],
         "device must be an IBM device to have a cost, got 'fused'",
