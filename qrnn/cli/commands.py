@@ -21,6 +21,7 @@ def train(config) -> float | None:
     from qrnn.config import TrainConfig, to_typed
     from qrnn.evaluation.metrics import METRICS, shown
     from qrnn.training.trainer import train as run
+    from qrnn.utils.overrides import argument
 
     hydra = HydraConfig.get()
     typed: TrainConfig = to_typed(resumed(config, list(hydra.overrides.task)))
@@ -30,7 +31,7 @@ def train(config) -> float | None:
     best = os.path.relpath(result.best)
     if result.interrupted:
         print(f"interrupted in epoch {result.epochs + 1}; resume with:")
-        print(f"  qrnn train resume={os.path.relpath(result.last)}")
+        print(f"  qrnn train {argument('resume', os.path.relpath(result.last))}")
         sys.exit(130)
     epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
     (name, better), value = METRICS[result.metric], shown(result.metric, result.value)
@@ -42,7 +43,8 @@ def train(config) -> float | None:
             fail(failure, status=1)
         print(f"qrnn: {failure}", file=sys.stderr)  # a trial of many; the sweeper goes on
     else:
-        print(f"  next        qrnn evaluate checkpoint={best} device=default.qubit")
+        checkpoint = argument("checkpoint", best)
+        print(f"  next        qrnn evaluate {checkpoint} device=default.qubit")
     return sweeps.to_improve(result.value, better)
 
 

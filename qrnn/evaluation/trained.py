@@ -180,6 +180,8 @@ class TrainedModel:
         progress: bool = False,
     ) -> Outcome:
         """Return the outputs for sequences that are encoded already; see `predict`."""
+        if batch_size is not None:
+            whole("batch_size", batch_size, 1)
         self.model.eval()
         opened = open_device(device if device is not None else self._own())
         check_runnable(self.model, split, "closed", opened.spec.submits_jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,17 +96,17 @@ class SequenceModel(Model):
             else:
                 yield from each
 
+    @abstractmethod
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
         """Return the outputs that the head reads."""
-        raise NotImplementedError
 
+    @abstractmethod
     def at_last(self, z: torch.Tensor) -> torch.Tensor:
         """Return what the head reads of the outputs (B, T, R) of sequences of one length."""
-        raise NotImplementedError
 
+    @abstractmethod
     def last(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
         """Return the inputs of the step that each of the outputs follows: (B, D) or (B, T, D)."""
-        raise NotImplementedError
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Return the outputs of the head alone."""

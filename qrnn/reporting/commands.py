@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -16,7 +15,7 @@ from qrnn.evaluation.evaluation import Evaluation, file_name
 from qrnn.networks import NETWORKS
 from qrnn.reporting.folder import HIDDEN, RunFolder
 from qrnn.reporting.formats import flat
-from qrnn.utils.overrides import override, wrap_command
+from qrnn.utils.overrides import override, shell_quoted, wrap_command
 
 UNRELATED = ("resume", "trainer.progress")  # keys that do not change the result
 
@@ -42,7 +41,7 @@ def train_command(run: RunFolder) -> list[str]:
         and value != HIDDEN
         and (key not in known or known[key] != value)
     ]
-    return ["qrnn train", *map(shlex.quote, arguments)]
+    return ["qrnn train", *map(shell_quoted, arguments)]
 
 
 def defaults(run: RunFolder) -> dict[str, Any]:
@@ -74,7 +73,7 @@ def evaluate_command(run: RunFolder, one: Evaluation) -> list[str]:
         ("limit", one.limit, (None,)),
     ]
     arguments = [override(key, value) for key, value, omitted in keys if value not in omitted]
-    return ["qrnn evaluate", *map(shlex.quote, arguments)]
+    return ["qrnn evaluate", *map(shell_quoted, arguments)]
 
 
 def left_out(run: RunFolder) -> list[str]:

@@ -35,6 +35,7 @@ from qrnn.reporting.formats import (
 )
 from qrnn.reporting.parts import Code, Facts, Figure, Page, Part, Table, Text
 from qrnn.training.checkpoint import load_checkpoint, load_data
+from qrnn.utils.overrides import argument
 
 CLASSES = 50  # largest number of classes in a confusion matrix
 NAMED = 30  # largest number of classes that are all listed by name
@@ -175,8 +176,8 @@ def results(run: RunFolder, loaded: Loaded) -> Iterator[Part]:
     """Yield the metrics and the baselines, and figures of what was predicted."""
     one = run.main
     if one is None:
-        best = run.checkpoint or run.folder / "best.ckpt"
-        yield Text(f"Not evaluated yet: qrnn evaluate checkpoint={best}", True)
+        best = argument("checkpoint", str(run.checkpoint or run.folder / "best.ckpt"))
+        yield Text(f"Not evaluated yet: qrnn evaluate {best}", True)
         return
     objective = loaded.objective
     if one.accuracy is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,18 @@ _SPECIAL = re.compile(r"null|true|false|on|off|yes|no|nan|inf", re.IGNORECASE)
 def override(key: str, value: Any) -> str:
     """Return `key=value` as Hydra parses it."""
     return f"{key}={_hydra(value)}"
+
+
+def argument(key: str, value: Any) -> str:
+    """Return `key=value` as a shell passes it on to Hydra."""
+    return shell_quoted(override(key, value))
+
+
+def shell_quoted(text: str) -> str:
+    """Return a shell's argument; one with single quotes stays readable in double ones."""
+    if "'" in text and not set(text) & set('"$`\\!'):
+        return f'"{text}"'
+    return shlex.quote(text)
 
 
 def _hydra(value: Any) -> str:

@@ -88,6 +88,7 @@ def test_recursion_feeds_back_by_hand(forecaster):
     [
         ({"steps": 4}, "steps must be at most the horizon of 3, got 4: set recursive=true"),
         ({"steps": 0}, "steps must be"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"steps": 4, "recursive": True, "every": True}, "every must be false with more steps"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from qrnn.data.objectives import Objective
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(frozen=True)
 class Encoder(ABC):
     """Turns rows of a table into sequences as its training did; saved in checkpoints.
 
@@ -56,7 +57,7 @@ class Encoder(ABC):
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain values, for a checkpoint."""
-        return {"name": self.name, **_as_lists(asdict(self))}  # type: ignore[call-overload]
+        return {"name": self.name, **_as_lists(asdict(self))}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
@@ -65,7 +66,7 @@ class Encoder(ABC):
         Raises:
             ConfigError: keys are missing, or too many.
         """
-        names = {one.name for one in fields(cls)}  # type: ignore[arg-type]
+        names = {one.name for one in fields(cls)}
         if names != plain.keys():
             wrong = sorted(names ^ plain.keys())
             raise ConfigError(

@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -174,6 +174,7 @@ def read_table(file: str | Path, separator: str = ",") -> Table:
     import pandas as pd
 
     path, source = Path(file), str(file)
+    content: Any = path
     if source == STDIN:
         source, content = "standard input", io.BytesIO(sys.stdin.buffer.read())
     elif not path.is_file():
@@ -181,8 +182,6 @@ def read_table(file: str | Path, separator: str = ",") -> Table:
         raise DataError(f"{source} must be a CSV or Parquet file, but {what}")
     elif path.suffix in (".parquet", ".pq"):
         return Table(_parquet(path), source, first_row=1)
-    else:
-        content = path  # type: ignore[assignment]
     try:
         frame = pd.read_csv(
             content,
