@@ -45,7 +45,7 @@ test-all: install ## run all tests, the fuzz tests, and the core tests of other 
 	$(MAKE) fuzz test-lowest test-newest test-extras
 
 # A separate kernel cache, so that other numba versions do not overwrite the checkout's kernels.
-CORE = NUMBA_CACHE_DIR=$(CURDIR)/$(1)/kernels $(1)/bin/python -m pytest -m core \
+CORE = NUMBA_CACHE_DIR="$(CURDIR)/$(1)/kernels" $(1)/bin/python -m pytest -m core \
 	$$(grep -rl --include='test_*.py' 'mark\.core' tests)
 
 test-lowest: $(LOWEST)/.installed ## run the core tests with the lowest allowed versions
@@ -119,10 +119,8 @@ format: install ## format and fix the files with ruff
 # mypy cannot follow package-dir, so it gets a folder of links laid out as in the wheel.
 typecheck: install ## check the types with mypy
 	rm -rf build/types && mkdir -p build/types/qrnn
-	ln -s $(CURDIR)/qrnn/* build/types/qrnn/
-	ln -s $(CURDIR)/devices build/types/qrnn/devices
-	ln -s $(CURDIR)/configs build/types/qrnn/configs
-	cd build/types && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p qrnn
+	cd build/types/qrnn && ln -s ../../../qrnn/* ../../../devices ../../../configs .
+	cd build/types && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p qrnn
 
 dist: install ## build and check the release files in dist/
 	rm -rf dist

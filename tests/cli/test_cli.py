@@ -57,16 +57,16 @@ def test_train_says_where_the_checkpoint_is_and_how_to_go_on(trained):
 
 
 def test_the_next_command_runs_as_it_is_printed(tmp_path):
-    folder = tmp_path / "ein Ordner ü"
+    folder = tmp_path / "a folder ü"
     folder.mkdir()
     small = ["model.n_qubits=2", "model.width=2", "trainer.epochs=1", "trainer.progress=false"]
-    done = qrnn("train", *small, "hydra.run.dir='der erste = Lauf ü'", cwd=folder)
+    done = qrnn("train", *small, "hydra.run.dir='the first = Lauf ü'", cwd=folder)
     line = next(one for one in done.stdout.splitlines() if one.startswith("  next"))
     _, program, *arguments = shlex.split(line)
     assert program == "qrnn"
     again = qrnn(*arguments, cwd=folder)
     assert again.returncode == 0, again.stderr
-    assert (folder / "der erste = Lauf ü/evaluation-default.qubit.json").is_file()
+    assert (folder / "the first = Lauf ü/evaluation-default.qubit.json").is_file()
 
 
 def test_evaluate_prints_a_table_and_keeps_the_numbers(trained):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -163,11 +162,6 @@ def are_regular(series: list[Series], dates: bool) -> bool:
         return True
     middle = np.median(steps)
     return bool((np.abs(steps - middle) <= (SAME_DATES if dates else SAME_STEP) * middle).all())
-
-
-def windows(n: int, size: int, stride: int) -> Iterator[int]:
-    """Yield the first rows of windows of a size that fit into n rows."""
-    yield from range(0, n - size + 1, stride)
 
 
 def _without_trend(values: np.ndarray) -> np.ndarray:
