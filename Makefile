@@ -9,7 +9,7 @@ EXTRAS := .venv-extras
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo docs test test-all test-lowest test-newest test-extras fuzz test-gpu lint format \
-	typecheck kernels bench bench-gpu results dist lock clean
+	typecheck kernels bench bench-gpu results forecasting dist lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -102,6 +102,9 @@ bench-gpu: $(BENCH)/.installed ## benchmark the fused device on a GPU (docs/benc
 
 results: install ## run what docs/results.md lacks (ARGS="--dry-run" lists the runs; --data DIR)
 	$(BIN)/python -m benchmarks.results $(ARGS)
+
+forecasting: install ## run what docs/forecasting.md lacks (ARGS="--data DIR"; --page only writes it)
+	$(BIN)/python -m benchmarks.forecasting $(ARGS)
 
 # Before the workers of the tests start: each would compile them for itself.
 kernels: install

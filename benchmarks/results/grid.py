@@ -41,6 +41,7 @@ class Section:
         data: subfolder of the data folder with the task's files; None: the task needs none.
         set: overrides of `qrnn train` shared by all rows, `task=NAME` first.
         evaluate: overrides of `qrnn evaluate`.
+        devices: overrides of further evaluations, by the headings of their columns.
         rows: models by the names shown on the page.
     """
 
@@ -49,6 +50,7 @@ class Section:
     data: str | None = None
     set: list[str] = field(default_factory=list)
     evaluate: list[str] = field(default_factory=list)
+    devices: dict[str, list[str]] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
 
 

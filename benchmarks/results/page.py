@@ -78,9 +78,17 @@ def _table(done: dict[str, list[Record]], seeds: dict[str, int]) -> str:
     headings = [heading.format(metric=metric) for heading in HEADINGS]
     if limits := [record["stop_below"] for record in records if "stop_below" in record]:
         headings += ["test loss", f"seeds below {limits[0]:g}", "median steps to it"]
+    devices = list(dict.fromkeys(name for one in records for name in one.get("devices", {})))
+    headings[2:2] = [f"on {name}" for name in devices]
     lines = [headings, ["---"] + ["---:"] * (len(headings) - 1)]
     for row, finished in done.items():
-        lines.append([row, *(_cells(finished, seeds[row]) if finished else ["not run"])])
+        cells = _cells(finished, seeds[row]) if finished else ["not run"]
+        for name in reversed(devices if finished else []):
+            values = [one["devices"][name] for one in finished if name in one.get("devices", {})]
+            cells.insert(1, _mean(finished[0]["metric"], values) if values else "")
+        lines.append([row, *cells])
+    for name, value in (records[0].get("baselines", {}) if records else {}).items():
+        lines.append([f"{name} (no training)", _mean(records[0]["metric"], [value])])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -140,10 +148,8 @@ def _signatures(done: dict[str, list[Record]]) -> str:
 
 def _commands(runs: list[Run]) -> str:
     """Return the commands of a section, with one `qrnn train` per row."""
-    lines = []
-    for run in runs:
-        data = [] if run.data is None else [f"task.data_dir={run.data}"]
-        lines.append(" ".join(["    qrnn train", *run.train, *data]))
-    evaluate = {override: None for run in runs for override in run.evaluate}
-    lines.append(" ".join(["    qrnn evaluate checkpoint=.../best.ckpt", *evaluate]))
+    lines = [" ".join(["    qrnn train", *run.command]) for run in runs]
+    evaluations = (runs[0].evaluate, *(overrides for _, overrides in runs[0].devices))
+    start = "    qrnn evaluate checkpoint=.../best.ckpt"
+    lines += [" ".join([start, *overrides]) for overrides in dict.fromkeys(evaluations)]
     return "\n".join(["<details><summary>Commands</summary>\n", *lines, "\n</details>"])

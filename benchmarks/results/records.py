@@ -16,7 +16,7 @@ Record = dict[str, Any]
 """A run's measurements, and the settings shown on the page; `train` has all its overrides.
 
 Fields without a value are omitted: `signature`, `steps`, `reached`, `stop_below`, `dropout`,
-`bidirectional`, `peak_memory_mb`, `environment`.
+`bidirectional`, `peak_memory_mb`, `environment`, `baselines`, `devices`.
 """
 
 EVALUATION = ("metric", "value", "loss", "accuracy", "sequences", "signature")
@@ -56,6 +56,7 @@ def make_record(
         "stop_below": trainer.get("stop_below"),
         "environment": environment,
         "train": " ".join(train),
+        "baselines": {k: _short(v) for k, v in evaluation.get("baselines", {}).items()} or None,
     }
     return {name: _short(value) for name, value in record.items() if value is not None}
 

@@ -37,8 +37,10 @@ class Run:
         seed: random seed of the training.
         folder: folder of its checkpoints and its log.
         train: overrides of `qrnn train`, without folders.
-        data: folder of the task's files; None if the task needs none.
+        data: folder of the task's files, in the place of `{data}` in the overrides, or without one
+            for `task.data_dir`; None if the task needs none.
         evaluate: overrides of `qrnn evaluate`, without the checkpoint.
+        devices: names and overrides of further evaluations.
         minutes: its expected duration.
     """
 
@@ -49,12 +51,25 @@ class Run:
     train: tuple[str, ...]
     data: str | None
     evaluate: tuple[str, ...]
+    devices: tuple[tuple[str, tuple[str, ...]], ...]
     minutes: float
 
     @property
     def name(self) -> str:
         """Its name among the records."""
         return f"{self.section}/{self.row}/{self.seed}"
+
+    @property
+    def command(self) -> list[str]:
+        """Its overrides of `qrnn train`, with the folder of its data."""
+        if self.finds_data:
+            return [one.replace("{data}", self.data or "") for one in self.train]
+        return [*self.train, _path("task.data_dir", self.data)]
+
+    @property
+    def finds_data(self) -> bool:
+        """Whether the checkpoint itself tells where the data are."""
+        return self.data is None or any("{data}" in one for one in self.train)
 
     def record(self, records: Mapping[str, Record]) -> Record | None:
         """Return its record, or None if it is not done or used different overrides."""
@@ -150,6 +165,7 @@ def runs_of(
                     train=(*section.set, *config.set, f"trainer.seed={seed}"),
                     data=files,
                     evaluate=tuple(section.evaluate),
+                    devices=tuple((k, tuple(v)) for k, v in section.devices.items()),
                     minutes=config.minutes,
                 )
                 runs.append(run)
@@ -172,21 +188,27 @@ def execute(run: Run) -> Record:
         folder = run.folder / f"train-{number}"
         # A resumed run takes its configuration from the checkpoint.
         last = run.last_checkpoint()
-        what = list(run.train) if last is None else [_path("resume", last)]
-        data = [] if run.data is None else [_path("task.data_dir", run.data)]
+        what = run.command
+        if last is not None:
+            what = [_path("resume", last), *run.command[len(run.train) :]]
         into = _path("hydra.run.dir", folder)
-        _command(run, ["train", *what, *data, "trainer.progress=false", into])
+        _command(run, ["train", *what, "trainer.progress=false", into])
         finished = [folder]
     summary = read_json(finished[-1] / "summary.json", SUMMARY)
     path = finished[-1] / "environment.json"
     environment = read_json(path) if path.is_file() else None
-    return make_record(run.train, summary, _evaluate(run, summary["best"]), environment)
+    evaluation = _evaluate(run, summary["best"], run.evaluate)
+    record = make_record(run.train, summary, evaluation, environment)
+    for name, overrides in run.devices:
+        found = _evaluate(run, summary["best"], overrides)
+        record.setdefault("devices", {})[name] = found["value"]
+    return record
 
 
-def _evaluate(run: Run, checkpoint: str) -> dict[str, Any]:
+def _evaluate(run: Run, checkpoint: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Evaluate a checkpoint; return what the command wrote."""
-    data = [] if run.data is None else [_path("data_dir", run.data)]
-    _command(run, ["evaluate", _path("checkpoint", checkpoint), *data, *run.evaluate])
+    data = [] if run.finds_data else [_path("data_dir", run.data or "")]
+    _command(run, ["evaluate", _path("checkpoint", checkpoint), *data, *overrides])
     # There may be files of other devices or splits: this one was written last.
     files = Path(checkpoint).parent.glob("evaluation-*.json")
     return read_json(max(files, key=lambda path: path.stat().st_mtime_ns), EVALUATION)
@@ -194,6 +216,8 @@ def _evaluate(run: Run, checkpoint: str) -> dict[str, Any]:
 
 def _path(key: str, path: str | Path) -> str:
     """Return an override that Hydra parses correctly for any characters in the path."""
+    if re.fullmatch(r"[\w./-]+", str(path), re.ASCII):
+        return f"{key}={path}"
     escaped = str(path).replace("'", "\\'")
     return f"{key}='{escaped}'"
 

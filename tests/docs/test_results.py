@@ -20,6 +20,7 @@ from qrnn import ConfigError, QRNNError
 from qrnn.evaluation.metrics import shown
 
 STORE = Path("docs/results.json")
+FORECASTING = ROOT / "benchmarks/forecasting/grid.yaml"
 
 GRID = """
 text: A small grid.
@@ -254,10 +255,12 @@ def test_every_row_of_the_results_page_composes():
 
     register_schemas()
     every_run = runs_of(read_grid(), "runs")
+    every_run += runs_of(read_grid(FORECASTING), "runs")
     with initialize_config_module("qrnn.configs", version_base="1.3"):
         for run in {(run.section, run.row): run for run in every_run}.values():
-            check_trainer(to_typed(compose("train", list(run.train))).trainer)
-        for overrides in {run.evaluate for run in every_run}:
+            check_trainer(to_typed(compose("train", run.command)).trainer)
+        evaluations = [(run.evaluate, *dict(run.devices).values()) for run in every_run]
+        for overrides in {one for several in evaluations for one in several}:
             compose("evaluate", ["checkpoint=x", *overrides])
 
 

@@ -1,0 +1,1 @@
+"""The forecasting page: its runs and the page, docs/forecasting.md."""
