@@ -13,7 +13,6 @@ from qrnn.cli.errors import fail, fault_line, is_user_error, one_line
 from qrnn.config import TrainConfig
 from qrnn.data import TaskData
 from qrnn.errors import ConfigError, QRNNError
-from qrnn.training.checkpoint import load_task
 
 
 def is_basic(part: str) -> bool:
@@ -52,6 +51,8 @@ def task_data(config: TrainConfig) -> TaskData | None:
     given = hydra.sweeper.get("direction") if hydra.mode == RunMode.MULTIRUN else None
     if given is None:
         return None
+    from qrnn.training.checkpoint import load_task
+
     data = load_task(config.task)
     right = "minimize" if data.goal.lower_is_better else "maximize"
     if (name := str(getattr(given, "name", given))) != right:

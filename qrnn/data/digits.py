@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from qrnn.data.base import TaskConfig, TaskData, task
 from qrnn.data.parts import Split
@@ -39,6 +37,9 @@ def digits(config: DigitsConfig) -> TaskData:
         ConfigError: the seed is out of range.
     """
     check_seed("task.seed", config.seed)
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     bunch = load_digits()
     images, labels = bunch.images / 16.0, bunch.target
     rest, test = train_test_split(

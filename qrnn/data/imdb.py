@@ -14,7 +14,6 @@ from hashlib import blake2b
 from pathlib import Path
 
 import torch
-from sklearn.model_selection import train_test_split
 
 from qrnn.data.base import TaskConfig, TaskData, task
 from qrnn.data.parts import Split
@@ -181,6 +180,8 @@ def imdb(config: ImdbConfig) -> TaskData:
             f"task.n_val must leave training reviews of both classes, got {config.n_val} of "
             f"{len(labels)}: choose a smaller one"
         )
+    from sklearn.model_selection import train_test_split
+
     rows = train_test_split(
         range(len(labels)), test_size=config.n_val, stratify=labels, random_state=config.seed
     )

@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.linear_model import Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from qrnn.data import IGNORED, TaskData
 from qrnn.data.objectives import Numbers
@@ -87,6 +84,10 @@ def ridge(data: TaskData, part: str, degree: int) -> np.ndarray | None:
         part: `train`, `val` or `test`.
         degree: of the polynomial of the window's values.
     """
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
     objective = data.objective
     assert isinstance(objective, Numbers)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from sklearn.metrics import mean_pinball_loss
 
 
 def scores(
@@ -46,6 +45,8 @@ def scores(
         if changes is not None and changes[k] > 0:
             one["mase"] = one["mae"] / float(changes[k])
         if levels is not None and quantiles:
+            from sklearn.metrics import mean_pinball_loss
+
             q = levels[..., k, :][known]
             each = [mean_pinball_loss(y, q[:, i], alpha=a) for i, a in enumerate(quantiles)]
             one["pinball"] = float(np.mean(each))

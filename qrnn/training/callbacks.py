@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import shutil
 import signal
@@ -11,11 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.plugins import TorchCheckpointIO
 from typing_extensions import override
 
 from qrnn.utils.files import atomic_write
 from qrnn.utils.progress import progress_bar
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoint writer, but the old file stays until the new one is complete."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint; see Lightning's `CheckpointIO`."""
+        # torch.save to a path hides the operating system's error.
+        torch.save(checkpoint, buffer := io.BytesIO())
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
 
 
 class LastCheckpoint(Checkpoint):

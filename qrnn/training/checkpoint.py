@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
-from lightning.pytorch.plugins import TorchCheckpointIO
 
 from qrnn.config import TrainConfig
 from qrnn.data import KINDS, TASKS, Shape, TaskConfig, TaskData
@@ -20,25 +18,11 @@ from qrnn.models.base import Model
 from qrnn.models.build import build_model
 from qrnn.models.identity import identity, made_of
 from qrnn.training.origins import config_of
-from qrnn.utils.files import atomic_write
 from qrnn.utils.registry import unknown_name
 from qrnn.utils.safe_yaml import check_plain
 
 PREFIX = "model."
 MOST_CLASSES = 1 << 24  # limit for numbers of labels, tokens and input features
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoint writer, but the old file stays until the new one is complete."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:
-        """Write a checkpoint; see Lightning's `CheckpointIO`."""
-        # torch.save to a path hides the operating system's error.
-        torch.save(checkpoint, buffer := io.BytesIO())
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from qrnn.models.cells import refuse_options
 from qrnn.networks import n_parameters
 from qrnn.training.alarms import Alarms, input_warnings, warn
 from qrnn.training.callbacks import (
+    AtomicCheckpointIO,
     BestCheckpoint,
     EpochTimes,
     Interrupts,
@@ -31,7 +32,6 @@ from qrnn.training.callbacks import (
     Stopper,
 )
 from qrnn.training.checkpoint import (
-    AtomicCheckpointIO,
     check_weights,
     checkpoint_errors,
     load_task,

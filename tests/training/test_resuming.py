@@ -9,7 +9,7 @@ import torch
 from helpers.small_runs import SMALL, config, losses, small_digits
 from qrnn import QRNN, QRNNError
 from qrnn.data import CopyingConfig, TaskData, copying
-from qrnn.training.checkpoint import AtomicCheckpointIO
+from qrnn.training.callbacks import AtomicCheckpointIO
 from qrnn.training.history import history
 from qrnn.training.learner import Learner
 from qrnn.training.seeding import seed_all

@@ -22,7 +22,8 @@ from qrnn.evaluation.evaluation import evaluate
 from qrnn.evaluation.predict import record_controls
 from qrnn.evaluation.predict import run as run_model
 from qrnn.models.sequence import SequenceClassifier
-from qrnn.training.checkpoint import AtomicCheckpointIO, load_model, read_checkpoint
+from qrnn.training.callbacks import AtomicCheckpointIO
+from qrnn.training.checkpoint import load_model, read_checkpoint
 from qrnn.training.history import history
 from qrnn.training.learner import Learner, TaskDataModule
 from qrnn.training.seeding import epoch_seed, seed_all

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from qrnn.data.tables.files import Table
 from qrnn.errors import ConfigError, DataError
@@ -63,6 +62,8 @@ def shares(
             raise ConfigError(f"task.{key} must be {least} and less than 1, got {value}")
     if val + test >= 1:
         raise ConfigError(f"task.val + task.test must be less than 1, got {val + test:g}")
+    from sklearn.model_selection import train_test_split
+
     rows = np.arange(n)
 
     def divide(rows: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
