@@ -88,10 +88,10 @@ test-gpu: install ## run the Triton kernel tests on a GPU; skipped without one
 	@if $(BIN)/python $(SEES_GPU); then QRNN_TEST_GPU=1 $(BIN)/python -m pytest tests/memory/test_triton.py; \
 	else echo "skipped: torch sees no GPU"; fi
 
-# TorchQuantum in a separate environment, with the versions of the main one.
+# The peers in a separate environment, with the versions of the main one.
 $(BENCH)/.installed: $(VENV)/.installed
 	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet -c constraints.txt -e . torchquantum-ng
+	$(BENCH)/bin/python -m pip install --quiet -c constraints.txt -e . torchquantum-ng jax tensorcircuit-ng
 	touch $@
 
 bench: $(BENCH)/.installed ## benchmark the fused device against its peers (half an hour; docs/benchmarks)

@@ -1,170 +1,205 @@
-"""The fused device on a GPU: an epoch of pixel-by-pixel MNIST, and 14 qubits against TorchQuantum.
+"""The fused device on a GPU: checks against the CPU, then times, each point in its own process.
 
-    python benchmarks/gpu.py          (make bench-gpu)
+    python benchmarks/gpu.py [--seconds 30] [--rehearse]          (make bench-gpu)
 
-Two cases, with forward and backward passes: training steps with AdamW on sequences of 784 steps and
-one feature, 8 qubits, in batches of 1,024, of which a few are timed and scaled to 60,000 sequences;
-and 14 qubits, 256 sequences, 20 steps, also for TorchQuantum if it is installed. Values and
-gradients are compared first. Writes docs/benchmarks/gpu.json. Without a GPU, exits with status 2.
+Checks compare losses and gradients with the CPU's, for n = 2..14 in float32 and float64. Times are
+of forward and backward passes: batches of n qubits, also of TorchQuantum if it is installed, and
+training steps on sequences of 784 steps, scaled to an epoch of 60,000. Each point has a limit in
+seconds and is written to docs/benchmarks/gpu.json as it ends, so that no failure loses the rest.
+`--rehearse` runs a few small points through Triton's interpreter, without a GPU.
 """
 
+import argparse
 import json
+import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-import torch
-from environment import environment
-from systems import N_FEATURES, build, data
-from torch import nn
-from torch.nn.functional import cross_entropy
-
-from qrnn import QRNN
-from qrnn.utils.files import write_text
+from typing import Any
 
 OUT = Path("docs/benchmarks/gpu.json")
 EPOCH = {"n": 8, "sequences": 60_000, "batch": 1024, "steps": 784}
-LARGE = {"n": 14, "batch": 256, "steps": 20}
+SIZES = {4: 4096, 6: 2048, 8: 1024, 10: 1024, 11: 512, 12: 512, 13: 256, 14: 256}  # n: batch
 REPEATS, WARM_UP = 5, 2
-TOLERANCE = 1e-3
+TOLERANCE = {"float32": 1e-3, "float64": 1e-9}
 
 
-class Classifier(nn.Module):
-    """A QRNN that reads pixels, with a linear head on its last readouts."""
+def points(rehearse: bool) -> list[dict[str, Any]]:
+    """Return all points: checks first, then times."""
+    found: list[dict[str, Any]] = [
+        {"what": "check", "n": n, "dtype": dtype, "batch": 5, "steps": 6}
+        for n in range(2, 15)
+        for dtype in TOLERANCE
+    ]
+    if rehearse:
+        return [{**one, "steps": 1} for one in found[:3]]
+    timed = [("fused", n) for n in SIZES] + [("torchquantum", n) for n in (8, 14)]
+    found += [
+        {"what": "time", "system": system, "n": n, "batch": SIZES[n], "steps": 20}
+        for system, n in timed
+    ]
+    found.insert(-2, {"what": "epoch", **EPOCH})
+    return found
 
-    def __init__(self, n: int):
-        super().__init__()
-        self.rnn = QRNN(1, n)
-        self.head = nn.Linear(self.rnn.cell.n_readouts, 10)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits (B, 10) for x (T, B, 1)."""
-        return self.head(self.rnn(x)[0][-1])
+def gradients(module: Any, x: Any) -> list[Any]:
+    """Return the loss and the gradients of the parameters, on the CPU."""
+    module.zero_grad()
+    loss = module.loss(x)
+    loss.backward()
+    return [loss.detach().cpu(), *(p.grad.cpu() for p in module.parameters())]
 
 
-def seconds_of(work: Callable[[], object], device: str) -> list[float]:
-    """Return the seconds of each repeat, after warm-up."""
+def check(point: dict[str, Any], device: str) -> dict[str, Any]:
+    """Compare loss and gradients with those of the CPU's kernels.
+
+    Raises:
+        SystemExit: they differ by more than the tolerance, relative to the largest of each.
+    """
+    import torch
+    from systems import build, data
+
+    dtype = getattr(torch, point["dtype"])
+    x = data(point["batch"], point["steps"]).to(dtype)
+    expected = gradients(build("fused", point["n"]).to(dtype), x)
+    use_triton(device)
+    found = gradients(build("fused", point["n"]).to(device, dtype), x.to(device))
+    worst = max(
+        ((a - b).abs().max() / b.abs().max().clamp(min=1e-12)).item()
+        for a, b in zip(found, expected, strict=True)
+    )
+    if not worst <= TOLERANCE[point["dtype"]]:
+        sys.exit(f"loss or gradients differ by {worst:.1e}")
+    return {"difference": worst}
+
+
+def use_triton(device: str) -> None:
+    """Use the Triton kernels on a device, which is the CPU in a rehearsal."""
+    from qrnn.memory import backends
+
+    backends.BACKENDS[device] = backends.BACKENDS["cuda"]
+
+
+def measured(work: Callable[[], object], device: str) -> dict[str, Any]:
+    """Return median, minimum and maximum seconds, and peak GPU memory in bytes."""
+    import torch
+
+    def finish() -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
+
     times = []
     for repeat in range(WARM_UP + REPEATS):
-        if device == "cuda":
-            torch.cuda.synchronize()
+        if repeat == WARM_UP and device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        finish()
         start = time.perf_counter()
         work()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        if repeat >= WARM_UP:
-            times.append(time.perf_counter() - start)
-    return times
-
-
-def measured(work: Callable[[], object], device: str) -> dict:
-    """Return median, minimum and maximum seconds, and peak GPU memory in bytes."""
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    times = seconds_of(work, device)
-    peak = torch.cuda.max_memory_allocated() if device == "cuda" else None
+        finish()
+        times.append(time.perf_counter() - start)
+    times = times[WARM_UP:]
     return {
-        "repeats": len(times),
+        "first": times[0],
         "median": statistics.median(times),
         "min": min(times),
         "max": max(times),
-        "memory": peak,
+        "memory": torch.cuda.max_memory_allocated() if device == "cuda" else None,
     }
 
 
-def difference(one: nn.Module, other: nn.Module, loss: Callable, x: torch.Tensor) -> float:
-    """Return the largest difference of losses and gradients, relative to the largest of each.
+def timed(point: dict[str, Any], device: str) -> dict[str, Any]:
+    """Time forward and backward passes of one batch."""
+    from systems import build, data
 
-    Raises:
-        SystemExit: the difference exceeds the tolerance.
-    """
-    found = []
-    for module in (one, other):
-        place = next(module.parameters()).device
-        module.zero_grad()
-        value = loss(module, x.to(place))
-        value.backward()
-        gradients = [p.grad.cpu() for p in module.parameters()]
-        found.append([value.detach().cpu(), *gradients])
-        module.zero_grad()
-    worst = max(
-        ((a - b).abs().max() / b.abs().max().clamp(min=1e-12)).item()
-        for a, b in zip(*found, strict=True)
-    )
-    if worst > TOLERANCE:
-        sys.exit(f"values or gradients differ by {worst:.1e}: nothing was timed")
-    return worst
+    use_triton(device)
+    model = build(point["system"], point["n"]).to(device)
+    x = data(point["batch"], point["steps"]).to(device)
+    found = measured(lambda: gradients(model, x), device)
+    return {**found, "us": 1e6 * found["median"] / (point["batch"] * point["steps"])}
 
 
-def epoch(device: str) -> dict:
+def epoch(point: dict[str, Any], device: str) -> dict[str, Any]:
     """Time training steps on data of the shape of MNIST, pixel by pixel."""
+    import torch
+    from torch import nn
+    from torch.nn.functional import cross_entropy
+
+    from qrnn import QRNN
+
     torch.manual_seed(0)
-    here, there = Classifier(EPOCH["n"]), Classifier(EPOCH["n"])
-    there.load_state_dict(here.state_dict())
-    model = there.to(device)
-    y = torch.randint(10, (EPOCH["batch"],))
-    x = torch.rand(EPOCH["steps"], EPOCH["batch"], 1)
-
-    def loss(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        return cross_entropy(module(x), y[: x.shape[1]].to(x.device))
-
-    agreement = difference(model, here, loss, x[:28, :32])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    x = x.to(device)
+    rnn = QRNN(1, point["n"]).to(device)
+    head = nn.Linear(rnn.cell.n_readouts, 10).to(device)
+    optimizer = torch.optim.AdamW([*rnn.parameters(), *head.parameters()], lr=1e-3)
+    x = torch.rand(point["steps"], point["batch"], 1, device=device)
+    y = torch.randint(10, (point["batch"],), device=device)
 
     def step() -> None:
         optimizer.zero_grad()
-        loss(model, x).backward()
+        cross_entropy(head(rnn(x)[0][-1]), y).backward()
         optimizer.step()
 
-    result = measured(step, device)
-    batches = EPOCH["sequences"] / EPOCH["batch"]
-    return {**EPOCH, "difference": agreement, **result, "epoch": batches * result["median"]}
+    found = measured(step, device)
+    return {**found, "epoch": point["sequences"] / point["batch"] * found["median"]}
 
 
-def large(device: str) -> dict:
-    """Time a large state, for the fused device and TorchQuantum."""
-    ours = build("fused", LARGE["n"]).to(device)
-    x = data(LARGE["batch"], LARGE["steps"]).to(device)
-    result = {**LARGE, "features": N_FEATURES}
+KINDS = {"check": check, "time": timed, "epoch": epoch}
 
-    def run(module: nn.Module) -> None:
-        module.zero_grad()
-        module.loss(x).backward()
 
-    result["fused"] = measured(lambda: run(ours), device)
+def in_a_process(point: dict[str, Any], device: str, seconds: float) -> dict[str, Any]:
+    """Return the result of a point, or why it failed."""
+    command = [sys.executable, __file__, "--point", json.dumps(point), "--device", device]
     try:
-        peer = build("torchquantum", LARGE["n"]).to(device)
-        result["difference"] = difference(ours, peer, lambda m, x: m.loss(x), x[:8, :3])
-        result["torchquantum"] = measured(lambda: run(peer), device)
-    except ImportError as error:
-        result["torchquantum"] = {"failed": str(error)}
-    except torch.cuda.OutOfMemoryError:
-        result["torchquantum"] = {"failed": "out of memory"}
-    return result
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return {"failed": f"more than {seconds:.0f} s"}
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        return {"failed": lines[-1][:300]}
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def main(device: str = "cuda") -> None:
-    """Measure, save and print."""
-    if device == "cuda" and not torch.cuda.is_available():
+def main() -> None:
+    """Measure all points."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=30, help="limit for a point (%(default)g)")
+    parser.add_argument("--total", type=float, help="start no point after this many seconds")
+    parser.add_argument("--output", type=Path, default=OUT, help="JSON file (%(default)s)")
+    parser.add_argument("--rehearse", action="store_true", help="without a GPU, small points")
+    parser.add_argument("--point", help=argparse.SUPPRESS)
+    parser.add_argument("--device", default="cuda", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.point:
+        point = json.loads(asked.point)
+        print(json.dumps(KINDS[point["what"]](point, asked.device)))
+        return
+    import torch
+    from environment import environment
+
+    from qrnn.utils.files import write_text
+
+    if asked.rehearse:
+        os.environ["TRITON_INTERPRET"] = "1"
+    elif not torch.cuda.is_available():
         print("benchmarks/gpu.py needs a GPU, and torch sees none", file=sys.stderr)
         sys.exit(2)
-    name = torch.cuda.get_device_name() if device == "cuda" else device
-    result = {**environment(), "gpu": name, "epoch": epoch(device), "large": large(device)}
-    write_text(OUT, json.dumps(result, indent=1) + "\n")
-    one, many = result["epoch"], result["large"]
-    print(f"{name}, commit {result['commit']}")
-    print(
-        f"{one['sequences']:,} sequences x {one['steps']} steps, n = {one['n']}: "
-        f"{one['epoch']:.1f} s per epoch ({one['repeats']} batches of {one['batch']:,} timed, "
-        f"{1e3 * one['median']:.1f} ms each)"
-    )
-    for system in ("fused", "torchquantum"):
-        found = many[system]
-        text = found.get("failed") or f"{1e3 * found['median']:.1f} ms"
-        print(f"n = {many['n']}, B = {many['batch']}, T = {many['steps']}, {system}: {text}")
+    name = "Triton's interpreter" if asked.rehearse else torch.cuda.get_device_name()
+    result: dict[str, Any] = {**environment(), "gpu": name, "points": []}
+    device, start = "cpu" if asked.rehearse else "cuda", time.monotonic()
+    for point in points(asked.rehearse):
+        if asked.total is not None and time.monotonic() - start > asked.total:
+            found = {"failed": "not started: no time left"}
+        else:
+            found = in_a_process(point, device, asked.seconds)
+        result["points"].append({**point, **found})
+        print(json.dumps(result["points"][-1]), flush=True)
+        if not asked.rehearse:
+            write_text(asked.output, json.dumps(result, indent=1) + "\n")
+    failed = [one for one in result["points"] if "failed" in one]
+    print(f"{name}: {len(result['points'])} points, {len(failed)} failed")
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
