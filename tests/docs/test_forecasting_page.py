@@ -71,7 +71,7 @@ def test_the_table_has_means_medians_and_ranks(monkeypatch):
     runs += [made(LSTM, 0, test=1e-4)]
     lines = table.section(runs).splitlines()
     row = next(line for line in lines if line.startswith("| Lorenz | 8 | 13 |"))
-    assert "| **3.0e-05 ± 3e-05 (2.0e-05)** | 3 | 4 qubits | 999 (21,731) |" in row
+    assert "| **3.0e-05 ± 3e-05 (2.0e-05)** | 3 | deep, head | 999 (21,731) |" in row
     assert "| 8.7e-05 | 6.1e-04 | 2.1e-02 | 1.0e-04 (1.0e-04) |" in row
     last = lines[-1]
     assert last.startswith("| mean rank, 1 tasks |  |  | (1.00) | (7.00) | 2.00 (3.00) |")
@@ -82,7 +82,7 @@ def test_a_run_is_as_long_as_its_losses_say(monkeypatch):
     monkeypatch.setattr(fellner, "LEAST_EPOCHS", 4)
     monkeypatch.setattr(fellner, "SPAN", 2)
     monkeypatch.setattr(fellner, "MOST_EPOCHS", 5)
-    found = [fellner.run(("henon", 4, 1), name, 0) for name in ("4 qubits", LSTM)]
+    found = [fellner.run(("henon", 4, 1), name, 0) for name in ("plain", LSTM)]
     assert [one["epochs"] for one in found] == [5, 5]
     assert found[1]["parameters"] == 978  # as published
     assert all(0 < one["test"] < 0.5 for one in found)
