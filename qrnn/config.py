@@ -45,6 +45,8 @@ class TrainerConfig:
         loggers: Lightning's loggers, of `csv`, `tensorboard`, `wandb` and `mlflow`.
         progress: whether to show a progress bar.
         processes: processes that share each batch (Lightning's DDP), one per GPU.
+        baselines: networks to train in the same way after the model, each with about as many
+            recurrent parameters, e.g. `[lstm,gru]`; evaluations show them as further rows.
     """
 
     epochs: int = 60
@@ -61,6 +63,7 @@ class TrainerConfig:
     loggers: list[str] = field(default_factory=lambda: ["tensorboard"])
     progress: bool = True
     processes: int = 1
+    baselines: list[str] = field(default_factory=list)
 
 
 @dataclass

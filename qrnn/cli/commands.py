@@ -37,6 +37,15 @@ def train(config) -> float | None:
     (name, better), value = METRICS[result.metric], shown(result.metric, result.value)
     print(f"{epochs}; best checkpoint: epoch {result.best_epoch}, validation {name} {value}")
     print(f"  checkpoint  {best}")
+    for baseline, one in result.baselines.items():
+        title = f"{baseline}, {one.parameters:,} weights (the model has {result.parameters:,})"
+        if one.interrupted:
+            print(f"interrupted in the baseline {baseline}; resume with:")
+            print(f"  qrnn train {argument('resume', os.path.relpath(result.last))}")
+            sys.exit(130)
+        if one.failure is not None:
+            print(f"qrnn: baseline {baseline}: {one.failure}", file=sys.stderr)
+        print(f"  baseline    {title}: validation {name} {shown(one.metric, one.value)}")
     if result.failure is not None:
         failure = f"{result.failure}; the checkpoints were saved"
         if sweeps.alone():
