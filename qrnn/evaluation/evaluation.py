@@ -16,7 +16,7 @@ from qrnn.errors import ConfigError
 from qrnn.evaluation.hardware import Cost, start_run
 from qrnn.evaluation.metrics import METRICS, Judge, shown
 from qrnn.evaluation.predict import Outcome, rms_difference, run, run_open_loop, translate
-from qrnn.evaluation.scores import by_step
+from qrnn.evaluation.scores import by_step, rms_distance
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of, device_of, refuse_options
 from qrnn.models.identity import model_identity
@@ -66,9 +66,11 @@ class Evaluation:
         checkpoint: identity of the model (`qrnn.models.identity`); None: the model did not come
             from a checkpoint, or the evaluation from an older version.
         difference: root mean square difference between the predicted numbers and the reference
-            device's, in their own units; None: labels are predicted.
+            device's, in their own units, or of several targets as in NRMSE; None: labels are
+            predicted.
         scores: all metrics of predicted numbers (`qrnn.evaluation.scores`).
-        rmse_steps: root mean square error of the numbers at each step ahead (H).
+        rmse_steps: root mean square error of the numbers at each step ahead (H); NRMSE of several
+            targets.
         baselines: the task's metric of other predictions, by their names: those that need no
             training, and the recurrent networks of `trainer.baselines`.
         levels: predicted quantiles (N, H, K, Q) in the targets' units; empty: none are.
@@ -223,9 +225,9 @@ def evaluate(
     if isinstance(found.objective, Numbers):
         if found.objective.quantiles:
             levels = found.objective.levels(found.outputs).tolist()
-        errors = found.predictions.double() - expected.predictions.double()
-        difference = errors.square().nanmean().sqrt().item()
-        rmse_steps = by_step(found.predictions.double().numpy(), found.labels.double().numpy())
+        predicted, truth = found.predictions.double().numpy(), found.labels.double().numpy()
+        difference = rms_distance(predicted, expected.predictions.double().numpy(), truth)
+        rmse_steps = by_step(predicted, truth)
     else:
         agreement = (found.predictions == expected.predictions).double().mean().item()
     return Evaluation(

@@ -63,7 +63,7 @@ class TrainResult:
         run_dir: folder of the run.
         best: checkpoint of the epoch with the lowest validation loss.
         last: checkpoint of the last epoch.
-        metric: name of the metric that is shown beside the loss: `accuracy`, or `rmse`.
+        metric: name of the metric that is shown beside the loss: `accuracy`, `rmse` or `nrmse`.
         value: its value on the validation part, of `best`.
         best_epoch: the epoch of `best`, counted from 1; 0: there is none yet.
         epochs: number of epochs run.
