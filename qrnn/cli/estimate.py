@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 
 from qrnn.config import EstimateConfig
@@ -38,7 +40,8 @@ def run(config: EstimateConfig) -> None:
                 raise ConfigError(f"{key} must be left out with input, got {given}")
         loaded = load(config.checkpoint)
         part, _ = loaded.encode(config.input, every=config.every)
-    model, console = loaded.model, Console()
+    model: Any = loaded.model
+    console = Console()
     if model.projects:
         print(f"{config.device.name}: {len(part)} sequence(s), {options.shots} kept shots of each")
         console.print(neuron_costs.table(neuron_costs.neuron_prices(model, options, part)))

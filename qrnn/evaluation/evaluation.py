@@ -272,8 +272,10 @@ def trained_baselines(
     Raises:
         DataError: one of their checkpoints is damaged.
     """
-    found = {}
-    for name in sorted(NETWORKS) if folder is not None else ():
+    found: dict[str, float] = {}
+    if folder is None:
+        return found
+    for name in sorted(NETWORKS):
         path = baseline_folder(folder, name) / "best.ckpt"
         if path.is_file():
             model, _ = load_model(path)
