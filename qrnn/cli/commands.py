@@ -18,14 +18,16 @@ def train(config) -> float | None:
 
     from qrnn.cli import sweeps
     from qrnn.cli.errors import fail
-    from qrnn.config import to_typed
+    from qrnn.config import TrainConfig, to_typed
     from qrnn.evaluation.metrics import METRICS, shown
     from qrnn.training.run import resumed
     from qrnn.training.trainer import train as run
     from qrnn.utils.overrides import argument
 
     hydra = HydraConfig.get()
-    typed = resumed(to_typed(config), list(hydra.overrides.task))
+    typed: TrainConfig = to_typed(config)
+    if config.resume is not None:  # an error if --config-name named something else
+        typed = resumed(typed, list(hydra.overrides.task))
     result = run(typed, hydra.runtime.output_dir, data=sweeps.task_data(typed))
     if not result.first_process:  # only the first process prints
         return None

@@ -26,7 +26,8 @@ def train(
     """Train a model; write checkpoints, configuration and metrics to a folder.
 
     Args:
-        config: the configuration, or what stands after `qrnn train` on the command line.
+        config: the configuration, or what stands after `qrnn train` on the command line, such as
+            `["resume=runs/digits/<time>/last.ckpt"]`.
         run_dir: folder of the run; None: `runs/<task>/<time>`.
         data: the task's data, if it is loaded already.
 
@@ -42,27 +43,28 @@ def train(
         >>> done = qrnn.train(["task=forecast", "task.horizon=6"])  # doctest: +SKIP
         >>> qrnn.load(done.best).evaluate("default.qubit")  # doctest: +SKIP
     """
-    typed = config
-    if not isinstance(typed, TrainConfig):
-        typed = resumed(compose("train", typed), typed)
+    if isinstance(config, TrainConfig):
+        typed = config
+    else:
+        typed = compose("train", config)
+        if typed.resume is not None:
+            typed = resumed(typed, config)
     if run_dir is None:
         run_dir = Path("runs") / typed.task.name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     return train_in(typed, run_dir, data=data)
 
 
 def resumed(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
-    """Return the configuration to run; when resuming, the checkpoint's with the given overrides.
+    """Return a checkpoint's configuration with the given overrides, to resume from it.
 
     Args:
-        config: as the overrides compose it.
+        config: as the overrides compose it; its `resume` names the checkpoint.
         overrides: such as `trainer.epochs=40`.
 
     Raises:
         ConfigError: `resume` is combined with the choice of a group, such as `task=mnist`.
         DataError: the file to resume from is not a checkpoint.
     """
-    if config.resume is None:
-        return config
     for group in ("task", "model", "device", "trainer", "experiment"):
         if any(item.lstrip("+").split("=")[0] == group for item in overrides):
             raise ConfigError(f"{group} must be left out with resume: the checkpoint sets it")
