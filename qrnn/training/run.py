@@ -68,6 +68,7 @@ def resumed(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
     for group in ("task", "model", "device", "trainer", "experiment"):
         if any(item.lstrip("+").split("=")[0] == group for item in overrides):
             raise ConfigError(f"{group} must be left out with resume: the checkpoint sets it")
+    assert config.resume is not None
     given = OmegaConf.structured(config)
     saved = OmegaConf.structured(config_of(read_checkpoint(config.resume)))
     for item in overrides:  # `resume` is one of them
