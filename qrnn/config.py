@@ -16,10 +16,11 @@ from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from qrnn.config_errors import config_error_line
 from qrnn.data import TASKS, TaskConfig
 from qrnn.devices import DeviceOptions, device_names
 from qrnn.devices.hardware import IBM_NAME
-from qrnn.errors import ConfigError
+from qrnn.errors import ConfigError, QRNNError
 from qrnn.networks import NETWORKS, HybridConfig, ModelConfig
 from qrnn.utils.registry import Registry, unknown_name
 from qrnn.utils.safe_yaml import check_plain
@@ -45,6 +46,8 @@ class TrainerConfig:
         loggers: Lightning's loggers, of `csv`, `tensorboard`, `wandb` and `mlflow`.
         progress: whether to show a progress bar.
         processes: processes that share each batch (Lightning's DDP), one per GPU.
+        baselines: networks to train in the same way after the model, each with about as many
+            recurrent parameters, e.g. `[lstm,gru]`; evaluations show them as further rows.
     """
 
     epochs: int = 60
@@ -61,6 +64,7 @@ class TrainerConfig:
     loggers: list[str] = field(default_factory=lambda: ["tensorboard"])
     progress: bool = True
     processes: int = 1
+    baselines: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -83,12 +87,12 @@ class TrainConfig:
 
 
 @dataclass
-class EstimateConfig:
-    """`qrnn estimate`.
+class PartConfig:
+    """Some of a task's sequences on a device.
 
     Attributes:
         checkpoint: a file that `qrnn train` wrote.
-        device: where to evaluate; ledger, budget and timeout do not change the cost.
+        device: where to evaluate.
         readout_angle: angle of the ancilla's controlled RY in mode `measure`, radians.
         split: `test`, `val` or `train`.
         limit: number of sequences, the first of the split; None: all.
@@ -106,11 +110,25 @@ class EstimateConfig:
 
 
 @dataclass
-class EvaluateConfig(EstimateConfig):
-    """`qrnn evaluate`: the options of `qrnn estimate`, feedback and readout mode.
+class EstimateConfig(PartConfig):
+    """`qrnn estimate`: of an evaluation, or with `input` of a prediction.
 
     Attributes:
-        device: where to evaluate.
+        device: where it would run; ledger, budget and timeout do not change the cost.
+        input: a CSV or Parquet file with new rows, as of `qrnn predict`; `-`: standard input; None:
+            the cost is that of an evaluation.
+        every: of a forecast of `input`, from every window of the table, not only from the last one.
+    """
+
+    input: str | None = None
+    every: bool = False
+
+
+@dataclass
+class EvaluateConfig(PartConfig):
+    """`qrnn evaluate`.
+
+    Attributes:
         feedback: `closed`, or `open` (the angles come from the training device).
         readout_mode: `expval` or `measure`; None: as the model was trained.
     """
@@ -316,7 +334,6 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
     from hydra import compose as compose_in
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
     from hydra.initialize import get_gh_backup, restore_gh_from_backup
 
     register_schemas(overrides)
@@ -325,8 +342,10 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
     try:
         with initialize_config_module("qrnn.configs", version_base="1.3"):
             return to_typed(compose_in(command, overrides=list(overrides)))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(" ".join(str(error).split())[:300]) from error
+    except QRNNError:
+        raise
+    except Exception as error:  # Hydra's own are of many types
+        raise ConfigError(config_error_line(error)) from error
     finally:
         restore_gh_from_backup(outer)
 

@@ -20,11 +20,14 @@ def train(config) -> float | None:
     from qrnn.cli.errors import fail
     from qrnn.config import TrainConfig, to_typed
     from qrnn.evaluation.metrics import METRICS, shown
+    from qrnn.training.run import resumed
     from qrnn.training.trainer import train as run
     from qrnn.utils.overrides import argument
 
     hydra = HydraConfig.get()
-    typed: TrainConfig = to_typed(resumed(config, list(hydra.overrides.task)))
+    typed: TrainConfig = to_typed(config)
+    if config.resume is not None:  # an error if --config-name named something else
+        typed = resumed(typed, list(hydra.overrides.task))
     result = run(typed, hydra.runtime.output_dir, data=sweeps.task_data(typed))
     if not result.first_process:  # only the first process prints
         return None
@@ -37,6 +40,15 @@ def train(config) -> float | None:
     (name, better), value = METRICS[result.metric], shown(result.metric, result.value)
     print(f"{epochs}; best checkpoint: epoch {result.best_epoch}, validation {name} {value}")
     print(f"  checkpoint  {best}")
+    for baseline, one in result.baselines.items():
+        title = f"{baseline}, {one.parameters:,} weights (the model has {result.parameters:,})"
+        if one.interrupted:
+            print(f"interrupted in the baseline {baseline}; resume with:")
+            print(f"  qrnn train {argument('resume', os.path.relpath(result.last))}")
+            sys.exit(130)
+        if one.failure is not None:
+            print(f"qrnn: baseline {baseline}: {one.failure}", file=sys.stderr)
+        print(f"  baseline    {title}: validation {name} {shown(one.metric, one.value)}")
     if result.failure is not None:
         failure = f"{result.failure}; the checkpoints were saved"
         if sweeps.alone():
@@ -46,32 +58,6 @@ def train(config) -> float | None:
         checkpoint = argument("checkpoint", best)
         print(f"  next        qrnn evaluate {checkpoint} device=default.qubit")
     return sweeps.to_improve(result.value, better)
-
-
-def resumed(config, overrides: list[str]):
-    """Return the configuration to run; when resuming, the checkpoint's with the given overrides.
-
-    Raises:
-        ConfigError: `resume` is combined with the choice of a group, such as `task=mnist`.
-        DataError: the file to resume from is not a checkpoint.
-    """
-    if config.resume is None:
-        return config
-    from omegaconf import OmegaConf
-
-    from qrnn.errors import ConfigError
-    from qrnn.training.checkpoint import read_checkpoint
-    from qrnn.training.origins import config_of
-
-    for group in ("task", "model", "device", "trainer", "experiment"):
-        if any(item.lstrip("+").split("=")[0] == group for item in overrides):
-            raise ConfigError(f"{group} must be left out with resume: the checkpoint sets it")
-    saved = OmegaConf.structured(config_of(read_checkpoint(config.resume)))
-    saved.resume = config.resume
-    for item in overrides:
-        key = item.split("=")[0]
-        OmegaConf.update(saved, key, OmegaConf.select(config, key))
-    return saved
 
 
 def _typed(config, example: str):
@@ -106,15 +92,20 @@ def _model_and_part(typed):
         ConfigError: `limit` or `batch_size` is below 1, or `data_dir` does not fit the task.
         DataError: the file is not a checkpoint.
     """
-    from qrnn.errors import ConfigError
     from qrnn.training.checkpoint import load_data, load_model
 
+    _check_sizes(typed)
     model, trained = load_model(typed.checkpoint)
+    data = load_data(trained, typed.data_dir)
+    return model, data, getattr(data, typed.split).head(typed.limit)
+
+
+def _check_sizes(typed) -> None:
+    from qrnn.errors import ConfigError
+
     for key in ("limit", "batch_size"):
         if (given := getattr(typed, key)) is not None and given < 1:
             raise ConfigError(f"{key} must be at least 1, got {given}")
-    data = load_data(trained, typed.data_dir)
-    return model, data, getattr(data, typed.split).head(typed.limit)
 
 
 def evaluate(config) -> None:
@@ -256,57 +247,13 @@ def report(config) -> None:
 
 
 def estimate(config) -> None:
-    """Print the cost of evaluating a checkpoint, for each feedback and readout mode."""
-    from rich.console import Console
-
+    """Print the cost of evaluating a checkpoint, or of predicting new rows."""
+    from qrnn.cli.estimate import run
     from qrnn.config import EstimateConfig
-    from qrnn.errors import QRNNError
-    from qrnn.evaluation.costs import FORMULA, priceable, prices, table
-    from qrnn.evaluation.evaluation import check_runnable
 
     typed: EstimateConfig = _typed(config, "qrnn estimate checkpoint=FILE device=ibm_torino")
-    options = priceable(typed.device)
-    model, _, part = _model_and_part(typed)
-    if model.projects:
-        from qrnn.evaluation import neuron_costs as price
-
-        print(f"{typed.device.name}: {len(part)} sequence(s), {options.shots} kept shots of each")
-        Console().print(price.table(price.neuron_prices(model, options, part)))
-        print("Costs of reading each sequence's last step, projected on its tokens.")
-        print("Fraction of shots kept: median over the sequences. Executions: circuits x shots,")
-        print(f"lost shots included. QPU seconds: 0.00035 x executions, IBM's formula:\n{FORMULA}")
-        return
-    check_runnable(model, part, "closed", ibm=True)
-    split = part.sequences("an IBM device")
-    steps = split.x.shape[1]
-    print(f"{typed.device.name}: {len(part)} sequences, {steps} steps, {options.shots} shots")
-    found, note = {}, None
-    for mode, angle in (("expval", None), ("measure", typed.readout_angle)):
-        try:
-            loops = prices(
-                model,
-                options,
-                split,
-                typed.batch_size,
-                readout_mode=mode,
-                readout_angle=angle,
-            )
-        except QRNNError as error:
-            if mode == "expval":
-                raise
-            note = f"Measured readouts could not be priced: {error}"
-            continue
-        kind = "measured, " if mode == "measure" else ""
-        found.update({f"{kind}{loop}": price for loop, price in loops.items()})
-    Console().print(table(found))
-    if options.name != typed.device.name:
-        print(f"Priced on {options.name}, its simulated copy, as no IBM account is saved here.")
-    if note is not None:
-        print(note)
-    print("Closed, open: feedback; measured: mid-circuit, readout_mode=measure. Depth and")
-    print("gates: largest circuit. Error of z: shot noise of the least precise readout.")
-    print("Executions: circuits x shots. QPU seconds: 2 + 0.00035 x executions per job,")
-    print(f"IBM's formula:\n{FORMULA}")
+    _check_sizes(typed)
+    run(typed)
 
 
 def draw(config) -> None:

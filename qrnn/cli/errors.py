@@ -1,4 +1,4 @@
-"""One-line error messages, also for the errors of Hydra and OmegaConf."""
+"""Errors of the command line: one line on stderr, and the status."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
 from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
-from qrnn.devices import device_spec
-from qrnn.errors import ConfigError, QRNNError, install_line
-from qrnn.utils.registry import unknown_name
+from qrnn.config_errors import config_error_line, described, message_of
+from qrnn.errors import ConfigError, QRNNError
 
 # Messages of torch and NumPy about sizes that exceed the memory.
 OUT_OF_MEMORY = re.compile(
@@ -27,18 +25,6 @@ OUT_OF_MEMORY = re.compile(
     "|Array size is too large|Maximum allowed (size|dimension)|maximum supported dimension"
     "|nbytes overflow",
     re.IGNORECASE,
-)
-
-
-HYDRA_PLUGINS = {
-    "hydra/sweeper=optuna": install_line("optuna"),
-    "hydra/launcher=ray": install_line("ray"),
-    "hydra/launcher=submitit_slurm": "pip install hydra-submitit-launcher",
-    "hydra/launcher=joblib": "pip install hydra-joblib-launcher",
-}
-NO_SCHEMA = (
-    "--config-name must name a run's config.yaml, or a file whose defaults list has the command: "
-    "defaults: [train, _self_]"
 )
 
 
@@ -60,67 +46,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 def one_line(error: Exception) -> str:
     """Return the message of a user error."""
     if isinstance(error, QRNNError):
-        return _line(error)
+        return message_of(error)
     if is_out_of_memory(error):
         return (
             "the memory must hold the model, its data and one batch, but it does not "
-            f"({_line(error)[:120] or type(error).__name__}): choose smaller ones"
+            f"({message_of(error)[:120] or type(error).__name__}): choose smaller ones"
         )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        if group == "device":  # its own message names the extra with the fake backends
-            try:
-                device_spec(name)
-            except QRNNError as unknown:
-                return str(unknown)
-        if (plugin := f"{group}={name}") in HYDRA_PLUGINS:
-            return f"{plugin} needs another package: {HYDRA_PLUGINS[plugin]}"
-        options = [o for o in error.options or [] if not o.endswith("_schema")]
-        return str(unknown_name(group or "--config-name", name, options))
-    if "@experiment" in str(error):
-        return f"an experiment's file must begin with `# @package _global_` ({_line(error)})"
-    if (none := re.match(r"Could not override '(\w+)'\. No match", str(error))) is not None:
-        if none[1] == "experiment":
-            return "experiment must be added to the configuration: write +experiment=NAME"
-        return (
-            f"{none[1]} must be left out: this command takes it from the checkpoint or needs none"
-        )
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OmegaConfBaseException):
-        cause = cause.__cause__
-    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)):
-        owner = cause.object_type
-        allowed = [f.name for f in fields(owner)] if is_dataclass(owner) else []
-        key = str(cause.full_key)
-        if not allowed:
-            remedy = f"add it with +{key}=VALUE" if "." in key else NO_SCHEMA
-            return f"key {key!r} is not known here: {remedy}"
-        return str(unknown_name("key", key, allowed))
-    if isinstance(cause, OmegaConfBaseException):
-        reason = (cause.msg or str(cause)).split("\n")[0]
-        return f"{cause.full_key}: {reason}" if cause.full_key else reason
-    if isinstance(error, OverrideParseException):
-        return f"{_line(error)[:160]}: write key=value"
-    if isinstance(error, HydraException):
-        return _line(error)
-    # Hydra's errors for task=null, model=3 or trainer=[null].
-    if re.match("Config group override|argument of type .* is not iterable", str(error)):
-        return "a group must be given by name, such as model=lstm, not by a number or null"
-    return f"the arguments cannot be read ({_described(error)}): see --help"
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
-def _described(error: BaseException) -> str:
-    """Return an error's type and message, or where it was raised if it has no message."""
-    message = _line(error)[:160]
-    if not message and (frames := traceback.extract_tb(error.__traceback__)):
-        return f"{type(error).__name__} in {frames[-1].name}"
-    return f"{type(error).__name__}: {message}"
+    return config_error_line(error)
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
@@ -184,4 +118,4 @@ def fault_line(error: BaseException) -> str:
             file.write(report)
     except OSError:
         raise error from None
-    return f"unexpected {_described(error)}; please report it with its traceback, {file.name}"
+    return f"unexpected {described(error)}; please report it with its traceback, {file.name}"

@@ -55,7 +55,7 @@ class TaskData:
         vocabulary: the text of each token; None: x has features instead of tokens.
         vectors: pretrained embeddings of the tokens (V, E); None: the model learns its own.
         metric: the task's metric, a key of `qrnn.evaluation.metrics.METRICS`; empty: `accuracy`
-            for labels, `rmse` for numbers.
+            for labels, `rmse` for numbers, `nrmse` for those of several targets.
         baseline: the metric of a guess that ignores the input, if the literature gives one.
         permutation: order of the original sequences' steps, or None.
         references: untokenised reference translations (N each) for `val` and `test`; None: the

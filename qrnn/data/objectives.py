@@ -24,8 +24,12 @@ class Objective(ABC):
     """What a model is trained for."""
 
     name: ClassVar[str]
-    shown: ClassVar[str]  # the metric that training shows beside the loss
     lower_is_better: ClassVar[bool]
+
+    @property
+    @abstractmethod
+    def shown(self) -> str:
+        """The metric that training shows beside the loss, of `SHOWN`."""
 
     @property
     @abstractmethod
@@ -65,9 +69,8 @@ class Objective(ABC):
     def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return numbers (M, K) whose means (K) give the metric `shown`; NaN ones do not count."""
 
-    @staticmethod
     @abstractmethod
-    def metric_of(means: torch.Tensor) -> torch.Tensor:
+    def metric_of(self, means: torch.Tensor) -> torch.Tensor:
         """Return the metric `shown` of the means (K) of all that `measure` returned."""
 
     def plain(self) -> dict[str, Any]:
@@ -86,11 +89,15 @@ class Labels(Objective):
     """
 
     name: ClassVar[str] = "labels"
-    shown: ClassVar[str] = "accuracy"
     lower_is_better: ClassVar[bool] = False
 
     n_classes: int
     weights: tuple[float, ...] = ()
+
+    @property
+    @override
+    def shown(self) -> str:
+        return "accuracy"
 
     @property
     @override
@@ -121,9 +128,8 @@ class Labels(Objective):
     def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return (outputs.argmax(-1) == y).float()[:, None]
 
-    @staticmethod
     @override
-    def metric_of(means: torch.Tensor) -> torch.Tensor:
+    def metric_of(self, means: torch.Tensor) -> torch.Tensor:
         return means.mean()
 
 
@@ -132,7 +138,8 @@ class Numbers(Objective):
     """Numbers: K targets at each of H steps, or K at each step of the input (H = 1).
 
     Targets that are NaN are not asked for. The model learns scaled targets,
-    (y - offset) / scale; predictions and metrics are in the targets' own units.
+    (y - offset) / scale; predictions are in the targets' own units. Training shows the RMSE of one
+    target, and of several the mean of their NRMSE, since their units may differ.
 
     Attributes:
         targets: names of the K targets.
@@ -147,7 +154,6 @@ class Numbers(Objective):
     """
 
     name: ClassVar[str] = "numbers"
-    shown: ClassVar[str] = "rmse"
     lower_is_better: ClassVar[bool] = True
 
     targets: tuple[str, ...]
@@ -173,13 +179,18 @@ class Numbers(Objective):
 
     @property
     @override
+    def shown(self) -> str:
+        return "rmse" if len(self.targets) == 1 else "nrmse"
+
+    @property
+    @override
     def n_outputs(self) -> int:
         return self.horizon * len(self.targets) * max(1, len(self.quantiles))
 
     @property
     @override
     def n_measured(self) -> int:
-        return len(self.targets)
+        return 1 if self.shown == "rmse" else 3 * len(self.targets)
 
     def _unscaled(self, values: torch.Tensor) -> torch.Tensor:
         """Return scaled values (..., K, Q) in the targets' units."""
@@ -241,14 +252,25 @@ class Numbers(Objective):
 
     @override
     def measure(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        errors = self.answers(outputs) - self.truth(y)
-        return errors.square().flatten(0, 1)
+        if self.shown == "rmse":
+            return (self.answers(outputs) - self.truth(y)).square().flatten(0, 1)
+        # Of scaled numbers, which have the same NRMSE: errors, and the moments of the truth.
+        levels = self.quantiles.index(MEDIAN) if self.quantiles else 0
+        found, truth = self._shaped(outputs)[..., levels].double(), y.double()
+        return torch.cat([(found - truth).square(), truth, truth.square()], -1).flatten(0, 1)
 
-    @staticmethod
     @override
-    def metric_of(means: torch.Tensor) -> torch.Tensor:
-        return means.sqrt().nanmean()
+    def metric_of(self, means: torch.Tensor) -> torch.Tensor:
+        if self.shown == "rmse":
+            return means.sqrt().nanmean()
+        errors, mean, square = means.unflatten(0, (3, -1))
+        variance = square - mean.square()
+        # Of a target that does not vary there is none.
+        return torch.where(variance > 0, errors / variance, torch.nan).sqrt().nanmean()
 
+
+SHOWN = ("accuracy", "rmse", "nrmse")
+"""The metrics that training shows beside the loss."""
 
 OBJECTIVES: dict[str, type[Objective]] = {"labels": Labels, "numbers": Numbers}
 

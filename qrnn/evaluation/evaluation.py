@@ -16,10 +16,13 @@ from qrnn.errors import ConfigError
 from qrnn.evaluation.hardware import Cost, start_run
 from qrnn.evaluation.metrics import METRICS, Judge, shown
 from qrnn.evaluation.predict import Outcome, rms_difference, run, run_open_loop, translate
-from qrnn.evaluation.scores import by_step
+from qrnn.evaluation.scores import by_step, rms_distance
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of, device_of, refuse_options
 from qrnn.models.identity import model_identity
+from qrnn.networks import NETWORKS
+from qrnn.training.baselines import baseline_folder
+from qrnn.training.checkpoint import load_model
 from qrnn.utils.checks import whole
 from qrnn.utils.files import write_text
 from qrnn.utils.registry import unknown_name
@@ -63,10 +66,13 @@ class Evaluation:
         checkpoint: identity of the model (`qrnn.models.identity`); None: the model did not come
             from a checkpoint, or the evaluation from an older version.
         difference: root mean square difference between the predicted numbers and the reference
-            device's, in their own units; None: labels are predicted.
+            device's, in their own units, or of several targets as in NRMSE; None: labels are
+            predicted.
         scores: all metrics of predicted numbers (`qrnn.evaluation.scores`).
-        rmse_steps: root mean square error of the numbers at each step ahead (H).
-        baselines: the task's metric of predictions that need no training, by their names.
+        rmse_steps: root mean square error of the numbers at each step ahead (H); NRMSE of several
+            targets.
+        baselines: the task's metric of other predictions, by their names: those that need no
+            training, and the recurrent networks of `trainer.baselines`.
         levels: predicted quantiles (N, H, K, Q) in the targets' units; empty: none are.
         outcome: all that the model put out; not saved.
     """
@@ -166,7 +172,8 @@ def evaluate(
         batch_size: number of sequences, or of parallel parts of a text, that run together; None:
             all sequences (the fewest jobs on hardware), or 32 parts.
         folder: the run's folder, where the jobs of an IBM device are recorded, so that the same
-            call resumes after a crash; None: they are recorded only in `device.ledger`, if set.
+            call resumes after a crash, and where its trained baselines are; None: jobs are recorded
+            only in `device.ledger`, if set.
         progress: whether to show a progress bar, and an IBM device's price.
 
     Raises:
@@ -218,9 +225,9 @@ def evaluate(
     if isinstance(found.objective, Numbers):
         if found.objective.quantiles:
             levels = found.objective.levels(found.outputs).tolist()
-        errors = found.predictions.double() - expected.predictions.double()
-        difference = errors.square().nanmean().sqrt().item()
-        rmse_steps = by_step(found.predictions.double().numpy(), found.labels.double().numpy())
+        predicted, truth = found.predictions.double().numpy(), found.labels.double().numpy()
+        difference = rms_distance(predicted, expected.predictions.double().numpy(), truth)
+        rmse_steps = by_step(predicted, truth)
     else:
         agreement = (found.predictions == expected.predictions).double().mean().item()
     return Evaluation(
@@ -251,10 +258,31 @@ def evaluate(
         difference=difference,
         scores=judge.scores(found),
         rmse_steps=rmse_steps,
-        baselines=judge.baselines,
+        baselines=judge.baselines | trained_baselines(folder, part, judge, batch_size),
         levels=levels,
         outcome=found,
     )
+
+
+def trained_baselines(
+    folder: str | Path | None, part: Part, judge: Judge, batch_size: int | None
+) -> dict[str, float]:
+    """Return the metric of the baselines that were trained beside a model; see `evaluate`.
+
+    Raises:
+        DataError: one of their checkpoints is damaged.
+    """
+    found: dict[str, float] = {}
+    if folder is None:
+        return found
+    for name in sorted(NETWORKS):
+        path = baseline_folder(folder, name) / "best.ckpt"
+        if path.is_file():
+            model, _ = load_model(path)
+            translations = translate(model, part, judge.vocabulary, batch_size)
+            score = judge.score(run(model, part, batch_size), translations)
+            found[f"{name}, {model.recurrent_parameters():,} weights"] = score.value
+    return found
 
 
 def describe(one: Evaluation) -> str:

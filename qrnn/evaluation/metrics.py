@@ -80,7 +80,7 @@ class Judge:
         if self.metric == "bleu":
             return bleu(translations, self.references)
         if isinstance(found.objective, Numbers):
-            return Score(self.scores(found)[self.metric])
+            return Score(self.scores(found).get(self.metric, math.nan))
         assert found.accuracy is not None
         values = {
             "accuracy": found.accuracy,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from typing import Any
 
 import numpy as np
 
@@ -57,8 +59,22 @@ def scores(
 
 
 def by_step(predicted: np.ndarray, truth: np.ndarray) -> list[float]:
-    """Return the RMSE of each step ahead (H), the mean over the targets."""
-    return [
-        scores(predicted[:, h : h + 1], truth[:, h : h + 1]).get("rmse", math.nan)
-        for h in range(truth.shape[1])
-    ]
+    """Return the RMSE of each step ahead (H), NaN where nothing is known.
+
+    Of several targets, that of each is divided by the standard deviation of its truth, and the mean
+    is returned.
+    """
+    return _rms(predicted - truth, truth, 0)
+
+
+def rms_distance(one: np.ndarray, other: np.ndarray, truth: np.ndarray) -> float:
+    """Return the root mean square difference of predictions (N, H, K); see `by_step`."""
+    return _rms(one - other, truth, (0, 1))
+
+
+def _rms(differences: np.ndarray, truth: np.ndarray, axes: int | tuple[int, ...]) -> Any:
+    with warnings.catch_warnings(category=RuntimeWarning, action="ignore"):  # of what is all NaN
+        if truth.shape[-1] > 1:
+            spread = np.nanstd(truth, (0, 1))
+            differences = differences / np.where(spread > 0, spread, np.nan)
+        return np.nanmean(np.sqrt(np.nanmean(np.square(differences), axes)), -1).tolist()

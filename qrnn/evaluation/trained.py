@@ -130,14 +130,12 @@ class TrainedModel:
 
         encoder = self._encoder()
         table = rows_of(rows, self.config)
-        forecasts = isinstance(encoder, ForecastEncoder)
-        if not forecasts and (every or recursive or steps is not None):
-            raise ConfigError("every, steps and recursive must be left out: it is no forecast")
-        if not forecasts:
+        if not isinstance(encoder, ForecastEncoder):
+            if every or recursive or steps is not None:
+                raise ConfigError("every, steps and recursive must be left out: it is no forecast")
             split, keys = encoder.encode(table)
             found = self.outcome(split, device, batch_size, progress)
             return encoder.decode(keys, split, joined(found), self.objective)
-        assert isinstance(encoder, ForecastEncoder)
         wanted = encoder.horizon if steps is None else whole("steps", steps, 1)
         if wanted > encoder.horizon and not recursive:
             raise ConfigError(
@@ -163,6 +161,17 @@ class TrainedModel:
         if order is not None and done > encoder.horizon:
             out = out.sort_values("step", kind="stable").sort_values(order[0], kind="stable")
         return out.reset_index(drop=True)
+
+    def encode(
+        self, rows: str | Path | pd.DataFrame | Table, *, every: bool = False
+    ) -> tuple[Split, pd.DataFrame]:
+        """Return the sequences of new rows, and the names of their predictions; see `predict`."""
+        encoder, table = self._encoder(), rows_of(rows, self.config)
+        if isinstance(encoder, ForecastEncoder):
+            return encoder.encode(table, every)
+        if every:
+            raise ConfigError("every must be left out: it is no forecast")
+        return encoder.encode(table)
 
     def _encoder(self) -> Encoder:
         if self.encoder is None:

@@ -145,16 +145,22 @@ def n_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def solve_width(config: ModelConfig, input_size: int, device: DeviceOptions) -> ModelConfig:
+def solve_width(
+    config: ModelConfig,
+    input_size: int,
+    device: DeviceOptions,
+    tolerance: float = BUDGET_TOLERANCE,
+) -> ModelConfig:
     """Return the configuration with the width that matches its budget, and without the budget.
 
     Args:
         config: config of a registered network.
         input_size: number of input features D.
         device: device of its circuits.
+        tolerance: largest deviation from the budget, relative to it.
 
     Raises:
-        ConfigError: no width matches the budget within 2%; the nearest are named.
+        ConfigError: no width matches the budget within the tolerance; the nearest are named.
     """
     budget = config.budget
     if budget is None:
@@ -187,10 +193,10 @@ def solve_width(config: ModelConfig, input_size: int, device: DeviceOptions) -> 
         low, high = (middle, high) if count(middle) < budget else (low, middle)
     near = {width: count(width) for width in (low, high)}
     best = min(near, key=lambda width: abs(near[width] - budget))
-    if abs(near[best] - budget) > BUDGET_TOLERANCE * budget:
+    if abs(near[best] - budget) > tolerance * budget:
         shown = " or ".join(f"{entry.width}={width} ({n})" for width, n in near.items())
         raise ConfigError(
-            f"model.budget={budget} must be met within 2%, but the nearest sizes of "
+            f"model.budget={budget} must be met within {tolerance:.0%}, but the nearest sizes of "
             f"{config.name} are {shown}: choose one of them, or another budget"
         )
     return at(best)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qrnn.data import Numbers
 from qrnn.evaluation.evaluation import Evaluation, describe
 from qrnn.evaluation.metrics import METRICS, shown
 from qrnn.reporting.commands import UNRELATED, left_out
@@ -103,7 +102,8 @@ def lead(runs: Sequence[RunFolder], names: Sequence[str]) -> str:
     best = [(run.best, name) for run, name in zip(runs, names, strict=True) if run.best]
     if len(best) < len(runs):
         return f"The runs cannot be ranked: {unlike}, and some have not finished an epoch."
-    if all(one.metric == Numbers.shown for one, _ in best):  # their losses may be different ones
+    metrics = {one.metric for one, _ in best}
+    if len(metrics) == 1 and metrics != {"accuracy"}:  # their losses may be different ones
         at, name = min(best, key=lambda pair: pair[0].value)
         value = named(at.metric, at.value)
     else:

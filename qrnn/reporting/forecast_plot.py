@@ -217,12 +217,15 @@ def _in_a_row(times: np.ndarray, windows: np.ndarray) -> Iterator[int]:
 
 
 @drawing()
-def errors_ahead(errors: Mapping[str, Sequence[float]], lead: int = 1) -> Figure:
-    """Plot the RMSE of each step ahead.
+def errors_ahead(
+    errors: Mapping[str, Sequence[float]], lead: int = 1, label: str = "RMSE"
+) -> Figure:
+    """Plot the error of each step ahead.
 
     Args:
         errors: of each device, (H).
         lead: the first step.
+        label: name of the error.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -234,7 +237,7 @@ def errors_ahead(errors: Mapping[str, Sequence[float]], lead: int = 1) -> Figure
         axes.plot(range(lead, lead + len(values)), values, marker=".", label=name)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-    axes.set(xlabel="step ahead", ylabel="RMSE")
+    axes.set(xlabel="step ahead", ylabel=label)
     axes.grid(True)
     if len(errors) > 1:
         figure.legend(loc="outside upper left")

@@ -90,9 +90,10 @@ def figures(
             text = "; ".join(
                 f"{name}: {', '.join(map(small, values))}" for name, values in errors.items()
             )
-            caption = "RMSE of each step ahead"
+            name = METRICS["nrmse" if one.metric == "nrmse" else "rmse"][0]
+            caption = f"{name} of each step ahead"
             alt = f"{caption}, {text}"
-            yield Figure(data_url(pictures.errors_ahead(errors, lead)), caption, alt)
+            yield Figure(data_url(pictures.errors_ahead(errors, lead, name)), caption, alt)
     drawn = pictures.residuals(names, predicted, truth)
     caption = f"Residuals of the {part} part: {summary}"
     yield Figure(data_url(drawn), caption, f"Histogram. {caption}")

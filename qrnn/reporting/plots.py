@@ -14,7 +14,7 @@ import numpy as np
 
 from qrnn.circuit.step import StepCircuit
 from qrnn.circuit.threads import one_at_a_time
-from qrnn.data import Labels, Split, TaskData
+from qrnn.data import Split, TaskData
 from qrnn.evaluation.metrics import METRICS
 from qrnn.models.translation import Translator
 from qrnn.training.history import metric_of
@@ -60,7 +60,7 @@ def curves(series: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
     figure = Figure(figsize=(9.6, 2.4), layout="constrained")
     metric = metric_of(series)
     quantities = {
-        "loss": "cross entropy (nats)" if metric == Labels.shown else "loss (scaled numbers)",
+        "loss": "cross entropy (nats)" if metric == "accuracy" else "loss (scaled numbers)",
         metric: METRICS[metric][0],
         "gradient": "gradient norm before clipping",
     }

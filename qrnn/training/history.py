@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import lightning.pytorch as pl
 from typing_extensions import override
 
-from qrnn.data.objectives import OBJECTIVES
+from qrnn.data.objectives import SHOWN
 from qrnn.utils.files import write_text
 
 FILE = "metrics.csv"
@@ -36,9 +36,8 @@ def history(run_dir: str | Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def metric_of(series: Mapping[str, Any]) -> str:
-    """Return the metric that a run's history has beside the loss: `accuracy`, or `rmse`."""
-    names = [kind.shown for kind in OBJECTIVES.values()]
-    return next((name for name in names if f"val/{name}" in series), names[0])
+    """Return the metric that a run's history has beside the loss, of `SHOWN`."""
+    return next((name for name in SHOWN if f"val/{name}" in series), SHOWN[0])
 
 
 class Best(NamedTuple):

@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from qrnn.config import TrainConfig, compose
+from omegaconf import OmegaConf
+
+from qrnn.config import TrainConfig, compose, to_typed
 from qrnn.data import TaskData
+from qrnn.errors import ConfigError
+from qrnn.training.checkpoint import read_checkpoint
+from qrnn.training.origins import config_of
 from qrnn.training.trainer import TrainResult
 from qrnn.training.trainer import train as train_in
 
@@ -21,7 +26,8 @@ def train(
     """Train a model; write checkpoints, configuration and metrics to a folder.
 
     Args:
-        config: the configuration, or what stands after `qrnn train` on the command line.
+        config: the configuration, or what stands after `qrnn train` on the command line, such as
+            `["resume=runs/digits/<time>/last.ckpt"]`.
         run_dir: folder of the run; None: `runs/<task>/<time>`.
         data: the task's data, if it is loaded already.
 
@@ -37,7 +43,35 @@ def train(
         >>> done = qrnn.train(["task=forecast", "task.horizon=6"])  # doctest: +SKIP
         >>> qrnn.load(done.best).evaluate("default.qubit")  # doctest: +SKIP
     """
-    typed = config if isinstance(config, TrainConfig) else compose("train", config)
+    if isinstance(config, TrainConfig):
+        typed = config
+    else:
+        typed = compose("train", config)
+        if typed.resume is not None:
+            typed = resumed(typed, config)
     if run_dir is None:
         run_dir = Path("runs") / typed.task.name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     return train_in(typed, run_dir, data=data)
+
+
+def resumed(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
+    """Return a checkpoint's configuration with the given overrides, to resume from it.
+
+    Args:
+        config: as the overrides compose it; its `resume` names the checkpoint.
+        overrides: such as `trainer.epochs=40`.
+
+    Raises:
+        ConfigError: `resume` is combined with the choice of a group, such as `task=mnist`.
+        DataError: the file to resume from is not a checkpoint.
+    """
+    for group in ("task", "model", "device", "trainer", "experiment"):
+        if any(item.lstrip("+").split("=")[0] == group for item in overrides):
+            raise ConfigError(f"{group} must be left out with resume: the checkpoint sets it")
+    assert config.resume is not None
+    given = OmegaConf.structured(config)
+    saved = OmegaConf.structured(config_of(read_checkpoint(config.resume)))
+    for item in overrides:  # `resume` is one of them
+        key = item.split("=")[0]
+        OmegaConf.update(saved, key, OmegaConf.select(given, key))
+    return to_typed(saved)

@@ -9,7 +9,7 @@ import statistics
 import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from qrnn.errors import ConfigError, QRNNError
 from qrnn.models.cells import refuse_options
 from qrnn.networks import n_parameters
 from qrnn.training.alarms import Alarms, input_warnings, warn
+from qrnn.training.baselines import baseline_configs, baseline_folder, check_baselines
 from qrnn.training.callbacks import (
     AtomicCheckpointIO,
     BestCheckpoint,
@@ -62,7 +63,7 @@ class TrainResult:
         run_dir: folder of the run.
         best: checkpoint of the epoch with the lowest validation loss.
         last: checkpoint of the last epoch.
-        metric: name of the metric that is shown beside the loss: `accuracy`, or `rmse`.
+        metric: name of the metric that is shown beside the loss: `accuracy`, `rmse` or `nrmse`.
         value: its value on the validation part, of `best`.
         best_epoch: the epoch of `best`, counted from 1; 0: there is none yet.
         epochs: number of epochs run.
@@ -70,7 +71,9 @@ class TrainResult:
         reached: whether the validation loss fell below `trainer.stop_below`; None: it is null.
         interrupted: whether the run was stopped with Ctrl-C.
         first_process: whether this is the first process of a distributed training.
+        parameters: number of recurrent parameters.
         failure: why the last epoch failed, in one line; None: it did not.
+        baselines: the results of `trainer.baselines`, by their names.
     """
 
     run_dir: Path
@@ -84,7 +87,9 @@ class TrainResult:
     reached: bool | None
     interrupted: bool
     first_process: bool
+    parameters: int
     failure: str | None = None
+    baselines: dict[str, TrainResult] = field(default_factory=dict)
 
 
 def quiet_lightning() -> None:
@@ -120,6 +125,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     """
     check_trainer(config.trainer)
     check_loggers(config.trainer.loggers)
+    check_baselines(config.trainer.baselines, config.model.name, config.trainer.processes)
     run_dir = Path(run_dir)
     check_free(run_dir, config.resume)
     quiet_lightning()
@@ -138,8 +144,33 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         with checkpoint_errors(config.resume):
             check_weights(saved["state_dict"], module.state_dict())
             check_structure(saved, {"global_step": 0}, "")
+    baselines = baseline_configs(config, module.model, data.shape)
+    for name in baselines:
+        check_free(baseline_folder(run_dir, name), _baseline_resume(name, config.resume))
     with locked(run_dir, config.resume):
-        return _fit(module, data, limit, run_dir, saved)
+        result = _fit(module, data, limit, run_dir, saved)
+    for name, one in baselines.items():
+        if result.interrupted or result.failure is not None:
+            break
+        one.resume = _baseline_resume(name, config.resume)
+        found = train(one, baseline_folder(run_dir, name), data=data)
+        result.baselines[name] = found
+        if found.interrupted:
+            break
+    return result
+
+
+def _baseline_resume(name: str, resume: str | None) -> str | None:
+    """Return the checkpoint from which a baseline of a resumed run goes on; None: a new one.
+
+    Args:
+        name: of the baseline.
+        resume: the checkpoint from which the run itself goes on; None: a new run.
+    """
+    if resume is None:
+        return None
+    last = baseline_folder(Path(resume).parent, name) / "last.ckpt"
+    return str(last) if last.is_file() else None
 
 
 def _fit(
@@ -231,6 +262,7 @@ def _fit(
         reached=reached,
         interrupted=trainer.interrupted,
         first_process=trainer.is_global_zero,
+        parameters=module.model.recurrent_parameters(),
         failure=failure,
     )
 

@@ -86,7 +86,7 @@ WRONG = [
     (["--config-name=none"], "--config-name 'none' is not known"),
     (
         ["--config-name=part", "trainer.epoch=3"],
-        "key 'trainer.epoch' is not known: Allowed: batch_size",
+        "key 'trainer.epoch' is not known: Allowed: baselines",
     ),
     (["+experiment=own", "resume=x.ckpt"], "experiment must be left out with resume"),
     (["hydra/launcher=submitit_slurm"], "another package: pip install hydra-submitit-launcher"),

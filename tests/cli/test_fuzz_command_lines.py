@@ -38,7 +38,7 @@ def test_planted_faults_are_found(problem, monkeypatch):
         patch.setattr("qrnn.training.checks.SCHEDULES", None)
         assert problem(*refused).startswith("traceback: qrnn: unexpected TypeError")
     with monkeypatch.context() as patch:
-        patch.setattr("qrnn.cli.errors._line", lambda error: f"{error}\nand more")
+        patch.setattr("qrnn.cli.errors.message_of", lambda error: f"{error}\nand more")
         assert problem(*refused).startswith("2 lines on stderr")
     with monkeypatch.context() as patch:
         patch.setattr("qrnn.cli.errors.fail", lambda message, status=2: os._exit(9))

@@ -217,8 +217,37 @@ def test_other_devices_give_the_same_and_evaluate_writes_the_same_file(tmp_path,
     np.testing.assert_allclose(both["prediction_x"], both["prediction_y"], atol=1e-4)
     np.testing.assert_allclose(both["truth_x"], both["truth_y"], atol=1e-4)
 
+    # What a prediction costs is known before.
+    device = ["device=fake_manila", "device.shots=100", "device.seed=1"]
+    arguments = [f"checkpoint={tmp_path}/run/best.ckpt", f"input={path}", *device]
+    status, told, err = qrnn_command("estimate", *arguments)
+    assert status == 0, err
+    assert "fake_manila: 1 sequences, 6 steps, 100 shots" in told
+    cells = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in told.splitlines()]
+    one = {row[0]: row[1] for row in cells if len(row) == 2}
+    assert one["jobs"] == "6"
+    _, _, err = qrnn_command("predict", *arguments)
+    assert f"6 jobs, estimated at {one['QPU seconds']} QPU s" in err
+    _, told, _ = qrnn_command("estimate", *arguments, "every=true")
+    assert f"fake_manila: {len(every) // 3} sequences, 6 steps" in told
+
 
 def test_a_task_without_tables_cannot_predict(tmp_path):
     model = trained(tmp_path / "run", "task=digits", "trainer.steps_per_epoch=1")
     with pytest.raises(ConfigError, match="predict must have a task that reads tables, got digits"):
         model.predict(pd.DataFrame({"a": [1]}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("every=true",), "every must be left out without input"),
+        (("input=new.csv", "limit=3"), "limit must be left out with input, got 3"),
+        (("input=new.csv", "split=val"), "split must be left out with input, got val"),
+    ],
+)
+def test_keys_that_have_no_price_are_refused(forecaster, qrnn_command, arguments, message):
+    named = f"checkpoint={forecaster.best}"
+    status, _, err = qrnn_command("estimate", named, "device=fake_manila", *arguments)
+    assert status == 2
+    assert message in err

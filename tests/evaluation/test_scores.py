@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics
 
 from qrnn.evaluation.metrics import shown
-from qrnn.evaluation.scores import by_step, scores
+from qrnn.evaluation.scores import by_step, rms_distance, scores
 
 RNG = np.random.default_rng(0)
 TRUTH, FOUND = RNG.normal(size=(30, 4, 2)) * [1, 10], RNG.normal(size=(30, 4, 2))
@@ -70,6 +70,17 @@ def test_the_error_of_each_step():
     wanted = np.sqrt(((FOUND - TRUTH)[..., 0] ** 2).mean(0))
     np.testing.assert_allclose(got, wanted)
     assert math.isnan(by_step(FOUND, np.full_like(TRUTH, np.nan))[0])
+
+
+def test_a_target_of_a_large_unit_does_not_hide_another():
+    units = np.array([1.0, 1e6])[: TRUTH.shape[-1]]
+    assert by_step(FOUND * units, TRUTH * units) == pytest.approx(by_step(FOUND, TRUTH))
+    moved = FOUND + np.array([0.5, 0.0])
+    wanted = 0.5 / TRUTH[..., 0].std() / 2
+    assert rms_distance(moved, FOUND, TRUTH) == pytest.approx(wanted)
+    assert rms_distance(moved * units, FOUND * units, TRUTH * units) == pytest.approx(wanted)
+    one = rms_distance(moved[..., :1], FOUND[..., :1], TRUTH[..., :1])
+    assert one == pytest.approx(0.5)  # in its own units
 
 
 def test_values_are_shown_short():

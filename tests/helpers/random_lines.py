@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from qrnn.cli.completion import _leaves, command_keys, values
 from qrnn.config import COMMAND_SCHEMAS
@@ -13,6 +15,7 @@ COMMANDS = {
     "train": 50,
     "draw": 14,
     "evaluate": 9,
+    "predict": 6,
     "inspect": 6,
     "export": 6,
     "estimate": 4,
@@ -239,13 +242,44 @@ FLAG_VALUES = {
 }
 OWN = {"model": ("mine", "mine")}  # in --config-dir
 # Without one, these end at once.
-CHECKPOINT = "checkpoint=run/best.ckpt"
+CHECKPOINT = ["checkpoint=run/best.ckpt"]
 NEEDED = {
     "evaluate": CHECKPOINT,
+    "predict": ["checkpoint=run/forecast.ckpt", "input=series.csv"],
     "inspect": CHECKPOINT,
     "export": CHECKPOINT,
     "estimate": CHECKPOINT,
-    "report": "run=run",
+    "report": ["run=run"],
+}
+# The tasks that read tables, with what they need of the files of `fuzz.table_files`.
+TABLES = {
+    "forecast": ["task.file=series.csv", "task.target=y", "task.window=4", "task.horizon=2"],
+    "sequences": ["task.file=labelled.csv"],
+    "texts": ["task.file=texts.csv"],
+    "henon": [],
+    "mackey_glass": [],
+    "narma10": [],
+}
+FILES = ("series.csv", "labelled.csv", "texts.csv", "wrong.csv", "empty.csv", "nowhere.csv")
+COLUMNS = ("t", "y", "u", "id", "step", "f", "g", "label", "value", "text", "none")
+NAMES = {
+    "task.file": FILES,
+    "task.test_file": FILES,
+    "task.separator": (",", "';'", "x"),
+    "input": (*FILES, "-"),
+    "checkpoint": ("run/forecast.ckpt", "run/sequences.ckpt", "run/texts.ckpt", "run/best.ckpt"),
+    "output": ("out.csv", "a/b.csv", "empty"),
+    "plot": ("out.png", "out.svg", "out"),
+    "task.missing": ("refuse", "interpolate", "mask"),
+    "task.scale": ("standard", "minmax", "none"),
+    "task.loss": ("mse", "mae", "huber", "quantile"),
+    "task.quantiles": ("[0.1,0.5,0.9]", "[0.5]", "[0.9,0.1]"),
+    "task.each": ("sequence", "step"),
+    "task.split": ("[0.6,0.2,0.2]", "[40,60]", "[60,40]", "[0.5,0.5,0.5]"),
+    "trainer.baselines": ("[lstm]", "[gru,rnn]", "[hybrid]", "[orthogonal]", "[none]"),
+    **{f"task.{key}": COLUMNS for key in ("target", "time", "id", "order", "label", "text")},
+    **{f"task.{key}": ("[u]", "[y]", "[f,g]", "[t]", "[none]") for key in ("inputs", "known")},
+    "task.features": ("[f,g]", "[f]", "[label]", "[]"),
 }
 
 
@@ -260,7 +294,28 @@ def line_of(rng: random.Random) -> list[str]:
     if command == "train" and rng.random() < 0.5:
         line.insert(0, "trainer.epochs=1")
     if rng.random() < 0.9:
-        line = [*([NEEDED[command]] if command in NEEDED else []), *line]
+        line = [*NEEDED.get(command, ()), *line]
+    return _with_noise(rng, command, line)
+
+
+def table_line_of(rng: random.Random) -> list[str]:
+    """Return the arguments of a line about tables: training on them, and what comes after."""
+    command = rng.choices(("train", "predict", "estimate", "evaluate"), (12, 8, 2, 1))[0]
+    if command == "train":
+        task = rng.choice(list(TABLES))
+        needed = [f"task={task}", *TABLES[task], "model=gru", "trainer.epochs=1"]
+        options = _options(rng, command, {"task": task})
+    else:
+        kind = rng.choice(("forecast", "sequences", "texts"))
+        needed = [f"checkpoint=run/{kind}.ckpt"]
+        if command != "evaluate":
+            needed += [f"input={NAMES['input'][('forecast', 'sequences', 'texts').index(kind)]}"]
+        options = _options(rng, command)
+    kept = [one for one in needed if rng.random() < 0.95]
+    return _with_noise(rng, command, [*kept, *options])
+
+
+def _with_noise(rng: random.Random, command: str, line: list[str]) -> list[str]:
     if rng.random() < 0.2:
         line += _flag(rng)
     if rng.random() < 0.08:
@@ -268,14 +323,22 @@ def line_of(rng: random.Random) -> list[str]:
     return [command, *line]
 
 
-def _options(rng: random.Random, command: str) -> list[str]:
-    """Return key=value for keys of a command, most of them right."""
+def _options(
+    rng: random.Random, command: str, given: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
+    """Return key=value for keys of a command, most of them right.
+
+    Args:
+        given: the groups that the line has chosen already.
+    """
     groups = [
         group for group in ("task", "model", "device") if f"{group}=" in command_keys()[command]
     ]
-    line, chosen = [], {}
+    line, chosen = [], dict(given)
     for group in groups:
-        if rng.random() < (0.2 if command == "draw" and group == "model" else 0.5):
+        if group not in given and rng.random() < (
+            0.2 if command == "draw" and group == "model" else 0.5
+        ):
             chosen[group] = rng.choice((*values()[group], *OWN.get(group, ())))
             line.append(f"{group}={chosen[group]}")
     keys = dict(_leaves(COMMAND_SCHEMAS[command]))
@@ -312,6 +375,8 @@ def _options(rng: random.Random, command: str) -> list[str]:
 
 def _right(rng: random.Random, key: str, kind: str) -> str:
     """Return a value of a key's type, though not always one that is allowed."""
+    if key in NAMES:
+        return rng.choice(NAMES[key])
     if key in values():
         return rng.choice(values()[key])
     if "float" in kind:

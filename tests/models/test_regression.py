@@ -81,13 +81,16 @@ def test_answers_are_in_the_targets_units():
 def test_the_metric_of_training_is_that_of_the_scores():
     from qrnn.evaluation.scores import scores
 
-    objective = numbers(offset=(1.0, 2.0), scale=(3.0, 100.0))
-    metric = Shown(objective)
-    outputs, y = objective.asked(OUT, Y)
-    for n in range(2):  # batches
-        metric.update(objective.measure(outputs[n : n + 1], y[n : n + 1]))
-    wanted = scores(objective.answers(outputs).numpy(), objective.truth(y).numpy())["rmse"]
-    assert metric.compute().item() == pytest.approx(wanted, rel=1e-5)
+    one = Numbers(("a",), 4, offset=(1.0,), scale=(3.0,))
+    several = numbers(offset=(1.0, 2.0), scale=(3.0, 100.0))
+    assert (one.shown, several.shown) == ("rmse", "nrmse")
+    for objective in (one, several):
+        metric = Shown(objective)
+        outputs, y = objective.asked(OUT, Y.view(3, objective.horizon, -1))
+        for n in range(2):  # batches
+            metric.update(objective.measure(outputs[n : n + 1], y[n : n + 1]))
+        found = scores(objective.answers(outputs).numpy(), objective.truth(y).numpy())
+        assert metric.compute().item() == pytest.approx(found[objective.shown], rel=1e-5)
     labels = Shown(Labels(3))
     labels.update(Labels(3).measure(torch.eye(3), torch.tensor([0, 1, 1])))
     assert labels.compute().item() == pytest.approx(2 / 3)
@@ -192,15 +195,16 @@ def test_targets_that_are_not_declared_are_refused(y, kind, message):
     assert "\n" not in str(error.value)
 
 
-def test_training_shows_the_rmse_that_evaluation_finds(tmp_path):
+@pytest.mark.parametrize(("targets", "metric"), [("y", "rmse"), ("[y,u]", "nrmse")])
+def test_training_shows_the_metric_that_evaluation_finds(targets, metric, tmp_path):
     path = series_file(tmp_path)
-    task = ["task=forecast", f"task.file={path}", "task.target=[y,u]", "task.window=6"]
+    task = ["task=forecast", f"task.file={path}", f"task.target={targets}", "task.window=6"]
     done = qrnn.train([*TINY, *task, "task.time=t", "model.residual=last"], tmp_path / "run")
-    assert done.metric == "rmse"
+    assert done.metric == metric
     found = qrnn.load(done.best).evaluate(split="val")
     assert done.value == pytest.approx(found.value, rel=1e-4)
-    assert found.scores["rmse"] == found.value
+    assert found.scores[metric] == found.value
     assert (found.accuracy, found.agreement, found.difference) == (None, None, 0.0)
     saved = (tmp_path / "run/summary.json").read_text()
-    assert '"metric": "rmse"' in saved
+    assert f'"metric": "{metric}"' in saved
     assert f'"value": {done.value}' in saved

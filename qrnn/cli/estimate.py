@@ -1,0 +1,91 @@
+"""`qrnn estimate`: what an evaluation or a prediction would cost on an IBM backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from qrnn.config import EstimateConfig
+from qrnn.data import Split
+from qrnn.devices import DeviceOptions
+from qrnn.errors import ConfigError, QRNNError
+from qrnn.evaluation import neuron_costs
+from qrnn.evaluation.costs import FORMULA, Price, priceable, prices, table
+from qrnn.evaluation.evaluation import check_runnable
+from qrnn.evaluation.trained import load
+from qrnn.models.base import Model
+from qrnn.training.checkpoint import load_data
+
+OF_THE_TASK = ("split", "limit", "data_dir", "readout_angle")
+
+
+def run(config: EstimateConfig) -> None:
+    """Print the cost: of an evaluation for each feedback and readout mode, or of a prediction.
+
+    Raises:
+        ConfigError: keys of an evaluation are given with `input`.
+        DataError: the checkpoint or the new rows cannot be read.
+        DeviceError: the device cannot run the model.
+    """
+    options = priceable(config.device)
+    if config.input is None:
+        if config.every:
+            raise ConfigError("every must be left out without input: it is about new rows")
+        loaded = load(config.checkpoint)
+        part = getattr(load_data(loaded.config, config.data_dir), config.split).head(config.limit)
+    else:
+        for key in OF_THE_TASK:
+            if (given := getattr(config, key)) != getattr(EstimateConfig, key):
+                raise ConfigError(f"{key} must be left out with input, got {given}")
+        loaded = load(config.checkpoint)
+        part, _ = loaded.encode(config.input, every=config.every)
+    model: Any = loaded.model
+    console = Console()
+    if model.projects:
+        print(f"{config.device.name}: {len(part)} sequence(s), {options.shots} kept shots of each")
+        console.print(neuron_costs.table(neuron_costs.neuron_prices(model, options, part)))
+        print("Costs of reading each sequence's last step, projected on its tokens.")
+        print("Fraction of shots kept: median over the sequences. Executions: circuits x shots,")
+        print(f"lost shots included. QPU seconds: 0.00035 x executions, IBM's formula:\n{FORMULA}")
+        return
+    check_runnable(model, part, "closed", ibm=True)
+    split = part.sequences("an IBM device")
+    steps = split.x.shape[1]
+    print(f"{config.device.name}: {len(split)} sequences, {steps} steps, {options.shots} shots")
+    if config.input is None:
+        found, note = evaluations(model, options, split, config)
+    else:
+        found, note = prices(model, options, split, config.batch_size), None
+        del found["open"]
+    console.print(table(found))
+    if options.name != config.device.name:
+        print(f"Priced on {options.name}, its simulated copy, as no IBM account is saved here.")
+    if note is not None:
+        print(note)
+    if config.input is None:
+        print("Closed, open: feedback; measured: mid-circuit, readout_mode=measure. Depth and")
+    else:
+        print("Of `qrnn predict`; a recursive forecast runs once for each horizon. Depth and")
+    print("gates: largest circuit. Error of z: shot noise of the least precise readout.")
+    print("Executions: circuits x shots. QPU seconds: 2 + 0.00035 x executions per job,")
+    print(f"IBM's formula:\n{FORMULA}")
+
+
+def evaluations(
+    model: Model, options: DeviceOptions, split: Split, config: EstimateConfig
+) -> tuple[dict[str, Price], str | None]:
+    """Return the price of each way to evaluate, and a note on what could not be priced."""
+    found, note = {}, None
+    for mode, angle in (("expval", None), ("measure", config.readout_angle)):
+        reading = {"readout_mode": mode, "readout_angle": angle}
+        try:
+            loops = prices(model, options, split, config.batch_size, **reading)
+        except QRNNError as error:
+            if mode == "expval":
+                raise
+            note = f"Measured readouts could not be priced: {error}"
+            continue
+        kind = "measured, " if mode == "measure" else ""
+        found.update({f"{kind}{loop}": price for loop, price in loops.items()})
+    return found, note

@@ -1,0 +1,83 @@
+"""What is wrong with a configuration, in one line: the errors of Hydra and OmegaConf."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from dataclasses import fields, is_dataclass
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from qrnn.devices import device_spec
+from qrnn.errors import QRNNError, install_line
+from qrnn.utils.registry import unknown_name
+
+HYDRA_PLUGINS = {
+    "hydra/sweeper=optuna": install_line("optuna"),
+    "hydra/launcher=ray": install_line("ray"),
+    "hydra/launcher=submitit_slurm": "pip install hydra-submitit-launcher",
+    "hydra/launcher=joblib": "pip install hydra-joblib-launcher",
+}
+NO_SCHEMA = (
+    "--config-name must name a run's config.yaml, or a file whose defaults list has the command: "
+    "defaults: [train, _self_]"
+)
+
+
+def config_error_line(error: Exception) -> str:
+    """Return the message of an error that Hydra or OmegaConf raised for a configuration."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        if group == "device":  # its own message names the extra with the fake backends
+            try:
+                device_spec(name)
+            except QRNNError as unknown:
+                return str(unknown)
+        if (plugin := f"{group}={name}") in HYDRA_PLUGINS:
+            return f"{plugin} needs another package: {HYDRA_PLUGINS[plugin]}"
+        options = [o for o in error.options or [] if not o.endswith("_schema")]
+        return str(unknown_name(group or "--config-name", name, options))
+    if "@experiment" in str(error):
+        return f"an experiment's file must begin with `# @package _global_` ({message_of(error)})"
+    if (none := re.match(r"Could not override '(\w+)'\. No match", str(error))) is not None:
+        if none[1] == "experiment":
+            return "experiment must be added to the configuration: write +experiment=NAME"
+        return (
+            f"{none[1]} must be left out: this command takes it from the checkpoint or needs none"
+        )
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OmegaConfBaseException):
+        cause = cause.__cause__
+    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)):
+        owner = cause.object_type
+        allowed = [f.name for f in fields(owner)] if is_dataclass(owner) else []
+        key = str(cause.full_key)
+        if not allowed:
+            remedy = f"add it with +{key}=VALUE" if "." in key else NO_SCHEMA
+            return f"key {key!r} is not known here: {remedy}"
+        return str(unknown_name("key", key, allowed))
+    if isinstance(cause, OmegaConfBaseException):
+        reason = (cause.msg or str(cause)).split("\n")[0]
+        return f"{cause.full_key}: {reason}" if cause.full_key else reason
+    if isinstance(error, OverrideParseException):
+        return f"{message_of(error)[:160]}: write key=value"
+    if isinstance(error, HydraException):
+        return message_of(error)
+    # Hydra's errors for task=null, model=3 or trainer=[null].
+    if re.match("Config group override|argument of type .* is not iterable", str(error)):
+        return "a group must be given by name, such as model=lstm, not by a number or null"
+    return f"the arguments cannot be read ({described(error)}): see --help"
+
+
+def message_of(error: BaseException) -> str:
+    """Return an error's message as one line."""
+    return " ".join(str(error).split())
+
+
+def described(error: BaseException) -> str:
+    """Return an error's type and message, or where it was raised if it has no message."""
+    message = message_of(error)[:160]
+    if not message and (frames := traceback.extract_tb(error.__traceback__)):
+        return f"{type(error).__name__} in {frames[-1].name}"
+    return f"{type(error).__name__}: {message}"
