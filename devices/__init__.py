@@ -30,6 +30,9 @@ __all__ = [
 
 Entry = tuple[DeviceSpec, DeviceClass]
 
+# The extras that bring devices to the table: how the names of these begin.
+EXTRAS = {"fake_": "ibm", "qiskit.": "qiskit-plugin"}
+
 
 @cache
 def device_table() -> Registry[Entry]:
@@ -84,13 +87,12 @@ def _entry(name: str) -> Entry:
         return table[name]
     if IBM_NAME.fullmatch(name):
         return ibm_spec(name), IBMBackend
-    missing = (
-        f" (fake IBM backends need: {install_line('ibm')})"
-        if name.startswith("fake_") and not any(n.startswith("fake_") for n in table)
-        else ""
-    )
-    listed = ": `qrnn devices` lists them"
-    raise ConfigError(f"{unknown_name('device', name, table)}{missing or listed}")
+    for prefix, extra in EXTRAS.items():
+        if name.startswith(prefix) and not any(known.startswith(prefix) for known in table):
+            raise ConfigError(
+                f"device {name!r} is not known without its extra: {install_line(extra)}"
+            )
+    raise ConfigError(f"{unknown_name('device', name, table)}: `qrnn devices` lists them")
 
 
 def device_spec(name: str) -> DeviceSpec:

@@ -147,7 +147,7 @@ def test_make_install_takes_exact_versions_that_the_bounds_allow():
 
 def test_make_test_lowest_takes_each_lower_bound():
     versions = constraints("constraints-lowest.txt")
-    for requirement in requirements(["kokkos", "data"], ["core"]):
+    for requirement in requirements(["ibm", "qiskit-plugin", "kokkos", "data"], ["core"]):
         (bound,) = [s for s in requirement.specifier if s.operator == ">="]
         lowest = versions[canonicalize_name(requirement.name)]
         assert lowest == Version(bound.version), f"{requirement}: run `make lock`"

@@ -29,7 +29,8 @@ class Budget:
     """The QPU seconds that a run may use, over all its attempts.
 
     A finished job counts with its metered usage, or its estimate if none is reported; a pending job
-    with its estimate; a failed job with its metered usage, even after its work is resubmitted. On a
+    with its estimate; a failed job with its metered usage once IBM knows it, even after its work is
+    resubmitted. On a
     local backend, which meters nothing, every job counts with its estimate, so that a rehearsal
     stops where the real run would.
 
@@ -50,8 +51,7 @@ class Budget:
         """
         redone = None if again is None else self.ledger.entry(again)
         return sum(
-            entry.usage + (0.0 if entry is redone else entry.unmetered)
-            for entry in self.ledger.entries()
+            entry.usage + entry.unmetered(again=entry is redone) for entry in self.ledger.entries()
         )
 
     def allow(self, seconds: float, what: str = "the next step", again: str | None = None) -> None:

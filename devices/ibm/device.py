@@ -187,6 +187,14 @@ class IBMDevice(Device):
         """
         self._runner.note = what
 
+    def settle(self, patience: float = 60.0) -> None:
+        """Wait for IBM to meter the jobs that are finished; `usage` then counts what is charged.
+
+        Args:
+            patience: seconds to wait; jobs that are not metered by then count with their estimate.
+        """
+        self._runner.settle(patience)
+
     def close(self) -> None:
         """Close the batch or session, and release the ledger's folder.
 

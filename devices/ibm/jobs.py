@@ -48,39 +48,38 @@ class Block:
 
 
 def split(blocks: Sequence[Block], most: int) -> Iterator[list[tuple[int, Block]]]:
-    """Split blocks into as few jobs as possible.
+    """Split blocks into as few jobs as possible, each with one number of shots.
 
     Args:
         blocks: the blocks to run.
         most: largest number of executions in a job.
 
     Yields:
-        The parts of one job, in order, each with the index of its block.
+        The parts of one job, each with the index of its block.
 
     Raises:
         DeviceError: a single row exceeds the limit of a job.
     """
-    job: list[tuple[int, Block]] = []
-    free = most
-    for index, block in enumerate(blocks):
-        if block.shots > most:
+    for shots in dict.fromkeys(block.shots for block in blocks):
+        if shots > most:
             raise DeviceError(
                 f"Shots must be at most {most:,} on {NAME} (IBM's limit for a job), but got "
-                f"{block.shots:,}: use fewer"
+                f"{shots:,}: use fewer"
             )
-        start = 0
-        while start < len(block.values):
-            fit = free // block.shots
-            if fit == 0:
-                yield job
-                job, free = [], most
-                continue
-            part = Block(block.structure, block.values[start : start + fit], block.shots)
-            job.append((index, part))
-            start += fit
-            free -= part.executions
-    if job:
-        yield job
+        job: list[tuple[int, Block]] = []
+        fit = free = most // shots  # rows
+        for index, block in enumerate(blocks):
+            start = len(block.values) if block.shots != shots else 0
+            while start < len(block.values):
+                if free == 0:
+                    yield job
+                    job, free = [], fit
+                part = Block(block.structure, block.values[start : start + free], shots)
+                job.append((index, part))
+                start += free
+                free -= len(part.values)
+        if job:
+            yield job
 
 
 @dataclass
@@ -207,7 +206,13 @@ class Runner:
         if entry is None or (entry.state, entry.job_id) != ("submitted", work.job.job_id()):
             self.ledger.record(work.key, "submitted", job_id=work.job.job_id())
 
+    def settle(self, patience: float = 0.0) -> None:
+        """Wait for IBM to meter all finished jobs; see `Remote.settle`."""
+        if self._remote is not None:
+            self._remote.settle(patience)
+
     def _intend(self, work: Work) -> None:
+        self.settle()
         estimate = limits.qpu_seconds(work.executions)
         self.budget.allow(estimate, again=work.key)
         self.ledger.record(
@@ -230,19 +235,22 @@ class Runner:
                 pubs.append((compiled.circuit, values, block.shots))
             else:  # a PUB without parameters has one row
                 pubs.extend([(compiled.circuit, None, block.shots)] * len(values))
-        options: dict[str, Any] = {}
-        if self._options.seed is not None:
-            options["simulator"] = {"seed_simulator": _job_seed(self._options.seed, work.key)}
-        if self._remote is not None:
-            options["environment"] = {"job_tags": [self._remote.tag(work.key)]}
+        job = self._sampler(work).run(pubs)
+        self.jobs += 1
+        return job
+
+    def _sampler(self, work: Work) -> Any:
+        if self._remote is None:
+            seed = self._options.seed
+            drawn = None if seed is None else _job_seed(seed, work.key)
+            return runtime.local_sampler(self.backend.backend, drawn)
         if self._opened is None:
             self._opened = runtime.open_mode(self._options.mode, self.backend.backend)
             if self._options.mode != "job":
                 # A session left open is billed until the service closes it.
                 self._close = weakref.finalize(self, self._opened.close)
-        job = runtime.make_sampler(self._opened, options).run(pubs)
-        self.jobs += 1
-        return job
+        tags = {"job_tags": [self._remote.tag(work.key)]}
+        return runtime.make_sampler(self._opened, {"environment": tags})
 
     def _finish(self, work: Work) -> list[np.ndarray]:
         """Return the bits of each part of some work, waiting for its job if necessary."""
@@ -251,7 +259,7 @@ class Runner:
         if work.bits is not None:
             return work.bits
         if self._remote is None:
-            result, usage = work.job.result(), 0.0
+            result, usage = work.job.result(), None
         else:
             result, usage = self._remote.wait(work.key, work.job)
         pubs = iter(result)
@@ -280,6 +288,6 @@ class Runner:
 
 
 def _job_seed(seed: int, key: str) -> int:
-    """Return a simulator seed in 1..2^31-1; local mode treats 0 as no seed."""
+    """Return a simulator seed in 1..2^31-1."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:4], "big") % (2**31 - 1) + 1

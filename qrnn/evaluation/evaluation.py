@@ -209,6 +209,7 @@ def evaluate(
         else:
             found = run(on.model, part, batch_size, title, on.note)
         translations = translate(on.model, part, judge.vocabulary, batch_size, title)
+        on.settle()
         cost = on.cost
     cells = cells_of(on.model)
     measured = cells[0].circuit.measured if cells else None

@@ -107,6 +107,11 @@ def test_the_cost_is_kept_with_the_numbers(run, tmp_path):
     assert evaluate(run.model, run.split, "default.qubit", progress=False).cost is None
 
 
+def test_an_evaluation_waits_for_the_meter_of_its_last_job(run):
+    done = run.evaluate(faults={"unmetered": [T, 3]})
+    assert done.cost.metered_seconds == pytest.approx(done.cost.estimated_seconds)
+
+
 @pytest.mark.parametrize(("feedback", "batch_size", "jobs"), LOOPS)
 @pytest.mark.parametrize("death", slow_but(DEATHS, "die_after_submit", "die_fetching"))
 def test_a_killed_evaluation_goes_on(run, tmp_path, monkeypatch, death, feedback, batch_size, jobs):

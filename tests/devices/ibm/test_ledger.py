@@ -11,6 +11,7 @@ import pytest
 from helpers import crash_run, service_double
 from helpers.slow import slow_but
 from qrnn.devices.ibm import IBMDevice, limits, runtime
+from qrnn.devices.ibm.backends import fake_backend
 from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import DeviceError
 
@@ -351,6 +352,44 @@ def test_a_service_that_meters_nothing_does_not_lift_the_budget(run):
     assert run.submissions == int(6 // SECONDS)
 
 
+def test_what_is_metered_late_counts_as_soon_as_it_is_known(run, undisturbed):
+    """`usage()` is 0 until IBM has finished counting; until then the estimate counts."""
+    np.testing.assert_array_equal(run.table({"unmetered": [2, 2]}), undisturbed)
+    usages = [e.get("usage") for e in run.events() if e["state"] == "done"]
+    assert [u is None for u in usages] == [t == 1 for t in range(T)]
+    assert [e["state"] for e in run.events()].count("metered") == 1
+    assert run.device().usage.metered_seconds == pytest.approx(T * SECONDS)
+
+
+def test_the_end_of_a_run_waits_for_the_meter_and_no_longer_than_it_says(run):
+    device = run.device({"unmetered": [T, 3]})
+    crash_run.table(device)
+    assert device.usage.metered_seconds == pytest.approx((T - 1) * SECONDS)
+    device.settle()
+    assert device.usage.metered_seconds == pytest.approx(T * SECONDS)
+    device.close()
+    (last,) = (path for path in run.store.glob(f"{T:03d}-*.json"))
+    (run.ledger / "ledger.jsonl").write_text("\n".join(run.lines()[:-1]) + "\n")
+    late = run.device({"unmetered": [T, 999]})
+    late.settle(patience=60)
+    assert 60 <= sum(run.clock.waits) < 90
+    last.unlink()  # IBM has forgotten the job
+    late.settle()
+    assert late.usage.metered_seconds == pytest.approx((T - 1) * SECONDS)
+
+
+def test_a_failed_job_counts_with_its_estimate_until_it_is_metered(run):
+    with pytest.raises(DeviceError, match="failed"):
+        run.table({"fail": [1, "it was too hot"], "unmetered": [1, 9]}, max_qpu_seconds=3.9)
+    with pytest.raises(DeviceError, match=r"2\.6 s are used"):
+        run.table({"unmetered": [1, 9]}, max_qpu_seconds=3.9)
+    assert run.submissions == 1
+    run.patch(service_double.Job, "usage", lambda job: 0.0)
+    with pytest.raises(DeviceError, match="max_qpu_seconds"):
+        run.table(max_qpu_seconds=3.9)
+    assert run.submissions == 2
+
+
 def test_an_estimate_beyond_the_budget_is_refused_before_anything_is_sent(run):
     device = run.device(max_qpu_seconds=10)
     device.check_budget(9)
@@ -386,9 +425,8 @@ def test_sessions_of_an_open_plan_are_refused_by_name(monkeypatch):
         )
 
     monkeypatch.setattr(qiskit_ibm_runtime, "Session", refuse)
-    device = IBMDevice(wires=2, backend="fake_manila", seed=2, mode="session")
     with pytest.raises(DeviceError, match="use mode='batch'"):
-        crash_run.table(device)
+        runtime.open_mode("session", fake_backend("fake_manila"))
 
 
 def test_a_paid_plan_must_be_named():
