@@ -1,4 +1,4 @@
-"""Devices by name: `open_device("fake_torino", shots=1024)`; `device_names()` lists them."""
+"""Devices by name: `open_device("fake_fez", shots=1024)`; `device_names()` lists them."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def device_table() -> Registry[Entry]:
     entries += [(spec, Lightning) for spec in lightning]
     entries += [(spec, IBMBackend) for spec in (ibm_spec(), aer_spec())]
     if importlib.util.find_spec("qiskit_ibm_runtime") is not None:
-        from qrnn.devices.ibm.backends import fake_names
+        from qrnn.devices.ibm.backends import fake_sizes
 
-        entries += [(fake_spec(name), IBMBackend) for name in fake_names()]
+        entries += [(fake_spec(name, n), IBMBackend) for name, n in fake_sizes().items()]
     table: Registry[Entry] = Registry("device", "qrnn.devices")
     for spec, cls in entries:
         table.add(spec.name, (spec, cls), cls.__module__)

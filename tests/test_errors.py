@@ -32,11 +32,11 @@ def test_every_error_is_one_of_ours_and_one_of_pythons(error, builtin):
 
 
 def test_a_missing_extra_says_what_needs_it_and_how_to_install_it():
-    error = require_extra("qiskit", "ibm", "device fake_torino")
+    error = require_extra("qiskit", "ibm", "device fake_fez")
     assert isinstance(error, MissingExtraError)
     assert (
         str(error)
-        == "device fake_torino needs the package `qiskit`: pip install 'pennylane-qrnn[ibm]'"
+        == "device fake_fez needs the package `qiskit`: pip install 'pennylane-qrnn[ibm]'"
     )
 
 

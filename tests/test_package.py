@@ -108,7 +108,7 @@ def test_a_wheel_trains_in_an_environment_without_extras(tmp_path):
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "run" / "best.ckpt").is_file()
     missing = subprocess.run(
-        [clean / "bin" / "qrnn", "train", "device=fake_torino"],
+        [clean / "bin" / "qrnn", "train", "device=fake_fez"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -43,8 +43,8 @@ class Estimate:
 def estimate(device: IBMDevice, rounds: Iterable[Sequence[QuantumScript]]) -> Estimate:
     """Estimate the cost of running batches of tapes on a device, one after the other.
 
-    Nothing is run or submitted, and the device does not change. The fake twin (fake_torino for
-    ibm_torino) gives the same estimate without an account, except for today's calibration.
+    Nothing is run or submitted, and the device does not change. The fake twin (fake_fez for
+    ibm_fez) gives the same estimate without an account, except for today's calibration.
 
     QPU seconds follow "Estimate job run time"
     (https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time):

@@ -73,6 +73,16 @@ def _is_offline(error: BaseException) -> bool:
     return chain is not None
 
 
+def backend_names(service: Any) -> list[str]:
+    """Return the names of the backends that an account can use now; none if it cannot say."""
+    try:
+        return sorted(one.name for one in service.backends(simulator=False, operational=True))
+    except Exception as error:
+        if not is_foreign(error):
+            raise
+        return []
+
+
 def require_instance(service: Any, instance: str | None) -> None:
     """Check that the instance to bill is known.
 

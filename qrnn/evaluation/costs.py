@@ -12,6 +12,7 @@ from rich.table import Table
 
 from qrnn.data import Split
 from qrnn.devices import DeviceOptions, device_spec
+from qrnn.devices.hardware import IN_SERVICE
 from qrnn.devices.ibm import Estimate, estimate
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.models.base import Model
@@ -36,7 +37,8 @@ def priceable(options: DeviceOptions) -> DeviceOptions:
     spec = device_spec(options.name)
     if not spec.submits_jobs:
         raise ConfigError(
-            f"device must be an IBM device to have a cost, got {spec.name!r}: choose ibm_torino"
+            f"device must be an IBM device to have a cost, got {spec.name!r}: choose "
+            f"{IN_SERVICE[0]}"
         )
     spec.check(options)
     options = replace(options, gradient="none")  # nothing is differentiated
@@ -46,7 +48,8 @@ def priceable(options: DeviceOptions) -> DeviceOptions:
     if fake is None:
         raise DeviceError(
             f"device {spec.name!r} must have a fake twin to be priced without an IBM account, "
-            "got none: run QiskitRuntimeService.save_account(...) once, or choose ibm_torino"
+            "got none: run QiskitRuntimeService.save_account(...) once, or choose "
+            + " or ".join([name for name in IN_SERVICE if twin(name)][:3])
         )
     return options.on_copy(fake)
 

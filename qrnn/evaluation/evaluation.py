@@ -306,7 +306,7 @@ def file_name(evaluation: Evaluation) -> str:
     """Return the name of an evaluation's file.
 
     It contains the device and every setting that differs from the default, such as
-    `evaluation-fake_torino-open.json`; `limit` counts as one.
+    `evaluation-fake_fez-open.json`; `limit` counts as one.
     """
     words = [evaluation.device]
     words += [

@@ -115,7 +115,7 @@ def test_a_price_without_an_account_is_the_twins(checkpoint, qrnn, no_account):
     status, out, err = qrnn(
         "estimate",
         "checkpoint=run/best.ckpt",
-        "device=ibm_torino",
+        "device=ibm_fez",
         "limit=5",
         "device.instance=crn",
         "device.queue_timeout=3",
@@ -136,13 +136,13 @@ def test_a_price_without_an_account_is_the_twins(checkpoint, qrnn, no_account):
     assert rows["error of z"] == ["0.031", "0.031", "0.130", "0.130"]
     assert int(rows["depth"][0]) > T
     assert int(rows["two-qubit gates"][0]) >= T - 1
-    assert "ibm_torino: 5 sequences, 8 steps, 1024 shots" in out
-    assert "Priced on fake_torino, its simulated copy" in out
+    assert "ibm_fez: 5 sequences, 8 steps, 1024 shots" in out
+    assert "Priced on fake_fez, its simulated copy" in out
     assert "https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time" in out
     assert not list(checkpoint.glob("jobs"))
     for key in ("batch_size", "limit"):
         status, out, err = qrnn(
-            "estimate", "checkpoint=run/best.ckpt", "device=ibm_torino", f"{key}=0"
+            "estimate", "checkpoint=run/best.ckpt", "device=ibm_fez", f"{key}=0"
         )
         assert (status, out, err) == (2, "", f"qrnn: {key} must be at least 1, got 0\n")
 
@@ -164,7 +164,7 @@ def test_what_has_no_price_is_refused(no_account):
     with pytest.raises(ConfigError, match="device must be an IBM device to have a cost, got 'fus"):
         priceable(DeviceOptions("fused"))
     with pytest.raises(ConfigError, match=r"ignore device\.seed"):
-        priceable(DeviceOptions("ibm_torino", shots=10, seed=1))
+        priceable(DeviceOptions("ibm_fez", shots=10, seed=1))
     assert priceable(DeviceOptions("ibm_fez", shots=10)).name == "fake_fez"
     assert priceable(DeviceOptions("fake_fez", shots=10)).name == "fake_fez"
 
@@ -214,13 +214,13 @@ def test_hardware_is_named_by_any_name_that_looks_like_ibms():
     spec = device_spec("ibm_boston")
     assert spec.runs_here == "with an IBM account"
     assert (spec.shots, spec.noisy, spec.strategies) == ("required", True, ("replayed",))
-    for name in ("ibm_", "ibm-torino", "IBM_TORINO", "ibm_a b"):
+    for name in ("ibm_", "ibm-fez", "IBM_FEZ", "ibm_a b"):
         with pytest.raises(ConfigError, match="is not known"):
             device_spec(name)
 
 
 def test_the_options_are_told_within_80_columns(qrnn):
-    status, out, _ = qrnn("devices", "ibm_torino", "fake_torino", "aer", "fused")
+    status, out, _ = qrnn("devices", "ibm_fez", "fake_fez", "aer", "fused")
     assert status == 0
     assert max(map(len, out.splitlines())) <= 80
     told = [" ".join(part.split()) for part in out.split("name  ")[1:]]

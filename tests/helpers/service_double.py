@@ -56,6 +56,10 @@ class Service:
             raise ValueError(f"no {name}")
         return Backend(self)
 
+    def backends(self, **wanted):
+        assert wanted["operational"]
+        return [Backend(self)]
+
     def least_busy(self, **wanted):
         assert wanted["operational"]
         return Backend(self)

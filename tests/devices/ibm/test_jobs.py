@@ -110,7 +110,7 @@ def test_one_transpilation_a_structure_shared_by_devices(transpiled):
 
 @pytest.mark.parametrize("ring", [False, True])
 def test_the_layout_of_the_first_step_serves_all_steps(ring, transpiled):
-    device = IBMDevice(wires=N, backend="fake_torino", seed=5)
+    device = IBMDevice(wires=N, backend="fake_fez", seed=5)
     compiler = device.transpiler
     for T in (1, 2, 5):
         device.execute([replay(angles(T), ring=ring)])
@@ -132,7 +132,7 @@ def test_routing_is_undone_in_the_results(ring, T):
 
 
 def test_transpile_time_grows_no_faster_than_the_steps(transpiled):
-    device = IBMDevice(wires=N, backend="fake_torino", seed=5)
+    device = IBMDevice(wires=N, backend="fake_fez", seed=5)
     compiler = device.transpiler
     seconds = {}
     for T in (1, 4, 16):
@@ -169,7 +169,7 @@ def test_a_fake_backend_keeps_its_own_noise():
 
 def test_a_fake_backend_costs_what_its_circuits_cost():
     """Aer encodes all of a noise model for each job."""
-    backend = fake_backend("fake_torino")
+    backend = fake_backend("fake_fez")
     assert copy.deepcopy(backend) is backend
     assert set(backend.noise_model(frozenset({3, 4})).noise_qubits) == {3, 4}
 
@@ -180,7 +180,7 @@ def test_without_a_seed_a_circuit_is_transpiled_alike_each_time(transpiled):
     found = []
     for _ in range(3):
         transpiling._CACHE.clear()
-        compiled = IBMDevice(wires=N, backend="fake_torino").transpiler(structure)
+        compiled = IBMDevice(wires=N, backend="fake_fez").transpiler(structure)
         gates = [(one.operation.name, one.qubits) for one in compiled.circuit.data]
         found.append((compiled.layout, gates))
     assert len(transpiled) == 3
@@ -295,7 +295,7 @@ def test_importing_the_package_imports_no_qiskit():
 def test_every_fake_backend_is_found_by_name():
     names = fake_names()
     assert len(names) > 50
-    for name in ("fake_manila", "fake_fractional", "fake_torino"):
+    for name in ("fake_manila", "fake_fractional", "fake_fez"):
         assert name in names
         assert IBMDevice(wires=2, backend=name).backend_name == name
 

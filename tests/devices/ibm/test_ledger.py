@@ -290,9 +290,10 @@ def test_hardware_needs_a_ledger_and_no_seed(run):
         IBMDevice(wires=2, backend="fake_manila", queue_timeout=1)
 
 
-def test_an_unknown_backend_is_refused(run):
+def test_an_unknown_backend_is_refused_with_what_the_account_has(run):
     run.device().close()
-    with pytest.raises(DeviceError, match="ibm_nowhere"):
+    message = rf"ibm_nowhere.*choose {service_double.NAME}, or a simulated one"
+    with pytest.raises(DeviceError, match=message):
         IBMDevice(wires=2, backend="ibm_nowhere", ledger=run.ledger)
 
 
