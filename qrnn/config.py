@@ -83,12 +83,12 @@ class TrainConfig:
 
 
 @dataclass
-class EstimateConfig:
-    """`qrnn estimate`.
+class OnDeviceConfig:
+    """What `qrnn estimate` and `qrnn evaluate` share.
 
     Attributes:
         checkpoint: a file that `qrnn train` wrote.
-        device: where to evaluate; ledger, budget and timeout do not change the cost.
+        device: where to evaluate.
         readout_angle: angle of the ancilla's controlled RY in mode `measure`, radians.
         split: `test`, `val` or `train`.
         limit: number of sequences, the first of the split; None: all.
@@ -106,11 +106,22 @@ class EstimateConfig:
 
 
 @dataclass
-class EvaluateConfig(EstimateConfig):
-    """`qrnn evaluate`: the options of `qrnn estimate`, feedback and readout mode.
+class EstimateConfig(OnDeviceConfig):
+    """`qrnn estimate`.
 
     Attributes:
-        device: where to evaluate.
+        device: where to evaluate; ledger, budget and timeout do not change the cost.
+        price_per_second: price of a QPU second, in any currency; None: only seconds are shown.
+    """
+
+    price_per_second: float | None = None
+
+
+@dataclass
+class EvaluateConfig(OnDeviceConfig):
+    """`qrnn evaluate`.
+
+    Attributes:
         feedback: `closed`, or `open` (the angles come from the training device).
         readout_mode: `expval` or `measure`; None: as the model was trained.
     """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qrnn.devices.ibm import runtime
+from qrnn.devices.ibm import limits, runtime
 from qrnn.errors import DeviceError, require_extra
 from qrnn.utils.registry import unknown_name
 
@@ -30,6 +30,14 @@ class Backend:
     name: str
     local: bool
     service: Any = None
+
+    @property
+    def rep_delay(self) -> float:
+        """Seconds that it waits before each execution, for the qubits to relax."""
+        source = getattr(self.backend, "fake", self.backend)
+        stated = source.configuration() if hasattr(source, "configuration") else None
+        found = getattr(stated, "default_rep_delay", None)
+        return limits.REP_DELAY if found is None else found
 
 
 def _runtime_folder() -> Path:

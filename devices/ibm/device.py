@@ -158,6 +158,11 @@ class IBMDevice(Device):
         return self._backend.name
 
     @property
+    def rep_delay(self) -> float:
+        """Seconds that the backend waits before each execution."""
+        return self._backend.rep_delay
+
+    @property
     def jobs(self) -> int:
         """Number of jobs that this device has submitted in this process."""
         return self._runner.jobs

@@ -90,20 +90,31 @@ class Work:
         key: identifies the work, the same in every run that repeats it.
         blocks: parts of blocks, each with the index of its block.
         circuits: their transpiled circuits.
+        rep_delay: seconds that the backend waits before each execution.
         bits: the result, once finished.
         job: the job, once submitted.
+        limit: QPU seconds after which IBM cancels the job; None: IBM's own limit.
     """
 
     key: str
     blocks: list[tuple[int, Block]]
     circuits: list[Compiled]
+    rep_delay: float
     bits: list[np.ndarray] | None = None
     job: Any = None
+    limit: int | None = None
 
     @property
     def executions(self) -> int:
         """Circuits x shots of the job."""
         return sum(block.executions for _, block in self.blocks)
+
+    @property
+    def seconds(self) -> float:
+        """Estimated QPU seconds."""
+        pairs = zip(self.blocks, self.circuits, strict=True)
+        timed = ((block.executions, circuit.seconds) for (_, block), circuit in pairs)
+        return limits.qpu_seconds(timed, self.rep_delay)
 
 
 class Runner:
@@ -174,8 +185,8 @@ class Runner:
         parts: list[list[np.ndarray]] = [[] for _ in blocks]
         # The service queues all jobs of a batch at once; a local simulator runs them in turn.
         if self._remote is not None:
-            for work in works:
-                self._start(work)
+            for index, work in enumerate(works):
+                self._start(work, sum(other.seconds for other in works[index:]))
         for work in works:
             for (index, _), bits in zip(work.blocks, self._finish(work), strict=True):
                 parts[index].append(bits)
@@ -187,20 +198,26 @@ class Runner:
         if not self.backend.local:
             for circuit in circuits:
                 circuit.check_limits()
-        return Work(self._key([block for _, block in blocks]), blocks, circuits)
+        key = self._key([block for _, block in blocks])
+        return Work(key, blocks, circuits, self.backend.rep_delay)
 
-    def _start(self, work: Work) -> None:
-        """Find the result or the job of some work, or submit it."""
+    def _start(self, work: Work, waiting: float | None = None) -> None:
+        """Find the result or the job of some work, or submit it.
+
+        Args:
+            work: the work.
+            waiting: estimate of it and of all that will be submitted before it ends; None: its own.
+        """
         work.bits = self.ledger.load(work.key)
         if work.bits is not None:
             return
         if self._remote is not None:
             work.job = self._remote.find(work.key)
             if work.job is None:
-                self._intend(work)
+                self._intend(work, waiting or work.seconds)
                 work.job = self._remote.submit(work.key, lambda: self._send(work))
         else:
-            self._intend(work)
+            self._intend(work, work.seconds)
             work.job = self._send(work)
         entry = self.ledger.entry(work.key)
         if entry is None or (entry.state, entry.job_id) != ("submitted", work.job.job_id()):
@@ -211,10 +228,10 @@ class Runner:
         if self._remote is not None:
             self._remote.settle(patience)
 
-    def _intend(self, work: Work) -> None:
+    def _intend(self, work: Work, waiting: float) -> None:
         self.settle()
-        estimate = limits.qpu_seconds(work.executions)
-        self.budget.allow(estimate, again=work.key)
+        self.budget.allow(work.seconds, again=work.key)
+        work.limit = self.budget.limit(work.seconds, waiting, again=work.key)
         self.ledger.record(
             work.key,
             "intent",
@@ -223,7 +240,8 @@ class Runner:
             client={name: importlib.metadata.version(name) for name in CLIENT},
             circuits=sum(len(block.values) for _, block in work.blocks),
             executions=work.executions,
-            estimate=estimate,
+            estimate=work.seconds,
+            limit=work.limit,
             what=self.note,
         )
 
@@ -249,8 +267,10 @@ class Runner:
             if self._options.mode != "job":
                 # A session left open is billed until the service closes it.
                 self._close = weakref.finalize(self, self._opened.close)
-        tags = {"job_tags": [self._remote.tag(work.key)]}
-        return runtime.make_sampler(self._opened, {"environment": tags})
+        options: dict[str, Any] = {"environment": {"job_tags": [self._remote.tag(work.key)]}}
+        if work.limit is not None:
+            options["max_execution_time"] = work.limit
+        return runtime.make_sampler(self._opened, options)
 
     def _finish(self, work: Work) -> list[np.ndarray]:
         """Return the bits of each part of some work, waiting for its job if necessary."""

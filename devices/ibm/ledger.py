@@ -40,6 +40,7 @@ class Entry:
         failed: ids of jobs that failed or were cancelled.
         estimate: QPU seconds of a job by IBM's formula.
         executions: circuits x shots of a job.
+        limit: QPU seconds after which IBM cancels the last job; None: IBM's own limit.
         metered: QPU seconds reported by the service, by job id.
     """
 
@@ -48,6 +49,7 @@ class Entry:
     failed: set[str] = field(default_factory=set)
     estimate: float = 0.0
     executions: int = 0
+    limit: int | None = None
     metered: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -166,6 +168,7 @@ class Ledger:
         entry.job_id = event.get("job_id", entry.job_id)
         entry.estimate = event.get("estimate", entry.estimate)
         entry.executions = event.get("executions", entry.executions)
+        entry.limit = event.get("limit", entry.limit)
         if entry.job_id is not None and event.get("usage") is not None:
             entry.metered[entry.job_id] = event["usage"]
         if entry.job_id is not None and entry.state == "failed":
@@ -216,6 +219,10 @@ class Ledger:
     def entries(self) -> list[Entry]:
         """Return all entries."""
         return list(self._entries.values())
+
+    def items(self) -> list[tuple[str, Entry]]:
+        """Return the key of each work, and its entry."""
+        return list(self._entries.items())
 
     def unmetered(self) -> list[tuple[str, str]]:
         """Return key and id of each finished job whose metered QPU seconds are not yet known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterable
@@ -260,7 +261,7 @@ def estimate(config) -> None:
     from rich.console import Console
 
     from qrnn.config import EstimateConfig
-    from qrnn.errors import QRNNError
+    from qrnn.errors import ConfigError, QRNNError
     from qrnn.evaluation.costs import FORMULA, priceable, prices, table
     from qrnn.evaluation.evaluation import check_runnable
 
@@ -274,13 +275,22 @@ def estimate(config) -> None:
         Console().print(price.table(price.neuron_prices(model, options, part)))
         print("Costs of reading each sequence's last step, projected on its tokens.")
         print("Fraction of shots kept: median over the sequences. Executions: circuits x shots,")
-        print(f"lost shots included. QPU seconds: 0.00035 x executions, IBM's formula:\n{FORMULA}")
+        print("lost shots included. QPU seconds: (delay + length) x executions, IBM's formula:")
+        print(FORMULA)
         return
     check_runnable(model, part, "closed", ibm=True)
+    if (price := typed.price_per_second) is not None and not 0 <= price < math.inf:
+        raise ConfigError(f"price_per_second must be a number of at least 0, got {price}")
+    feedbacks, notes = ["closed"], []
+    try:
+        check_runnable(model, part, "open", ibm=True)
+        feedbacks.append("open")
+    except ConfigError as error:
+        notes.append(f"The open loop has no price: {error}")
     split = part.sequences("an IBM device")
     steps = split.x.shape[1]
     print(f"{typed.device.name}: {len(part)} sequences, {steps} steps, {options.shots} shots")
-    found, note = {}, None
+    found = {}
     for mode, angle in (("expval", None), ("measure", typed.readout_angle)):
         try:
             loops = prices(
@@ -288,25 +298,27 @@ def estimate(config) -> None:
                 options,
                 split,
                 typed.batch_size,
+                feedbacks,
                 readout_mode=mode,
                 readout_angle=angle,
             )
         except QRNNError as error:
             if mode == "expval":
                 raise
-            note = f"Measured readouts could not be priced: {error}"
+            notes.append(f"Measured readouts could not be priced: {error}")
             continue
         kind = "measured, " if mode == "measure" else ""
         found.update({f"{kind}{loop}": price for loop, price in loops.items()})
-    Console().print(table(found))
+    Console().print(table(found, price))
     if options.name != typed.device.name:
         print(f"Priced on {options.name}, its simulated copy, as no IBM account is saved here.")
-    if note is not None:
+    for note in notes:
         print(note)
     print("Closed, open: feedback; measured: mid-circuit, readout_mode=measure. Depth and")
     print("gates: largest circuit. Error of z: shot noise of the least precise readout.")
-    print("Executions: circuits x shots. QPU seconds: 2 + 0.00035 x executions per job,")
-    print(f"IBM's formula:\n{FORMULA}")
+    print("Executions: circuits x shots. Open Plan: share of its 10 minutes in 28 days. QPU")
+    print("seconds: 2 per job + (delay + length) x executions of each circuit, IBM's formula:")
+    print(FORMULA)
 
 
 def draw(config) -> None:

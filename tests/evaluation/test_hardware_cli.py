@@ -120,18 +120,27 @@ def test_a_price_without_an_account_is_the_twins(checkpoint, qrnn, no_account):
         "device.instance=crn",
         "device.queue_timeout=3",
         "device.max_qpu_seconds=1",
+        "price_per_second=1000",
     )
     assert status == 0, err
     assert max(map(len, out.splitlines())) <= 80
     lines = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in out.splitlines()]
     rows = {line[0]: line[1:] for line in lines if len(line) == 5}
     read = T * 3 * 5 * 1024  # steps, bases, sequences, shots
-    executions = [read, read, T * 5 * 1024, 5 * 1024]  # measured: no bases, and open: no steps
+    # Open: the last step alone. Measured: no bases, and one circuit for all steps.
+    executions = [read, read // T, T * 5 * 1024, 5 * 1024]
     assert rows["rounds"] == rows["jobs"] == ["8", "1", "8", "1"]
     assert rows["circuits"] == [f"{count // 1024}" for count in executions]
     assert rows["executions"] == [f"{count:,}" for count in executions]
-    seconds = zip((8, 1, 8, 1), executions, strict=True)
-    assert rows["QPU seconds"] == [f"{2 * jobs + 0.00035 * count:.1f}" for jobs, count in seconds]
+    seconds = [float(text) for text in rows["QPU seconds"]]
+    shortest = [
+        2 * jobs + 250e-6 * count for jobs, count in zip((8, 1, 8, 1), executions, strict=True)
+    ]
+    assert all(low < found < 1.5 * low for low, found in zip(shortest, seconds, strict=True))
+    money = [float(text.replace(",", "")) for text in rows["price"]]
+    assert money == pytest.approx([1000 * one for one in seconds], abs=50)
+    shares = [float(text.rstrip("%")) for text in rows["Open Plan"]]
+    assert shares == pytest.approx([one / 6 for one in seconds], abs=0.1)
     # Z is read behind X and Y: (2 / s^2 - 1) / c^4 of the variance, with s, c of phi / 2 = pi / 8.
     assert rows["error of z"] == ["0.031", "0.031", "0.130", "0.130"]
     assert int(rows["depth"][0]) > T
