@@ -279,8 +279,9 @@ def estimate(config) -> None:
         print(FORMULA)
         return
     check_runnable(model, part, "closed", ibm=True)
-    if (price := typed.price_per_second) is not None and not 0 <= price < math.inf:
-        raise ConfigError(f"price_per_second must be a number of at least 0, got {price}")
+    money = typed.price_per_second
+    if money is not None and not 0 <= money < math.inf:
+        raise ConfigError(f"price_per_second must be a number of at least 0, got {money}")
     feedbacks, notes = ["closed"], []
     try:
         check_runnable(model, part, "open", ibm=True)
@@ -309,15 +310,15 @@ def estimate(config) -> None:
             continue
         kind = "measured, " if mode == "measure" else ""
         found.update({f"{kind}{loop}": price for loop, price in loops.items()})
-    Console().print(table(found, price))
+    Console().print(table(found, money))
     if options.name != typed.device.name:
         print(f"Priced on {options.name}, its simulated copy, as no IBM account is saved here.")
     for note in notes:
         print(note)
     print("Closed, open: feedback; measured: mid-circuit, readout_mode=measure. Depth and")
     print("gates: largest circuit. Error of z: shot noise of the least precise readout.")
-    print("Executions: circuits x shots. Open Plan: share of its 10 minutes in 28 days. QPU")
-    print("seconds: 2 per job + (delay + length) x executions of each circuit, IBM's formula:")
+    print("Executions: circuits x shots. Open Plan: share of its 10 minutes in 28 days.")
+    print("QPU seconds: 2 a job + (delay + length) x executions, IBM's formula:")
     print(FORMULA)
 
 

@@ -1,13 +1,14 @@
 """`qrnn evaluate` and `qrnn estimate` on hardware, as a user runs them; a double stands for IBM."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from helpers import service_double
 from qrnn.config import TrainConfig, to_plain
-from qrnn.data import DigitsConfig, Shape
+from qrnn.data import DigitsConfig, Shape, Split
 from qrnn.devices import DeviceOptions, device_names, device_spec
 from qrnn.devices.ibm import runtime
 from qrnn.errors import ConfigError, DeviceError
@@ -77,8 +78,8 @@ def test_the_same_command_goes_on_after_a_budget_and_an_interruption(
     status, out, err = qrnn(*EVALUATE)
     assert status == 0, err
     assert service.submissions == T
-    assert "ibm_double: 8 jobs, estimated at 16.5 QPU s, 1 of them already submitted" in err
-    assert "ibm_double: estimate 16.5 s, metered 16.5 s, 8 jobs (1 found in the ledger)" in out
+    assert "ibm_double: 8 jobs, estimated at 16.4 QPU s, 1 of them already submitted" in err
+    assert "ibm_double: estimate 16.4 s, metered 16.4 s, 8 jobs (1 found in the ledger)" in out
     assert max(map(len, out.splitlines())) <= 80
     kept = json.loads((checkpoint / "evaluation-ibm_double-limit3.json").read_text())
     assert kept["cost"]["jobs"] == T
@@ -154,6 +155,27 @@ def test_a_price_without_an_account_is_the_twins(checkpoint, qrnn, no_account):
             "estimate", "checkpoint=run/best.ckpt", "device=ibm_fez", f"{key}=0"
         )
         assert (status, out, err) == (2, "", f"qrnn: {key} must be at least 1, got 0\n")
+
+
+def test_a_loop_that_would_be_refused_has_no_price(checkpoint, qrnn, no_account, monkeypatch):
+    head = Split.head
+
+    def uneven(split, limit):
+        split = head(split, limit)
+        return replace(split, lengths=torch.tensor([T, *[2] * (len(split) - 1)]))
+
+    monkeypatch.setattr(Split, "head", uneven)
+    status, out, err = qrnn("estimate", "checkpoint=run/best.ckpt", "device=fake_fez", "limit=3")
+    assert status == 0, err
+    assert "The open loop has no price: feedback=open must have sequences of equal length" in out
+    assert "measured, closed" in out
+    assert "measured, open" not in out
+    for price in ("nan", "-1"):
+        status, out, err = qrnn(
+            "estimate", "checkpoint=run/best.ckpt", "device=fake_fez", f"price_per_second={price}"
+        )
+        assert (status, out) == (2, "")
+        assert "price_per_second must be a number of at least 0" in err
 
 
 def test_a_price_with_an_account_is_the_backends(checkpoint, qrnn, tmp_path, monkeypatch):

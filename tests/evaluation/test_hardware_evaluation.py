@@ -17,7 +17,7 @@ from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.evaluation.costs import prices
 from qrnn.evaluation.evaluation import evaluate, save
-from qrnn.models.sequence import SequenceClassifier
+from qrnn.models.sequence import SequenceClassifier, SequenceLabeller
 
 N, T, SHOTS = 3, 3, 50
 HARDWARE = DeviceOptions(service_double.NAME, shots=SHOTS)
@@ -235,6 +235,34 @@ def test_a_run_uses_what_was_estimated(run, options, feedback):
     assert (used.jobs, used.executions) == (price.jobs, price.executions)
     assert used.estimated_seconds == pytest.approx(price.qpu_seconds)
     assert price.rounds == price.jobs
+
+
+def test_sequences_of_different_lengths_are_priced_as_they_run(run):
+    """A sequence that has ended needs no circuit: 3 bases x (3 + 2 + 1), not 3 x 9."""
+    run.split = replace(run.split, lengths=torch.tensor([3, 1, 2]))
+    price = prices(run.model, FAKE, run.split, feedbacks=["closed"])["closed"]
+    used = run.evaluate(FAKE).cost
+    assert price.circuits == 3 * (3 + 2 + 1)
+    assert used.executions == price.executions == price.circuits * SHOTS
+    assert used.estimated_seconds == pytest.approx(price.qpu_seconds)
+    batches = prices(run.model, FAKE, run.split, 2, ["closed"])["closed"]
+    assert (batches.jobs, batches.circuits) == (3 + 2, price.circuits)
+
+
+def test_the_open_loop_runs_the_steps_that_the_head_reads(run):
+    """The last one of a classifier, with the numbers of a run of all steps; all of a labeller."""
+    done = run.evaluate(FAKE, feedback="open")
+    assert done.cost.executions == 3 * N * SHOTS
+    exact = run.evaluate(DeviceOptions("default.qubit", strategy="replayed"), feedback="open")
+    whole = run.evaluate(DeviceOptions("default.qubit"), feedback="open")
+    assert (exact.rms_z_steps, len(whole.rms_z_steps)) == ([], T)
+    assert exact.loss == pytest.approx(whole.loss, rel=1e-5)
+    assert done.rms_z > 0.01 > exact.rms_z
+    labels = torch.zeros(N, T, dtype=torch.long)
+    run.model, run.split = SequenceLabeller(run.model.rnn, 2), replace(run.split, y=labels)
+    labelled = run.evaluate(FAKE, feedback="open")
+    assert labelled.cost.executions == T * 3 * N * SHOTS
+    assert len(labelled.rms_z_steps) == T
 
 
 def test_an_estimate_runs_nothing(run):
