@@ -48,13 +48,15 @@ test-all: install ## run all tests, the fuzz tests, and the core tests of other 
 CORE = NUMBA_CACHE_DIR="$(CURDIR)/$(1)/kernels" $(1)/bin/python -m pytest -m core \
 	$$(grep -rl --include='test_*.py' 'mark\.core' tests)
 
-test-lowest: $(LOWEST)/.installed ## run the core tests with the lowest allowed versions
+test-lowest: $(LOWEST)/.installed ## run the core and IBM tests with the lowest allowed versions
 	$(call CORE,$(LOWEST))
+	$(LOWEST)/bin/python -m pytest tests/devices/ibm tests/devices/test_qiskit_plugin.py
 
 $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	test -x $(LOWEST)/bin/python || python3.11 -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip
-	$(LOWEST)/bin/python -m pip install --quiet -c constraints-lowest.txt -e ".[kokkos,data]" --group core
+	$(LOWEST)/bin/python -m pip install --quiet -c constraints-lowest.txt \
+		-e ".[ibm,qiskit-plugin,kokkos,data]" --group core
 	touch $@
 
 # Extras whose own requirements do not fit those of the constraints, in an environment of their own.
@@ -72,12 +74,13 @@ $(EXTRAS)/.installed: pyproject.toml
 # The newest torch may pull in gigabytes of CUDA libraries; `make test-newest TORCH=torch` uses it.
 TORCH ?= torch==2.13.0
 
-test-newest: ## run the core tests with the newest allowed versions
+test-newest: ## run the core and IBM tests with the newest allowed versions
 	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
 	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
 	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
-		"$(TORCH)" -e ".[kokkos,data]" --group core
+		"$(TORCH)" -e ".[ibm,kokkos,data]" --group core
 	$(call CORE,$(NEWEST))
+	$(NEWEST)/bin/python -m pytest tests/devices/ibm
 
 fuzz: install ## run the fuzz tests (command lines, checkpoints, circuits, kills); print failing seeds
 	cd tests && ../$(BIN)/python -m fuzz
@@ -131,7 +134,8 @@ dist: install ## build and check the release files in dist/
 	$(BIN)/python -m twine check --strict dist/*
 
 # Triton and CUDA's libraries are left out of constraints.txt: torch says which ones it needs.
-# The lowest versions: each lower bound of pyproject.toml, with the newest of what those need.
+# The lowest versions: each lower bound of pyproject.toml, with the newest of what those need. Old
+# ibm-platform-services, which cannot be built any more, must not be tried.
 lock: install ## write constraints.txt from this environment, and constraints-lowest.txt
 	$(BIN)/python -m pip freeze --all --exclude-editable | sed -nE 's/^([^ @]+==[^+]*).*/\1/p' \
 		| grep -vE '^(pip|uv|triton|nvidia-.*|cuda-.*)==' > constraints.txt
@@ -139,7 +143,8 @@ lock: install ## write constraints.txt from this environment, and constraints-lo
 	mkdir -p build
 	sed -nE 's/^ *"([a-z0-9-]+)(\[[a-z]+\])?>=([0-9.]+).*/\1==\3/p' pyproject.toml > build/bounds.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate -c build/bounds.txt \
-		--extra kokkos --extra data --group core pyproject.toml \
+		--only-binary ibm-platform-services \
+		--extra ibm --extra qiskit-plugin --extra kokkos --extra data --group core pyproject.toml \
 		| grep -vE '^(nvidia-|cuda-)' > constraints-lowest.txt
 
 clean: ## remove environments, builds and caches (never runs/)

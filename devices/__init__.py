@@ -1,4 +1,4 @@
-"""Devices by name: `open_device("fake_torino", shots=1024)`; `device_names()` lists them."""
+"""Devices by name: `open_device("fake_fez", shots=1024)`; `device_names()` lists them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ __all__ = [
 
 Entry = tuple[DeviceSpec, DeviceClass]
 
+# The extras that bring devices to the table: how the names of these begin.
+EXTRAS = {"fake_": "ibm", "qiskit.": "qiskit-plugin"}
+
 
 @cache
 def device_table() -> Registry[Entry]:
@@ -45,9 +48,9 @@ def device_table() -> Registry[Entry]:
     entries += [(spec, Lightning) for spec in lightning]
     entries += [(spec, IBMBackend) for spec in (ibm_spec(), aer_spec())]
     if importlib.util.find_spec("qiskit_ibm_runtime") is not None:
-        from qrnn.devices.ibm.backends import fake_names
+        from qrnn.devices.ibm.backends import fake_sizes
 
-        entries += [(fake_spec(name), IBMBackend) for name in fake_names()]
+        entries += [(fake_spec(name, n), IBMBackend) for name, n in fake_sizes().items()]
     table: Registry[Entry] = Registry("device", "qrnn.devices")
     for spec, cls in entries:
         table.add(spec.name, (spec, cls), cls.__module__)
@@ -84,13 +87,12 @@ def _entry(name: str) -> Entry:
         return table[name]
     if IBM_NAME.fullmatch(name):
         return ibm_spec(name), IBMBackend
-    missing = (
-        f" (fake IBM backends need: {install_line('ibm')})"
-        if name.startswith("fake_") and not any(n.startswith("fake_") for n in table)
-        else ""
-    )
-    listed = ": `qrnn devices` lists them"
-    raise ConfigError(f"{unknown_name('device', name, table)}{missing or listed}")
+    for prefix, extra in EXTRAS.items():
+        if name.startswith(prefix) and not any(known.startswith(prefix) for known in table):
+            raise ConfigError(
+                f"device {name!r} is not known without its extra: {install_line(extra)}"
+            )
+    raise ConfigError(f"{unknown_name('device', name, table)}: `qrnn devices` lists them")
 
 
 def device_spec(name: str) -> DeviceSpec:

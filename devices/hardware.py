@@ -14,6 +14,21 @@ from qrnn.devices.spec import DeviceSpec, options_where
 # The names of IBM's backends depend on the account, so any name of this form is accepted.
 IBM_NAME = re.compile(r"ibm_[a-z0-9_]+")
 LEAST_BUSY = "ibm"
+# IBM's backends in service in November 2026, those that messages and documents name first.
+IN_SERVICE = (
+    "ibm_fez",
+    "ibm_boston",
+    "ibm_kingston",
+    "ibm_marrakesh",
+    "ibm_miami",
+    "ibm_pittsburgh",
+    "ibm_aachen",
+    "ibm_berlin",
+    "ibm_brussels",
+    "ibm_strasbourg",
+)
+# Beyond this, a simulation of a backend's noise takes too long.
+SIMULATED_WIRES = 20
 
 
 class IBMBackend(Device):
@@ -30,7 +45,9 @@ class IBMBackend(Device):
         return IBMDevice(wires=n_wires, backend=backend, **keywords)
 
 
-def _spec(name: str, *, noisy: bool, wires: int, account: bool) -> DeviceSpec:
+def _spec(
+    name: str, *, noisy: bool, wires: int, account: bool, qubits: int | None = None
+) -> DeviceSpec:
     kind = "real" if account else "simulated"
     return DeviceSpec(
         name=name,
@@ -52,18 +69,25 @@ def _spec(name: str, *, noisy: bool, wires: int, account: bool) -> DeviceSpec:
         extra="ibm",
         account=account,
         submits_jobs=True,
+        qubits=qubits,
         cost="T rounds, T^2 gates",
     )
 
 
-def fake_spec(name: str) -> DeviceSpec:
-    """Return the spec of a fake backend; opening it checks the number of qubits."""
-    return _spec(name, noisy=True, wires=20, account=False)
+def fake_spec(name: str, qubits: int) -> DeviceSpec:
+    """Return the spec of a fake backend.
+
+    Args:
+        name: its name.
+        qubits: number of qubits of the backend that it copies.
+    """
+    wires = min(qubits, SIMULATED_WIRES)
+    return _spec(name, noisy=True, wires=wires, account=False, qubits=qubits)
 
 
 def aer_spec() -> DeviceSpec:
     """Return the spec of ideal Aer; fake backends are Aer with a noise model."""
-    return _spec("aer", noisy=False, wires=20, account=False)
+    return _spec("aer", noisy=False, wires=SIMULATED_WIRES, account=False)
 
 
 def ibm_spec(name: str = LEAST_BUSY) -> DeviceSpec:

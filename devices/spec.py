@@ -49,7 +49,7 @@ class DeviceOptions:
     that a run can be rehearsed.
 
     Attributes:
-        name: a name listed by `qrnn devices`, or the name of an IBM backend, e.g. ibm_torino.
+        name: a name listed by `qrnn devices`, or the name of an IBM backend, e.g. ibm_fez.
         strategy: fused, carried or replayed; None: the device's default.
         shots: executions of each circuit; required on sampling devices.
         seed: seed of the sampling, on local devices.
@@ -130,6 +130,7 @@ class DeviceSpec:
         extra: the extra of pennylane-qrnn that installs it.
         account: whether it needs an IBM account.
         submits_jobs: whether its circuits run as jobs, which are recorded and have a cost.
+        qubits: number of qubits of the backend that it copies; None: it copies none.
         cost: scaling with T steps, n qubits and B sequences.
     """
 
@@ -147,6 +148,7 @@ class DeviceSpec:
     extra: str | None = None
     account: bool = False
     submits_jobs: bool = False
+    qubits: int | None = None
 
     def missing(self) -> str | None:
         """Return the command that installs what the device lacks, or None."""

@@ -27,7 +27,7 @@ DEVICES = [
     (DeviceOptions("fused"), None),
     (DeviceOptions("default.qubit"), None),
     (DeviceOptions("default.mixed", noise="depolarizing", strength=0.002), 32),
-    (DeviceOptions("fake_torino", shots=1024, seed=7), 64),
+    (DeviceOptions("fake_fez", shots=1024, seed=7), 64),
 ]
 
 
@@ -50,7 +50,7 @@ def main() -> None:
     console.print(table(evaluations))
     console.print(
         "[dim]agree: same prediction as on the training device. RMS z: error of the readouts.\n"
-        "default.mixed and fake_torino are evaluated on the first 32 and 64 test images.[/dim]"
+        "default.mixed and fake_fez are evaluated on the first 32 and 64 test images.[/dim]"
     )
 
     exact = evaluations[0]

@@ -118,10 +118,12 @@ class EstimateConfig(PartConfig):
         input: a CSV or Parquet file with new rows, as of `qrnn predict`; `-`: standard input; None:
             the cost is that of an evaluation.
         every: of a forecast of `input`, from every window of the table, not only from the last one.
+        price_per_second: price of a QPU second, in any currency; None: only seconds are shown.
     """
 
     input: str | None = None
     every: bool = False
+    price_per_second: float | None = None
 
 
 @dataclass

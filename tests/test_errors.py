@@ -32,11 +32,11 @@ def test_every_error_is_one_of_ours_and_one_of_pythons(error, builtin):
 
 
 def test_a_missing_extra_says_what_needs_it_and_how_to_install_it():
-    error = require_extra("qiskit", "ibm", "device fake_torino")
+    error = require_extra("qiskit", "ibm", "device fake_fez")
     assert isinstance(error, MissingExtraError)
     assert (
         str(error)
-        == "device fake_torino needs the package `qiskit`: pip install 'pennylane-qrnn[ibm]'"
+        == "device fake_fez needs the package `qiskit`: pip install 'pennylane-qrnn[ibm]'"
     )
 
 
@@ -72,11 +72,14 @@ def test_a_cell_names_the_argument_that_is_wrong(make, size, qubits, options, me
     assert "\n" not in str(caught.value)
 
 
-def test_fake_backends_without_their_extra_are_an_error_that_names_it(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "extra"), [("fake_fez", "ibm"), ("qiskit.remote", "qiskit-plugin")]
+)
+def test_devices_without_their_extra_are_an_error_that_names_it(name, extra, monkeypatch):
     whole = qrnn.devices.device_table()
-    table = {name: whole[name] for name in whole if not name.startswith("fake_")}
+    table = {name: whole[name] for name in whole if not name.startswith(("fake_", "qiskit."))}
     monkeypatch.setattr(qrnn.devices, "device_table", lambda: table)
     with pytest.raises(
-        ConfigError, match=r"fake IBM backends need: pip install 'pennylane-qrnn\[ibm\]'"
+        ConfigError, match=rf"without its extra: pip install 'pennylane-qrnn\[{extra}\]'$"
     ):
-        QRNN(D, 2, device="fake_torino")
+        QRNN(D, 2, device=name)

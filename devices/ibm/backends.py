@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qrnn.devices.ibm import runtime
+from qrnn.devices.ibm import limits, runtime
 from qrnn.errors import DeviceError, require_extra
 from qrnn.utils.registry import unknown_name
 
@@ -30,6 +31,14 @@ class Backend:
     local: bool
     service: Any = None
 
+    @property
+    def rep_delay(self) -> float:
+        """Seconds that it waits before each execution, for the qubits to relax."""
+        source = getattr(self.backend, "fake", self.backend)
+        stated = source.configuration() if hasattr(source, "configuration") else None
+        found = getattr(stated, "default_rep_delay", None)
+        return limits.REP_DELAY if found is None else found
+
 
 def _runtime_folder() -> Path:
     spec = importlib.util.find_spec("qiskit_ibm_runtime")
@@ -38,14 +47,28 @@ def _runtime_folder() -> Path:
     return Path(spec.origin).parent
 
 
+@functools.cache
+def fake_sizes() -> dict[str, int]:
+    """Return the number of qubits of each local fake backend, without importing Qiskit.
+
+    Raises:
+        MissingExtraError: qiskit-ibm-runtime is not installed.
+    """
+    found = {}
+    for file in sorted((_runtime_folder() / "fake_provider" / "backends").glob("*/conf_*.json")):
+        number = re.search(r'"n_qubits":\s*(\d+)', file.read_text(encoding="utf-8"))
+        if number is not None:
+            found[f"fake_{file.parent.name}"] = int(number[1])
+    return found
+
+
 def fake_names() -> list[str]:
     """Return the names of all local fake backends ("fake_manila"), without importing Qiskit.
 
     Raises:
         MissingExtraError: qiskit-ibm-runtime is not installed.
     """
-    folders = (_runtime_folder() / "fake_provider" / "backends").iterdir()
-    return sorted(f"fake_{f.name}" for f in folders if any(f.glob("fake_*.py")))
+    return list(fake_sizes())
 
 
 @functools.cache
@@ -78,7 +101,7 @@ def _shared(backend: Any) -> Any:
 
 
 def twin(name: str) -> str | None:
-    """Return the fake backend that copies an IBM backend ("ibm_torino"), or None."""
+    """Return the fake backend that copies an IBM backend ("ibm_fez"), or None."""
     fake = name.replace("ibm_", "fake_", 1)
     return fake if name.startswith("ibm_") and fake in fake_names() else None
 
@@ -102,7 +125,7 @@ def resolve(backend: Any, instance: str | None = None, n: int | None = None) -> 
 
     Args:
         backend: "fake_<name>", "aer", "least_busy", the name of an IBM backend
-            ("ibm_torino"), or a Qiskit BackendV2.
+            ("ibm_fez"), or a Qiskit BackendV2.
         instance: CRN for IBM backends.
         n: smallest number of qubits for "least_busy".
 
@@ -142,9 +165,10 @@ def _resolve(backend: Any, instance: str | None, n: int | None) -> Backend:
         else:
             found = service.backend(backend)
     except Exception as error:
+        there = runtime.backend_names(service)
+        choose = f"choose {' or '.join(there)}" if there else "it has none at present"
         raise DeviceError(
             f"Backend {backend!r} must be one that the IBM account can use, but asking for it "
-            f"failed with {type(error).__name__}: QiskitRuntimeService().backends() lists them; "
-            f"local ones are 'aer' and {', '.join(fake_names()[:3])}, ..."
+            f"failed with {type(error).__name__}: {choose}, or a simulated one, such as fake_fez"
         ) from None
     return Backend(found, found.name, False, service)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from qrnn.devices.ibm import limits
 from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import DeviceError
 
@@ -29,7 +31,8 @@ class Budget:
     """The QPU seconds that a run may use, over all its attempts.
 
     A finished job counts with its metered usage, or its estimate if none is reported; a pending job
-    with its estimate; a failed job with its metered usage, even after its work is resubmitted. On a
+    with its estimate; a failed job with its metered usage once IBM knows it, even after its work is
+    resubmitted. On a
     local backend, which meters nothing, every job counts with its estimate, so that a rehearsal
     stops where the real run would.
 
@@ -50,8 +53,7 @@ class Budget:
         """
         redone = None if again is None else self.ledger.entry(again)
         return sum(
-            entry.usage + (0.0 if entry is redone else entry.unmetered)
-            for entry in self.ledger.entries()
+            entry.usage + entry.unmetered(again=entry is redone) for entry in self.ledger.entries()
         )
 
     def allow(self, seconds: float, what: str = "the next step", again: str | None = None) -> None:
@@ -72,6 +74,28 @@ class Budget:
                 f"are used and {what} is estimated at {seconds:.1f} s: raise it and run the "
                 "same command again to resume, or use fewer shots or sequences"
             )
+
+    def limit(self, seconds: float, waiting: float, again: str | None = None) -> int | None:
+        """Return the QPU seconds after which IBM should cancel a job; None: there is no budget.
+
+        It is what is left of the budget, shared with the jobs that are submitted before this one
+        ends, in whole seconds; but never less than the job's estimate.
+
+        Args:
+            seconds: estimated QPU seconds of the job.
+            waiting: the same of it and of the jobs that share the rest.
+            again: see `used`.
+        """
+        if self.most is None:
+            return None
+        # What runs now may use more than its estimate.
+        running = sum(
+            max(0.0, entry.limit - entry.estimate)
+            for key, entry in self.ledger.items()
+            if entry.state == "submitted" and key != again and entry.limit is not None
+        )
+        share = (self.most - self.used(again) - running) * seconds / waiting
+        return min(max(int(share), math.ceil(seconds)), limits.MAX_JOB_SECONDS)
 
     def allow_run(self, seconds: float) -> None:
         """Check that the budget suffices for a whole run, counting jobs of earlier attempts once.

@@ -158,6 +158,11 @@ class IBMDevice(Device):
         return self._backend.name
 
     @property
+    def rep_delay(self) -> float:
+        """Seconds that the backend waits before each execution."""
+        return self._backend.rep_delay
+
+    @property
     def jobs(self) -> int:
         """Number of jobs that this device has submitted in this process."""
         return self._runner.jobs
@@ -186,6 +191,14 @@ class IBMDevice(Device):
             **what: JSON values, for example config="3f2a...", step=7, sequences="0-31".
         """
         self._runner.note = what
+
+    def settle(self, patience: float = 60.0) -> None:
+        """Wait for IBM to meter the jobs that are finished; `usage` then counts what is charged.
+
+        Args:
+            patience: seconds to wait; jobs that are not metered by then count with their estimate.
+        """
+        self._runner.settle(patience)
 
     def close(self) -> None:
         """Close the batch or session, and release the ledger's folder.

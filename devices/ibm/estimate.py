@@ -10,7 +10,7 @@ from pennylane.tape import QuantumScript
 
 from qrnn.devices.ibm import limits
 from qrnn.devices.ibm.batch import Batch
-from qrnn.devices.ibm.jobs import split
+from qrnn.devices.ibm.jobs import Work, split
 from qrnn.devices.ibm.mitigation import Calibration
 
 if TYPE_CHECKING:
@@ -43,12 +43,10 @@ class Estimate:
 def estimate(device: IBMDevice, rounds: Iterable[Sequence[QuantumScript]]) -> Estimate:
     """Estimate the cost of running batches of tapes on a device, one after the other.
 
-    Nothing is run or submitted, and the device does not change. The fake twin (fake_torino for
-    ibm_torino) gives the same estimate without an account, except for today's calibration.
+    Nothing is run or submitted, and the device does not change. The fake twin (fake_fez for
+    ibm_fez) gives the same estimate without an account, except for today's calibration.
 
-    QPU seconds follow "Estimate job run time"
-    (https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time):
-    `2 + 0.00035 x executions` per Sampler job.
+    QPU seconds follow `limits.qpu_seconds`, with the length of the transpiled circuits.
 
     Args:
         device: where the tapes would run.
@@ -68,13 +66,13 @@ def estimate(device: IBMDevice, rounds: Iterable[Sequence[QuantumScript]]) -> Es
         blocks = Batch(prepared, device.wires).blocks
         if calibration_shots:
             blocks += Calibration(blocks, transpiler, calibration_shots).blocks
+        every = [transpiler(block.structure) for block in blocks]
         count += 1
         for job in split(blocks, limits.MAX_EXECUTIONS_PER_JOB):
-            size = sum(block.executions for _, block in job)
-            jobs, executions = jobs + 1, executions + size
-            seconds += limits.qpu_seconds(size)
-        for block in blocks:
-            compiled = transpiler(block.structure)
+            work = Work("", job, [every[index] for index, _ in job], device.rep_delay)
+            jobs, executions = jobs + 1, executions + work.executions
+            seconds += work.seconds
+        for block, compiled in zip(blocks, every, strict=True):
             circuits += len(block.values)
             depth = max(depth, compiled.circuit.depth())
             gates = max(gates, compiled.two_qubit_gates)

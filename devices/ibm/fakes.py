@@ -1,9 +1,8 @@
 """Fake backends without the overhead per job.
 
-qiskit-ibm-runtime's local mode copies the backend for every job, so a fake backend rebuilds its
-noise model each time, and Aer re-encodes all of it: 12 s per job on fake_torino, even for small
-circuits. The wrapper here is shared instead of copied, and passes Aer only the errors of the qubits
-in use. Its outcomes are bit-identical to those of the fake backend.
+A fake backend builds the noise model of all its qubits, and Aer encodes all of it for each job:
+12 s per job with 133 qubits, even for small circuits. The wrapper here passes Aer only the errors
+of the qubits in use. Its outcomes are bit-identical to those of the fake backend.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class SharedFake(BackendV2):
         self._models: dict[frozenset[int], NoiseModel] = {}
 
     def __deepcopy__(self, memo: dict) -> SharedFake:
-        # Local mode deep-copies the backend; sharing it is safe, as jobs do not change it.
+        # Copies of a device share it, as jobs do not change it.
         return self
 
     @property

@@ -48,39 +48,38 @@ class Block:
 
 
 def split(blocks: Sequence[Block], most: int) -> Iterator[list[tuple[int, Block]]]:
-    """Split blocks into as few jobs as possible.
+    """Split blocks into as few jobs as possible, each with one number of shots.
 
     Args:
         blocks: the blocks to run.
         most: largest number of executions in a job.
 
     Yields:
-        The parts of one job, in order, each with the index of its block.
+        The parts of one job, each with the index of its block.
 
     Raises:
         DeviceError: a single row exceeds the limit of a job.
     """
-    job: list[tuple[int, Block]] = []
-    free = most
-    for index, block in enumerate(blocks):
-        if block.shots > most:
+    for shots in dict.fromkeys(block.shots for block in blocks):
+        if shots > most:
             raise DeviceError(
                 f"Shots must be at most {most:,} on {NAME} (IBM's limit for a job), but got "
-                f"{block.shots:,}: use fewer"
+                f"{shots:,}: use fewer"
             )
-        start = 0
-        while start < len(block.values):
-            fit = free // block.shots
-            if fit == 0:
-                yield job
-                job, free = [], most
-                continue
-            part = Block(block.structure, block.values[start : start + fit], block.shots)
-            job.append((index, part))
-            start += fit
-            free -= part.executions
-    if job:
-        yield job
+        job: list[tuple[int, Block]] = []
+        fit = free = most // shots  # rows
+        for index, block in enumerate(blocks):
+            start = len(block.values) if block.shots != shots else 0
+            while start < len(block.values):
+                if free == 0:
+                    yield job
+                    job, free = [], fit
+                part = Block(block.structure, block.values[start : start + free], shots)
+                job.append((index, part))
+                start += free
+                free -= len(part.values)
+        if job:
+            yield job
 
 
 @dataclass
@@ -91,20 +90,31 @@ class Work:
         key: identifies the work, the same in every run that repeats it.
         blocks: parts of blocks, each with the index of its block.
         circuits: their transpiled circuits.
+        rep_delay: seconds that the backend waits before each execution.
         bits: the result, once finished.
         job: the job, once submitted.
+        limit: QPU seconds after which IBM cancels the job; None: IBM's own limit.
     """
 
     key: str
     blocks: list[tuple[int, Block]]
     circuits: list[Compiled]
+    rep_delay: float
     bits: list[np.ndarray] | None = None
     job: Any = None
+    limit: int | None = None
 
     @property
     def executions(self) -> int:
         """Circuits x shots of the job."""
         return sum(block.executions for _, block in self.blocks)
+
+    @property
+    def seconds(self) -> float:
+        """Estimated QPU seconds."""
+        pairs = zip(self.blocks, self.circuits, strict=True)
+        timed = ((block.executions, circuit.seconds) for (_, block), circuit in pairs)
+        return limits.qpu_seconds(timed, self.rep_delay)
 
 
 class Runner:
@@ -175,8 +185,8 @@ class Runner:
         parts: list[list[np.ndarray]] = [[] for _ in blocks]
         # The service queues all jobs of a batch at once; a local simulator runs them in turn.
         if self._remote is not None:
-            for work in works:
-                self._start(work)
+            for index, work in enumerate(works):
+                self._start(work, sum(other.seconds for other in works[index:]))
         for work in works:
             for (index, _), bits in zip(work.blocks, self._finish(work), strict=True):
                 parts[index].append(bits)
@@ -188,28 +198,40 @@ class Runner:
         if not self.backend.local:
             for circuit in circuits:
                 circuit.check_limits()
-        return Work(self._key([block for _, block in blocks]), blocks, circuits)
+        key = self._key([block for _, block in blocks])
+        return Work(key, blocks, circuits, self.backend.rep_delay)
 
-    def _start(self, work: Work) -> None:
-        """Find the result or the job of some work, or submit it."""
+    def _start(self, work: Work, waiting: float | None = None) -> None:
+        """Find the result or the job of some work, or submit it.
+
+        Args:
+            work: the work.
+            waiting: estimate of it and of all that will be submitted before it ends; None: its own.
+        """
         work.bits = self.ledger.load(work.key)
         if work.bits is not None:
             return
         if self._remote is not None:
             work.job = self._remote.find(work.key)
             if work.job is None:
-                self._intend(work)
+                self._intend(work, waiting or work.seconds)
                 work.job = self._remote.submit(work.key, lambda: self._send(work))
         else:
-            self._intend(work)
+            self._intend(work, work.seconds)
             work.job = self._send(work)
         entry = self.ledger.entry(work.key)
         if entry is None or (entry.state, entry.job_id) != ("submitted", work.job.job_id()):
             self.ledger.record(work.key, "submitted", job_id=work.job.job_id())
 
-    def _intend(self, work: Work) -> None:
-        estimate = limits.qpu_seconds(work.executions)
-        self.budget.allow(estimate, again=work.key)
+    def settle(self, patience: float = 0.0) -> None:
+        """Wait for IBM to meter all finished jobs; see `Remote.settle`."""
+        if self._remote is not None:
+            self._remote.settle(patience)
+
+    def _intend(self, work: Work, waiting: float) -> None:
+        self.settle()
+        self.budget.allow(work.seconds, again=work.key)
+        work.limit = self.budget.limit(work.seconds, waiting, again=work.key)
         self.ledger.record(
             work.key,
             "intent",
@@ -218,7 +240,8 @@ class Runner:
             client={name: importlib.metadata.version(name) for name in CLIENT},
             circuits=sum(len(block.values) for _, block in work.blocks),
             executions=work.executions,
-            estimate=estimate,
+            estimate=work.seconds,
+            limit=work.limit,
             what=self.note,
         )
 
@@ -230,19 +253,24 @@ class Runner:
                 pubs.append((compiled.circuit, values, block.shots))
             else:  # a PUB without parameters has one row
                 pubs.extend([(compiled.circuit, None, block.shots)] * len(values))
-        options: dict[str, Any] = {}
-        if self._options.seed is not None:
-            options["simulator"] = {"seed_simulator": _job_seed(self._options.seed, work.key)}
-        if self._remote is not None:
-            options["environment"] = {"job_tags": [self._remote.tag(work.key)]}
+        job = self._sampler(work).run(pubs)
+        self.jobs += 1
+        return job
+
+    def _sampler(self, work: Work) -> Any:
+        if self._remote is None:
+            seed = self._options.seed
+            drawn = None if seed is None else _job_seed(seed, work.key)
+            return runtime.local_sampler(self.backend.backend, drawn)
         if self._opened is None:
             self._opened = runtime.open_mode(self._options.mode, self.backend.backend)
             if self._options.mode != "job":
                 # A session left open is billed until the service closes it.
                 self._close = weakref.finalize(self, self._opened.close)
-        job = runtime.make_sampler(self._opened, options).run(pubs)
-        self.jobs += 1
-        return job
+        options: dict[str, Any] = {"environment": {"job_tags": [self._remote.tag(work.key)]}}
+        if work.limit is not None:
+            options["max_execution_time"] = work.limit
+        return runtime.make_sampler(self._opened, options)
 
     def _finish(self, work: Work) -> list[np.ndarray]:
         """Return the bits of each part of some work, waiting for its job if necessary."""
@@ -251,7 +279,7 @@ class Runner:
         if work.bits is not None:
             return work.bits
         if self._remote is None:
-            result, usage = work.job.result(), 0.0
+            result, usage = work.job.result(), None
         else:
             result, usage = self._remote.wait(work.key, work.job)
         pubs = iter(result)
@@ -280,6 +308,6 @@ class Runner:
 
 
 def _job_seed(seed: int, key: str) -> int:
-    """Return a simulator seed in 1..2^31-1; local mode treats 0 as no seed."""
+    """Return a simulator seed in 1..2^31-1."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:4], "big") % (2**31 - 1) + 1

@@ -40,6 +40,7 @@ class Entry:
         failed: ids of jobs that failed or were cancelled.
         estimate: QPU seconds of a job by IBM's formula.
         executions: circuits x shots of a job.
+        limit: QPU seconds after which IBM cancels the last job; None: IBM's own limit.
         metered: QPU seconds reported by the service, by job id.
     """
 
@@ -48,6 +49,7 @@ class Entry:
     failed: set[str] = field(default_factory=set)
     estimate: float = 0.0
     executions: int = 0
+    limit: int | None = None
     metered: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -55,11 +57,22 @@ class Entry:
         """Metered QPU seconds of all jobs."""
         return sum(self.metered.values())
 
-    @property
-    def unmetered(self) -> float:
-        """The estimate of the last job, if it has neither failed nor been metered; else 0."""
+    def unmetered(self, *, again: bool = False) -> float:
+        """Return the estimate of the last job, if not metered, and of failed jobs not yet metered.
+
+        A failed job may have used nothing, so 0 counts as metered there.
+
+        Args:
+            again: whether the last job is replaced by another one, so that it does not count.
+        """
         counts = self.state in ("submitted", "done") and not self.metered.get(self.job_id or "")
-        return self.estimate if counts else 0.0
+        return self.estimate * ((counts and not again) + len(self.failed - self.metered.keys()))
+
+    @property
+    def awaited(self) -> set[str]:
+        """Ids of finished jobs whose metered QPU seconds are not yet known."""
+        finished = {self.job_id} if self.state == "done" and self.job_id else set()
+        return (self.failed | finished) - self.metered.keys()
 
     @property
     def jobs(self) -> set[str]:
@@ -148,11 +161,15 @@ class Ledger:
 
     def _apply(self, event: dict[str, Any]) -> None:
         entry = self._entries.setdefault(event["key"], Entry("intent"))
+        if event["state"] == "metered":  # maybe after the work was submitted again
+            entry.metered[event["job_id"]] = event["usage"]
+            return
         entry.state = event["state"]
         entry.job_id = event.get("job_id", entry.job_id)
         entry.estimate = event.get("estimate", entry.estimate)
         entry.executions = event.get("executions", entry.executions)
-        if entry.job_id is not None and "usage" in event:
+        entry.limit = event.get("limit", entry.limit)
+        if entry.job_id is not None and event.get("usage") is not None:
             entry.metered[entry.job_id] = event["usage"]
         if entry.job_id is not None and entry.state == "failed":
             entry.failed.add(entry.job_id)
@@ -162,7 +179,7 @@ class Ledger:
 
         Args:
             key: key of the work.
-            state: "intent", "submitted", "done" or "failed".
+            state: "intent", "submitted", "done", "failed", or "metered" with a job's usage.
             **what: job_id, executions, estimate and usage in QPU seconds, and other JSON values.
 
         Raises:
@@ -202,6 +219,14 @@ class Ledger:
     def entries(self) -> list[Entry]:
         """Return all entries."""
         return list(self._entries.values())
+
+    def items(self) -> list[tuple[str, Entry]]:
+        """Return the key of each work, and its entry."""
+        return list(self._entries.items())
+
+    def unmetered(self) -> list[tuple[str, str]]:
+        """Return key and id of each finished job whose metered QPU seconds are not yet known."""
+        return [(key, job) for key, entry in self._entries.items() for job in entry.awaited]
 
     def store(self, key: str, arrays: Sequence[np.ndarray]) -> None:
         """Save the bits of a finished job, atomically.

@@ -8,6 +8,8 @@ Sources (read in November 2026):
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # Circuits x shots of one job, counted after the parameter values of a PUB are broadcast.
 MAX_EXECUTIONS_PER_JOB = 10_000_000
 # Per circuit.
@@ -18,18 +20,22 @@ MAX_RZ_GATES = 2_400_000
 # QPU seconds after which the service cancels a job.
 MAX_JOB_SECONDS = 3 * 3600
 
-# QPU seconds of a Sampler job: a fixed part, and a part per execution.
+# The Open Plan's QPU seconds in 28 days (https://quantum.cloud.ibm.com/docs/guides/plans-overview).
+OPEN_PLAN_SECONDS = 600
+
+# QPU seconds of a Sampler job: a fixed part, and a wait before each execution on most backends.
 JOB_SECONDS = 2.0
-EXECUTION_SECONDS = 0.00035
+REP_DELAY = 250e-6
 
 
-def qpu_seconds(executions: int) -> float:
+def qpu_seconds(circuits: Iterable[tuple[int, float]], rep_delay: float = REP_DELAY) -> float:
     """Return the QPU seconds of one Sampler job by IBM's formula.
 
-    `2 + 0.00035 x executions`, from "Estimate job run time"
+    `2 + (rep_delay + length) x executions`, from "Workload usage"
     (https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time).
 
     Args:
-        executions: circuits x shots of the job.
+        circuits: executions (circuits x shots) and length of each circuit, in seconds.
+        rep_delay: the backend's wait before each execution, in seconds.
     """
-    return JOB_SECONDS + EXECUTION_SECONDS * executions
+    return JOB_SECONDS + sum(number * (rep_delay + length) for number, length in circuits)

@@ -27,6 +27,7 @@ two-qubit gates (0.0888 without, 0.0913 with). The noise of fakes has no coheren
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,13 +49,15 @@ class Calibration:
     Args:
         blocks: the blocks to correct.
         transpiler: gives the physical qubit of each bit.
-        shots: shots of each of the two calibration circuits.
+        shots: shots of each of the two calibration circuits; rounded up to a multiple of those of
+            the blocks, as a job has one number of shots.
     """
 
     def __init__(self, blocks: Sequence[Block], transpiler: Transpiler, shots: int):
         self._read = [transpiler(block.structure).read for block in blocks]
         self._qubits = tuple(sorted({qubit for read in self._read for qubit in read}))
-        self._shots = shots
+        self._shots = min((block.shots for block in blocks), default=shots)
+        self._rows = math.ceil(shots / self._shots)
 
     @property
     def blocks(self) -> list[Block]:
@@ -66,7 +69,7 @@ class Calibration:
         return [
             Block(
                 Structure(n, steps, tuple(range(n)), pinned=self._qubits),
-                np.empty((1, 0)),
+                np.empty((self._rows, 0)),
                 self._shots,
             )
             for steps in flips
@@ -76,14 +79,14 @@ class Calibration:
         """Return the readout corrections of each block.
 
         Args:
-            bits: for each calibration circuit, an array (1, shots, qubits) of 0 and 1.
+            bits: for each calibration circuit, an array (rows, shots, qubits) of 0 and 1.
 
         Returns:
             For each block, an array (2, final bits) of a and c.
         """
         if not self._qubits:
             return [np.empty((2, 0)) for _ in self._read]
-        one_given_zero, one_given_one = (b[0].mean(axis=0) for b in bits)
+        one_given_zero, one_given_one = (b.mean(axis=(0, 1)) for b in bits)
         a = (1 - one_given_one) - one_given_zero
         c = one_given_one - one_given_zero
         place = {qubit: i for i, qubit in enumerate(self._qubits)}

@@ -96,7 +96,7 @@ class Remote:
             return job
         raise _unreachable(what, last)
 
-    def wait(self, key: str, job: Any) -> tuple[Any, float]:
+    def wait(self, key: str, job: Any) -> tuple[Any, float | None]:
         """Wait for a job.
 
         Args:
@@ -104,7 +104,7 @@ class Remote:
             job: its job.
 
         Returns:
-            The result and the metered QPU seconds.
+            The result, and the metered QPU seconds if IBM knows them already; see `settle`.
 
         Raises:
             DeviceError: the job failed, was cancelled or is queued for too long, or the service
@@ -137,8 +137,33 @@ class Remote:
     def _status(self, job: Any) -> str:
         return str(self._retried(job.status, f"reading the status of job {job.job_id()}"))
 
-    def _usage(self, job: Any) -> float:
-        return float(self._retried(job.usage, f"reading the usage of job {job.job_id()}") or 0)
+    def _usage(self, job: Any) -> float | None:
+        what = f"reading the usage of job {job.job_id()}"
+        return self._retried(lambda: runtime.metered(job), what)
+
+    def settle(self, patience: float = 0.0) -> None:
+        """Record the QPU seconds of finished jobs that IBM had not metered when they ended.
+
+        Jobs that stay unknown count with their estimates, and are asked for again the next time.
+
+        Args:
+            patience: seconds to wait for IBM.
+        """
+        begun, pause = time.monotonic(), POLL_FIRST
+        while True:
+            for key, job_id in self.ledger.unmetered():
+                try:
+                    usage = runtime.metered(self.backend.service.job(job_id))
+                except Exception as error:  # metering is no reason to lose a result
+                    if not runtime.is_foreign(error):
+                        raise
+                    continue
+                if usage is not None:
+                    self.ledger.record(key, "metered", job_id=job_id, usage=usage)
+            if not self.ledger.unmetered() or time.monotonic() - begun >= patience:
+                return
+            time.sleep(pause)
+            pause = min(1.5 * pause, POLL_LAST)
 
     def _retried(self, action: Callable[[], T], what: str) -> T:
         """Return the result of an action, retrying it while the connection is lost."""

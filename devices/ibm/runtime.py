@@ -1,7 +1,7 @@
 """The interface to qiskit-ibm-runtime: services, execution modes, Samplers and their errors.
 
-qiskit-ibm-runtime 0.50 moves the Sampler to `executor_sampler.Sampler`, which affects only this
-file. Tests replace the service behind these functions with a test double.
+What differs between versions of qiskit-ibm-runtime is in this file. Tests replace the service
+behind these functions with a test double.
 """
 
 from __future__ import annotations
@@ -73,6 +73,16 @@ def _is_offline(error: BaseException) -> bool:
     return chain is not None
 
 
+def backend_names(service: Any) -> list[str]:
+    """Return the names of the backends that an account can use now; none if it cannot say."""
+    try:
+        return sorted(one.name for one in service.backends(simulator=False, operational=True))
+    except Exception as error:
+        if not is_foreign(error):
+            raise
+        return []
+
+
 def require_instance(service: Any, instance: str | None) -> None:
     """Check that the instance to bill is known.
 
@@ -117,15 +127,44 @@ def open_mode(mode: str, backend: Any) -> Any:
 
 
 def make_sampler(mode: Any, options: dict[str, Any]) -> Any:
-    """Return a Sampler.
+    """Return a Sampler for an IBM backend; all PUBs of a job must have the same shots.
 
     Args:
-        mode: the result of `open_mode`. It is an argument, because fakes ignore `with Batch()`.
+        mode: the result of `open_mode`.
         options: Sampler options.
     """
-    from qiskit_ibm_runtime import SamplerV2
+    try:
+        from qiskit_ibm_runtime.executor_sampler import Sampler
+    except ImportError:  # older than qiskit-ibm-runtime 0.50, which deprecates SamplerV2
+        from qiskit_ibm_runtime import SamplerV2 as Sampler
 
-    return SamplerV2(mode=mode, options=options)
+    return Sampler(mode=mode, options=options)
+
+
+def local_sampler(backend: Any, seed: int | None) -> Any:
+    """Return a Sampler for a simulated backend.
+
+    This is Qiskit's own: the local mode of qiskit-ibm-runtime 0.50 does not run the backend but
+    builds a new noise model for each job.
+
+    Args:
+        backend: a fake backend or Aer.
+        seed: seed of the simulation; None: random.
+    """
+    from qiskit.primitives import BackendSamplerV2
+
+    options = {} if seed is None else {"seed_simulator": seed}
+    return BackendSamplerV2(backend=backend, options=options)
+
+
+def metered(job: Any) -> float | None:
+    """Return the QPU seconds that IBM charges for a finished job; None: not yet known.
+
+    The client's `usage()` is 0 until IBM has finished counting.
+    """
+    usage = job.metrics().get("usage") or {}
+    seconds = usage.get("qpu_charge_time_seconds", usage.get("quantum_seconds"))
+    return None if usage.get("status") == "pending" or seconds is None else float(seconds)
 
 
 def is_transient(error: Exception) -> bool:

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from qrnn.devices.ibm import limits
 from qrnn.devices.ibm.circuits import FINAL, build
+from qrnn.devices.ibm.schedule import duration
 from qrnn.devices.ibm.translate import Structure
 from qrnn.errors import DeviceError
 
@@ -36,12 +37,14 @@ class Compiled:
             parameter values. Shorter than the rows where the transpiler dropped an angle.
         layout: physical qubit of each wire at the start of the circuit.
         read: physical qubit of each final bit.
+        seconds: length of one execution, in seconds.
     """
 
     circuit: QuantumCircuit
     columns: tuple[int, ...]
     layout: tuple[int, ...]
     read: tuple[int, ...]
+    seconds: float
 
     @property
     def two_qubit_gates(self) -> int:
@@ -148,7 +151,8 @@ class Transpiler:
         else:
             chosen = circuit.layout.initial_index_layout(filter_ancillas=True)
         columns = tuple(parameter.index for parameter in circuit.parameters)
-        return Compiled(circuit, columns, tuple(chosen), _read(circuit))
+        seconds = duration(circuit, self.backend.target)
+        return Compiled(circuit, columns, tuple(chosen), _read(circuit), seconds)
 
 
 def _read(circuit: QuantumCircuit) -> tuple[int, ...]:

@@ -31,14 +31,14 @@ DEVICES: dict[str, DeviceSpec] = {
         )
     },
     "`aer`": aer_spec(),
-    "`fake_*`": fake_spec("fake_torino"),
+    "`fake_*`": fake_spec("fake_fez", 156),
     "`ibm`, `ibm_*`": ibm_spec(),
     "other plugins": plugin_spec("plugin", "pennylane"),
 }
 LIGHTNING = [name for name in DEVICES if "lightning" in name]
 NOTE = """\
 `fake_*` are fake backends, local simulators with the noise of one of IBM's backends
-(`fake_torino`); `ibm_*` are the backends (`ibm_torino`), and `ibm` is the least busy one. Other
+(`fake_fez`); `ibm_*` are the backends (`ibm_fez`), and `ibm` is the least busy one. Other
 plugins: any PennyLane device, by name. n is the largest practical number of qubits; batch: several
 sequences in one execution."""
 HOW = """\

@@ -251,7 +251,7 @@ def estimate(config) -> None:
     from qrnn.cli.estimate import run
     from qrnn.config import EstimateConfig
 
-    typed: EstimateConfig = _typed(config, "qrnn estimate checkpoint=FILE device=ibm_torino")
+    typed: EstimateConfig = _typed(config, "qrnn estimate checkpoint=FILE device=ibm_fez")
     _check_sizes(typed)
     run(typed)
 
@@ -284,7 +284,7 @@ def devices() -> None:
         prog="qrnn devices",
         description="List all devices, or print the details and options of a device.",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a device, e.g. fake_torino")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a device, e.g. fake_fez")
     named = parser.parse_args().names
 
     from rich.console import Console
@@ -311,7 +311,7 @@ def devices() -> None:
             escape(spec.runs_here),
         )
     Console().print(table)
-    print("ibm is IBM's least busy backend; choose one by its name: device=ibm_torino")
+    print("ibm is IBM's least busy backend; choose one by its name: device=ibm_fez")
     print("For the details and options of a device: qrnn devices NAME")
 
 
@@ -326,7 +326,7 @@ def _device(name: str) -> None:
     spec = device_spec(name)
     for field in fields(spec):
         value = getattr(spec, field.name)
-        if field.name != "options":
+        if field.name != "options" and not (field.name == "qubits" and value is None):
             shown = ", ".join(value) if isinstance(value, tuple) else value
             print(f"{field.name.replace('_', ' '):<12} {shown}")
     print(f"{'runs here':<12} {spec.runs_here}")

@@ -29,7 +29,7 @@ qrnn: recurrent networks whose hidden state is a quantum state
   qrnn export checkpoint=FILE format=qasm3
                                    export a circuit for other programs
   qrnn report run=FOLDER           write an HTML report of a run
-  qrnn estimate checkpoint=FILE device=ibm_torino
+  qrnn estimate checkpoint=FILE device=ibm_fez
                                    estimate the QPU time; nothing is submitted
   qrnn devices [NAME]              list devices and which work on this machine
   qrnn draw model.n_qubits=4       draw the circuit of one time step

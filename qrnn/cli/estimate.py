@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rich.console import Console
@@ -29,6 +30,9 @@ def run(config: EstimateConfig) -> None:
         DeviceError: the device cannot run the model.
     """
     options = priceable(config.device)
+    money = config.price_per_second
+    if money is not None and not 0 <= money < math.inf:
+        raise ConfigError(f"price_per_second must be a number of at least 0, got {money}")
     if config.input is None:
         if config.every:
             raise ConfigError("every must be left out without input: it is about new rows")
@@ -47,45 +51,51 @@ def run(config: EstimateConfig) -> None:
         console.print(neuron_costs.table(neuron_costs.neuron_prices(model, options, part)))
         print("Costs of reading each sequence's last step, projected on its tokens.")
         print("Fraction of shots kept: median over the sequences. Executions: circuits x shots,")
-        print(f"lost shots included. QPU seconds: 0.00035 x executions, IBM's formula:\n{FORMULA}")
+        print("lost shots included. QPU seconds: (delay + length) x executions, IBM's formula:")
+        print(FORMULA)
         return
     check_runnable(model, part, "closed", ibm=True)
     split = part.sequences("an IBM device")
     steps = split.x.shape[1]
     print(f"{config.device.name}: {len(split)} sequences, {steps} steps, {options.shots} shots")
     if config.input is None:
-        found, note = evaluations(model, options, split, config)
+        found, notes = evaluations(model, options, split, config)
     else:
-        found, note = prices(model, options, split, config.batch_size), None
-        del found["open"]
-    console.print(table(found))
+        found, notes = prices(model, options, split, config.batch_size, ["closed"]), []
+    console.print(table(found, money))
     if options.name != config.device.name:
         print(f"Priced on {options.name}, its simulated copy, as no IBM account is saved here.")
-    if note is not None:
+    for note in notes:
         print(note)
     if config.input is None:
         print("Closed, open: feedback; measured: mid-circuit, readout_mode=measure. Depth and")
     else:
         print("Of `qrnn predict`; a recursive forecast runs once for each horizon. Depth and")
     print("gates: largest circuit. Error of z: shot noise of the least precise readout.")
-    print("Executions: circuits x shots. QPU seconds: 2 + 0.00035 x executions per job,")
-    print(f"IBM's formula:\n{FORMULA}")
+    print("Executions: circuits x shots. Open Plan: share of its 10 minutes in 28 days.")
+    print("QPU seconds: 2 a job + (delay + length) x executions, IBM's formula:")
+    print(FORMULA)
 
 
 def evaluations(
     model: Model, options: DeviceOptions, split: Split, config: EstimateConfig
-) -> tuple[dict[str, Price], str | None]:
-    """Return the price of each way to evaluate, and a note on what could not be priced."""
-    found, note = {}, None
+) -> tuple[dict[str, Price], list[str]]:
+    """Return the price of each way to evaluate, and notes on what could not be priced."""
+    found, notes, feedbacks = {}, [], ["closed"]
+    try:
+        check_runnable(model, split, "open", ibm=True)
+        feedbacks.append("open")
+    except ConfigError as error:
+        notes.append(f"The open loop has no price: {error}")
     for mode, angle in (("expval", None), ("measure", config.readout_angle)):
         reading = {"readout_mode": mode, "readout_angle": angle}
         try:
-            loops = prices(model, options, split, config.batch_size, **reading)
+            loops = prices(model, options, split, config.batch_size, feedbacks, **reading)
         except QRNNError as error:
             if mode == "expval":
                 raise
-            note = f"Measured readouts could not be priced: {error}"
+            notes.append(f"Measured readouts could not be priced: {error}")
             continue
         kind = "measured, " if mode == "measure" else ""
         found.update({f"{kind}{loop}": price for loop, price in loops.items()})
-    return found, note
+    return found, notes

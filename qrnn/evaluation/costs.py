@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,8 @@ from rich.table import Table
 
 from qrnn.data import Split
 from qrnn.devices import DeviceOptions, device_spec
-from qrnn.devices.ibm import Estimate, estimate
+from qrnn.devices.hardware import IN_SERVICE
+from qrnn.devices.ibm import Estimate, estimate, limits
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of
@@ -36,7 +37,8 @@ def priceable(options: DeviceOptions) -> DeviceOptions:
     spec = device_spec(options.name)
     if not spec.submits_jobs:
         raise ConfigError(
-            f"device must be an IBM device to have a cost, got {spec.name!r}: choose ibm_torino"
+            f"device must be an IBM device to have a cost, got {spec.name!r}: choose "
+            f"{IN_SERVICE[0]}"
         )
     spec.check(options)
     options = replace(options, gradient="none")  # nothing is differentiated
@@ -46,7 +48,8 @@ def priceable(options: DeviceOptions) -> DeviceOptions:
     if fake is None:
         raise DeviceError(
             f"device {spec.name!r} must have a fake twin to be priced without an IBM account, "
-            "got none: run QiskitRuntimeService.save_account(...) once, or choose ibm_torino"
+            "got none: run QiskitRuntimeService.save_account(...) once, or choose "
+            + " or ".join([name for name in IN_SERVICE if twin(name)][:3])
         )
     return options.on_copy(fake)
 
@@ -67,15 +70,17 @@ def prices(
     options: DeviceOptions,
     part: Split,
     batch_size: int | None = None,
+    feedbacks: Sequence[str] = ("closed", "open"),
     **reading: Any,
 ) -> dict[str, Price]:
-    """Return the price of evaluating sequences with closed and open feedback; nothing is run.
+    """Return the price of evaluating sequences, for each feedback; nothing is run.
 
     Args:
         model: the model.
         options: where it would run, as returned by `priceable`.
         part: the sequences.
         batch_size: number of sequences that run together; None: all.
+        feedbacks: `closed`, `open` or both.
         **reading: `readout_mode` and `readout_angle` of `model.on`.
 
     Raises:
@@ -94,14 +99,19 @@ def prices(
                     **vars(estimate(plugin, target.executions(part, feedback, batch_size))),
                     standard_error=error,
                 )
-                for feedback in ("closed", "open")
+                for feedback in feedbacks
             }
         finally:
             plugin.close()
 
 
-def table(priced: Mapping[str, Price]) -> Table:
-    """Return prices as a table, one column each, at most 80 characters wide."""
+def table(priced: Mapping[str, Price], price_per_second: float | None = None) -> Table:
+    """Return prices as a table, one column each, at most 80 characters wide.
+
+    Args:
+        priced: the prices, by the headings of their columns.
+        price_per_second: price of a QPU second, in any currency; None: no row of prices.
+    """
     out = Table()
     out.add_column("")
     for label in priced:
@@ -113,5 +123,9 @@ def table(priced: Mapping[str, Price]) -> Table:
             *(f"{getattr(one, name):,}" for one in every),
         )
     out.add_row("QPU seconds", *(f"{one.qpu_seconds:,.1f}" for one in every))
+    shares = (one.qpu_seconds / limits.OPEN_PLAN_SECONDS for one in every)
+    out.add_row("Open Plan", *(f"{share:.1%}" for share in shares))
+    if price_per_second is not None:
+        out.add_row("price", *(f"{one.qpu_seconds * price_per_second:,.2f}" for one in every))
     out.add_row("error of z", *(f"{one.standard_error:.3f}" for one in every))
     return out

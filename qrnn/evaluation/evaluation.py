@@ -49,8 +49,9 @@ class Evaluation:
         accuracy: fraction of labels predicted correctly; None: numbers are predicted.
         agreement: fraction of labels predicted as on the reference device; None: numbers are
             predicted, see `difference`.
-        rms_z: root mean square difference between the readouts and the reference's, over all steps.
-        rms_z_steps: the same at each time step.
+        rms_z: root mean square difference between the readouts and the reference's, over all steps;
+            with feedback `open` and one circuit for each step, over those that the head reads.
+        rms_z_steps: the same at each time step; empty if not all were read.
         seconds: wall-clock time on the device.
         translations: one sentence per sequence; empty unless the task is translation.
         predictions: predicted label of each sequence, or of each labelled step (teacher forcing);
@@ -166,7 +167,7 @@ def evaluate(
         device: a device, its name or its options.
         judge: the metric, and the data it needs.
         feedback: `closed` or `open`; see `Evaluation`. With `open`, a device that replays runs all
-            steps of all sequences in one round instead of T.
+            sequences in one round instead of T, and only the steps that the head reads.
         readout_mode: `expval` or `measure`; None: as the model was trained.
         readout_angle: angle of the ancilla's controlled RY in mode `measure`, radians.
         batch_size: number of sequences, or of parallel parts of a text, that run together; None:
@@ -216,10 +217,13 @@ def evaluate(
         else:
             found = run(on.model, part, batch_size, title, on.note)
         translations = translate(on.model, part, judge.vocabulary, batch_size, title)
+        on.settle()
         cost = on.cost
     cells = cells_of(on.model)
     measured = cells[0].circuit.measured if cells else None
-    rms_z, rms_z_steps = rms_difference(found.z, expected.z)
+    steps = found.steps
+    theirs = expected.z if steps is None else [z[:, steps] for z in expected.z]
+    rms_z, rms_z_steps = rms_difference(found.z, theirs)
     score = judge.score(found, translations)
     agreement, difference, rmse_steps, levels = None, None, [], []
     if isinstance(found.objective, Numbers):
@@ -244,7 +248,7 @@ def evaluate(
         accuracy=found.accuracy,
         agreement=agreement,
         rms_z=rms_z,
-        rms_z_steps=rms_z_steps,
+        rms_z_steps=rms_z_steps if steps is None else [],
         seconds=found.seconds,
         translations=translations,
         predictions=found.predictions.tolist(),
@@ -333,7 +337,7 @@ def file_name(evaluation: Evaluation) -> str:
     """Return the name of an evaluation's file.
 
     It contains the device and every setting that differs from the default, such as
-    `evaluation-fake_torino-open.json`; `limit` counts as one.
+    `evaluation-fake_fez-open.json`; `limit` counts as one.
     """
     words = [evaluation.device]
     words += [

@@ -84,6 +84,11 @@ class DeviceRun:
         if self.plugin is not None:
             self.plugin.annotate(config=self.work, step=step, sequences=sequences)
 
+    def settle(self) -> None:
+        """Wait for IBM to meter the jobs, for a minute at most."""
+        if self.plugin is not None:
+            self.plugin.settle()
+
     @property
     def cost(self) -> Cost | None:
         """The cost so far; None on a device that submits no jobs."""

@@ -11,7 +11,7 @@ from rich.table import Table
 from qrnn.data import Part
 from qrnn.devices import DeviceOptions
 from qrnn.devices.ibm import estimate
-from qrnn.devices.ibm.limits import EXECUTION_SECONDS
+from qrnn.devices.ibm.limits import JOB_SECONDS
 from qrnn.errors import ConfigError
 from qrnn.models.next_token import NextToken, next_tokens
 from qrnn.neurons.amplification import amplify, shots_saved
@@ -78,6 +78,7 @@ def neuron_prices(
             for n in rounds:
                 (tape,), _ = amplify(plain, cell.definition.ancillas[0], n, delta)
                 circuit = estimate(replay.plugin, [[tape]])
+                each = (circuit.qpu_seconds - circuit.jobs * JOB_SECONDS) / circuit.executions
                 saving = shots_saved(cell, batch.x.T, targets.T, n, delta)
                 executions = shots * saving.amplified.sum().item()
                 found[n] = NeuronPrice(
@@ -85,7 +86,7 @@ def neuron_prices(
                     executions,
                     circuit.depth,
                     circuit.two_qubit_gates,
-                    EXECUTION_SECONDS * executions,
+                    each * executions,
                 )
         finally:
             replay.plugin.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -34,9 +34,10 @@ class Outcome:
         targets: the true ones, (M,) labels or (M, H, K) scaled numbers.
         loss: mean loss; of labels the cross entropy in nats; NaN where nothing is asked for.
         each: outputs of the head for all sequences, one tensor per batch.
-        z: the network's outputs, one tensor (B, T, R) per batch.
+        z: the network's outputs, one tensor (B, T, R) per batch; or (B, K, R), see `steps`.
         kept: mean of `Answer.kept` over all steps; None where it is None.
         seconds: wall-clock time.
+        steps: the K steps that were read, where these are not all; None: all.
     """
 
     objective: Objective
@@ -47,6 +48,7 @@ class Outcome:
     z: list[torch.Tensor]
     seconds: float
     kept: float | None = None
+    steps: list[int] | None = None
 
     @property
     def predictions(self) -> torch.Tensor:
@@ -196,23 +198,26 @@ def run_open_loop(
 ) -> Outcome:
     """Return the outcome of a model that is given the reference's angles; see `run`.
 
-    Each batch is one execution. Both models are a `SequenceModel` with one hybrid cell.
+    Each batch is one execution. Both models are a `SequenceModel` with one hybrid cell. Where each
+    step is a circuit, only those run that the head reads.
     """
     size = batch_size or len(part)
     start = time.perf_counter()
+    memory, steps = target.rnn.cell.memory, part.x.shape[1]
+    read = target.steps_read(steps) if memory.charges_steps else range(steps)
 
     def answers(progress: Progress) -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor, None]]:
         todo = part.all_batches(batch_size)
         for i, batch in enumerate(progress.track(todo, description=title or "")):
             controls = record_controls(reference, batch.x)
-            steps = controls.shape[1]
-            note(span(0, steps, steps), span(i * size, size, len(part)))
-            z = target.rnn.cell.memory.run(controls)
-            read = target.at_last(z)
-            yield batch, target.outputs(read, target.embed(batch.x), batch.x), z, None
+            note(span(read[0], steps, steps), span(i * size, size, len(part)))
+            z = memory.run(controls, read)
+            outputs = target.outputs(target.at_last(z), target.embed(batch.x), batch.x)
+            yield batch, outputs, z, None
 
     with torch.no_grad(), progress_bar("batches", title is not None) as progress:
-        return collect(target.objective, answers(progress), start)
+        found = collect(target.objective, answers(progress), start)
+    return found if len(read) == steps else replace(found, steps=list(read))
 
 
 def rms_difference(

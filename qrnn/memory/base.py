@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -97,13 +98,23 @@ class Memory(ABC):
         """
         return None
 
-    def run(self, controls: torch.Tensor) -> torch.Tensor:
-        """Return the readouts (B, T, R) for controls (B, T, P), open loop, without a controller."""
+    @property
+    def charges_steps(self) -> bool:
+        """Whether `run` costs less if it reads fewer steps."""
+        return False
+
+    def run(self, controls: torch.Tensor, steps: Sequence[int] | None = None) -> torch.Tensor:
+        """Return the readouts (B, K, R) for controls (B, T, P), open loop, without a controller.
+
+        Args:
+            controls: the controls of all steps, radians.
+            steps: the K steps to read, from 0, ascending; None: all T.
+        """
         state, z = self.start(len(controls), controls), []
         for t in range(controls.shape[1]):
             z_t, state = self.step(state, controls[:, t])
             z.append(z_t)
-        return torch.stack(z, 1)
+        return torch.stack(z if steps is None else [z[t] for t in steps], 1)
 
     @abstractmethod
     def detach(self, state: State) -> State:

@@ -7,6 +7,7 @@ executions and O(T^2) gates. Gradients are the device's own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pennylane as qml
@@ -86,32 +87,40 @@ class ReplayedMemory(Memory):
             self.layer.qnode_weights["bias"] = bias
             return self.circuit.values(self.layer(inputs))
 
+    @property
+    @override
+    def charges_steps(self) -> bool:
+        return self.at_once is None
+
     @override
     @one_at_a_time
     @torch.no_grad()  # the ansatz's own weights would require gradients
-    def run(self, controls: torch.Tensor) -> torch.Tensor:
+    def run(self, controls: torch.Tensor, steps: Sequence[int] | None = None) -> torch.Tensor:
         """Run all steps of all sequences in one execution (on IBM: one job)."""
+        read = range(controls.shape[1]) if steps is None else steps
         qnode, bias = self.layer.qnode, self.layer.bias.detach()
         if self.at_once is not None:
             with precision_of(controls):
                 results = torch.stack(self.at_once(controls.detach().flatten(1), bias), -1)
-            return self.circuit.values(results.reshape(*controls.shape[:2], -1).to(controls))
+            z = self.circuit.values(results.reshape(*controls.shape[:2], -1).to(controls))
+            return z[:, list(read)]
         tapes: list[QuantumScript] = []
         slices, posts = [], []
         with precision_of(controls):
-            for t in range(controls.shape[1]):
+            for t in read:
                 inputs = controls[:, : t + 1].detach().flatten(1)
                 batch, post = qml.workflow.construct_batch(qnode, level="user")(inputs, bias)
                 slices.append(slice(len(tapes), len(tapes) + len(batch)))
                 posts.append(post)
                 tapes.extend(batch)
             results = qml.execute(tapes, qnode.device, diff_method=None)
-            z = []
+            values_of = []
             for part, post in zip(slices, posts, strict=True):
                 (values,) = post(tuple(results[part]))
                 values = torch.stack([torch.as_tensor(value) for value in values], -1)
-                z.append(values.reshape(len(controls), -1))  # with shots, a batch of 1 is squeezed
-        return torch.stack(z, 1).to(controls)
+                # With shots, a batch of 1 is squeezed.
+                values_of.append(values.reshape(len(controls), -1))
+        return torch.stack(values_of, 1).to(controls)
 
     @override
     def detach(self, state: ReplayedState) -> ReplayedState:

@@ -75,7 +75,6 @@ class SequenceModel(Model):
     ) -> Iterator[list[QuantumScript]]:
         """The angles are the biases. Closed, each step is an execution; open, each batch."""
         cell = self.rnn.cell
-        steps = part.x.shape[1]
         bias = cell.quantum.bias.detach()
 
         # In the open loop, one mid-circuit measured circuit returns the readouts of all steps.
@@ -87,14 +86,21 @@ class SequenceModel(Model):
             built, _ = qml.workflow.construct_batch(qnode, level="user")(inputs, bias)
             return list(built)
 
-        for rows in torch.arange(len(part)).split(batch_size or len(part)):
-            each = (tapes(len(rows), t, cell.qnode) for t in range(1, steps + 1))
+        for batch in part.all_batches(batch_size):
+            rows, steps = batch.x.shape[:2]
             if feedback == "open" and at_once is not None:
-                yield tapes(len(rows), steps, at_once)
+                yield tapes(rows, steps, at_once)
             elif feedback == "open":
-                yield [tape for step in each for tape in step]
+                read = self.steps_read(steps)
+                yield [tape for t in read for tape in tapes(rows, t + 1, cell.qnode)]
             else:
-                yield from each
+                lengths = batch.lengths if batch.lengths is not None else torch.full([rows], steps)
+                for t in range(1, steps + 1):  # sequences that have ended need no circuit
+                    yield tapes(int((lengths >= t).sum()), t, cell.qnode)
+
+    @abstractmethod
+    def steps_read(self, steps: int) -> range:
+        """Return the steps that the head reads, from 0, of sequences of a number of steps."""
 
     @abstractmethod
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
@@ -102,7 +108,7 @@ class SequenceModel(Model):
 
     @abstractmethod
     def at_last(self, z: torch.Tensor) -> torch.Tensor:
-        """Return what the head reads of the outputs (B, T, R) of sequences of one length."""
+        """Return what the head reads of outputs that end with those of `steps_read`."""
 
     @abstractmethod
     def last(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
@@ -173,6 +179,10 @@ class SequenceClassifier(SequenceModel):
         return state.z
 
     @override
+    def steps_read(self, steps: int) -> range:
+        return range(steps - 1, steps)
+
+    @override
     def at_last(self, z: torch.Tensor) -> torch.Tensor:
         return z[:, -1]
 
@@ -191,6 +201,10 @@ class SequenceLabeller(SequenceModel):
     @override
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
         return z
+
+    @override
+    def steps_read(self, steps: int) -> range:
+        return range(steps)
 
     @override
     def at_last(self, z: torch.Tensor) -> torch.Tensor:

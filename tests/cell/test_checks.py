@@ -85,7 +85,7 @@ NUMBERS = {
     "skew_lr": lambda v: ScoRNNCell(D, 4, skew_lr=v),
     "head's dropout": lambda v: SequenceClassifier(Classical("gru", D, 3), 2, dropout=v),
     "device.strength": lambda v: open_device("default.mixed", noise="readout", strength=v),
-    "device.queue_timeout": lambda v: open_device("ibm_torino", shots=8, queue_timeout=v),
+    "device.queue_timeout": lambda v: open_device("ibm_fez", shots=8, queue_timeout=v),
 }
 
 
@@ -130,7 +130,7 @@ def test_angles_to_draw_are_as_many_finite_numbers_as_the_circuit_has(call, thet
 def test_a_configuration_that_python_filled_is_checked_too(group, changes, message, tmp_path):
     whole_config = config()
     if group == "device":
-        open_ibm = replace(DeviceOptions("ibm_torino", shots=8), **changes)
+        open_ibm = replace(DeviceOptions("ibm_fez", shots=8), **changes)
         assert line_of(open_device, open_ibm) == message
         return
     changed = replace(getattr(whole_config, group), **changes)

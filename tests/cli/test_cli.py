@@ -143,7 +143,7 @@ def test_resume_takes_the_checkpoints_configuration(trained):
 def test_devices_are_listed_within_80_columns(tmp_path):
     done = qrnn("devices", cwd=tmp_path)
     assert done.returncode == 0
-    for name in ("fused", "default.mixed", "lightning.gpu", "fake_torino"):
+    for name in ("fused", "default.mixed", "lightning.gpu", "fake_fez"):
         assert name in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     one = qrnn("devices", "lightning.gpu", cwd=tmp_path)
@@ -197,21 +197,21 @@ WRONG = [
     (["train", "resume=none.ckpt", "task=mnist"], "task must be left out with resume"),
     (["evaluate"], "checkpoint must name a file"),
     (["evaluate", "checkpoint=none.ckpt"], "must be a file that `qrnn train` wrote"),
-    (["evaluate", "checkpoint=x", "device=fake_torino"], "set device.shots, e.g. 1024"),
-    (["evaluate", "checkpoint=x", "device=ibm_torino"], "set device.shots, e.g. 1024"),
+    (["evaluate", "checkpoint=x", "device=fake_fez"], "set device.shots, e.g. 1024"),
+    (["evaluate", "checkpoint=x", "device=ibm_fez"], "set device.shots, e.g. 1024"),
     (
-        ["evaluate", "checkpoint=x", "device=ibm_torino", "device.shots=10", "device.seed=1"],
-        "device 'ibm_torino' would ignore device.seed: it reads",
+        ["evaluate", "checkpoint=x", "device=ibm_fez", "device.shots=10", "device.seed=1"],
+        "device 'ibm_fez' would ignore device.seed: it reads",
     ),
     (
         [
             "evaluate",
             "checkpoint=x",
-            "device=fake_torino",
+            "device=fake_fez",
             "device.shots=10",
             "device.instance=crn",
         ],
-        "device 'fake_torino' would ignore device.instance: it reads",
+        "device 'fake_fez' would ignore device.instance: it reads",
     ),
     (
         ["evaluate", "checkpoint=x", "device=aer", "device.shots=10", "device.queue_timeout=3"],
@@ -226,15 +226,18 @@ WRONG = [
     (["train", "device=ibm_boston", "device.shots=10"], "must be reachable with a saved account"),
     (["train", "device=ibm", "device.name=ibm_boston", "device.shots=10"], "with a saved account"),
     (
-        ["train", "device=fake_torino", "device.shots=10", "device.zne=[2,3]"],
+        ["train", "device=fake_fez", "device.shots=10", "device.zne=[2,3]"],
         "`zne` must be odd whole factors",
     ),
-    (["train", "device=fake_manila", "device.shots=10"], "must be at most 5 on fake_manila, but"),
+    (
+        ["train", "device=fake_manila", "device.shots=10"],
+        "device 'fake_manila' takes at most 5 qubits, got 6",
+    ),
     (["train", "device=aer", "device.shots=10", "device.mode=queue"], "must be one of job, batch"),
-    (["estimate"], "checkpoint must name a file: qrnn estimate checkpoint=FILE device=ibm_torino"),
+    (["estimate"], "checkpoint must name a file: qrnn estimate checkpoint=FILE device=ibm_fez"),
     (["estimate", "checkpoint=x"], "device 'ibm' must have a fake twin to be priced without"),
     (["estimate", "checkpoint=x", "device=ibm_boston"], "'ibm_boston' must have a fake twin"),
-    (["estimate", "checkpoint=x", "device=ibm_torino", "device.seed=1"], "ignore device.seed"),
+    (["estimate", "checkpoint=x", "device=ibm_fez", "device.seed=1"], "ignore device.seed"),
     (["estimate", "checkpoint=x", "device=aer"], "must be a file that `qrnn train` wrote"),
     (["estimate", "checkpoint=x", "hydra.sweeper=a", "device=aer"], "must be a file that"),
     (

@@ -18,14 +18,14 @@ from qrnn.networks import NETWORKS
 
 HELPFUL = {
     "train": ["task=mnist", "n_qubits: 6"],
-    "evaluate": ["device=fake_torino", "device.max_qpu_seconds"],
+    "evaluate": ["device=fake_fez", "device.max_qpu_seconds"],
     "predict": ["input=-", "plot"],
     "inspect": ["index=12"],
     "export": ["qasm3"],
     "estimate": ["nothing is submitted"],
     "report": ["output=both.html"],
     "draw": ["model.entangler=CRX"],
-    "devices": ["e.g. fake_torino"],
+    "devices": ["e.g. fake_fez"],
     "completion": ["qrnn completion bash", "bashcompinit"],
 }
 
@@ -50,7 +50,7 @@ def test_every_key_of_a_command_has_its_meaning_in_the_help(qrnn_command):
     out = qrnn_command("train", "task=copying", "model=qlstm", "--help")[1]
     for words in (
         r"  delay: 100 +T, steps from the last input symbol to the first\n {30}one to repeat",
-        r"  name: fused +a name .*\n {30}an IBM backend, e\.g\. ibm_torino",
+        r"  name: fused +a name .*\n {30}an IBM backend, e\.g\. ibm_fez",
         r"  n_qubits: \d+ +\w",
         r"resume: null +checkpoint to resume from",
     ):
@@ -98,11 +98,11 @@ TABS = [
     ("qrnn train task=mn", ["mnist ", "mnist_binary "]),
     ("qrnn train model.feedback=", ["true ", "false "]),
     ("qrnn train --mul", ["--multirun "]),
-    ("qrnn evaluate device=fake_tori", ["fake_torino "]),
+    ("qrnn evaluate device=fake_fe", ["fake_fez "]),
     ("qrnn evaluate checkpoint=ru", ["runs/"]),
     ("qrnn evaluate checkpoint=runs/a", ["runs/a file.ckpt "]),
     ("qrnn evaluate  split=val checkpoint=x de", ["device.", "device="]),
-    ("qrnn devices fake_tori", ["fake_torino "]),
+    ("qrnn devices fake_fe", ["fake_fez "]),
     ("qrnn completion b", ["bash "]),
     ("qrnn train task=nothing", []),
     ("qrnn evaluate checkpoint=nothing", []),

@@ -28,7 +28,7 @@ def test_every_device_of_the_design_can_be_named():
     assert {"lightning.qubit", "lightning.kokkos", "lightning.gpu"} <= names
     assert "qrnn.ibm" not in names
     if installed("fake_manila"):
-        assert {"fake_torino", "fake_manila", "fake_fez"} <= names
+        assert {"fake_fez", "fake_manila"} <= names
 
 
 def test_every_declaration_is_in_the_words_of_the_schema():
@@ -150,7 +150,7 @@ def test_a_device_whose_package_is_missing_says_what_to_install():
 
 @pytest.mark.parametrize(
     ("name", "options", "n"),
-    [("default.mixed", {}, 11), ("fused", {}, 21), ("fake_manila", {"shots": 10}, 21)],
+    [("default.mixed", {}, 11), ("fused", {}, 21), ("fake_manila", {"shots": 10}, 6)],
 )
 def test_more_qubits_than_a_device_takes_are_refused_before_anything_runs(name, options, n):
     if not installed(name):
@@ -263,7 +263,7 @@ def test_a_device_of_ones_own_is_known_by_its_name(monkeypatch):
     assert z.shape == (3, 1, 6)
 
 
-@pytest.mark.parametrize("name", ["fused", "ibm_torino"])
+@pytest.mark.parametrize("name", ["fused", "ibm_fez"])
 def test_the_name_of_another_device_is_refused(name):
     with pytest.raises(ConfigError, match=f"device '{name}' is already registered"):
         add_device(replace(device_spec("fused"), name=name), devices.Device)
@@ -290,5 +290,14 @@ def test_a_run_goes_on_with_other_options_that_no_result_depends_on():
 
 
 def test_a_simulated_copy_gets_no_option_of_real_backends():
-    given = DeviceOptions("ibm_torino", shots=9, zne=[1, 3], instance="crn", queue_timeout=3.0)
-    assert given.on_copy("fake_torino") == DeviceOptions("fake_torino", shots=9, zne=[1, 3])
+    given = DeviceOptions("ibm_fez", shots=9, zne=[1, 3], instance="crn", queue_timeout=3.0)
+    assert given.on_copy("fake_fez") == DeviceOptions("fake_fez", shots=9, zne=[1, 3])
+
+
+def test_a_fake_backend_has_its_own_number_of_qubits():
+    pytest.importorskip("qiskit_ibm_runtime")
+    shown = {name: device_spec(name) for name in ("fake_manila", "fake_fez")}
+    assert {name: (spec.qubits, spec.max_wires) for name, spec in shown.items()} == {
+        "fake_manila": (5, 5),
+        "fake_fez": (156, 20),
+    }

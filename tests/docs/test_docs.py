@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from helpers.paths import ROOT
+from qrnn.devices.hardware import IN_SERVICE
 
 DOCS = ROOT / "docs"
 
@@ -152,3 +153,17 @@ def test_the_citation_names_the_licence_and_leaves_the_version_to_the_package():
     assert "version" not in citation  # it is in qrnn/__init__.py alone
     assert citation["license"] == "Apache-2.0"
     assert "Version 2.0, January 2004" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_commands_and_pages_name_backends_that_are_in_service():
+    files = list(DOCS.glob("*.md"))
+    for folder in ("configs", "qrnn", "examples"):
+        files += [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".yaml")]
+    assert len(files) > 200
+    named = {
+        f"{path.name}: {name}"
+        for path in files
+        for name in re.findall(r"\bibm_[a-z]+\b", path.read_text(encoding="utf-8"))
+        if name not in IN_SERVICE and not name.startswith("ibm_jobs")
+    }
+    assert named == set()

@@ -1,13 +1,14 @@
 """`qrnn evaluate` and `qrnn estimate` on hardware, as a user runs them; a double stands for IBM."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from helpers import service_double
 from qrnn.config import TrainConfig, to_plain
-from qrnn.data import DigitsConfig, Shape
+from qrnn.data import DigitsConfig, Shape, Split
 from qrnn.devices import DeviceOptions, device_names, device_spec
 from qrnn.devices.ibm import runtime
 from qrnn.errors import ConfigError, DeviceError
@@ -77,8 +78,8 @@ def test_the_same_command_goes_on_after_a_budget_and_an_interruption(
     status, out, err = qrnn(*EVALUATE)
     assert status == 0, err
     assert service.submissions == T
-    assert "ibm_double: 8 jobs, estimated at 16.5 QPU s, 1 of them already submitted" in err
-    assert "ibm_double: estimate 16.5 s, metered 16.5 s, 8 jobs (1 found in the ledger)" in out
+    assert "ibm_double: 8 jobs, estimated at 16.4 QPU s, 1 of them already submitted" in err
+    assert "ibm_double: estimate 16.4 s, metered 16.4 s, 8 jobs (1 found in the ledger)" in out
     assert max(map(len, out.splitlines())) <= 80
     kept = json.loads((checkpoint / "evaluation-ibm_double-limit3.json").read_text())
     assert kept["cost"]["jobs"] == T
@@ -115,36 +116,66 @@ def test_a_price_without_an_account_is_the_twins(checkpoint, qrnn, no_account):
     status, out, err = qrnn(
         "estimate",
         "checkpoint=run/best.ckpt",
-        "device=ibm_torino",
+        "device=ibm_fez",
         "limit=5",
         "device.instance=crn",
         "device.queue_timeout=3",
         "device.max_qpu_seconds=1",
+        "price_per_second=1000",
     )
     assert status == 0, err
     assert max(map(len, out.splitlines())) <= 80
     lines = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in out.splitlines()]
     rows = {line[0]: line[1:] for line in lines if len(line) == 5}
     read = T * 3 * 5 * 1024  # steps, bases, sequences, shots
-    executions = [read, read, T * 5 * 1024, 5 * 1024]  # measured: no bases, and open: no steps
+    # Open: the last step alone. Measured: no bases, and one circuit for all steps.
+    executions = [read, read // T, T * 5 * 1024, 5 * 1024]
     assert rows["rounds"] == rows["jobs"] == ["8", "1", "8", "1"]
     assert rows["circuits"] == [f"{count // 1024}" for count in executions]
     assert rows["executions"] == [f"{count:,}" for count in executions]
-    seconds = zip((8, 1, 8, 1), executions, strict=True)
-    assert rows["QPU seconds"] == [f"{2 * jobs + 0.00035 * count:.1f}" for jobs, count in seconds]
+    seconds = [float(text) for text in rows["QPU seconds"]]
+    shortest = [
+        2 * jobs + 250e-6 * count for jobs, count in zip((8, 1, 8, 1), executions, strict=True)
+    ]
+    assert all(low < found < 1.5 * low for low, found in zip(shortest, seconds, strict=True))
+    money = [float(text.replace(",", "")) for text in rows["price"]]
+    assert money == pytest.approx([1000 * one for one in seconds], abs=50)
+    shares = [float(text.rstrip("%")) for text in rows["Open Plan"]]
+    assert shares == pytest.approx([one / 6 for one in seconds], abs=0.1)
     # Z is read behind X and Y: (2 / s^2 - 1) / c^4 of the variance, with s, c of phi / 2 = pi / 8.
     assert rows["error of z"] == ["0.031", "0.031", "0.130", "0.130"]
     assert int(rows["depth"][0]) > T
     assert int(rows["two-qubit gates"][0]) >= T - 1
-    assert "ibm_torino: 5 sequences, 8 steps, 1024 shots" in out
-    assert "Priced on fake_torino, its simulated copy" in out
+    assert "ibm_fez: 5 sequences, 8 steps, 1024 shots" in out
+    assert "Priced on fake_fez, its simulated copy" in out
     assert "https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time" in out
     assert not list(checkpoint.glob("jobs"))
     for key in ("batch_size", "limit"):
         status, out, err = qrnn(
-            "estimate", "checkpoint=run/best.ckpt", "device=ibm_torino", f"{key}=0"
+            "estimate", "checkpoint=run/best.ckpt", "device=ibm_fez", f"{key}=0"
         )
         assert (status, out, err) == (2, "", f"qrnn: {key} must be at least 1, got 0\n")
+
+
+def test_a_loop_that_would_be_refused_has_no_price(checkpoint, qrnn, no_account, monkeypatch):
+    head = Split.head
+
+    def uneven(split, limit):
+        split = head(split, limit)
+        return replace(split, lengths=torch.tensor([T, *[2] * (len(split) - 1)]))
+
+    monkeypatch.setattr(Split, "head", uneven)
+    status, out, err = qrnn("estimate", "checkpoint=run/best.ckpt", "device=fake_fez", "limit=3")
+    assert status == 0, err
+    assert "The open loop has no price: feedback=open must have sequences of equal length" in out
+    assert "measured, closed" in out
+    assert "measured, open" not in out
+    for price in ("nan", "-1"):
+        status, out, err = qrnn(
+            "estimate", "checkpoint=run/best.ckpt", "device=fake_fez", f"price_per_second={price}"
+        )
+        assert (status, out) == (2, "")
+        assert "price_per_second must be a number of at least 0" in err
 
 
 def test_a_price_with_an_account_is_the_backends(checkpoint, qrnn, tmp_path, monkeypatch):
@@ -164,7 +195,7 @@ def test_what_has_no_price_is_refused(no_account):
     with pytest.raises(ConfigError, match="device must be an IBM device to have a cost, got 'fus"):
         priceable(DeviceOptions("fused"))
     with pytest.raises(ConfigError, match=r"ignore device\.seed"):
-        priceable(DeviceOptions("ibm_torino", shots=10, seed=1))
+        priceable(DeviceOptions("ibm_fez", shots=10, seed=1))
     assert priceable(DeviceOptions("ibm_fez", shots=10)).name == "fake_fez"
     assert priceable(DeviceOptions("fake_fez", shots=10)).name == "fake_fez"
 
@@ -214,13 +245,13 @@ def test_hardware_is_named_by_any_name_that_looks_like_ibms():
     spec = device_spec("ibm_boston")
     assert spec.runs_here == "with an IBM account"
     assert (spec.shots, spec.noisy, spec.strategies) == ("required", True, ("replayed",))
-    for name in ("ibm_", "ibm-torino", "IBM_TORINO", "ibm_a b"):
+    for name in ("ibm_", "ibm-fez", "IBM_FEZ", "ibm_a b"):
         with pytest.raises(ConfigError, match="is not known"):
             device_spec(name)
 
 
 def test_the_options_are_told_within_80_columns(qrnn):
-    status, out, _ = qrnn("devices", "ibm_torino", "fake_torino", "aer", "fused")
+    status, out, _ = qrnn("devices", "ibm_fez", "fake_fez", "aer", "fused")
     assert status == 0
     assert max(map(len, out.splitlines())) <= 80
     told = [" ".join(part.split()) for part in out.split("name  ")[1:]]

@@ -17,7 +17,7 @@ from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.evaluation.costs import prices
 from qrnn.evaluation.evaluation import evaluate, save
-from qrnn.models.sequence import SequenceClassifier
+from qrnn.models.sequence import SequenceClassifier, SequenceLabeller
 
 N, T, SHOTS = 3, 3, 50
 HARDWARE = DeviceOptions(service_double.NAME, shots=SHOTS)
@@ -84,7 +84,8 @@ def test_the_ledger_says_what_each_job_computes(run, feedback, batch_size, jobs)
     assert run.submissions == done.cost.jobs == done.cost.submitted == jobs
     notes = [(e["what"]["step"], e["what"]["sequences"]) for e in run.intents()]
     batches = ["0-2"] if batch_size is None else ["0-1", "2-2"]
-    steps = [str(t) for t in range(T)] if feedback == "closed" else [f"0-{T - 1}"]
+    # The open loop runs only the step that the head reads.
+    steps = [str(t) for t in range(T)] if feedback == "closed" else [f"{T - 1}-{T - 1}"]
     assert notes == [(step, batch) for batch in batches for step in steps]
     (path,) = run.ledgers
     assert {f"{HARDWARE.name}-{e['what']['config']}" for e in run.intents()} == {path.parent.name}
@@ -93,7 +94,8 @@ def test_the_ledger_says_what_each_job_computes(run, feedback, batch_size, jobs)
 def test_the_cost_is_kept_with_the_numbers(run, tmp_path):
     done = run.evaluate()
     executions = T * 3 * N * SHOTS
-    seconds = T * 2 + 0.00035 * executions
+    seconds = prices(run.model, HARDWARE, run.split)["closed"].qpu_seconds
+    assert seconds == pytest.approx(T * 2 + 0.000262 * executions, rel=1e-3)
     assert done.cost.backend == service_double.NAME
     assert done.cost.executions == executions
     assert done.cost.estimated_seconds == pytest.approx(seconds)
@@ -105,6 +107,11 @@ def test_the_cost_is_kept_with_the_numbers(run, tmp_path):
     assert kept["cost"]["jobs"] == T
     assert kept["cost"]["metered_seconds"] == pytest.approx(seconds)
     assert evaluate(run.model, run.split, "default.qubit", progress=False).cost is None
+
+
+def test_an_evaluation_waits_for_the_meter_of_its_last_job(run):
+    done = run.evaluate(faults={"unmetered": [T, 3]})
+    assert done.cost.metered_seconds == pytest.approx(done.cost.estimated_seconds)
 
 
 @pytest.mark.parametrize(("feedback", "batch_size", "jobs"), LOOPS)
@@ -207,7 +214,7 @@ def test_the_price_is_told_before_anything_is_sent(run, capfd):
     with pytest.raises(service_double.Killed):
         run.evaluate(progress=True, faults={"die_before_submit": 1})
     told = capfd.readouterr().err
-    assert "ibm_double: 3 jobs, estimated at 6.5 QPU s" in told
+    assert "ibm_double: 3 jobs, estimated at 6.4 QPU s" in told
     assert "if the run stops, run the same command again" in told
 
 
@@ -230,6 +237,34 @@ def test_a_run_uses_what_was_estimated(run, options, feedback):
     assert price.rounds == price.jobs
 
 
+def test_sequences_of_different_lengths_are_priced_as_they_run(run):
+    """A sequence that has ended needs no circuit: 3 bases x (3 + 2 + 1), not 3 x 9."""
+    run.split = replace(run.split, lengths=torch.tensor([3, 1, 2]))
+    price = prices(run.model, FAKE, run.split, feedbacks=["closed"])["closed"]
+    used = run.evaluate(FAKE).cost
+    assert price.circuits == 3 * (3 + 2 + 1)
+    assert used.executions == price.executions == price.circuits * SHOTS
+    assert used.estimated_seconds == pytest.approx(price.qpu_seconds)
+    batches = prices(run.model, FAKE, run.split, 2, ["closed"])["closed"]
+    assert (batches.jobs, batches.circuits) == (3 + 2, price.circuits)
+
+
+def test_the_open_loop_runs_the_steps_that_the_head_reads(run):
+    """The last one of a classifier, with the numbers of a run of all steps; all of a labeller."""
+    done = run.evaluate(FAKE, feedback="open")
+    assert done.cost.executions == 3 * N * SHOTS
+    exact = run.evaluate(DeviceOptions("default.qubit", strategy="replayed"), feedback="open")
+    whole = run.evaluate(DeviceOptions("default.qubit"), feedback="open")
+    assert (exact.rms_z_steps, len(whole.rms_z_steps)) == ([], T)
+    assert exact.loss == pytest.approx(whole.loss, rel=1e-5)
+    assert done.rms_z > 0.01 > exact.rms_z
+    labels = torch.zeros(N, T, dtype=torch.long)
+    run.model, run.split = SequenceLabeller(run.model.rnn, 2), replace(run.split, y=labels)
+    labelled = run.evaluate(FAKE, feedback="open")
+    assert labelled.cost.executions == T * 3 * N * SHOTS
+    assert len(labelled.rms_z_steps) == T
+
+
 def test_an_estimate_runs_nothing(run):
     service_double.install(service_double.Service(run.store), run.patch)
     assert prices(run.model, HARDWARE, run.split)["closed"].jobs == T
@@ -238,7 +273,7 @@ def test_an_estimate_runs_nothing(run):
 
 @pytest.mark.parametrize("options", [HARDWARE, FAKE])
 def test_a_budget_below_the_price_stops_before_the_first_job(run, options):
-    with pytest.raises(DeviceError, match=r"max_qpu_seconds=6 .*the run is estimated at 6.5 s"):
+    with pytest.raises(DeviceError, match=r"max_qpu_seconds=6 .*the run is estimated at 6.4 s"):
         run.evaluate(replace(options, max_qpu_seconds=6.0))
     assert run.submissions == 0
     assert run.intents() == []
@@ -252,7 +287,7 @@ def test_a_budget_that_runs_out_half_way_is_raised_to_go_on(run, tmp_path, monke
     with pytest.raises(DeviceError, match=r"max_qpu_seconds=8 .*run the same command again"):
         run.evaluate(replace(HARDWARE, max_qpu_seconds=8.0))
     assert run.submissions == 1
-    with pytest.raises(DeviceError, match=r"the rest of the run is estimated at 4.3 s"):
+    with pytest.raises(DeviceError, match=r"the rest of the run is estimated at 4.2 s"):
         run.evaluate(replace(HARDWARE, max_qpu_seconds=10.0))
     assert run.submissions == 1
     again = run.evaluate(replace(HARDWARE, max_qpu_seconds=30.0))
@@ -265,7 +300,8 @@ def test_a_budget_that_runs_out_half_way_is_raised_to_go_on(run, tmp_path, monke
 
 def test_a_resumed_rehearsal_pays_for_a_cut_off_job_once(run, monkeypatch):
     """Its budget is the price to the second, and it is cut off in the last job."""
-    exact = replace(FAKE, max_qpu_seconds=6.48)
+    price = prices(run.model, FAKE, run.split)["closed"].qpu_seconds
+    exact = replace(FAKE, max_qpu_seconds=price + 1e-6)
     store, calls = Ledger.store, itertools.count(1)
 
     def cut(*arguments):

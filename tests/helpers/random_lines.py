@@ -287,7 +287,7 @@ def line_of(rng: random.Random) -> list[str]:
     """Return the arguments of one command line, the command first."""
     command = rng.choices(list(COMMANDS), list(COMMANDS.values()))[0]
     if command == "devices":
-        return [command, *_words(rng, ["fused", "aer", "ibm", "fake_torino", "--help"])]
+        return [command, *_words(rng, ["fused", "aer", "ibm", "fake_fez", "--help"])]
     if command == "completion":
         return [command, *_words(rng, ["bash", "zsh"])]
     line = [] if command not in COMMAND_SCHEMAS else _options(rng, command)

@@ -122,7 +122,7 @@ WRONG = {
     "MODEL index=x": "got 'x'",
     "MODEL split=all": "split 'all' is not known",
     "MODEL cell=1": "cell must be one of 0 (layer 1), got 1",
-    "MODEL device=fake_torino": "set device.shots, e.g. 1024",
+    "MODEL device=fake_fez": "set device.shots, e.g. 1024",
     "MODEL device.shots=9": "device must be named with its options, got only device.shots",
     "MODEL device=default.qubit device.noise=readout": "would ignore device.noise",
     "MODEL formats=[gif]": "formats must be among svg, pdf, png, got ['gif']",

@@ -68,7 +68,7 @@ def test_a_hardware_sized_circuit_is_none_too_large(monkeypatch):
         "qrnn.circuit.step.AngleMap", lambda ansatz: SimpleNamespace(gates=[], offset=[])
     )
     with pytest.raises(Exception, match=r"(?i)account|ledger|n_parameters|gates|weights|IBM"):
-        QRNNCell(1, 127, device="ibm_torino")
+        QRNNCell(1, 127, device="ibm_fez")
     from qrnn.circuit.ansatz import build_ansatz
 
     assert len(StepCircuit(build_ansatz("rotations", 127, None)).words) == 3 * 127

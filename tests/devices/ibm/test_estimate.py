@@ -2,10 +2,14 @@
 
 import pennylane as qml
 import pytest
+from qiskit import QuantumCircuit
 
 from helpers.ibm_tapes import N, angles, replay
-from qrnn.devices.ibm import IBMDevice, estimate, limits
+from qrnn.devices.ibm import IBMDevice, estimate, fake_names, limits
+from qrnn.devices.ibm.backends import fake_backend
 from qrnn.devices.ibm.batch import Batch
+from qrnn.devices.ibm.fakes import used_qubits
+from qrnn.devices.ibm.schedule import duration
 from qrnn.errors import DeviceError
 
 B, T, SHOTS = 8, 4, 100
@@ -21,17 +25,58 @@ def device(**options):
 
 
 def test_the_formula_is_ibms():
-    assert limits.qpu_seconds(0) == 2
-    assert limits.qpu_seconds(1_000_000) == pytest.approx(352)
+    assert limits.qpu_seconds([]) == 2
+    # Their quick formula, 2 + 0.00035 x executions, is for circuits of 100 us.
+    assert limits.qpu_seconds([(1_000_000, 100e-6)]) == pytest.approx(352)
+    assert limits.qpu_seconds([(1000, 0.0), (3000, 1e-3)], 1e-3) == pytest.approx(2 + 1 + 6)
     # The largest job fits into the longest time that a job may take.
-    assert limits.qpu_seconds(limits.MAX_EXECUTIONS_PER_JOB) < limits.MAX_JOB_SECONDS
+    largest = [(limits.MAX_EXECUTIONS_PER_JOB, 100e-6)]
+    assert limits.qpu_seconds(largest) < limits.MAX_JOB_SECONDS
+
+
+@pytest.mark.parametrize(("T", "ring"), [(1, False), (4, True)])
+def test_the_length_of_a_circuit_is_what_qiskit_schedules(T, ring):
+    one = device()
+    tape = replay(THETA[:T], SHOTS, ring=ring)
+    for block in Batch([tape], qml.wires.Wires(range(N))).blocks:
+        compiled = one.transpiler(block.structure)
+        target = one.transpiler.backend.target
+        reset = max(target["reset"][(q,)].duration for q in used_qubits(compiled.circuit))
+        scheduled = compiled.circuit.estimate_duration(target, "s")
+        assert compiled.seconds == pytest.approx(reset + scheduled)
+        assert compiled.seconds > 10e-6
+
+
+def test_a_branch_takes_as_long_as_its_longer_side():
+    circuit = QuantumCircuit(2, 1)
+    circuit.measure(0, 0)
+    with circuit.if_test((0, 1)) as otherwise:
+        circuit.cx(0, 1)
+        circuit.cx(0, 1)
+    with otherwise:
+        circuit.sx(0)
+    circuit.barrier()
+    circuit.sx(1)
+    target = fake_backend("fake_manila").target
+    time = {name: target[name][q].duration for name, q in [("cx", (0, 1)), ("sx", (1,))]}
+    start = max(target["reset"][(q,)].duration for q in range(2))
+    start += target["measure"][(0,)].duration
+    assert duration(circuit, target) == pytest.approx(start + 2 * time["cx"] + time["sx"])
+
+
+def test_a_backend_says_how_long_it_waits():
+    """Miami's qubits need 16 times the usual delay."""
+    assert device().rep_delay == IBMDevice(wires=2, backend="aer").rep_delay == 250e-6
+    if "fake_miami" in fake_names():
+        assert IBMDevice(wires=2, backend="fake_miami").rep_delay == 4e-3
 
 
 def test_the_closed_loop_is_a_job_a_step():
     price = estimate(device(), closed_loop())
     assert (price.rounds, price.jobs, price.circuits) == (T, T, T * 3 * B)
     assert price.executions == T * 3 * B * SHOTS
-    assert price.qpu_seconds == pytest.approx(2 * T + 0.00035 * T * 3 * B * SHOTS)
+    every = 3 * B * SHOTS * T
+    assert 2 * T + 262e-6 * every < price.qpu_seconds < 2 * T + 272e-6 * every
     shorter = estimate(device(), closed_loop()[:2])
     assert price.depth > shorter.depth > 0
     # Three CZ a step; in the Z basis the last ones do not matter.
@@ -84,13 +129,13 @@ def test_what_cannot_run_has_no_price():
 def test_a_rehearsal_on_a_fake_stops_where_the_budget_would():
     one = device(max_qpu_seconds=6)
     rounds = closed_loop()
-    seconds = limits.qpu_seconds(3 * B * SHOTS)
-    allowed = int(6 // seconds)
-    for tapes in rounds[:allowed]:
+    price = estimate(one, rounds[:2]).qpu_seconds
+    assert price < 6 < estimate(one, rounds[:3]).qpu_seconds
+    for tapes in rounds[:2]:
         one.execute(tapes)
     with pytest.raises(DeviceError, match="max_qpu_seconds=6"):
-        one.execute(rounds[allowed])
-    assert one.usage.estimated_seconds == pytest.approx(allowed * seconds)
+        one.execute(rounds[2])
+    assert one.usage.estimated_seconds == pytest.approx(price)
 
 
 def test_circuits_that_ibm_would_refuse_are_refused_first(monkeypatch):

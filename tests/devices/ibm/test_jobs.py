@@ -16,6 +16,7 @@ from helpers.ibm_tapes import N, angles, replay
 from qrnn.devices.ibm import IBMDevice, fake_names, limits, runtime, transpiling
 from qrnn.devices.ibm.backends import fake_backend
 from qrnn.devices.ibm.batch import Batch
+from qrnn.devices.ibm.circuits import unpack
 from qrnn.devices.ibm.jobs import Block, split
 from qrnn.devices.ibm.translate import Step, Structure
 from qrnn.errors import ConfigError, DeviceError
@@ -25,10 +26,10 @@ from qrnn.errors import ConfigError, DeviceError
 def sent(monkeypatch):
     """The PUBs of every job that is sent, job by job."""
     calls = []
-    make = runtime.make_sampler
+    make = runtime.local_sampler
 
-    def spy(mode, options):
-        sampler = make(mode, options)
+    def spy(backend, seed):
+        sampler = make(backend, seed)
         run = sampler.run
 
         def record(pubs):
@@ -38,7 +39,7 @@ def sent(monkeypatch):
         sampler.run = record
         return sampler
 
-    monkeypatch.setattr(runtime, "make_sampler", spy)
+    monkeypatch.setattr(runtime, "local_sampler", spy)
     return calls
 
 
@@ -109,7 +110,7 @@ def test_one_transpilation_a_structure_shared_by_devices(transpiled):
 
 @pytest.mark.parametrize("ring", [False, True])
 def test_the_layout_of_the_first_step_serves_all_steps(ring, transpiled):
-    device = IBMDevice(wires=N, backend="fake_torino", seed=5)
+    device = IBMDevice(wires=N, backend="fake_fez", seed=5)
     compiler = device.transpiler
     for T in (1, 2, 5):
         device.execute([replay(angles(T), ring=ring)])
@@ -131,7 +132,7 @@ def test_routing_is_undone_in_the_results(ring, T):
 
 
 def test_transpile_time_grows_no_faster_than_the_steps(transpiled):
-    device = IBMDevice(wires=N, backend="fake_torino", seed=5)
+    device = IBMDevice(wires=N, backend="fake_fez", seed=5)
     compiler = device.transpiler
     seconds = {}
     for T in (1, 4, 16):
@@ -161,15 +162,14 @@ def test_a_fake_backend_keeps_its_own_noise():
     circuit.cx(1, 2)
     circuit.measure([0, 1, 2], [0, 1, 2])
     plain, shared = (
-        runtime.make_sampler(b, {"simulator": {"seed_simulator": 3}}).run([(circuit, None, 2000)])
-        for b in (backend.fake, backend)
+        runtime.local_sampler(b, 3).run([(circuit, None, 2000)]) for b in (backend.fake, backend)
     )
     np.testing.assert_array_equal(plain.result()[0].data.c.array, shared.result()[0].data.c.array)
 
 
 def test_a_fake_backend_costs_what_its_circuits_cost():
-    """Local mode copies the backend for each job, and Aer encodes all of its noise model."""
-    backend = fake_backend("fake_torino")
+    """Aer encodes all of a noise model for each job."""
+    backend = fake_backend("fake_fez")
     assert copy.deepcopy(backend) is backend
     assert set(backend.noise_model(frozenset({3, 4})).noise_qubits) == {3, 4}
 
@@ -180,7 +180,7 @@ def test_without_a_seed_a_circuit_is_transpiled_alike_each_time(transpiled):
     found = []
     for _ in range(3):
         transpiling._CACHE.clear()
-        compiled = IBMDevice(wires=N, backend="fake_torino").transpiler(structure)
+        compiled = IBMDevice(wires=N, backend="fake_fez").transpiler(structure)
         gates = [(one.operation.name, one.qubits) for one in compiled.circuit.data]
         found.append((compiled.layout, gates))
     assert len(transpiled) == 3
@@ -212,16 +212,59 @@ def test_without_a_seed_outcomes_vary():
 
 def test_jobs_are_split_at_the_limit_only():
     structure = Structure(1, (Step("RX", (0,), 1),), (0,))
-    blocks = [Block(structure, np.zeros((rows, 1)), shots) for rows, shots in [(5, 10), (7, 20)]]
-    assert [len(job) for job in split(blocks, 190)] == [2]
-    parts = list(split(blocks, 90))
-    assert [[(i, len(b.values)) for i, b in job] for job in parts] == [
-        [(0, 5), (1, 2)],
-        [(1, 4)],
-        [(1, 1)],
-    ]
-    with pytest.raises(DeviceError, match="at most 15"):
-        list(split(blocks, 15))
+    blocks = [Block(structure, np.zeros((rows, 1)), 10) for rows in (5, 7)]
+    assert [len(job) for job in split(blocks, 129)] == [2]
+    parts = list(split(blocks, 65))
+    assert [[(i, len(b.values)) for i, b in job] for job in parts] == [[(0, 5), (1, 1)], [(1, 6)]]
+    with pytest.raises(DeviceError, match="at most 9"):
+        list(split(blocks, 9))
+
+
+def test_a_job_has_one_number_of_shots():
+    """The executor's Sampler takes no others."""
+    structure = Structure(1, (Step("RX", (0,), 1),), (0,))
+    blocks = [Block(structure, np.zeros((2, 1)), shots) for shots in (10, 20, 10)]
+    assert [[i for i, _ in job] for job in split(blocks, 1000)] == [[0, 2], [1]]
+
+
+def test_calibration_shares_the_job_of_what_it_corrects(sent):
+    device = manila(readout_mitigation=150)
+    device.execute([replay(angles(1), shots=64)])
+    (job,) = sent
+    assert {shots for _, _, shots in job} == {64}
+    assert len(job) == 3 + 2 * 3  # three settings; twice 150 shots, in three parts of 64
+
+
+def test_the_executors_sampler_gives_the_bits_of_the_local_one():
+    """What runs on hardware and what runs here differ in nothing but the seconds."""
+    pytest.importorskip("qiskit_ibm_runtime.executor_sampler")
+    fake = fake_backend("fake_manila").fake
+    tapes = [replay(angles(1, 3), shots=4000), _measured_mid_circuit(4000)]
+    blocks = Batch(tapes, qml.wires.Wires(range(N))).blocks
+    transpiler = manila().transpiler
+    for block in blocks:
+        compiled = transpiler(block.structure)
+        pub = (compiled.circuit, block.values[:, compiled.columns], block.shots)
+        pub = pub if compiled.columns else (pub[0], None, pub[2])
+        remote, local = (
+            unpack(sampler.run([pub]).result()[0].data, block.structure)
+            for sampler in (
+                runtime.make_sampler(fake, {"simulator": {"seed_simulator": 3}}),
+                runtime.local_sampler(fake_backend("fake_manila"), 3),
+            )
+        )
+        assert remote.shape == local.shape
+        np.testing.assert_allclose(remote.mean(-2), local.mean(-2), atol=0.06)
+
+
+def _measured_mid_circuit(shots):
+    first = qml.ops.MidMeasure([0], reset=True)
+    value = qml.ops.MeasurementValue([first])
+    return qml.tape.QuantumScript(
+        [qml.X(0), first, qml.ops.Conditional(value, qml.X(1))],
+        [qml.expval(value), qml.expval(qml.Z(1))],
+        shots=shots,
+    )
 
 
 def test_results_of_a_split_batch_are_put_together(monkeypatch):
@@ -252,7 +295,7 @@ def test_importing_the_package_imports_no_qiskit():
 def test_every_fake_backend_is_found_by_name():
     names = fake_names()
     assert len(names) > 50
-    for name in ("fake_manila", "fake_fractional", "fake_torino"):
+    for name in ("fake_manila", "fake_fractional", "fake_fez"):
         assert name in names
         assert IBMDevice(wires=2, backend=name).backend_name == name
 

@@ -244,13 +244,12 @@ def test_deferred_measurement_is_there_on_request():
     [
         ("fake_lima", feedforward, "if_else"),
         ("fake_melbourne", reset, "reset"),
-        ("fake_essex", plain, "measure"),
     ],
 )
 def test_a_backend_without_an_instruction_is_refused_by_name(
     backend, circuit, instruction, monkeypatch
 ):
-    monkeypatch.setattr(runtime, "make_sampler", lambda *_: pytest.fail("a job was submitted"))
+    monkeypatch.setattr(runtime, "local_sampler", lambda *_: pytest.fail("a job was submitted"))
     function = node(IBMDevice(wires=3, backend=backend), circuit, lambda a, b: qml.expval(a))
     with pytest.raises(DeviceError, match=f"{backend} lacks the instruction '{instruction}'"):
         qml.set_shots(function, shots=10)(0.3)

@@ -1,0 +1,51 @@
+"""How long a transpiled circuit takes on its backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+    from qiskit.transpiler import Target
+
+
+def duration(circuit: QuantumCircuit, target: Target) -> float:
+    """Return the length of a circuit in seconds, from the qubits' reset to the last measurement.
+
+    Each instruction begins as soon as its qubits and bits are free. A branch takes as long as its
+    longer side. Instructions whose length the backend does not state take no time.
+
+    Args:
+        circuit: a circuit in the backend's gates and qubits.
+        target: the backend's target.
+    """
+    places = {qubit: index for index, qubit in enumerate(circuit.qubits)}
+    used = {places[q] for instruction in circuit.data for q in instruction.qubits}
+    reset = max((_length("reset", (qubit,), target) for qubit in used), default=0.0)
+    return reset + _critical_path(circuit, places, target)
+
+
+def _critical_path(circuit: QuantumCircuit, places: dict[Any, int], target: Target) -> float:
+    free: dict[Any, float] = {}  # when each qubit and each bit is
+    for instruction in circuit.data:
+        bits = [*instruction.qubits, *instruction.clbits]
+        end = max((free.get(bit, 0.0) for bit in bits), default=0.0)
+        operation = instruction.operation
+        if hasattr(operation, "blocks"):
+            outer = [places[qubit] for qubit in instruction.qubits]
+            end += max(
+                _critical_path(block, dict(zip(block.qubits, outer, strict=True)), target)
+                for block in operation.blocks
+            )
+        elif operation.name != "barrier":
+            qubits = tuple(places[qubit] for qubit in instruction.qubits)
+            end += _length(operation.name, qubits, target)
+        free.update(dict.fromkeys(bits, end))
+    return max(free.values(), default=0.0)
+
+
+def _length(name: str, qubits: tuple[int, ...], target: Target) -> float:
+    if name not in target:
+        return 0.0
+    properties = target[name].get(qubits)
+    return 0.0 if properties is None else properties.duration or 0.0
