@@ -1,0 +1,60 @@
+"""Noise channels on one qubit, and the noise of a circuit's gates and readouts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import acos, asin, sqrt
+
+import pennylane as qml
+from pennylane.operation import Operator
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A channel that scales Pauli words.
+
+    Attributes:
+        operator: PennyLane's channel, of (strength, wires).
+        angle: the channel's angle phi for a strength p: with c = cos(phi), `depolarizing` scales X,
+            Y and Z by c, `phase_damping` X and Y by c, and `amplitude_damping` X and Y by c and Z
+            by c^2, and adds 1 - c^2 to Z.
+    """
+
+    operator: Callable[..., Operator]
+    angle: Callable[[float], float]
+
+
+KINDS = {
+    "depolarizing": Kind(qml.DepolarizingChannel, lambda p: acos(1 - 4 * p / 3)),
+    "phase_damping": Kind(qml.PhaseDamping, lambda p: asin(sqrt(p))),
+    "amplitude_damping": Kind(qml.AmplitudeDamping, lambda p: asin(sqrt(p))),
+}
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A channel on one wire.
+
+    Attributes:
+        kind: a key of `KINDS`.
+        strength: its probability p.
+        wire: the wire.
+    """
+
+    kind: str
+    strength: float
+    wire: int
+
+
+@dataclass(frozen=True)
+class CircuitNoise:
+    """The noise of a step circuit.
+
+    Attributes:
+        after: the channels that act after a gate, in their order.
+        flip: probability of a readout error on a wire.
+    """
+
+    after: Callable[[Operator], list[Channel]] = lambda gate: []
+    flip: Callable[[int], float] = lambda wire: 0.0
