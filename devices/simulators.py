@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pennylane as qml
@@ -10,7 +11,7 @@ from typing_extensions import override
 
 from qrnn.circuit.step import StepCircuit
 from qrnn.devices.base import Device
-from qrnn.devices.noise import check_noise, noise_transform, readout_errors
+from qrnn.devices.noise import check_noise, circuit_noise, noise_transform, readout_errors
 from qrnn.devices.spec import DeviceOptions, DeviceSpec
 from qrnn.memory.base import Memory
 from qrnn.memory.carried import CarriedDensities, CarriedVectors, MeasuredDensities
@@ -19,32 +20,49 @@ from qrnn.memory.lightning import CarriedLightning
 SHIFTS = ("parameter-shift", "spsa", "none")
 
 
+MOST_NOISY = 12  # qubits of density matrices on the fused device: 4^n numbers for a sequence
+
+
 class Fused(Device):
-    """qrnn's own kernels; the QNode, for drawing and checking, runs on default.qubit."""
+    """qrnn's own kernels, with noise on density matrices; the QNode is for drawing and checking."""
 
     spec = DeviceSpec(
         name="fused",
         strategies=("fused",),
-        options=("strategy",),
+        options=("strategy", "noise", "strength"),
         shots="no",
-        noisy=False,
+        noisy=True,
         max_wires=20,
         gradients=("backprop",),
         measured=(),
         batching=True,
         needs="numba",
-        cost="T 2^n B, memory without T",
+        cost="T 2^n B, memory without T; with noise T 4^n B",
     )
+
+    def __init__(self, spec: DeviceSpec, options: DeviceOptions):
+        check_noise(options.noise, options.strength)
+        self.noise = circuit_noise(options.noise, options.strength)
+        super().__init__(replace(spec, max_wires=MOST_NOISY) if options.noise else spec, options)
 
     @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
-        return qml.device("default.qubit", wires=n_wires)
+        return qml.device("default.mixed" if self.options.noise else "default.qubit", wires=n_wires)
+
+    @override
+    def transform(self, qnode: qml.QNode) -> qml.QNode:
+        return noise_transform(self.noise)(qnode) if self.options.noise else qnode
 
     @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
-        from qrnn.memory.fused import FusedMemory  # numba takes a second to import
+        # numba takes a second to import
+        if self.options.noise is None:
+            from qrnn.memory.fused import FusedMemory
 
-        return FusedMemory(circuit, layer)
+            return FusedMemory(circuit, layer)
+        from qrnn.memory.fused_density import FusedDensities
+
+        return FusedDensities(circuit, layer, self.noise)
 
 
 class DefaultQubit(Device):
@@ -94,6 +112,7 @@ class DefaultMixed(Device):
     def __init__(self, spec: DeviceSpec, options: DeviceOptions):
         super().__init__(spec, options)
         check_noise(options.noise, options.strength)
+        self.noise = circuit_noise(options.noise, options.strength)
 
     @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
@@ -102,7 +121,7 @@ class DefaultMixed(Device):
 
     @override
     def transform(self, qnode: qml.QNode) -> qml.QNode:
-        return noise_transform(self.options.noise, self.options.strength)(qnode)
+        return noise_transform(self.noise)(qnode) if self.options.noise else qnode
 
     @property
     @override
@@ -113,7 +132,7 @@ class DefaultMixed(Device):
     @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
         memory = CarriedDensities if circuit.measured is None else MeasuredDensities
-        errors = partial(readout_errors, self.options.noise, self.options.strength)
+        errors = partial(readout_errors, self.noise)
         return memory(circuit, layer, self.plugin(None), self.transform, errors)
 
 

@@ -52,9 +52,15 @@ class CircuitNoise:
     """The noise of a step circuit.
 
     Attributes:
-        after: the channels that act after a gate, in their order.
-        flip: probability of a readout error on a wire.
+        channels: (kind, strength) of the channels on each wire of a gate, by the gate's name; those
+            of `""` are for all other gates.
+        flip: probability of a readout error on a qubit.
     """
 
-    after: Callable[[Operator], list[Channel]] = lambda gate: []
-    flip: Callable[[int], float] = lambda wire: 0.0
+    channels: dict[str, tuple[tuple[str, float], ...]]
+    flip: float = 0.0
+
+    def after(self, gate: Operator) -> list[Channel]:
+        """Return the channels that act after a gate, in their order."""
+        found = self.channels.get(gate.name, self.channels.get("", ()))
+        return [Channel(kind, strength, wire) for wire in gate.wires for kind, strength in found]

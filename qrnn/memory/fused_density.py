@@ -26,15 +26,15 @@ class Moment:
     """A state that autograd may need: kept, or computed again from the moment before.
 
     Args:
-        kernels: the kernels.
-        r: the state; it is kept if it is the first, or at the last of about sqrt(t) steps.
-        before: the moment before the step, and its angles and active sequences; None: the first.
+        r: the state after t steps; it is kept if t is a multiple of a power of two, at most sqrt(t).
+        before: the moment before the last step, and the step's kernels, angles and active
+            sequences; None: t = 0.
     """
 
     def __init__(self, r: torch.Tensor, before: tuple[Moment, Any, torch.Tensor, Any] | None = None):
         self.before = before
         self.count = 0 if before is None else before[0].count + 1
-        self.kept = self.count % (1 << isqrt(self.count).bit_length() >> 1 or 1) == 0
+        self.kept = self.count % 2 ** (max(1, isqrt(self.count)).bit_length() - 1) == 0
         self._r = r if self.kept else None
 
     def state(self) -> torch.Tensor:
@@ -149,6 +149,10 @@ class FusedDensities(Memory):
         if not any(self.program.factors):
             return offsets.expand(len(parameters), -1)
         return parameters[:, self._columns] * self._factors.to(parameters) + offsets
+
+    @override
+    def size(self, batch: int, like: torch.Tensor) -> float:
+        return self.kernels(like.device).size(batch) * like.element_size()
 
     @override
     def start(self, batch: int, like: torch.Tensor) -> DensityState:

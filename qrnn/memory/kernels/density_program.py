@@ -223,10 +223,7 @@ def compile_density_program(circuit: StepCircuit, noise: CircuitNoise) -> Densit
         compiler.flush(wire)
     instructions, sources, scales = compiler.tables()
     columns, factors, offsets = zip(*compiler.slots, strict=True) if compiler.slots else ((),) * 3
-    shrink = [
-        np.prod([1 - 2 * noise.flip(w) for w, p in enumerate(word) if p != "I"])
-        for word in circuit.words
-    ]
+    letters = np.array([n - word.count("I") for word in circuit.words])
     return DensityProgram(
         n_wires=n,
         columns=list(columns),
@@ -238,5 +235,5 @@ def compile_density_program(circuit: StepCircuit, noise: CircuitNoise) -> Densit
         scales=scales,
         signs=np.array(compiler.signs, np.int8).reshape(-1, 4**n),
         readouts=np.array([word_number(dict(enumerate(w)), n) for w in circuit.words], np.int64),
-        shrink=np.array(shrink, float),
+        shrink=(1 - 2 * noise.flip) ** letters,
     )

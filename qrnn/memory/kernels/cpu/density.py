@@ -294,7 +294,7 @@ def forward_density_share(start, stop, r_in, r_out, cs, active, program, z):
 
 @jit
 def backward_density_share(
-    start, stop, r_in, lam_out, lam_in, cs, active, program, grad_z, grads
+    start, stop, r_in, lam_out, lam_in, cs, active, program, grad_z, grads, work
 ):
     """Take the cotangents of some blocks one step back.
 
@@ -309,12 +309,12 @@ def backward_density_share(
         program: see `DensityProgram.tables`.
         grad_z: (blocks, R LANES) cotangent of the readouts.
         grads: (blocks, S LANES) gradients of the slot angles, written.
+        work: (G + 3, 4^n LANES) space.
     """
     readouts, shrink = program[5:]
     maps = np.empty((most_parts(program) + 1, MAP), r_in.dtype)
     grad = np.empty(MAP, r_in.dtype)
-    states = np.empty((program[0].shape[0] + 1, r_in.shape[1]), r_in.dtype)
-    scratch, stay = np.empty_like(r_in[0]), np.empty_like(r_in[0])
+    states, scratch, stay = work[:-2], work[-2], work[-1]
     for block in range(start, stop):
         states[0] = r_in[block]
         lam = lam_in[block]
@@ -343,10 +343,10 @@ def forward_density(shares, r_in, r_out, cs, active, program, z):
 
 
 @parallel_jit
-def backward_density(shares, r_in, lam_out, lam_in, cs, active, program, grad_z, grads):
-    """Take all blocks one step back; see `forward_density`."""
+def backward_density(shares, r_in, lam_out, lam_in, cs, active, program, grad_z, grads, work):
+    """Take all blocks one step back; work (threads, G + 3, 4^n LANES). See `forward_density`."""
     for i in nb.prange(len(shares)):
         start, stop = shares[i]
         backward_density_share(
-            start, stop, r_in, lam_out, lam_in, cs, active, program, grad_z, grads
+            start, stop, r_in, lam_out, lam_in, cs, active, program, grad_z, grads, work[i]
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from qrnn.circuit.threads import one_kernel_at_a_time
@@ -18,6 +19,7 @@ class NumbaDensityKernels:
     def __init__(self, program: DensityProgram):
         self.program = program
         self._tables: dict[torch.dtype, tuple] = {}
+        self._spare: list[np.ndarray] = []
 
     def tables(self, dtype: torch.dtype) -> tuple:
         """Return the program's tables, with the constants in the state's precision."""
@@ -25,6 +27,17 @@ class NumbaDensityKernels:
             real = torch.empty(0, dtype=dtype).numpy().dtype.type
             self._tables[dtype] = self.program.tables(real)
         return self._tables[dtype]
+
+    @property
+    def rows(self) -> int:
+        """Number of states that the backward pass of a block needs at once."""
+        return len(self.program.instructions) + 3
+
+    def size(self, batch: int) -> float:
+        """Return how many numbers a step of `batch` sequences and its backward pass need."""
+        blocks = blocks_of(batch)
+        threads = min(torch.get_num_threads(), blocks)
+        return 4.0**self.program.n_wires * LANES * (2 * blocks + threads * self.rows)
 
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
         """Return |0...0> for `batch` sequences, with the dtype of `like`."""
@@ -79,8 +92,15 @@ class NumbaDensityKernels:
         lam_in = empty_like(r)
         grads = r.new_empty(blocks, angles.shape[1], LANES)
         arrays = [flat(v) for v in (r, lam, lam_in, *self._lanes(angles, active, blocks))]
-        given = flat(to_lanes(grad_z, blocks))
-        backward_density(shares(blocks), *arrays, self.tables(r.dtype), given, flat(grads))
+        given, ranges = flat(to_lanes(grad_z, blocks)), shares(blocks)
+        # Kept from step to step: the pages of new memory take longer to map than to use.
+        work = self._spare.pop() if self._spare else r.new_empty(0).numpy()
+        shape = len(ranges), self.rows, r[0].numel()
+        if work.shape != shape or work.dtype != arrays[0].dtype:
+            work = np.empty(shape, arrays[0].dtype)
+        tables = self.tables(r.dtype)
+        backward_density(ranges, *arrays, tables, given, flat(grads), work)
+        self._spare[:] = [work]
         return lam_in, from_lanes(grads, len(angles))
 
     def _lanes(
