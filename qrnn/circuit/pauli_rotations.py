@@ -1,8 +1,8 @@
 """Gates as products of Pauli rotations exp(-i theta P / 2), up to a global phase.
 
-A rotation with controls is a product of rotations, as |1><1| = (1 - Z) / 2. Pauli words are numbered
-by two bits per qubit, wire 0 first: I = 0, X = 1, Z = 2, Y = 3, so that the product of two words is
-the exclusive or of their numbers, up to its phase.
+A rotation with controls is a product of rotations, as |1><1| = (1 - Z) / 2. Pauli words are
+numbered by two bits per qubit, wire 0 first: I = 0, X = 1, Z = 2, Y = 3, so that the product of two
+words is the exclusive or of their numbers, up to its phase.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def pauli_rotations(primitive: Primitive) -> list[PauliRotation]:
             scale = -2 * (-1) ** len(chosen) / 2 ** len(wires)
             factor, angle = (primitive.sign, 0.0) if constant is None else (0.0, constant)
             if chosen:
-                found.append(PauliRotation(dict.fromkeys(chosen, "Z"), scale * factor, scale * angle))
+                found.append(
+                    PauliRotation(dict.fromkeys(chosen, "Z"), scale * factor, scale * angle)
+                )
         return found
     phase, turns = euler_angles(primitive)
     found = []

@@ -26,14 +26,17 @@ class Moment:
     """A state that autograd may need: kept, or computed again from the moment before.
 
     Args:
-        r: the state after t steps; it is kept if t is a multiple of a power of two, at most sqrt(t).
+        r: the state after t steps; it is kept if t is a multiple of the largest power of two up to
+            sqrt(t).
         before: the moment before the last step, and the step's kernels, angles and active
             sequences; None: t = 0.
     """
 
-    def __init__(self, r: torch.Tensor, before: tuple[Moment, Any, torch.Tensor, Any] | None = None):
+    def __init__(
+        self, r: torch.Tensor, before: tuple[Moment, Any, torch.Tensor, Any] | None = None
+    ):
         self.before = before
-        self.count = 0 if before is None else before[0].count + 1
+        self.count: int = 0 if before is None else before[0].count + 1
         self.kept = self.count % 2 ** (max(1, isqrt(self.count)).bit_length() - 1) == 0
         self._r = r if self.kept else None
 

@@ -99,7 +99,7 @@ def test_a_graph_can_be_differentiated_twice_and_a_loss_on_early_steps_too():
     short = torch.autograd.grad(rnn(x[:17])[0].sum(), x)[0]
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     torch.testing.assert_close(first, short, rtol=0, atol=1e-12)
-    with pytest.raises(DeviceError, match="use .on\\('default.mixed'\\)"):
+    with pytest.raises(DeviceError, match=r"use .on\('default.mixed'\)"):
         torch.autograd.grad(z.sum(), x, create_graph=True)
 
 
@@ -120,9 +120,9 @@ def test_what_cannot_run_with_noise_is_refused():
     with pytest.raises(DeviceError, match="takes at most 12 qubits, got 13"):
         network(n_qubits=13).on("fused", noise="readout", strength=0.1)
     rnn = network(n_qubits=8).on("fused", noise="readout", strength=0.1)
-    with pytest.raises(ConfigError, match="the state of 1000000 sequences must fit .* GB"):
+    with pytest.raises(ConfigError, match=r"the state of 1000000 sequences must fit .* GB"):
         rnn(torch.zeros(1, 10**6, 2))
-    with pytest.raises(DeviceError, match="device 'fused' with device.noise needs .* on cpu"):
+    with pytest.raises(DeviceError, match=r"device 'fused' with device.noise needs .* on cpu"):
         rnn.cell.memory.kernels(torch.device("cuda"))
 
 

@@ -1,8 +1,8 @@
 """The gate program of a noisy circuit: a traced step and its channels, acting on Pauli words.
 
-The state is the density matrix as r_P = tr(rho P), for the 4^n Pauli words P as they are numbered in
-`qrnn.circuit.pauli_rotations`. Gates and channels of one qubit in a row are a single map of its four
-letters; Clifford gates in a row, with the channels that only scale, are a signed permutation.
+The state is the density matrix as r_P = tr(rho P), for the 4^n Pauli words P as they are numbered
+in `qrnn.circuit.pauli_rotations`. Gates and channels of one qubit in a row are a single map of its
+four letters; Clifford gates in a row, with the channels that only scale, are a signed permutation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 from qrnn.circuit.channels import KINDS, Channel, CircuitNoise
 from qrnn.circuit.gates import GATES
 from qrnn.circuit.pauli_rotations import (
-    LETTERS,
     PauliRotation,
     digits,
     pauli_rotations,
@@ -104,9 +103,10 @@ class Permutation:
 
     def damp(self, kind: str, wire: int, factor: float) -> None:
         """Append a channel that scales some letters."""
-        self.scale = np.where(
-            np.isin(digits(self.numbers, wire, self.n), SCALED[kind]), factor, 1.0
-        ) * self.scale
+        self.scale = (
+            np.where(np.isin(digits(self.numbers, wire, self.n), SCALED[kind]), factor, 1.0)
+            * self.scale
+        )
 
 
 class _Compiler:

@@ -1,8 +1,8 @@
 """The steps of a noisy circuit on the CPU (numba): density matrices as values of Pauli words.
 
 A *block* holds LANES sequences: a flat array with a row of LANES values for each of the 4^n Pauli
-words. The program is that of `qrnn.memory.kernels.density_program`. Channels cannot be undone, so the
-backward pass runs a step again and keeps the state before each instruction.
+words. The program is that of `qrnn.memory.kernels.density_program`. Channels cannot be undone, so
+the backward pass runs a step again and keeps the state before each instruction.
 """
 
 from __future__ import annotations
@@ -107,7 +107,12 @@ def apply_map(source, target, stride, m):
     """Apply a one-qubit map; source and target may be the same."""
     xi, xx, xz, xy = load(m, 0), load(m, LANES), load(m, 2 * LANES), load(m, 3 * LANES)
     zi, zx, zz, zy = load(m, 4 * LANES), load(m, 5 * LANES), load(m, 6 * LANES), load(m, 7 * LANES)
-    yi, yx, yz, yy = load(m, 8 * LANES), load(m, 9 * LANES), load(m, 10 * LANES), load(m, 11 * LANES)
+    yi, yx, yz, yy = (
+        load(m, 8 * LANES),
+        load(m, 9 * LANES),
+        load(m, 10 * LANES),
+        load(m, 11 * LANES),
+    )
     far = stride * LANES
     for base in range(0, source.size, 4 * far):
         for at in range(base, base + far, LANES):
@@ -124,7 +129,12 @@ def undo_apply_map(before, lam, stride, m, grad):
     """Take lambda back through a one-qubit map, and write the cotangent of the map."""
     xi, xx, xz, xy = load(m, 0), load(m, LANES), load(m, 2 * LANES), load(m, 3 * LANES)
     zi, zx, zz, zy = load(m, 4 * LANES), load(m, 5 * LANES), load(m, 6 * LANES), load(m, 7 * LANES)
-    yi, yx, yz, yy = load(m, 8 * LANES), load(m, 9 * LANES), load(m, 10 * LANES), load(m, 11 * LANES)
+    yi, yx, yz, yy = (
+        load(m, 8 * LANES),
+        load(m, 9 * LANES),
+        load(m, 10 * LANES),
+        load(m, 11 * LANES),
+    )
     zero = full_like(xi, 0)
     gxi, gxx, gxz, gxy = zero, zero, zero, zero
     gzi, gzx, gzz, gzy = zero, zero, zero, zero
