@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import pennylane as qml
@@ -13,6 +12,7 @@ from qrnn.circuit.step import StepCircuit
 from qrnn.devices.base import Device
 from qrnn.devices.noise import check_noise, circuit_noise, noise_transform, readout_errors
 from qrnn.devices.spec import DeviceOptions, DeviceSpec
+from qrnn.errors import DeviceError
 from qrnn.memory.base import Memory
 from qrnn.memory.carried import CarriedDensities, CarriedVectors, MeasuredDensities
 from qrnn.memory.lightning import CarriedLightning
@@ -41,13 +41,34 @@ class Fused(Device):
     )
 
     def __init__(self, spec: DeviceSpec, options: DeviceOptions):
+        super().__init__(spec, options)
         check_noise(options.noise, options.strength)
         self.noise = circuit_noise(options.noise, options.strength)
-        super().__init__(replace(spec, max_wires=MOST_NOISY) if options.noise else spec, options)
 
     @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
-        return qml.device("default.mixed" if self.options.noise else "default.qubit", wires=n_wires)
+        return qml.device("default.qubit", wires=n_wires)
+
+    def mixes(self, circuit: StepCircuit) -> bool:
+        """Return whether the circuit, or the device's noise, needs density matrices."""
+        return self.options.noise is not None or circuit.damped
+
+    @override
+    def qnode(
+        self,
+        circuit: StepCircuit,
+        plugin: qml.devices.Device | None = None,
+        *,
+        every_step: bool = False,
+    ) -> qml.QNode:
+        if self.mixes(circuit):
+            if circuit.n_wires > MOST_NOISY:
+                raise DeviceError(
+                    f"device 'fused' with noise or Damping takes at most {MOST_NOISY} qubits (a "
+                    f"state has 4^n numbers), got {circuit.n_wires}: lower model.n_qubits"
+                )
+            plugin = plugin or qml.device("default.mixed", wires=circuit.n_wires)
+        return super().qnode(circuit, plugin, every_step=every_step)
 
     @override
     def transform(self, qnode: qml.QNode) -> qml.QNode:
@@ -56,13 +77,13 @@ class Fused(Device):
     @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
         # numba takes a second to import
-        if self.options.noise is None:
-            from qrnn.memory.fused import FusedMemory
+        if self.mixes(circuit):
+            from qrnn.memory.fused_density import FusedDensities
 
-            return FusedMemory(circuit, layer)
-        from qrnn.memory.fused_density import FusedDensities
+            return FusedDensities(circuit, layer, self.noise)
+        from qrnn.memory.fused import FusedMemory
 
-        return FusedDensities(circuit, layer, self.noise)
+        return FusedMemory(circuit, layer)
 
 
 class DefaultQubit(Device):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         NumericsError,
         QRNNError,
     )
+    from qrnn.circuit.channels import Damping
     from qrnn.estimators.forecaster import QRNNForecaster
     from qrnn.estimators.sequences import QRNNClassifier, QRNNRegressor
     from qrnn.evaluation.trained import TrainedModel, load
@@ -31,6 +32,7 @@ __version__ = "0.2.0"
 _WHERE = {
     "qrnn.circuit.ansatz": ("ANSAETZE", "Ansatz"),
     "qrnn.cell.cell": ("QRNNCell", "QRNNState"),
+    "qrnn.circuit.channels": ("Damping",),
     "qrnn.circuit.step": ("StepCircuit",),
     "qrnn.controllers": ("Controller",),
     "qrnn.errors": (
@@ -58,6 +60,7 @@ __all__ = [
     "Ansatz",
     "ConfigError",
     "Controller",
+    "Damping",
     "DataError",
     "DeviceError",
     "MissingExtraError",

@@ -7,7 +7,38 @@ from dataclasses import dataclass
 from math import acos, asin, sqrt
 
 import pennylane as qml
+from pennylane.operation import Channel as PennyLaneChannel
 from pennylane.operation import Operator
+
+
+class Damping(PennyLaneChannel):
+    """Amplitude damping of strength sin^2(phi), as a part of a cell's circuit.
+
+    The angle phi, like that of a gate, may be one of the controller's: each sequence then forgets
+    its own fraction of a qubit at each step, as `Damping(angles[k], wires=w)` in a cell's quantum
+    function. It runs on devices that simulate density matrices.
+
+    Args:
+        phi: the angle, radians.
+        wires: the wire.
+    """
+
+    num_params = 1
+    num_wires = 1
+    grad_method = None
+
+    def __init__(self, phi, wires, id=None):  # noqa: A002
+        super().__init__(phi, wires=wires, id=id)
+
+    @staticmethod
+    def compute_decomposition(phi, wires):
+        """Return PennyLane's channel."""
+        return [qml.AmplitudeDamping(qml.math.sin(phi) ** 2, wires=wires)]
+
+    @staticmethod
+    def compute_kraus_matrices(phi):
+        """Return the two Kraus matrices."""
+        return qml.AmplitudeDamping.compute_kraus_matrices(qml.math.sin(phi) ** 2)
 
 
 @dataclass(frozen=True)

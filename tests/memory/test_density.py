@@ -9,7 +9,7 @@ import torch
 
 from helpers.gate_examples import GATE_EXAMPLES, around
 from helpers.problems import gradients, inputs, network
-from qrnn import ConfigError, DeviceError
+from qrnn import QRNN, ConfigError, Damping, DeviceError, export
 from qrnn.circuit.channels import KINDS, CircuitNoise
 from qrnn.circuit.step import precision_of
 from qrnn.devices.noise import MODELS, noise_transform
@@ -117,7 +117,7 @@ def test_a_network_with_noise_is_pickled():
 
 
 def test_what_cannot_run_with_noise_is_refused():
-    with pytest.raises(DeviceError, match="takes at most 12 qubits, got 13"):
+    with pytest.raises(DeviceError, match=r"takes at most 12 qubits .*, got 13"):
         network(n_qubits=13).on("fused", noise="readout", strength=0.1)
     rnn = network(n_qubits=8).on("fused", noise="readout", strength=0.1)
     with pytest.raises(ConfigError, match=r"the state of 1000000 sequences must fit .* GB"):
@@ -130,3 +130,53 @@ def test_what_cannot_run_with_noise_is_refused():
 def test_the_angle_of_a_channel_is_defined_for_every_strength(kind):
     for strength in (0.0, 0.5, 1.0):
         assert np.isfinite(KINDS[kind].angle(strength))
+
+
+def forgetting(angles, wires):
+    """A layer of gates, with damping by two of the angles."""
+    for wire in range(3):
+        qml.RY(angles[wire], wires=wires[wire])
+    qml.CZ(wires=wires[:2])
+    Damping(angles[3], wires=wires[1])
+    Damping(0.5 * angles[4] + 0.2, wires=wires[0])
+    qml.CNOT(wires=wires[1:])
+
+
+FORGETTING = {"n_qubits": 3, "ansatz": forgetting, "n_angles": 5}
+
+
+@pytest.mark.parametrize("noise", [{}, {"noise": "depolarizing", "strength": 0.05}])
+def test_damping_by_the_controllers_angles_is_that_of_default_mixed(noise):
+    # An amplitude damping for each sequence and step, with its gradient: a forget gate.
+    rnn, x = network("default", DOUBLE, **FORGETTING), inputs(dtype=DOUBLE)
+    loss = lambda net, x: net(x)[0].sin().mean()  # noqa: E731
+    found = [gradients(rnn.on(device, **noise), loss, x) for device in ("fused", "default.mixed")]
+    torch.testing.assert_close(*found, rtol=0, atol=1e-10)
+    z = [rnn.on(device, **noise)(x)[0] for device in ("fused", "default.mixed")]
+    torch.testing.assert_close(*z, rtol=0, atol=1e-10)
+    assert torch.autograd.gradcheck(lambda x: rnn(x)[0], x.requires_grad_(), fast_mode=True)
+
+
+def test_damping_has_the_strength_of_its_angle():
+    def function(angles, wires):
+        qml.X(wires=wires[0])
+        Damping(angles[0], wires=wires[0])
+
+    cell = network(n_qubits=1, ansatz=function, n_angles=1, readout="Z", dtype=DOUBLE).cell
+    phi = torch.tensor([[0.0], [0.4], [torch.pi / 2]], dtype=DOUBLE)
+    memory = cell.memory
+    with torch.no_grad():
+        z, _ = memory.step(memory.start(3, phi), phi - cell.quantum.bias)
+    np.testing.assert_allclose(z, 2 * np.sin(phi) ** 2 - 1, rtol=0, atol=1e-12)
+    source = export.source(cell, [0.4])
+    assert f"qml.AmplitudeDamping({float(np.sin(0.4) ** 2)!r}"[:30] in source
+
+
+def test_damping_is_refused_where_it_cannot_run():
+    rnn = network(**FORGETTING)
+    with pytest.raises(DeviceError, match=r"'default.qubit' cannot run Damping, .* density"):
+        rnn.on("default.qubit")
+    with pytest.raises(ConfigError, match="unitary for Qiskit, got Damping: export its source"):
+        export.qiskit_circuit(rnn.cell, torch.zeros(5))
+    with pytest.raises(ConfigError, match="or noise as a|noise as a device's noise model"):
+        QRNN(1, 1, ansatz=lambda a, w: qml.AmplitudeDamping(a[0], wires=w[0]), n_angles=1)

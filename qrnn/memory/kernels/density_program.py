@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qrnn.circuit.channels import KINDS, Channel, CircuitNoise
+from qrnn.circuit.channels import KINDS, Channel, CircuitNoise, Damping
 from qrnn.circuit.gates import GATES
 from qrnn.circuit.pauli_rotations import (
     PauliRotation,
@@ -213,11 +213,15 @@ def compile_density_program(circuit: StepCircuit, noise: CircuitNoise) -> Densit
     compiler = _Compiler(n)
     first = 0
     for gate in circuit.gates:
-        for primitive in GATES[gate.name](gate):
-            for rotation in pauli_rotations(primitive):
-                compiler.rotate(rotation, first)
-        for channel in noise.after(gate):
-            compiler.add(channel)
+        if isinstance(gate, Damping):
+            slot = compiler.slot(first, 1.0, 0.0)
+            compiler.waiting[gate.wires[0]].append([PARTS["amplitude_damping"], slot])
+        else:
+            for primitive in GATES[gate.name](gate):
+                for rotation in pauli_rotations(primitive):
+                    compiler.rotate(rotation, first)
+            for channel in noise.after(gate):
+                compiler.add(channel)
         first += len(gate.data)
     for wire in range(n):
         compiler.flush(wire)
