@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from qrnn.cell.cell import QRNNCell, QRNNState
     from qrnn.cell.rnn import QRNN
     from qrnn.circuit.ansatz import ANSAETZE, Ansatz
+    from qrnn.circuit.channels import Damping
     from qrnn.circuit.step import StepCircuit
     from qrnn.controllers import Controller
     from qrnn.errors import (
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
         NumericsError,
         QRNNError,
     )
-    from qrnn.circuit.channels import Damping
     from qrnn.estimators.forecaster import QRNNForecaster
     from qrnn.estimators.sequences import QRNNClassifier, QRNNRegressor
     from qrnn.evaluation.trained import TrainedModel, load

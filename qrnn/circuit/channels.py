@@ -27,7 +27,7 @@ class Damping(PennyLaneChannel):
     num_wires = 1
     grad_method = None
 
-    def __init__(self, phi, wires, id=None):  # noqa: A002
+    def __init__(self, phi, wires, id=None):
         super().__init__(phi, wires=wires, id=id)
 
     @staticmethod

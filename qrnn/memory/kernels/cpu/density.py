@@ -7,10 +7,9 @@ the backward pass runs a step again and keeps the state before each instruction.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
-from qrnn.memory.kernels.cpu.gates import ROW, add_to, jit, parallel_jit
+from qrnn.memory.kernels.cpu.gates import ROW, add_to, cached_jit, jit
 from qrnn.memory.kernels.cpu.simd import LANES, full_like, load, splat, store
 from qrnn.memory.kernels.cpu.step import keep_inactive
 from qrnn.memory.kernels.density_program import LOCAL, PARTS, PERMUTE
@@ -272,11 +271,12 @@ def undo_density(states, lam, other, cs, program, maps, grad, grads):
     return lam
 
 
-@jit
-def forward_density_share(start, stop, r_in, r_out, cs, active, program, z):
+@cached_jit
+def forward_density(share, start, stop, r_in, r_out, cs, active, program, z):
     """Advance some blocks by one step.
 
     Args:
+        share: number of the share of the blocks; not used.
         start: the first block.
         stop: one more than the last block.
         r_in: (blocks, 4^n LANES) values of the Pauli words.
@@ -302,13 +302,14 @@ def forward_density_share(start, stop, r_in, r_out, cs, active, program, z):
             store(z[block], i * LANES, splat(shrink, i) * value)
 
 
-@jit
-def backward_density_share(
-    start, stop, r_in, lam_out, lam_in, cs, active, program, grad_z, grads, work
+@cached_jit
+def backward_density(
+    share, start, stop, r_in, lam_out, lam_in, cs, active, program, grad_z, grads, work
 ):
     """Take the cotangents of some blocks one step back.
 
     Args:
+        share: number of the share of the blocks.
         start: the first block.
         stop: one more than the last block.
         r_in: (blocks, 4^n LANES) states before the step.
@@ -319,12 +320,12 @@ def backward_density_share(
         program: see `DensityProgram.tables`.
         grad_z: (blocks, R LANES) cotangent of the readouts.
         grads: (blocks, S LANES) gradients of the slot angles, written.
-        work: (G + 3, 4^n LANES) space.
+        work: (shares, G + 3, 4^n LANES) space.
     """
     readouts, shrink = program[5:]
     maps = np.empty((most_parts(program) + 1, MAP), r_in.dtype)
     grad = np.empty(MAP, r_in.dtype)
-    states, scratch, stay = work[:-2], work[-2], work[-1]
+    states, scratch, stay = work[share, :-2], work[share, -2], work[share, -1]
     for block in range(start, stop):
         states[0] = r_in[block]
         lam = lam_in[block]
@@ -342,21 +343,3 @@ def backward_density_share(
             for m in range(LANES):
                 if not active[block, m]:
                     grads[block, m::LANES] = 0
-
-
-@parallel_jit
-def forward_density(shares, r_in, r_out, cs, active, program, z):
-    """Advance all blocks by one step; shares (threads, 2) are the blocks of each thread."""
-    for i in nb.prange(len(shares)):
-        start, stop = shares[i]
-        forward_density_share(start, stop, r_in, r_out, cs, active, program, z)
-
-
-@parallel_jit
-def backward_density(shares, r_in, lam_out, lam_in, cs, active, program, grad_z, grads, work):
-    """Take all blocks one step back; work (threads, G + 3, 4^n LANES). See `forward_density`."""
-    for i in nb.prange(len(shares)):
-        start, stop = shares[i]
-        backward_density_share(
-            start, stop, r_in, lam_out, lam_in, cs, active, program, grad_z, grads, work[i]
-        )

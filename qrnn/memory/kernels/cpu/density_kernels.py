@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from threading import Thread
+from typing import Any
+
 import numpy as np
 import torch
 
-from qrnn.circuit.threads import one_kernel_at_a_time
 from qrnn.memory.kernels.cpu.density import backward_density, forward_density
 from qrnn.memory.kernels.cpu.kernels import shares
 from qrnn.memory.kernels.cpu.lanes import blocks_of, empty_like, flat, from_lanes, to_lanes
 from qrnn.memory.kernels.cpu.simd import LANES
 from qrnn.memory.kernels.density_program import DensityProgram
+
+
+def run(kernel: Callable, shares: np.ndarray, *arguments: Any) -> None:
+    """Run a kernel on each share of the blocks, in a thread of its own.
+
+    Not in numba's threads: they spin between the steps, and far more so on a busy machine.
+    """
+    threads = [
+        Thread(target=kernel, args=(i, *share, *arguments)) for i, share in enumerate(shares)
+    ]
+    for thread in threads[1:]:
+        thread.start()
+    threads[0].run()
+    for thread in threads[1:]:
+        thread.join()
 
 
 class NumbaDensityKernels:
@@ -46,7 +64,6 @@ class NumbaDensityKernels:
         r[:, *[slice(0, 3, 2)] * n] = 1  # the words of I and Z
         return r.view(-1, 4**n, LANES)
 
-    @one_kernel_at_a_time
     def forward(
         self, r: torch.Tensor, angles: torch.Tensor, active: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,10 +81,9 @@ class NumbaDensityKernels:
         r_out = empty_like(r)
         z = r.new_empty(blocks, self.program.n_readouts, LANES)
         arrays = [flat(v) for v in (r, r_out, *self._lanes(angles, active, blocks))]
-        forward_density(shares(blocks), *arrays, self.tables(r.dtype), flat(z))
+        run(forward_density, shares(blocks), *arrays, self.tables(r.dtype), flat(z))
         return r_out, from_lanes(z, len(angles))
 
-    @one_kernel_at_a_time
     def backward(
         self,
         r: torch.Tensor,
@@ -99,7 +115,7 @@ class NumbaDensityKernels:
         if work.shape != shape or work.dtype != arrays[0].dtype:
             work = np.empty(shape, arrays[0].dtype)
         tables = self.tables(r.dtype)
-        backward_density(ranges, *arrays, tables, given, flat(grads), work)
+        run(backward_density, ranges, *arrays, tables, given, flat(grads), work)
         self._spare[:] = [work]
         return lam_in, from_lanes(grads, len(angles))
 
