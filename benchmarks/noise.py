@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"
 
 import torch
 

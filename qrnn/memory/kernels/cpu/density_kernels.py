@@ -10,8 +10,14 @@ import numpy as np
 import torch
 
 from qrnn.memory.kernels.cpu.density import backward_density, forward_density
-from qrnn.memory.kernels.cpu.kernels import shares
-from qrnn.memory.kernels.cpu.lanes import blocks_of, empty_like, flat, from_lanes, to_lanes
+from qrnn.memory.kernels.cpu.lanes import (
+    blocks_of,
+    empty_like,
+    flat,
+    from_lanes,
+    shares_of,
+    to_lanes,
+)
 from qrnn.memory.kernels.cpu.simd import LANES
 from qrnn.memory.kernels.density_program import DensityProgram
 
@@ -19,7 +25,7 @@ from qrnn.memory.kernels.density_program import DensityProgram
 def run(kernel: Callable, shares: np.ndarray, *arguments: Any) -> None:
     """Run a kernel on each share of the blocks, in a thread of its own.
 
-    Not in numba's threads: they spin between the steps, and far more so on a busy machine.
+    Not in numba's threads: once started, torch uses as many, which spin on a busy machine.
     """
     threads = [
         Thread(target=kernel, args=(i, *share, *arguments)) for i, share in enumerate(shares)
@@ -51,10 +57,15 @@ class NumbaDensityKernels:
         """Number of states that the backward pass of a block needs at once."""
         return len(self.program.instructions) + 3
 
+    def shares(self, blocks: int) -> np.ndarray:
+        """Return the blocks of each thread; a thread for less than about 0.2 ms is not worth it."""
+        numbers = blocks * self.rows * LANES * 4**self.program.n_wires
+        return shares_of(blocks, max(1, min(torch.get_num_threads(), blocks, numbers >> 21)))
+
     def size(self, batch: int) -> float:
         """Return how many numbers a step of `batch` sequences and its backward pass need."""
         blocks = blocks_of(batch)
-        threads = min(torch.get_num_threads(), blocks)
+        threads = len(self.shares(blocks))
         return 4.0**self.program.n_wires * LANES * (2 * blocks + threads * self.rows)
 
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
@@ -81,7 +92,7 @@ class NumbaDensityKernels:
         r_out = empty_like(r)
         z = r.new_empty(blocks, self.program.n_readouts, LANES)
         arrays = [flat(v) for v in (r, r_out, *self._lanes(angles, active, blocks))]
-        run(forward_density, shares(blocks), *arrays, self.tables(r.dtype), flat(z))
+        run(forward_density, self.shares(blocks), *arrays, self.tables(r.dtype), flat(z))
         return r_out, from_lanes(z, len(angles))
 
     def backward(
@@ -108,7 +119,7 @@ class NumbaDensityKernels:
         lam_in = empty_like(r)
         grads = r.new_empty(blocks, angles.shape[1], LANES)
         arrays = [flat(v) for v in (r, lam, lam_in, *self._lanes(angles, active, blocks))]
-        given, ranges = flat(to_lanes(grad_z, blocks)), shares(blocks)
+        given, ranges = flat(to_lanes(grad_z, blocks)), self.shares(blocks)
         # Kept from step to step: the pages of new memory take longer to map than to use.
         work = self._spare.pop() if self._spare else r.new_empty(0).numpy()
         shape = len(ranges), self.rows, r[0].numel()
