@@ -143,8 +143,14 @@ class Device:
             every_step: whether to return the t R results of all steps.
 
         Raises:
-            DeviceError: the circuit has more qubits than the device supports.
+            DeviceError: the circuit has more qubits than the device supports, or channels, but the
+                device does not simulate density matrices.
         """
+        if circuit.damped and not self.spec.densities:
+            raise DeviceError(
+                f"device {self.name!r} cannot run Damping, which needs density matrices: use "
+                f"fused or default.mixed"
+            )
         self.check_wires(circuit.n_wires)
         deferred = circuit.measured is not None and self.mcm_method == "deferred"
 

@@ -1,4 +1,4 @@
-"""Noise models with a strength you set, for density-matrix simulators."""
+"""Noise models with a strength you set, for simulators of density matrices."""
 
 from __future__ import annotations
 
@@ -9,44 +9,58 @@ import pennylane as qml
 from pennylane.measurements import ExpectationMP
 from pennylane.tape import QuantumScript
 
+from qrnn.circuit.channels import KINDS, CircuitNoise
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import number
 from qrnn.utils.registry import unknown_name
 
-CHANNELS = {
-    "depolarizing": qml.DepolarizingChannel,
-    "amplitude_damping": qml.AmplitudeDamping,
-    "phase_damping": qml.PhaseDamping,
-}
 NOT_GATES = (qml.QubitDensityMatrix, qml.operation.Channel, qml.ops.MidMeasure)
-MODELS = (*CHANNELS, "readout")
+MODELS = (*KINDS, "readout")
 
 
-def readout_errors(
-    noise: str | None, strength: float | None, wires: Sequence[Any]
-) -> list[qml.operation.Operator]:
+def circuit_noise(noise: str | None, strength: float | None) -> CircuitNoise:
+    """Return the noise of a model: its channel on each wire of each gate, or readout errors.
+
+    The preparation of a carried state is noiseless, and so is a mid-circuit measurement, except
+    with `readout` noise.
+    """
+    if noise is None or strength is None:
+        return CircuitNoise({})
+    if noise == "readout":
+        return CircuitNoise({}, strength)
+    return CircuitNoise({"": ((noise, strength),)})
+
+
+def readout_errors(noise: CircuitNoise, wires: Sequence[Any]) -> list[qml.operation.Operator]:
     """Return channels that act as readout errors on some wires, in any Pauli basis.
 
     A bit flip with probability p multiplies the value of a Pauli word by 1 - 2 p per letter, like a
     depolarising channel of strength 3/2 p before the measurement. (`readout_prob` of default.mixed
     0.45 fails on analytic circuits.)
     """
-    if noise != "readout" or strength is None:
-        return []
     with qml.QueuingManager.stop_recording():
-        return [qml.DepolarizingChannel(1.5 * strength, wires=wire) for wire in wires]
+        return [qml.DepolarizingChannel(1.5 * noise.flip, wires=w) for w in wires if noise.flip]
 
 
 @qml.transform
-def _misread(tape: QuantumScript, flip: float):
-    """Insert readout errors before mid-circuit measurements and expectation values."""
+def _add_noise(tape: QuantumScript, noise: CircuitNoise):
+    """Insert the channels of gates, and readout errors before measurements.
+
+    Not `qml.noise.add_noise`, which decomposes some gates first: their noise would act more often.
+    """
     operations: list[qml.operation.Operator] = []
-    for op in tape.operations:
-        if isinstance(op, qml.ops.MidMeasure):
-            operations += readout_errors("readout", flip, op.wires)
-        operations.append(op)
+    with qml.QueuingManager.stop_recording():
+        for op in tape.operations:
+            if isinstance(op, qml.ops.MidMeasure):
+                operations += readout_errors(noise, op.wires)
+            operations.append(op)
+            if not isinstance(op, NOT_GATES):
+                operations += [
+                    KINDS[channel.kind].operator(channel.strength, wires=channel.wire)
+                    for channel in noise.after(op)
+                ]
     if any(isinstance(m, ExpectationMP) and m.mv is None for m in tape.measurements):
-        operations += readout_errors("readout", flip, tape.wires)
+        operations += readout_errors(noise, tape.wires)
     return (tape.copy(operations=operations),), lambda results: results[0]
 
 
@@ -70,24 +84,6 @@ def check_noise(noise: str | None, strength: float | None) -> None:
     number("device.strength", strength, allowed, lambda p: 0 <= p <= largest)
 
 
-def noise_transform(noise: str | None, strength: float | None) -> Callable[[qml.QNode], qml.QNode]:
-    """Return the transform that adds the channel to each wire of each gate, or to the readouts.
-
-    The preparation of a carried state is noiseless, and so is a mid-circuit measurement, except
-    with `readout` noise.
-    """
-    if noise is None:
-        return lambda qnode: qnode
-    if noise == "readout":
-        return lambda qnode: _misread(qnode, flip=strength)
-    channel = CHANNELS[noise]
-
-    def is_gate(op) -> bool:
-        return not isinstance(op, NOT_GATES)
-
-    def add(op, **_) -> None:
-        for wire in op.wires:
-            channel(strength, wires=wire)
-
-    model = qml.NoiseModel({qml.BooleanFn(is_gate): add})
-    return lambda qnode: qml.noise.add_noise(qnode, model)
+def noise_transform(noise: CircuitNoise) -> Callable[[qml.QNode], qml.QNode]:
+    """Return the transform that adds noise to a QNode."""
+    return lambda qnode: _add_noise(qnode, noise=noise)

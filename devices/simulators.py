@@ -10,8 +10,9 @@ from typing_extensions import override
 
 from qrnn.circuit.step import StepCircuit
 from qrnn.devices.base import Device
-from qrnn.devices.noise import check_noise, noise_transform, readout_errors
+from qrnn.devices.noise import check_noise, circuit_noise, noise_transform, readout_errors
 from qrnn.devices.spec import DeviceOptions, DeviceSpec
+from qrnn.errors import DeviceError
 from qrnn.memory.base import Memory
 from qrnn.memory.carried import CarriedDensities, CarriedVectors, MeasuredDensities
 from qrnn.memory.lightning import CarriedLightning
@@ -19,30 +20,68 @@ from qrnn.memory.lightning import CarriedLightning
 SHIFTS = ("parameter-shift", "spsa", "none")
 
 
+MOST_NOISY = 12  # qubits of density matrices on the fused device: 4^n numbers for a sequence
+
+
 class Fused(Device):
-    """qrnn's own kernels; the QNode, for drawing and checking, runs on default.qubit."""
+    """qrnn's own kernels, with noise on density matrices; the QNode is for drawing and checking."""
 
     spec = DeviceSpec(
         name="fused",
         strategies=("fused",),
-        options=("strategy",),
+        options=("strategy", "noise", "strength"),
         shots="no",
-        noisy=False,
+        noisy=True,
         max_wires=20,
         gradients=("backprop",),
         measured=(),
         batching=True,
         needs="numba",
-        cost="T 2^n B, memory without T",
+        cost="T 2^n B, memory without T; with noise T 4^n B",
     )
+
+    def __init__(self, spec: DeviceSpec, options: DeviceOptions):
+        super().__init__(spec, options)
+        check_noise(options.noise, options.strength)
+        self.noise = circuit_noise(options.noise, options.strength)
 
     @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
         return qml.device("default.qubit", wires=n_wires)
 
+    def mixes(self, circuit: StepCircuit) -> bool:
+        """Return whether the circuit, or the device's noise, needs density matrices."""
+        return self.options.noise is not None or circuit.damped
+
+    @override
+    def qnode(
+        self,
+        circuit: StepCircuit,
+        plugin: qml.devices.Device | None = None,
+        *,
+        every_step: bool = False,
+    ) -> qml.QNode:
+        if self.mixes(circuit):
+            if circuit.n_wires > MOST_NOISY:
+                raise DeviceError(
+                    f"device 'fused' with noise or Damping takes at most {MOST_NOISY} qubits (a "
+                    f"state has 4^n numbers), got {circuit.n_wires}: lower model.n_qubits"
+                )
+            plugin = plugin or qml.device("default.mixed", wires=circuit.n_wires)
+        return super().qnode(circuit, plugin, every_step=every_step)
+
+    @override
+    def transform(self, qnode: qml.QNode) -> qml.QNode:
+        return noise_transform(self.noise)(qnode) if self.options.noise else qnode
+
     @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
-        from qrnn.memory.fused import FusedMemory  # numba takes a second to import
+        # numba takes a second to import
+        if self.mixes(circuit):
+            from qrnn.memory.fused_density import FusedDensities
+
+            return FusedDensities(circuit, layer, self.noise)
+        from qrnn.memory.fused import FusedMemory
 
         return FusedMemory(circuit, layer)
 
@@ -94,6 +133,7 @@ class DefaultMixed(Device):
     def __init__(self, spec: DeviceSpec, options: DeviceOptions):
         super().__init__(spec, options)
         check_noise(options.noise, options.strength)
+        self.noise = circuit_noise(options.noise, options.strength)
 
     @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
@@ -102,7 +142,7 @@ class DefaultMixed(Device):
 
     @override
     def transform(self, qnode: qml.QNode) -> qml.QNode:
-        return noise_transform(self.options.noise, self.options.strength)(qnode)
+        return noise_transform(self.noise)(qnode) if self.options.noise else qnode
 
     @property
     @override
@@ -113,7 +153,7 @@ class DefaultMixed(Device):
     @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
         memory = CarriedDensities if circuit.measured is None else MeasuredDensities
-        errors = partial(readout_errors, self.options.noise, self.options.strength)
+        errors = partial(readout_errors, self.noise)
         return memory(circuit, layer, self.plugin(None), self.transform, errors)
 
 

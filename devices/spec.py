@@ -150,6 +150,11 @@ class DeviceSpec:
     submits_jobs: bool = False
     qubits: int | None = None
 
+    @property
+    def densities(self) -> bool:
+        """Whether it simulates density matrices, with any channels."""
+        return "noise" in self.options
+
     def missing(self) -> str | None:
         """Return the command that installs what the device lacks, or None."""
         if importlib.util.find_spec(self.needs) is not None:

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from qrnn.cell.cell import QRNNCell, QRNNState
     from qrnn.cell.rnn import QRNN
     from qrnn.circuit.ansatz import ANSAETZE, Ansatz
+    from qrnn.circuit.channels import Damping
     from qrnn.circuit.step import StepCircuit
     from qrnn.controllers import Controller
     from qrnn.errors import (
@@ -31,6 +32,7 @@ __version__ = "0.2.0"
 _WHERE = {
     "qrnn.circuit.ansatz": ("ANSAETZE", "Ansatz"),
     "qrnn.cell.cell": ("QRNNCell", "QRNNState"),
+    "qrnn.circuit.channels": ("Damping",),
     "qrnn.circuit.step": ("StepCircuit",),
     "qrnn.controllers": ("Controller",),
     "qrnn.errors": (
@@ -58,6 +60,7 @@ __all__ = [
     "Ansatz",
     "ConfigError",
     "Controller",
+    "Damping",
     "DataError",
     "DeviceError",
     "MissingExtraError",

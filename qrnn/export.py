@@ -18,6 +18,7 @@ from pennylane.tape import QuantumScript
 from torch import nn
 
 from qrnn.cell.cell import QRNNCell
+from qrnn.circuit.channels import Damping
 from qrnn.circuit.step import StepCircuit, precision_of
 from qrnn.circuit.threads import one_at_a_time
 from qrnn.errors import ConfigError, require_extra
@@ -124,6 +125,8 @@ def source(cell: QRNNCell | StepCircuit, theta: Any) -> str:
 
 def _call(op: Operator) -> str:
     """Return the Python call of a gate of `qrnn.circuit.gates.GATES`."""
+    if isinstance(op, Damping):
+        (op,) = op.decomposition()
     name = op.name.removeprefix("Adjoint(").rstrip(")")
     values = (repr(float(qml.math.detach(value))) for value in op.data)
     arguments = [*values, f"wires={op.wires.tolist()}"]
@@ -168,7 +171,7 @@ def qiskit_circuit(
         mid-circuit outcomes, bit t R + r for Pauli word r of step t.
 
     Raises:
-        ConfigError: see `tape`; or the basis is not n such letters.
+        ConfigError: see `tape`; or the basis is not n such letters, or the circuit has Damping.
         MissingExtraError: Qiskit is not installed.
     """
     try:
@@ -179,6 +182,8 @@ def qiskit_circuit(
     from qrnn.devices.ibm.translate import Structure, native, read, rows
 
     written, circuit = tape(cell, theta), circuit_of(cell)
+    if circuit.damped:
+        raise ConfigError("the circuit must be unitary for Qiskit, got Damping: export its source")
     n = circuit.n_wires + (circuit.measured is not None)
     turns, measured = _turns(basis, circuit.n_wires)
     reading = read(native([*written.operations, *turns]), {wire: wire for wire in range(n)})

@@ -224,9 +224,8 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
                 f"x must be float32 or float64, like the cell's parameters, got {like.dtype}: use "
                 f".to(torch.float32)"
             )
-        if self.device.strategy != "replayed":  # replayed stores only angles
-            size = 2.0 * like.element_size() * batch * 2**self.circuit.n_wires
-            check_memory(f"the state of {batch} sequences", size, "lower batch_size or n_qubits")
+        size = self.memory.size(batch, like)
+        check_memory(f"the state of {batch} sequences", size, "lower batch_size or n_qubits")
         z = self.circuit.start_readout().to(like).expand(batch, -1)
         return QRNNState(z, self.memory.start(batch, like), self.memory)
 

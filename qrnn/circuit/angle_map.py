@@ -18,6 +18,7 @@ from pennylane.ops.functions import bind_new_parameters
 from pennylane.tape import QuantumScript
 
 from qrnn.circuit.ansatz import Ansatz
+from qrnn.circuit.channels import Damping
 from qrnn.circuit.decomposition import Expansion, flat, jacobian, layout
 from qrnn.circuit.dependence import is_affine, leaves
 from qrnn.circuit.threads import PENNYLANE, one_at_a_time
@@ -194,10 +195,12 @@ class AngleMap:
                     f"but failed with: {reason}"
                 ) from error
         queued = list(QuantumScript.from_queue(queue))
-        if not_gates := [one for one in queued if isinstance(one, NOT_GATES)]:
+        if not_gates := [
+            one for one in queued if isinstance(one, NOT_GATES) and not isinstance(one, Damping)
+        ]:
             raise ConfigError(
                 f"the ansatz must have unitary gates only, got {not_gates[0]}: pass observables as "
-                f"`readout`, noise as a device's noise model"
+                f"`readout`, noise as a device's noise model, or qrnn.Damping"
             )
         if foreign := {wire for op in queued for wire in op.wires} - set(self.wires):
             raise ConfigError(

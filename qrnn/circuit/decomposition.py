@@ -17,6 +17,7 @@ from pennylane.operation import Operator
 from pennylane.ops.functions import bind_new_parameters
 from pennylane.tape import QuantumScript
 
+from qrnn.circuit.channels import Damping
 from qrnn.circuit.dependence import is_affine, leaves, not_smooth
 from qrnn.circuit.gates import GATES
 from qrnn.circuit.tracking import Tracker
@@ -36,7 +37,7 @@ def expand(op: Operator, *, smooth: bool) -> list[Operator]:
     Raises:
         ConfigError: PennyLane cannot decompose the operator.
     """
-    if op.name in GATES:
+    if op.name in GATES or isinstance(op, Damping):
         return [op]
 
     def is_one_qubit_unitary(op: Operator) -> bool:

@@ -19,6 +19,7 @@ from pennylane.tape import QuantumScript
 
 from qrnn.circuit.angle_map import AngleMap, precision_of
 from qrnn.circuit.ansatz import Ansatz
+from qrnn.circuit.channels import Damping
 from qrnn.circuit.mid_circuit import MeasuredReadout, check_mode
 from qrnn.circuit.observables import masks, observables, pauli_words
 from qrnn.circuit.threads import one_at_a_time
@@ -45,7 +46,8 @@ class StepCircuit:
         words: the R Pauli words.
         measured: the mid-circuit measurements, or None for expectation values.
         map: the map from angles and weights to U's gates and their parameters.
-        gates: U's gates, all in `qrnn.circuit.gates.GATES`, with placeholder parameters.
+        gates: U's gates, all in `qrnn.circuit.gates.GATES` or `Damping`, with placeholder
+            parameters.
         n_parameters: number of gate parameters S.
 
     Raises:
@@ -158,6 +160,11 @@ class StepCircuit:
     def values(self, results: torch.Tensor) -> torch.Tensor:
         """Return z (..., R) for the results (..., R) of `replay`'s measurements."""
         return results if self.measured is None else self.measured.unbiased(results)
+
+    @property
+    def damped(self) -> bool:
+        """Whether U has channels, so that a state vector does not stay one."""
+        return any(isinstance(gate, Damping) for gate in self.gates)
 
     @property
     def identity(self) -> tuple[Any, ...]:

@@ -52,6 +52,10 @@ class Memory(ABC):
     def start(self, batch: int, like: torch.Tensor) -> State:
         """Return |0...0> for `batch` sequences, with the dtype and torch device of `like`."""
 
+    def size(self, batch: int, like: torch.Tensor) -> float:
+        """Return the bytes that the states of `batch` sequences take, and a step of them."""
+        return 2.0 * like.element_size() * batch * 2**self.n_wires
+
     @abstractmethod
     def step(
         self, state: State, controls: torch.Tensor, active: torch.Tensor | None = None

@@ -114,6 +114,10 @@ class CarriedDensities(Memory):
         self._misread = misread
 
     @override
+    def size(self, batch: int, like: torch.Tensor) -> float:
+        return 2.0 * like.element_size() * batch * 4**self.n_wires
+
+    @override
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
         """The state is (B, 2^n, 2^n), complex."""
         psi = start_vectors(batch, self.circuit.n_wires, like)

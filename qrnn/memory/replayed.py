@@ -49,6 +49,10 @@ class ReplayedMemory(Memory):
         self.at_once = at_once
 
     @override
+    def size(self, batch: int, like: torch.Tensor) -> float:
+        return 0.0  # only angles
+
+    @override
     def start(self, batch: int, like: torch.Tensor) -> ReplayedState:
         return ReplayedState((), ())
 

@@ -96,6 +96,11 @@ class QuantumNeuronCell(OnDevice):
 
     def use(self, device: Device) -> None:
         """Switch to another device, in place."""
+        if device.options.noise is not None:
+            raise ConfigError(
+                f"device.noise must be left out for quantum neurons, got {device.options.noise!r}: "
+                f"study noise on an IBM backend or a copy of one"
+            )
         self.device = device
         fused = device.strategy == "fused"
         self.replay = None if fused else Replay(self.definition, device)

@@ -18,6 +18,7 @@ import torch
 
 from qrnn.config import TrainConfig, to_plain
 from qrnn.data import TaskData
+from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError, QRNNError
 from qrnn.models.cells import refuse_options
 from qrnn.networks import n_parameters
@@ -205,7 +206,7 @@ def _fit(
     trainer = pl.Trainer(
         max_epochs=config.trainer.epochs,
         limit_train_batches=limit,
-        accelerator=accelerator(config.device.name),
+        accelerator=accelerator(config.device),
         devices=config.trainer.processes,
         strategy="ddp" if config.trainer.processes > 1 else "auto",
         gradient_clip_val=config.trainer.clip,
@@ -330,11 +331,12 @@ def peak_memory_mb() -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def accelerator(device: str) -> str:
+def accelerator(device: DeviceOptions) -> str:
     """Return Lightning's name of the accelerator to train on."""
-    if device != "fused":
+    if device.name != "fused":
         return "auto"
-    return "gpu" if torch.cuda.is_available() else "cpu"  # no other has fused kernels
+    # No other has fused kernels, and those with noise run only on the CPU.
+    return "gpu" if torch.cuda.is_available() and device.noise is None else "cpu"
 
 
 def config_yaml(config: TrainConfig) -> str:

@@ -1,6 +1,7 @@
 """One suite over every device and strategy: the same weights give the same readouts."""
 
 import copy
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from helpers import reference
-from helpers.problems import PROBLEMS, inputs, network, solution
+from helpers.problems import PROBLEMS, gradients, inputs, network, solution
 from helpers.slow import slow_but
+from qrnn.devices.noise import MODELS
 
 SHOTS = 4000
 EXACT = {
     "fused": {},
+    "fused densities": {"noise": "amplitude_damping", "strength": 0.0},
     "default.qubit carried": {},
     "default.qubit replayed": {},
     "default.mixed carried": {},
@@ -41,7 +44,7 @@ def on(rnn, label):
     """Return the network on one of the devices above."""
     name, _, strategy = label.partition(" ")
     if label in EXACT:
-        return rnn.on(name, strategy=strategy or None)
+        return rnn.on(name, **(EXACT[label] or {"strategy": strategy or None}))
     if name == "aer":  # the IBM device over the ideal Aer simulator: no noise, but IBM's own path
         pytest.importorskip("qiskit_aer")
     if name.startswith("fake_"):
@@ -168,12 +171,26 @@ def test_amplitudes_are_those_of_the_dense_reference(label, dtype):
     np.testing.assert_allclose(state.amplitudes(), psi, rtol=0, atol=TOLERANCE[dtype])
 
 
-def test_density_matrices_are_those_of_the_dense_reference():
+@pytest.mark.parametrize("label", ["default.mixed carried", "fused densities"])
+def test_density_matrices_are_those_of_the_dense_reference(label):
     with torch.no_grad():
-        _, state = on(network(), "default.mixed carried")(inputs(), lengths=torch.tensor(LENGTHS))
+        _, state = on(network(), label)(inputs(), lengths=torch.tensor(LENGTHS))
     _, psi = solution("default", LENGTHS)
     rho = psi[:, :, None] * psi[:, None, :].conj()
     np.testing.assert_allclose(state.amplitudes(), rho, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize(("problem", "noise"), zip(PROBLEMS, cycle(MODELS)))
+def test_fused_noise_is_that_of_default_mixed_with_its_gradient(problem, noise, dtype):
+    rnn, x, found = network(problem, dtype), inputs(dtype=dtype), []
+    for device in ("fused", "default.mixed"):
+        noisy = rnn.on(device, noise=noise, strength=0.1)
+        z, state = noisy(x, lengths=torch.tensor(LENGTHS))
+        slopes = gradients(noisy, lambda net, x: net(x)[0].square().mean(), x)
+        found.append((z.detach(), state.amplitudes().detach(), slopes))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("label", EVERY)

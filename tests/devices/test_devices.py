@@ -80,7 +80,12 @@ WRONG = [
     ("fusde", {}, ConfigError, "device 'fusde' is not known: did you mean fused"),
     ("fused", {"shot": 3}, ConfigError, "device option 'shot' is not known: did you mean shots"),
     ("fused", {"shots": 100}, ConfigError, "'fused' would ignore device.shots: it reads strategy"),
-    ("fused", {"noise": "readout", "strength": 0.1}, ConfigError, "ignore device.noise, device.st"),
+    (
+        "fused",
+        {"noise": "readout"},
+        ConfigError,
+        "device.noise and device.strength must be set tog",
+    ),
     ("fused", {"seed": 1}, ConfigError, "'fused' would ignore device.seed"),
     ("fused", {"gradient": "adjoint"}, ConfigError, "'fused' would ignore device.gradient"),
     ("default.qubit", {"noise": "readout"}, ConfigError, "would ignore device.noise: it reads str"),

@@ -279,8 +279,9 @@ def test_each_trainer_key_changes_the_run(key, value, run, data, tmp_path):
 @pytest.mark.parametrize("there", [True, False])
 def test_fused_trains_on_the_gpu_where_there_is_one(there, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    assert accelerator("fused") == ("gpu" if there else "cpu")
-    assert accelerator("default.qubit") == "auto"
+    assert accelerator(DeviceOptions("fused")) == ("gpu" if there else "cpu")
+    assert accelerator(DeviceOptions("fused", noise="readout", strength=0.1)) == "cpu"
+    assert accelerator(DeviceOptions("default.qubit")) == "auto"
 
 
 def test_an_epoch_seeds_the_gpus_python_and_numpy_too(monkeypatch):

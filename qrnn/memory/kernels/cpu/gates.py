@@ -25,6 +25,13 @@ OPTIONS: dict[str, Any] = {"fastmath": set(FLAGS), "nogil": True, "error_model":
 jit = nb.njit(**OPTIONS)
 
 
+def cached_jit(function: Callable) -> Any:
+    """Compile a kernel that runs on one thread, without numba's scheduler, and save it."""
+    kernel = nb.njit(**OPTIONS)(function)
+    kernel._cache = KernelCache(function)
+    return kernel
+
+
 def parallel_jit(function: Callable) -> Any:
     """Compile a parallel kernel: only the loop over threads, because the rest compiles slowly."""
     kernel = nb.njit(**OPTIONS, parallel=True)(function)

@@ -17,6 +17,7 @@ from qrnn.memory.kernels.cpu.lanes import (
     empty_like,
     flat,
     from_lanes,
+    shares_of,
     to_lanes,
 )
 from qrnn.memory.kernels.cpu.sequence import backward_sequence, forward_sequence
@@ -206,5 +207,4 @@ def shares(blocks: int) -> np.ndarray:
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     count = max(1, min(torch.get_num_threads(), most, blocks))
     numba.set_num_threads(count)
-    edges = np.arange(count + 1) * blocks // count
-    return np.stack([edges[:-1], edges[1:]], 1)
+    return shares_of(blocks, count)

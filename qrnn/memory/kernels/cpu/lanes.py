@@ -13,6 +13,12 @@ def blocks_of(batch: int) -> int:
     return -(-batch // LANES)
 
 
+def shares_of(blocks: int, count: int) -> np.ndarray:
+    """Return the range of blocks (first, stop) of each of `count` threads, (count, 2)."""
+    edges = np.arange(count + 1) * blocks // count
+    return np.stack([edges[:-1], edges[1:]], 1)
+
+
 def empty_like(psi: torch.Tensor) -> torch.Tensor:
     """Return an uninitialised tensor for amplitudes, aligned to cache lines.
 

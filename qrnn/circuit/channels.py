@@ -1,0 +1,97 @@
+"""Noise channels on one qubit, and the noise of a circuit's gates and readouts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import acos, asin, sqrt
+
+import pennylane as qml
+from pennylane.operation import Channel as PennyLaneChannel
+from pennylane.operation import Operator
+
+
+class Damping(PennyLaneChannel):
+    """Amplitude damping of strength sin^2(phi), as a part of a cell's circuit.
+
+    The angle phi, like that of a gate, may be one of the controller's: each sequence then forgets
+    its own fraction of a qubit at each step, as `Damping(angles[k], wires=w)` in a cell's quantum
+    function. It runs on devices that simulate density matrices.
+
+    Args:
+        phi: the angle, radians.
+        wires: the wire.
+    """
+
+    num_params = 1
+    num_wires = 1
+    grad_method = None
+
+    def __init__(self, phi, wires, id=None):
+        super().__init__(phi, wires=wires, id=id)
+
+    @staticmethod
+    def compute_decomposition(phi, wires):
+        """Return PennyLane's channel."""
+        return [qml.AmplitudeDamping(qml.math.sin(phi) ** 2, wires=wires)]
+
+    @staticmethod
+    def compute_kraus_matrices(phi):
+        """Return the two Kraus matrices."""
+        return qml.AmplitudeDamping.compute_kraus_matrices(qml.math.sin(phi) ** 2)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A channel that scales Pauli words.
+
+    Attributes:
+        operator: PennyLane's channel, of (strength, wires).
+        angle: the channel's angle phi for a strength p: with c = cos(phi), `depolarizing` scales X,
+            Y and Z by c, `phase_damping` X and Y by c, and `amplitude_damping` X and Y by c and Z
+            by c^2, and adds 1 - c^2 to Z.
+    """
+
+    operator: Callable[..., Operator]
+    angle: Callable[[float], float]
+
+
+KINDS = {
+    "depolarizing": Kind(qml.DepolarizingChannel, lambda p: acos(1 - 4 * p / 3)),
+    "phase_damping": Kind(qml.PhaseDamping, lambda p: asin(sqrt(p))),
+    "amplitude_damping": Kind(qml.AmplitudeDamping, lambda p: asin(sqrt(p))),
+}
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A channel on one wire.
+
+    Attributes:
+        kind: a key of `KINDS`.
+        strength: its probability p.
+        wire: the wire.
+    """
+
+    kind: str
+    strength: float
+    wire: int
+
+
+@dataclass(frozen=True)
+class CircuitNoise:
+    """The noise of a step circuit.
+
+    Attributes:
+        channels: (kind, strength) of the channels on each wire of a gate, by the gate's name; those
+            of `""` are for all other gates.
+        flip: probability of a readout error on a qubit.
+    """
+
+    channels: dict[str, tuple[tuple[str, float], ...]]
+    flip: float = 0.0
+
+    def after(self, gate: Operator) -> list[Channel]:
+        """Return the channels that act after a gate, in their order."""
+        found = self.channels.get(gate.name, self.channels.get("", ()))
+        return [Channel(kind, strength, wire) for wire in gate.wires for kind, strength in found]

@@ -1,0 +1,182 @@
+"""The fused strategy with noise: density matrices, exactly, with gradients.
+
+A channel cannot be undone, so the backward pass needs the state before each step. Some states are
+kept, about three times the square root of T, and the others are computed again from these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isqrt
+from typing import Any
+
+import torch
+from pennylane.qnn import TorchLayer
+from typing_extensions import override
+
+from qrnn.circuit.channels import CircuitNoise
+from qrnn.circuit.step import StepCircuit
+from qrnn.errors import DeviceError
+from qrnn.memory.base import Memory
+from qrnn.memory.kernels.density_program import compile_density_program
+from qrnn.utils.autograd import once_differentiable
+
+
+class Moment:
+    """A state that autograd may need: kept, or computed again from the moment before.
+
+    Args:
+        r: the state after t steps; it is kept if t is a multiple of the largest power of two up to
+            sqrt(t).
+        before: the moment before the last step, and the step's kernels, angles and active
+            sequences; None: t = 0.
+    """
+
+    def __init__(
+        self, r: torch.Tensor, before: tuple[Moment, Any, torch.Tensor, Any] | None = None
+    ):
+        self.before = before
+        self.count: int = 0 if before is None else before[0].count + 1
+        self.kept = self.count % 2 ** (max(1, isqrt(self.count)).bit_length() - 1) == 0
+        self._r = r if self.kept else None
+
+    def state(self) -> torch.Tensor:
+        """Return the state; one that is computed again is held until `release`."""
+        chain: list[Moment] = []
+        at = self
+        while at._r is None:
+            chain.append(at)
+            assert at.before is not None  # the first is kept
+            at = at.before[0]
+        r = at._r
+        for moment in reversed(chain):
+            assert moment.before is not None
+            _, kernels, angles, active = moment.before
+            r = moment._r = kernels.forward(r, angles, active)[0]
+        return r
+
+    def release(self) -> None:
+        """Release a state that can be computed again."""
+        if not self.kept:
+            self._r = None
+
+
+class DensityNode(torch.autograd.Function):
+    """One noisy step as an autograd node: (r, angles) -> (r', z)."""
+
+    @staticmethod
+    @override
+    def forward(ctx: Any, r, angles, kernels, active, before: Moment):
+        """R is in the kernels' layout, angles are (B, S)."""
+        ctx.kernels, ctx.active, ctx.before = kernels, active, before
+        ctx.save_for_backward(angles)
+        return kernels.forward(r, angles, active)
+
+    @staticmethod
+    @once_differentiable("use .on('default.mixed')")
+    @override
+    def backward(ctx: Any, lam, grad_z):
+        (angles,) = ctx.saved_tensors
+        r = ctx.before.state()
+        lam_in, grads = ctx.kernels.backward(r, lam.contiguous(), grad_z, angles, ctx.active)
+        ctx.before.release()
+        return lam_in, grads, None, None, None
+
+
+@dataclass(frozen=True)
+class DensityState:
+    """Density matrices of B sequences.
+
+    Attributes:
+        r: values of the Pauli words in the kernels' layout, part of the autograd graph.
+        moment: gives the state to the backward pass.
+        batch: number of sequences B.
+    """
+
+    r: torch.Tensor
+    moment: Moment
+    batch: int
+
+    @classmethod
+    def of(cls, r: torch.Tensor, batch: int) -> DensityState:
+        """Return the state for values that are not part of a graph."""
+        return cls(r, Moment(r), batch)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy only the values: autograd graphs cannot be pickled."""
+        return DensityState.of, (self.r.detach(), self.batch)
+
+
+class FusedDensities(Memory):
+    """Density matrices as the values of Pauli words, advanced by kernels with noise in the gates.
+
+    Args:
+        circuit: the step circuit.
+        layer: the quantum layer.
+        noise: the noise of the gates and readouts.
+    """
+
+    def __init__(self, circuit: StepCircuit, layer: TorchLayer, noise: CircuitNoise):
+        super().__init__(circuit, layer)
+        self.program = compile_density_program(circuit, noise)
+        self._columns = torch.tensor(self.program.columns, dtype=torch.long, device="cpu")
+        self._factors = torch.tensor(self.program.factors, dtype=torch.float64, device="cpu")
+        self._offsets = torch.tensor(self.program.offsets, dtype=torch.float64, device="cpu")
+        self._kernels: Any = None
+
+    @override
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep the program, from which kernels can be built again."""
+        return {**super().__getstate__(), "program": self.program, "_kernels": None}
+
+    def kernels(self, device: torch.device) -> Any:
+        """Return the kernels.
+
+        Raises:
+            DeviceError: the torch device is not the CPU.
+        """
+        if device.type != "cpu":
+            raise DeviceError(
+                f"device 'fused' with device.noise needs weights and inputs on cpu, got {device}: "
+                f"use .to('cpu')"
+            )
+        if self._kernels is None:
+            from qrnn.memory.kernels.cpu.density_kernels import NumbaDensityKernels
+
+            self._kernels = NumbaDensityKernels(self.program)
+        return self._kernels
+
+    def slot_angles(self, parameters: torch.Tensor) -> torch.Tensor:
+        """Return the slots' angles (B, S) for gate parameters (B, n_parameters)."""
+        offsets = self._offsets.to(parameters)
+        if not any(self.program.factors):
+            return offsets.expand(len(parameters), -1)
+        return parameters[:, self._columns] * self._factors.to(parameters) + offsets
+
+    @override
+    def size(self, batch: int, like: torch.Tensor) -> float:
+        return self.kernels(like.device).size(batch) * like.element_size()
+
+    @override
+    def start(self, batch: int, like: torch.Tensor) -> DensityState:
+        return DensityState.of(self.kernels(like.device).start(batch, like), batch)
+
+    @override
+    def step(
+        self, state: DensityState, controls: torch.Tensor, active: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, DensityState]:
+        angles = self.slot_angles(self.circuit.parameters(controls + self.layer.bias))
+        kernels = self.kernels(controls.device)
+        r, z = DensityNode.apply(state.r, angles, kernels, active, state.moment)
+        if not r.requires_grad:
+            return z, DensityState.of(r, state.batch)
+        before = state.moment, kernels, angles.detach(), active
+        return z, DensityState(r, Moment(r.detach(), before), state.batch)
+
+    @override
+    def detach(self, state: DensityState) -> DensityState:
+        return DensityState.of(state.r.detach(), state.batch)
+
+    @override
+    def amplitudes(self, state: DensityState) -> torch.Tensor:
+        return self.kernels(state.r.device).matrices(state.r, state.batch)
