@@ -28,7 +28,7 @@ class Fused(Device):
         options=("strategy",),
         shots="no",
         noisy=False,
-        max_wires=20,
+        max_wires=30,
         gradients=("backprop",),
         measured=(),
         batching=True,
