@@ -25,9 +25,6 @@ from qrnn.memory.kernels.cpu.simd import LANE_BITS, LANES
 from qrnn.memory.kernels.cpu.step import backward, forward
 from qrnn.memory.kernels.program import Program
 
-# Where the spread layout is faster: for fewer qubits, the controller takes most of the time.
-SPREAD_QUBITS, SPREAD_BATCH = 10, 7
-
 
 @dataclass(frozen=True)
 class _Step:
@@ -220,8 +217,12 @@ class NumbaKernels(Kernels):
 
 
 def spread_pays(n: int, batch: int) -> bool:
-    """Return whether the spread layout is faster for `batch` sequences of n qubits."""
-    return n >= SPREAD_QUBITS and batch <= SPREAD_BATCH
+    """Return whether the spread layout is faster for `batch` sequences of n qubits, as measured.
+
+    With few qubits, the controller takes most of the time; batched states of many qubits do not
+    fit into the cache.
+    """
+    return n > 16 or batch < 2 * (n - 10)
 
 
 def shares(blocks: int) -> np.ndarray:

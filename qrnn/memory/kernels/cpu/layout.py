@@ -27,7 +27,7 @@ from qrnn.memory.kernels.program import (
 # = readout, number of Y), READ_Z (all bits), READ_LANES (X and Y of the bits in the lanes).
 ROTATE_LANES, READ_XY, READ_WORD, READ_Z, READ_LANES = range(DIAGONAL + 1, DIAGONAL + 6)
 # Bits of the rows of a tile, and of the largest block that is one tile.
-TILE_BITS, WHOLE_BITS = 10, 12
+TILE_BITS, WHOLE_BITS = 10, 16
 
 Row = list[int]
 Shape = tuple[int, int]  # numbers of low and high bits of a tile's rows
