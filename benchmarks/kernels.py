@@ -19,6 +19,7 @@ from qrnn.memory.kernels.cpu import controller as controller_kernels
 from qrnn.memory.kernels.cpu import sequence as sequence_kernels
 from qrnn.memory.kernels.cpu import step as step_kernels
 from qrnn.memory.kernels.cpu.gates import ROW, jit
+from qrnn.memory.kernels.cpu.layout import tables
 from qrnn.memory.kernels.cpu.simd import LANES
 
 REPEATS, RECORDS = 200, 8
@@ -42,7 +43,9 @@ def repeat(
     record = records[:size]
     for _ in range(repeats):
         if part == 0:
-            sequence_kernels.angles_of(x, 0, z, kind, layers, weights, biases, record, cs)
+            sequence_kernels.angles_of(
+                x, 0, z, kind, layers, weights, biases, record, cs, program[8]
+            )
         elif part == 1:
             step_kernels.apply_gates(psi, cs, program, work)
         elif part == 2:
@@ -67,7 +70,7 @@ def main() -> None:
         cell.controller, cell.quantum.bias, cell.memory.slot_map, cell.input_size + cell.n_readouts
     )
     weights, biases = packed.weights.detach().numpy(), packed.biases.detach().numpy()
-    program = cell.memory.program.tables(np.float32)
+    program = tables(cell.memory.program, np.float32, spread=False)
     draw = np.random.default_rng(0)
 
     def values(*shape):
@@ -85,7 +88,7 @@ def main() -> None:
         values(3 * n * LANES),
         values(slots * LANES),
         values(RECORDS * size),
-        values(4, (1 << (n - n // 2)) * ROW),
+        step_kernels.scratch_for(values(2**n * ROW), program),
         (np.zeros_like(weights), np.zeros_like(biases)),
     )
     psi, lam, cs = arguments[4:7]

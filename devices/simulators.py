@@ -32,7 +32,7 @@ class Fused(Device):
         options=("strategy", "noise", "strength"),
         shots="no",
         noisy=True,
-        max_wires=20,
+        max_wires=30,
         gradients=("backprop",),
         measured=(),
         batching=True,

@@ -1,5 +1,6 @@
 """qrnn: recurrent networks whose hidden state is a quantum state, in PennyLane and PyTorch."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from qrnn.reporting import report
     from qrnn.training.groups import param_groups
     from qrnn.training.run import train
+
+# OpenMP's threads wait in a loop by default, and take the cores from those that work if other
+# programs run: two threads are then ten times slower than one. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.2.0"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, TypeVar
 
 import torch
@@ -54,11 +54,13 @@ def with_locked_backward(
 def one_kernel_at_a_time(run: F) -> F:
     """Decorate a function that runs parallel numba kernels to hold a lock if numba needs one.
 
-    Without OpenMP or TBB, numba aborts the process when two threads run such kernels.
+    Without OpenMP or TBB, numba aborts the process when two threads run such kernels. With OpenMP,
+    it starts its threads by setting the number of torch's, which is set back.
     """
 
     @wraps(run)
     def locked(*arguments: Any, **named: Any) -> Any:
+        _start_threads()
         with nullcontext() if _kernels_may_overlap() else _KERNELS:
             return run(*arguments, **named)
 
@@ -66,6 +68,16 @@ def one_kernel_at_a_time(run: F) -> F:
 
 
 _KERNELS = threading.RLock()
+
+
+@cache
+def _start_threads() -> None:
+    """Start numba's threads, without a change of the number of torch's."""
+    import numba
+
+    count = torch.get_num_threads()
+    numba.set_num_threads(1)
+    torch.set_num_threads(count)
 
 
 def _kernels_may_overlap() -> bool:

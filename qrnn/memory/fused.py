@@ -31,6 +31,11 @@ from qrnn.memory.fused_step import StepNode, UndoStep
 from qrnn.memory.kernels.base import Kernels
 from qrnn.memory.kernels.program import Program, compile_program
 from qrnn.memory.snapshot import Snapshot
+from qrnn.utils.limits import check_memory
+
+# Per amplitude: psi and lambda of one sequence before and after a step, in single precision, and
+# the constants of a diagonal layer.
+BYTES = 4 * 8 + 16
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,16 @@ class FusedMemory(Memory):
     Raises:
         DeviceError: the inputs' torch device has no kernels.
         MissingExtraError: the kernels need a package that is not installed.
+        ConfigError: one sequence does not fit into this machine's memory.
     """
 
     def __init__(self, circuit: StepCircuit, layer: TorchLayer):
         super().__init__(circuit, layer)
+        check_memory(
+            f"a training of {circuit.n_wires} qubits on device 'fused'",
+            BYTES * 2.0**circuit.n_wires,
+            "lower model.n_qubits",
+        )
         self.program: Program = compile_program(circuit)
         columns = self.program.columns
         self._identity = columns == list(range(circuit.n_parameters))

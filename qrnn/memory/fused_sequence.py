@@ -75,6 +75,17 @@ def check_dtypes(x: torch.Tensor, controller: Controller, psi: torch.Tensor) -> 
             )
 
 
+def times(matrix: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Return `matrix @ values`, without BLAS if each row of the matrix has at most one entry.
+
+    BLAS's threads may have to wait for a busy core, longer than the whole sequence takes.
+    """
+    if (matrix.count_nonzero(1) > 1).any():
+        return matrix @ values
+    column = matrix.abs().argmax(1)
+    return matrix.gather(1, column[:, None]) * values[column]
+
+
 def pack(
     controller: Controller,
     bias: torch.Tensor,
@@ -95,8 +106,8 @@ def pack(
     biases: list[torch.Tensor] = [m.bias for m in linear]
     weights[0] = nn.functional.pad(weights[0], (0, n_inputs - weights[0].shape[1]))
     matrix, offset = (values.to(weights[-1]) for values in slot_map)
-    biases[-1] = matrix @ (biases[-1] + bias) + offset
-    weights[-1] = matrix @ weights[-1]
+    biases[-1] = times(matrix, (biases[-1] + bias)[:, None])[:, 0] + offset
+    weights[-1] = times(matrix, weights[-1])
     layers, w, b, source = [], 0, 0, 0
     for weight in weights:
         n_out, n_in = weight.shape

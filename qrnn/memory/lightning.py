@@ -19,7 +19,6 @@ from pennylane.qnn import TorchLayer
 from pennylane.tape import QuantumScript
 from typing_extensions import override
 
-from qrnn.circuit.observables import masks
 from qrnn.circuit.step import StepCircuit
 from qrnn.circuit.threads import one_at_a_time
 from qrnn.memory.base import Memory
@@ -30,12 +29,17 @@ DeviceFactory = Callable[[type], qml.devices.Device]
 
 
 def apply_word(word: str, psi: torch.Tensor) -> torch.Tensor:
-    """Return P |psi> for states (B, 2^n); see `qrnn.circuit.observables.masks`."""
-    x, z = masks(word)
-    source = torch.arange(psi.shape[1], device=psi.device) ^ x
-    bits = torch.tensor([int(k & z).bit_count() for k in source.tolist()], device=psi.device)
-    factor = (1j) ** word.count("Y") * (1 - 2 * (bits % 2))
-    return psi[:, source] * factor.to(psi.dtype)
+    """Return P |psi> for a Pauli word P and states (B, 2^n)."""
+    for wire, letter in enumerate(word):
+        if letter == "I":
+            continue
+        a, b = psi.reshape(len(psi), 2**wire, 2, -1).unbind(2)
+        if letter == "Z":
+            b = -b
+        else:
+            a, b = (b, a) if letter == "X" else (-1j * b, 1j * a)
+        psi = torch.stack([a, b], 2).flatten(1)
+    return psi
 
 
 class _Step(torch.autograd.Function):

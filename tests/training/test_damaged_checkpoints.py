@@ -60,7 +60,7 @@ MODEL = [
     (put([1], "qrnn", "config", "model", "name"), "model.name must be the name of a model"),
     (put({"a": torch.ones(1)}, "qrnn", "config", "device"), "must be a plain value, got a Tensor"),
     (put("x", "qrnn", "config", "model", "width"), "does not fit this version"),
-    (put(1000, "qrnn", "config", "model", "n_qubits"), "at most 20 qubits, got 1000"),
+    (put(1000, "qrnn", "config", "model", "n_qubits"), "at most 30 qubits, got 1000"),
     (put(INTERPOLATION, "qrnn", "config", "model", "readout"), "got the interpolation"),
     (put([{"a": INTERPOLATION}], "qrnn", "config", "model", "topology"), "got the interpolation"),
     (put(1, "qrnn", "config", INTERPOLATION), "a key of qrnn.config must be a plain value"),

@@ -15,8 +15,8 @@ from qrnn.utils.limits import limit_allocations, memory
 
 HUGE = 10**12
 TOO_LARGE = [
-    ("hybrid", {"n_qubits": 1000}, "at most 20 qubits, got 1000"),
-    ("hybrid", {"n_qubits": HUGE, "topology": "all"}, "at most 20 qubits"),
+    ("hybrid", {"n_qubits": 1000}, "at most 30 qubits, got 1000"),
+    ("hybrid", {"n_qubits": HUGE, "topology": "all"}, "at most 30 qubits"),
     ("hybrid", {"layers": 100_000}, "angles of a step must be at most 2000, got 1200000"),
     ("hybrid", {"width": HUGE}, "lower model.width=1000000000000"),
     ("hybrid", {"width": 10**6, "depth": 900}, "memory of"),

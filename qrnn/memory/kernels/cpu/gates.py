@@ -1,8 +1,14 @@
 """Gates of the fused device on the CPU (numba), and their reversible derivatives.
 
-A *block* holds LANES sequences: a flat array of 2^n rows, where row k has the real parts of
-amplitude k and then the imaginary parts, LANES each. With sequences as the innermost axis, a gate
-on any wires is a multiply-add of vectors with per-sequence angles.
+A *block* is a flat array of rows, each with LANES real parts and then LANES imaginary parts. In the
+*batched* layout it holds LANES sequences, and row k has their amplitudes k: a gate on any wires is
+a multiply-add of vectors with per-sequence angles. In the *spread* layout it holds one sequence,
+and lane j of row k has amplitude LANES k + j: gates on the lowest LANE_BITS bits act within the
+vectors (`cpu/spread.py`), and for other gates the lanes are sequences that share their angles. Sums
+over amplitudes stay sums for each lane. A kernel is compiled for a layout by the type of `lanes`:
+None, or the tables of the spread layout (`cpu/layout.py`).
+
+Gates run on a *tile*: a whole block, or a part of it that stays in the cache (`cpu/tiles.py`).
 
 `undo_*` receives psi and lambda just after the gate, adds `Im <lambda| G |psi>` to the gradient of
 the gate's slot, and undoes the gate on both; G is the generator in exp(-i h G), h the half angle.
@@ -17,7 +23,18 @@ from typing import Any
 import numba as nb
 
 from qrnn.memory.kernels.cache import KernelCache
-from qrnn.memory.kernels.cpu.simd import FLAGS, LANES, full_like, load, splat, store
+from qrnn.memory.kernels.cpu.simd import (
+    FLAGS,
+    LANE_BITS,
+    LANES,
+    flip1,
+    flip2,
+    flip4,
+    flip8,
+    full_like,
+    load,
+    store,
+)
 
 ROW = 2 * LANES
 OPTIONS: dict[str, Any] = {"fastmath": set(FLAGS), "nogil": True, "error_model": "numpy"}
@@ -54,6 +71,50 @@ def parity_sign(bits):
 def add_to(array, index, vector):
     """Add a vector to an array."""
     store(array, index, load(array, index) + vector)
+
+
+@jit
+def lane_bits(lanes):
+    """Return the number of bits that are in the lanes."""
+    if lanes is None:
+        return 0
+    return LANE_BITS
+
+
+@jit
+def lane_signs(mask, lanes, like):
+    """Return (-1)^popcount(j & mask) for each lane j."""
+    if lanes is None:
+        return full_like(like, 1)
+    return load(lanes[0], (mask & (LANES - 1)) * LANES)
+
+
+@jit
+def lanes_in(mask, lanes, like):
+    """Return 1 in the lanes whose bits of the mask are all 1, and 0 in others."""
+    if lanes is None:
+        return full_like(like, 1)
+    return load(lanes[1], (mask & (LANES - 1)) * LANES)
+
+
+@jit
+def flip(vector, mask):
+    """Exchange lanes j and j ^ mask."""
+    if mask & 1:
+        vector = flip1(vector)
+    if mask & 2:
+        vector = flip2(vector)
+    if mask & 4:
+        vector = flip4(vector)
+    if mask & 8:
+        vector = flip8(vector)
+    return vector
+
+
+@jit
+def mix(on, a, b):
+    """Return a in the lanes where `on` is 1, and b where it is 0."""
+    return on * a + (full_like(on, 1) - on) * b
 
 
 @jit
@@ -151,28 +212,33 @@ def pauli_factor(row, x, z, n_y):
 
 
 @jit
-def pauli_row(psi, k, x, z, n_y):
-    """Return row k of P |psi>, real and imaginary part."""
+def pauli_row(psi, k, word, lanes):
+    """Return row k of P |psi>, real and imaginary part; for the word, see `tiles.word_on`."""
+    x, z, flips, signs, n_y, sign = word
     fr, fi = pauli_factor(k, x, z, n_y)
     at = (k ^ x) * ROW
     re, im = load(psi, at), load(psi, at + LANES)
-    f, g = full_like(re, fr), full_like(re, fi)
+    f, g = full_like(re, sign * fr), full_like(re, sign * fi)
+    if lanes is not None:
+        f, g = f * lane_signs(signs, lanes, re), g * lane_signs(signs, lanes, re)
+        re, im = flip(re, flips), flip(im, flips)
     return f * re - g * im, f * im + g * re
 
 
 @jit
-def rotate(psi, x, z, control, n_y, c, s):
-    """Apply exp(-i h P) if all control bits are 1; -s gives the inverse."""
+def rotate(psi, word, control, c, s, lanes):
+    """Apply exp(-i h P) to the rows whose control bits are all 1; -s gives the inverse."""
+    x = word[0]
     low = x & -x
     for k in range(psi.size // ROW):
         if k & low or (k & control) != control:
             continue
         at, far = k * ROW, (k ^ x) * ROW
         a, ai = load(psi, at), load(psi, at + LANES)
-        u, ui = pauli_row(psi, k, x, z, n_y)
+        u, ui = pauli_row(psi, k, word, lanes)
         if x != 0:
             b, bi = load(psi, far), load(psi, far + LANES)
-            v, vi = pauli_row(psi, k ^ x, x, z, n_y)
+            v, vi = pauli_row(psi, k ^ x, word, lanes)
             store(psi, far, c * b + s * vi)
             store(psi, far + LANES, c * bi - s * v)
         store(psi, at, c * a + s * ui)
@@ -180,19 +246,19 @@ def rotate(psi, x, z, control, n_y, c, s):
 
 
 @jit
-def grad_rotate(psi, lam, x, z, control, n_y, grads, slot):
-    """Add Im <lambda| G |psi>, where G is P if all control bits are 1, else 0."""
+def grad_rotate(psi, lam, word, control, lanes):
+    """Return Im <lambda| P |psi> of the rows whose control bits are all 1."""
     g = full_like(load(psi, 0), 0)
     for k in range(psi.size // ROW):
         if (k & control) == control:
-            u, ui = pauli_row(psi, k, x, z, n_y)
+            u, ui = pauli_row(psi, k, word, lanes)
             g = g + load(lam, k * ROW) * ui - load(lam, k * ROW + LANES) * u
-    add_to(grads, slot * LANES, g)
+    return g
 
 
 @jit
 def phase(psi, mask, c, s):
-    """Multiply the basis states whose `mask` bits are all 1 with c + i s."""
+    """Multiply the rows whose `mask` bits are all 1 with c + i s."""
     for k in range(psi.size // ROW):
         if (k & mask) == mask:
             a, ai = load(psi, k * ROW), load(psi, k * ROW + LANES)
@@ -201,37 +267,47 @@ def phase(psi, mask, c, s):
 
 
 @jit
-def grad_phase(psi, lam, mask, grads, slot):
-    """Add the derivative with respect to phi of exp(i phi) on the masked states."""
+def grad_phase(psi, lam, mask):
+    """Return the derivative with respect to phi of exp(i phi) on the masked rows."""
     g = full_like(load(psi, 0), 0)
     for k in range(psi.size // ROW):
         if (k & mask) == mask:
             at = k * ROW
             g = g + load(lam, at + LANES) * load(psi, at) - load(lam, at) * load(psi, at + LANES)
-    add_to(grads, slot * LANES, g)
+    return g
 
 
 @jit
-def matrix(psi, bit, control, entries, adjoint):
-    """Apply a constant 2x2 gate (row-major, real and imaginary parts), or its adjoint."""
-    one = load(psi, 0)
+def entries_in(on, entries, adjoint):
+    """Return a constant 2x2 gate, or its adjoint, as vectors: the identity where `on` is 0.
+
+    Args:
+        on: 1 or 0 for each lane.
+        entries: (8,) row-major, real and imaginary parts.
+        adjoint: whether to return the adjoint.
+    """
     ar, ai, dr, di = entries[0], entries[1], entries[6], entries[7]
     br, bi, cr, ci = entries[2], entries[3], entries[4], entries[5]
     if adjoint:
         ai, di = -ai, -di
         br, bi, cr, ci = cr, -ci, br, -bi
-    v_ar, v_ai, v_br, v_bi = (
-        full_like(one, ar),
-        full_like(one, ai),
-        full_like(one, br),
-        full_like(one, bi),
+    one = full_like(on, 1)
+    return (
+        mix(on, full_like(on, ar), one),
+        on * full_like(on, ai),
+        on * full_like(on, br),
+        on * full_like(on, bi),
+        on * full_like(on, cr),
+        on * full_like(on, ci),
+        mix(on, full_like(on, dr), one),
+        on * full_like(on, di),
     )
-    v_cr, v_ci, v_dr, v_di = (
-        full_like(one, cr),
-        full_like(one, ci),
-        full_like(one, dr),
-        full_like(one, di),
-    )
+
+
+@jit
+def matrix(psi, bit, control, entries):
+    """Apply a 2x2 gate of vectors to the rows whose control bits are all 1."""
+    ar, ai, br, bi, cr, ci, dr, di = entries
     for base in range(0, psi.size // ROW, 2 * bit):
         for k in range(base, base + bit):
             if (k & control) != control:
@@ -239,106 +315,7 @@ def matrix(psi, bit, control, entries, adjoint):
             at, far = k * ROW, (k + bit) * ROW
             p, pi = load(psi, at), load(psi, at + LANES)
             q, qi = load(psi, far), load(psi, far + LANES)
-            store(psi, at, v_ar * p - v_ai * pi + v_br * q - v_bi * qi)
-            store(psi, at + LANES, v_ar * pi + v_ai * p + v_br * qi + v_bi * q)
-            store(psi, far, v_cr * p - v_ci * pi + v_dr * q - v_di * qi)
-            store(psi, far + LANES, v_cr * pi + v_ci * p + v_dr * qi + v_di * q)
-
-
-@jit
-def phase_table(table, z_slots, first, stop, cs):
-    """Fill a table with the phases of an RZ on each bit from first to stop - 1.
-
-    By doubling, with one complex product per row. The phases of all 2^n rows are products of a row
-    of the high bits' table and a row of the low bits' table.
-    """
-    one = load(cs, 0)
-    re, im = full_like(one, 1), full_like(one, 0)
-    for position in range(first, stop):
-        slot = z_slots[position]
-        if slot >= 0:
-            c, s = load(cs, slot * ROW), load(cs, slot * ROW + LANES)
-            re, im = c * re + s * im, c * im - s * re
-    store(table, 0, re)
-    store(table, LANES, im)
-    for position in range(first, stop):
-        size = 1 << (position - first)
-        slot = z_slots[position]
-        c, s = full_like(one, 1), full_like(one, 0)
-        if slot >= 0:
-            c, s = load(cs, slot * ROW), load(cs, slot * ROW + LANES)
-            c, s = c * c - s * s, c * s + c * s
-        for k in range(size):
-            re, im = load(table, k * ROW), load(table, k * ROW + LANES)
-            store(table, (size + k) * ROW, c * re - s * im)
-            store(table, (size + k) * ROW + LANES, c * im + s * re)
-
-
-@jit
-def phase_row(high, low, constants, k, n_low):
-    """Return the phase of row k: product of both tables and the constant."""
-    h, j = (k >> n_low) * ROW, (k & ((1 << n_low) - 1)) * ROW
-    hr, hi, lr, li = load(high, h), load(high, h + LANES), load(low, j), load(low, j + LANES)
-    re, im = hr * lr - hi * li, hr * li + hi * lr
-    cr, ci = splat(constants, 2 * k), splat(constants, 2 * k + 1)
-    return cr * re - ci * im, cr * im + ci * re
-
-
-@jit
-def diagonal(psi, high, low, constants, n_low):
-    """Multiply with the phases of a diagonal layer."""
-    for k in range(psi.size // ROW):
-        c, s = phase_row(high, low, constants, k, n_low)
-        a, ai = load(psi, k * ROW), load(psi, k * ROW + LANES)
-        store(psi, k * ROW, c * a - s * ai)
-        store(psi, k * ROW + LANES, c * ai + s * a)
-
-
-@jit
-def undo_diagonal(psi, lam, high, low, constants, n_low, sum_high, sum_low):
-    """Undo a diagonal layer; sum Im(conj(lambda) psi) over the low bits, and over the high bits.
-
-    `fold` computes the layer's gradients from these sums, which they add with different signs.
-    """
-    n_rows = 1 << n_low
-    zero = full_like(load(psi, 0), 0)
-    for j in range(n_rows):
-        store(sum_low, j * LANES, zero)
-    for h in range(psi.size // ROW // n_rows):
-        total = zero
-        for j in range(n_rows):
-            k = h * n_rows + j
-            c, s = phase_row(high, low, constants, k, n_low)
-            a, ai = load(psi, k * ROW), load(psi, k * ROW + LANES)
-            x, xi = load(lam, k * ROW), load(lam, k * ROW + LANES)
-            w = x * ai - xi * a
-            total = total + w
-            add_to(sum_low, j * LANES, w)
-            store(psi, k * ROW, c * a + s * ai)
-            store(psi, k * ROW + LANES, c * ai - s * a)
-            store(lam, k * ROW, c * x + s * xi)
-            store(lam, k * ROW + LANES, c * xi - s * x)
-        store(sum_high, h * LANES, total)
-
-
-@jit
-def fold(sums, first, stop, slots, out):
-    """Add sum_k (-1)^(bit of k) sums[k] to out[slot] for each bit from first to stop - 1.
-
-    Args:
-        sums: one row per state of these bits; overwritten.
-        first: the lowest bit.
-        stop: one more than the highest bit.
-        slots: (n,) row of `out` for each bit, or -1.
-        out: flat rows of LANES.
-    """
-    size = 1 << (stop - first)
-    for position in range(stop - 1, first - 1, -1):
-        size >>= 1
-        difference = full_like(load(sums, 0), 0)
-        for k in range(size):
-            lower, upper = load(sums, k * LANES), load(sums, (k + size) * LANES)
-            difference = difference + lower - upper
-            store(sums, k * LANES, lower + upper)
-        if slots[position] >= 0:
-            add_to(out, slots[position] * LANES, difference)
+            store(psi, at, ar * p - ai * pi + br * q - bi * qi)
+            store(psi, at + LANES, ar * pi + ai * p + br * qi + bi * q)
+            store(psi, far, cr * p - ci * pi + dr * q - di * qi)
+            store(psi, far + LANES, cr * pi + ci * p + dr * qi + di * q)

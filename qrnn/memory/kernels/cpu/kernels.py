@@ -1,4 +1,4 @@
-"""The fused kernels on the CPU: numba functions on blocks of LANES sequences."""
+"""The fused kernels on the CPU: numba functions on blocks of sequences."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from qrnn.memory.kernels.cpu.lanes import (
     shares_of,
     to_lanes,
 )
+from qrnn.memory.kernels.cpu.layout import tables
 from qrnn.memory.kernels.cpu.sequence import backward_sequence, forward_sequence
-from qrnn.memory.kernels.cpu.simd import LANES
+from qrnn.memory.kernels.cpu.simd import LANE_BITS, LANES
 from qrnn.memory.kernels.cpu.step import backward, forward
 from qrnn.memory.kernels.program import Program
 
@@ -48,7 +49,9 @@ class _Sequence:
 
 
 class NumbaKernels(Kernels):
-    """A gate program on the CPU; psi is (blocks, 2^n, 2 LANES), see `cpu/gates.py`.
+    """A gate program on the CPU, for both layouts of the state (see `cpu/gates.py`).
+
+    psi is (ceil(B / LANES), 2^n, 2 LANES) if batched, and (B, 2^n / LANES, 2 LANES) if spread.
 
     Whole sequences run only in single precision, to which the kernels' elementary functions are
     accurate.
@@ -59,19 +62,29 @@ class NumbaKernels(Kernels):
     def __init__(self, program: Program):
         self.program = program
         self.n_readouts = program.n_readouts
-        self._tables: dict[torch.dtype, tuple] = {}
+        self._tables: dict[tuple[torch.dtype, bool], tuple] = {}
 
-    def tables(self, dtype: torch.dtype) -> tuple:
-        """Return the program's tables, with the constants in the state's precision."""
-        if dtype not in self._tables:
-            real = torch.empty(0, dtype=dtype).numpy().dtype.type
-            self._tables[dtype] = self.program.tables(real)
-        return self._tables[dtype]
+    def is_spread(self, psi: torch.Tensor) -> bool:
+        """Return whether a state has the spread layout."""
+        return psi.shape[1] < 2**self.program.n_wires
+
+    def tables(self, psi: torch.Tensor) -> tuple:
+        """Return the program's tables for the layout and the precision of a state."""
+        key = psi.dtype, self.is_spread(psi)
+        if key not in self._tables:
+            real = psi.new_empty(0).numpy().dtype.type
+            self._tables[key] = tables(self.program, real, spread=key[1])
+        return self._tables[key]
 
     @override
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
-        psi = like.new_zeros(blocks_of(batch), 2**self.program.n_wires, 2 * LANES)
-        psi[:, 0, :LANES] = 1
+        n = self.program.n_wires
+        if spread_pays(n, batch):
+            psi = like.new_zeros(batch, 2 ** (n - LANE_BITS), 2 * LANES)
+            psi[:, 0, 0] = 1
+        else:
+            psi = like.new_zeros(blocks_of(batch), 2**n, 2 * LANES)
+            psi[:, 0, :LANES] = 1
         return psi
 
     @override
@@ -79,34 +92,34 @@ class NumbaKernels(Kernels):
     def forward(
         self, psi: torch.Tensor, angles: torch.Tensor, active: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, _Step]:
-        blocks, batch = psi.shape[0], angles.shape[0]
+        blocks, batch, spread = psi.shape[0], angles.shape[0], self.is_spread(psi)
         if active is None:
             mask = torch.ones(blocks, LANES, dtype=torch.bool)
         else:
-            mask = to_lanes(active[:, None], blocks)[:, 0]
-        lanes = to_lanes(angles, blocks)
+            mask = to_lanes(active[:, None], blocks, spread=spread)[:, 0]
+        lanes = to_lanes(angles, blocks, spread=spread)
         kept = _Step(torch.stack([lanes.cos(), lanes.sin()], 2), mask, batch)
         psi_out = empty_like(psi)
         z = psi.new_empty(blocks, self.n_readouts, LANES)
         arrays = [flat(a) for a in (psi, psi_out, kept.cs, kept.active)]
-        tables = self.tables(psi.dtype)
-        forward(shares(blocks), *arrays, tables, flat(z))
-        return psi_out, from_lanes(z, batch), kept
+        forward(shares(blocks), *arrays, self.tables(psi), flat(z))
+        z = z[:, :, 0] if spread else from_lanes(z, batch, spread=False)
+        return psi_out, z, kept
 
     @override
     @one_kernel_at_a_time
     def backward(
         self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: _Step
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        blocks = psi.shape[0]
+        blocks, spread = psi.shape[0], self.is_spread(psi)
         if grad_z is None:
             grad_z = psi.new_zeros(kept.batch, self.n_readouts)
         psi_in, lam_in = empty_like(psi), empty_like(psi)
         grads = psi.new_empty(blocks, kept.cs.shape[1], LANES)
         arrays = [flat(a) for a in (psi, lam, psi_in, lam_in, kept.cs, kept.active)]
-        tables, given = self.tables(psi.dtype), flat(to_lanes(grad_z, blocks))
-        backward(shares(blocks), *arrays, tables, given, flat(grads))
-        return psi_in, lam_in, from_lanes(grads, kept.batch)
+        given = flat(to_lanes(grad_z, blocks, spread=spread))
+        backward(shares(blocks), *arrays, self.tables(psi), given, flat(grads))
+        return psi_in, lam_in, from_lanes(grads, kept.batch, spread=spread)
 
     @override
     @one_kernel_at_a_time
@@ -146,7 +159,7 @@ class NumbaKernels(Kernels):
             packed.layers,
             packed.weights.detach().numpy(),
             packed.biases.detach().numpy(),
-            self.tables(psi.dtype),
+            self.tables(psi),
             packed.size * LANES,
         )
         forward_sequence(shares(psi.shape[0]), *arrays)
@@ -187,7 +200,7 @@ class NumbaKernels(Kernels):
             packed.weights.detach().numpy(),
             packed.transposed.numpy(),
             packed.biases.detach().numpy(),
-            self.tables(psi.dtype),
+            self.tables(psi),
             packed.size * LANES,
             grad_x.numpy(),
             grad_z_start.numpy(),
@@ -197,9 +210,20 @@ class NumbaKernels(Kernels):
 
     @override
     def amplitudes(self, psi: torch.Tensor, batch: int) -> torch.Tensor:
-        blocks, size, _ = psi.shape
-        parts = psi.reshape(blocks, size, 2, LANES).permute(0, 3, 1, 2)
+        blocks = psi.shape[0]
+        order = (0, 1, 3, 2) if self.is_spread(psi) else (0, 3, 1, 2)
+        size = 2**self.program.n_wires
+        parts = psi.reshape(blocks, -1, 2, LANES).permute(order)
         return torch.view_as_complex(parts.reshape(-1, size, 2).contiguous())[:batch]
+
+
+def spread_pays(n: int, batch: int) -> bool:
+    """Return whether the spread layout is faster for `batch` sequences of n qubits, as measured.
+
+    With few qubits, the controller takes most of the time; batched states of many qubits do not
+    fit into the cache.
+    """
+    return n > 16 or batch < 2 * (n - 10)
 
 
 def shares(blocks: int) -> np.ndarray:

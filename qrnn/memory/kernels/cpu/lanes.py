@@ -1,4 +1,4 @@
-"""Conversion of batches to blocks of LANES sequences, and back."""
+"""Conversion of batches to blocks, of LANES sequences or of one that is spread over the lanes."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ def flat(values: torch.Tensor) -> np.ndarray:
     return values.numpy().reshape(values.shape[0], -1)
 
 
-def to_lanes(values: torch.Tensor, blocks: int) -> torch.Tensor:
-    """Return (B, K) values as (blocks, K, LANES), padded with zeros."""
+def to_lanes(values: torch.Tensor, blocks: int, *, spread: bool) -> torch.Tensor:
+    """Return (B, K) values as (blocks, K, LANES), padded with zeros; if spread, repeated."""
+    if spread:
+        return values[:, :, None].expand(-1, -1, LANES).contiguous()
     batch, width = values.shape
     if batch < blocks * LANES:
         padded = values.new_zeros(blocks * LANES, width)
@@ -46,6 +48,8 @@ def to_lanes(values: torch.Tensor, blocks: int) -> torch.Tensor:
     return values.view(blocks, LANES, width).transpose(1, 2).contiguous()
 
 
-def from_lanes(values: torch.Tensor, batch: int) -> torch.Tensor:
-    """Return (blocks, K, LANES) values as (B, K)."""
+def from_lanes(values: torch.Tensor, batch: int, *, spread: bool) -> torch.Tensor:
+    """Return (blocks, K, LANES) values as (B, K); if spread, their sums over the lanes."""
+    if spread:
+        return values.sum(2)
     return values.transpose(1, 2).reshape(-1, values.shape[1])[:batch]

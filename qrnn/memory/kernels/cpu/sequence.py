@@ -18,6 +18,7 @@ from qrnn.memory.kernels.cpu.controller import (
 )
 from qrnn.memory.kernels.cpu.gates import ROW, jit, parallel_jit
 from qrnn.memory.kernels.cpu.simd import LANES, full_like, load, sqrt, store, where_less
+from qrnn.memory.kernels.cpu.spread import sum_lanes
 from qrnn.memory.kernels.cpu.step import (
     apply_gates,
     keep_inactive,
@@ -31,41 +32,55 @@ RECORDS = 8
 
 
 @jit
-def gather(values, first, out):
-    """Write rows first, first + 1, ... of values (B, K) to out (K LANES), transposed."""
-    count = min(LANES, values.shape[0] - first)
+def block_size(lanes):
+    """Return the number of sequences in a block."""
+    if lanes is None:
+        return LANES
+    return 1
+
+
+@jit
+def gather(values, first, out, lanes):
+    """Write the rows of values (B, K) from `first` on to out (K LANES), transposed.
+
+    In the spread layout, the block's only sequence is in all lanes.
+    """
+    count = min(block_size(lanes), values.shape[0] - first)
     for k in range(values.shape[1]):
         for m in range(count):
             out[k * LANES + m] = values[first + m, k]
         for m in range(count, LANES):
-            out[k * LANES + m] = 0
+            out[k * LANES + m] = 0 if lanes is None else values[first, k]
 
 
 @jit
-def scatter(lanes, first, out):
-    """Write lanes back to out (B, K), the inverse of `gather`."""
-    count = min(LANES, out.shape[0] - first)
+def scatter(rows, first, out, lanes):
+    """Write rows of lanes back to out (B, K), the inverse of `gather`."""
+    count = min(block_size(lanes), out.shape[0] - first)
     for m in range(count):
         for k in range(out.shape[1]):
-            out[first + m, k] = lanes[k * LANES + m]
+            out[first + m, k] = rows[k * LANES + m]
 
 
 @jit
-def moving_lanes(active, t, first, out):
+def moving_lanes(active, t, first, out, lanes):
     """Write which sequences of a block are active at step t; return whether all are."""
     out[:] = True
     if active.shape[0] == 0:
         return True
+    if lanes is not None:
+        out[:] = active[t, first]
+        return out.all()
     for m in range(min(LANES, active.shape[1] - first)):
         out[m] = active[t, first + m]
     return out.all()
 
 
 @jit
-def angles_of(x, first, z, kind, layers, weights, biases, record, cs):
+def angles_of(x, first, z, kind, layers, weights, biases, record, cs, lanes):
     """Run the controller on x (B, D) and z (R LANES); write the slots' cosines and sines."""
     width = x.shape[1] * LANES
-    gather(x, first, record)
+    gather(x, first, record, lanes)
     record[width : width + z.size] = z
     control(kind, layers, weights, biases, record)
     _, n_out, _, _, _, target = layers[-1]
@@ -110,7 +125,7 @@ def forward_sequence_share(
     Args:
         start: the first block.
         stop: one more than the last block.
-        psi_in: (blocks, 2^n 2 LANES) states.
+        psi_in: (blocks, rows 2 LANES) states.
         psi_out: likewise, written.
         x: (T, B, D) inputs.
         z_start: (B, R) readouts before the first step.
@@ -123,36 +138,39 @@ def forward_sequence_share(
         layers: see `qrnn.memory.kernels.cpu.controller`.
         weights: flat weights of all layers.
         biases: flat biases of all layers.
-        program: see `Program.tables`.
+        program: see `layout.tables`.
         size: size of a record.
     """
-    n = program[2].shape[1]
+    lanes = program[8]
     for block in range(start, stop):
-        first = block * LANES
+        first = block * block_size(lanes)
         psi = psi_out[block]
         psi[:] = psi_in[block]
-        work = scratch_for(psi, n)
+        work = scratch_for(psi, program)
         record = np.empty(size, psi.dtype)
         cs = np.empty(layers[-1, 1] * ROW, psi.dtype)
         before = np.empty(z.shape[2] * LANES, psi.dtype)
         now = np.empty_like(before)
         noise = np.empty_like(before)
         moving = np.empty(LANES, np.bool_)
-        gather(z_start, first, before)
+        gather(z_start, first, before, lanes)
         for t in range(x.shape[0]):
-            angles_of(x[t], first, before, kind, layers, weights, biases, record, cs)
-            paused = not moving_lanes(active, t, first, moving)
+            paused = not moving_lanes(active, t, first, moving, lanes)
+            if not moving.any():
+                scatter(before, first, z[t], lanes)
+                continue
+            angles_of(x[t], first, before, kind, layers, weights, biases, record, cs, lanes)
             stay = psi.copy() if paused else psi
             apply_gates(psi, cs, program, work)
             read(psi, program, work, now)
             if share != 1 or inverse_shots > 0:
                 if xi.shape[0] > 0:
-                    gather(xi[t], first, noise)
+                    gather(xi[t], first, noise, lanes)
                 add_noise(now, noise, share, inverse_shots)
             if paused:
                 keep_inactive(stay, psi, moving)
                 keep_inactive(before, now, moving)
-            scatter(now, first, z[t])
+            scatter(now, first, z[t], lanes)
             before, now = now, before
 
 
@@ -189,7 +207,7 @@ def backward_sequence_share(
     Args:
         start: the first block.
         stop: one more than the last block.
-        psi_out: (blocks, 2^n 2 LANES) states after the last step.
+        psi_out: (blocks, rows 2 LANES) states after the last step.
         lam_out: likewise, their cotangent.
         psi_in: likewise, written: the states before the first step.
         lam_in: likewise, written: their cotangent.
@@ -204,14 +222,14 @@ def backward_sequence_share(
         weights: see `forward_sequence_share`.
         transposed: flat; each layer's weights transposed.
         biases: see `forward_sequence_share`.
-        program: see `Program.tables`.
+        program: see `layout.tables`.
         size: see `forward_sequence_share`.
         grad_x: (T, B, D) cotangent of the inputs, written; (0, B, D): not requested.
         grad_z_start: (B, R) cotangent of z_start, written.
         grad_weights: flat, written.
         grad_biases: flat, written.
     """
-    n = program[2].shape[1]
+    lanes = program[8]
     width, readouts = x.shape[2] * LANES, z.shape[2] * LANES
     grad_weights[:] = 0
     grad_biases[:] = 0
@@ -224,21 +242,21 @@ def backward_sequence_share(
     outputs = layers[-1, 5] * LANES
     scratch = (layers[-1, 5] + layers[-1, 1]) * LANES
     for block in range(start, stop):
-        first = block * LANES
+        first = block * block_size(lanes)
         psi, lam = psi_in[block], lam_in[block]
         psi[:] = psi_out[block]
         lam[:] = lam_out[block]
-        work = scratch_for(psi, n)
+        work = scratch_for(psi, program)
         carry[:] = 0
         held = 0
         for t in range(x.shape[0] - 1, -1, -1):
-            gather(z[t - 1] if t > 0 else z_start, first, before)
+            gather(z[t - 1] if t > 0 else z_start, first, before, lanes)
             record = records[held * size : (held + 1) * size]
-            angles_of(x[t], first, before, kind, layers, weights, biases, record, cs)
-            gather(grad_z[t], first, given)
+            angles_of(x[t], first, before, kind, layers, weights, biases, record, cs, lanes)
+            gather(grad_z[t], first, given, lanes)
             for i in range(readouts):
                 gz[i] = (given[i] + carry[i]) * share
-            paused = not moving_lanes(active, t, first, moving)
+            paused = not moving_lanes(active, t, first, moving, lanes)
             if paused:
                 for m in range(LANES):
                     if not moving[m]:
@@ -246,6 +264,7 @@ def backward_sequence_share(
             undo_block(psi, lam, cs, moving, program, work, gz, grads)
             record[outputs : outputs + grads.size] = grads
             control_backward(kind, layers, transposed, biases, record, scratch // LANES)
+            sum_lanes(record[scratch : scratch + width + readouts], lanes)
             fed = record[scratch + width : scratch + width + readouts]
             if paused:  # inactive sequences passed their readouts on
                 for m in range(LANES):
@@ -253,13 +272,13 @@ def backward_sequence_share(
                         fed[m::LANES] = given[m::LANES] + carry[m::LANES]
             carry[:] = fed
             if grad_x.shape[0] > 0:
-                scatter(record[scratch : scratch + width], first, grad_x[t])
+                scatter(record[scratch : scratch + width], first, grad_x[t], lanes)
             held += 1
             if held == RECORDS:
                 weight_gradients(layers, records, held, size, grad_weights, grad_biases)
                 held = 0
         weight_gradients(layers, records, held, size, grad_weights, grad_biases)
-        scatter(carry, first, grad_z_start)
+        scatter(carry, first, grad_z_start, lanes)
 
 
 @parallel_jit

@@ -23,6 +23,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
 LANES = 16
+LANE_BITS = 4
 FLAGS = ("contract", "nsz", "arcp")
 
 
@@ -127,6 +128,25 @@ def _fill(builder, scalar):
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.IntType(32)(0))
     order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), order)
+
+
+def _flip(bit: int):
+    """Return an intrinsic that exchanges lanes j and j ^ bit."""
+
+    @_intrinsic
+    def call(typingctx, vector):
+        def codegen(context, builder, sig, args):
+            order = ir.VectorType(ir.IntType(32), LANES)
+            return builder.shuffle_vector(
+                args[0], args[0], ir.Constant(order, [lane ^ bit for lane in range(LANES)])
+            )
+
+        return vector(vector), codegen
+
+    return call
+
+
+flip1, flip2, flip4, flip8 = _flip(1), _flip(2), _flip(4), _flip(8)
 
 
 def _unary(name: str):
