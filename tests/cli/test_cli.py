@@ -236,7 +236,7 @@ WRONG = [
     (["train", "device=aer", "device.shots=10", "device.mode=queue"], "must be one of job, batch"),
     (["estimate"], "checkpoint must name a file: qrnn estimate checkpoint=FILE device=ibm_fez"),
     (["estimate", "checkpoint=x"], "device 'ibm' must have a fake twin to be priced without"),
-    (["estimate", "checkpoint=x", "device=ibm_boston"], "'ibm_boston' must have a fake twin"),
+    (["estimate", "checkpoint=x", "device=ibm_atlantis"], "'ibm_atlantis' must have a fake twin"),
     (["estimate", "checkpoint=x", "device=ibm_fez", "device.seed=1"], "ignore device.seed"),
     (["estimate", "checkpoint=x", "device=aer"], "must be a file that `qrnn train` wrote"),
     (["estimate", "checkpoint=x", "hydra.sweeper=a", "device=aer"], "must be a file that"),
