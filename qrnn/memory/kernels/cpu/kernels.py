@@ -103,7 +103,7 @@ class NumbaKernels(Kernels):
         z = psi.new_empty(blocks, self.n_readouts, LANES)
         arrays = [flat(a) for a in (psi, psi_out, kept.cs, kept.active)]
         forward(shares(blocks), *arrays, self.tables(psi), flat(z))
-        z = z[:, :, 0] if spread else from_lanes(z, batch, spread=False)
+        z = z[:, :, 0] if spread else from_lanes(z, batch)
         return psi_out, z, kept
 
     @override

@@ -36,7 +36,7 @@ def flat(values: torch.Tensor) -> np.ndarray:
     return values.numpy().reshape(values.shape[0], -1)
 
 
-def to_lanes(values: torch.Tensor, blocks: int, *, spread: bool) -> torch.Tensor:
+def to_lanes(values: torch.Tensor, blocks: int, *, spread: bool = False) -> torch.Tensor:
     """Return (B, K) values as (blocks, K, LANES), padded with zeros; if spread, repeated."""
     if spread:
         return values[:, :, None].expand(-1, -1, LANES).contiguous()
@@ -48,7 +48,7 @@ def to_lanes(values: torch.Tensor, blocks: int, *, spread: bool) -> torch.Tensor
     return values.view(blocks, LANES, width).transpose(1, 2).contiguous()
 
 
-def from_lanes(values: torch.Tensor, batch: int, *, spread: bool) -> torch.Tensor:
+def from_lanes(values: torch.Tensor, batch: int, *, spread: bool = False) -> torch.Tensor:
     """Return (blocks, K, LANES) values as (B, K); if spread, their sums over the lanes."""
     if spread:
         return values.sum(2)
