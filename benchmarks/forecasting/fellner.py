@@ -212,14 +212,19 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-def best_setting(runs: list[dict[str, Any]], task: Task) -> str | None:
-    """Return the hybrid setting of the lowest validation loss; None: not all have been run."""
-    first = {
+def validation(runs: list[dict[str, Any]], task: Task) -> dict[str, float]:
+    """Return the validation loss of each hybrid setting whose first seed has been run."""
+    return {
         one["setting"]: one["val"]
         for one in runs
         if one["task"] == list(task) and one["seed"] == 0 and one["setting"] in HYBRIDS
     }
-    return min(first, key=lambda name: first[name]) if len(first) == len(HYBRIDS) else None
+
+
+def best_setting(runs: list[dict[str, Any]], task: Task) -> str | None:
+    """Return the hybrid setting of the lowest validation loss; None: none has been run."""
+    losses = validation(runs, task)
+    return min(losses, key=lambda name: losses[name]) if losses else None
 
 
 def next_run(path: Path, seeds: int) -> tuple[Task, str, int] | None:
@@ -227,9 +232,11 @@ def next_run(path: Path, seeds: int) -> tuple[Task, str, int] | None:
     runs = read(path)
     made = {(tuple(one["task"]), one["setting"], one["seed"]) for one in runs}
     search = [(task, name, 0) for name in HYBRIDS for task in TASKS]
+    if (missing := next((one for one in search if one not in made), None)) is not None:
+        return missing
     chosen = [(task, best_setting(runs, task), seed) for seed in range(seeds) for task in TASKS]
     rest = [one for task, name, seed in chosen for one in ((task, name, seed), (task, LSTM, seed))]
-    return next((one for one in search + rest if one not in made), None)  # type: ignore[return-value]
+    return next((one for one in rest if one not in made), None)  # type: ignore[return-value]
 
 
 def run_all(path: Path, seeds: int) -> None:

@@ -6,7 +6,17 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from .fellner import HYBRIDS, LSTM, TASKS, Task, best_setting, published, ridges, task_of
+from .fellner import (
+    HYBRIDS,
+    LSTM,
+    TASKS,
+    Task,
+    best_setting,
+    published,
+    ridges,
+    task_of,
+    validation,
+)
 
 NAMES = {"lstm": "LSTM, published", "le-qlstm": "LE-QLSTM, published", "qrnn": "QRNN, published"}
 HERE, OURS = "LSTM, here", "hybrid"
@@ -41,11 +51,15 @@ def section(runs: list[dict[str, Any]]) -> str:
             text = row.texts.get(name, "")
             cells.append(f"**{text}**" if name == best else text)
         lines.append([*cells, row.seeds, row.setting, row.parameters])
-    whole = [row.means for row in rows if {HERE, OURS} <= row.means.keys()]
-    if whole:
+    models = [name for name in models if any(name in row.means for row in rows)]
+    whole = [row.means for row in rows if row.means.keys() >= set(models)]
+    if whole and OURS in models:
         without, including = ranks(whole, models), ranks(whole, ["ridge 1", "ridge 2", *models])
         cells = [f"({including[name]:.2f})" for name in ("ridge 1", "ridge 2")]
-        cells += [f"{without[name]:.2f} ({including[name]:.2f})" for name in models]
+        cells += [
+            f"{without[name]:.2f} ({including[name]:.2f})" if name in models else ""
+            for name in [*NAMES.values(), HERE, OURS]
+        ]
         title = "mean rank" if len(whole) == len(rows) else f"mean rank, {len(whole)} tasks"
         lines.append([title, "", "", *cells, "", "", mean_parameters(runs)])
     return TEXT + "\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -86,6 +100,8 @@ def row_of(task: Task, runs: list[dict[str, Any]]) -> Row:
         row.texts[column] = f"{row.means[column]:.1e}{spread} ({statistics.median(errors):.1e})"
         if column == OURS:
             row.seeds, row.setting = str(len(made)), str(name)
+            if (tried := len(validation(runs, task))) < len(HYBRIDS):
+                row.setting += f" ({tried} of {len(HYBRIDS)} tried)"
             row.parameters = f"{made[0]['parameters']:,} ({known['lstm'].parameters:,})"
     return row
 

@@ -78,9 +78,10 @@ def check_dtypes(x: torch.Tensor, controller: Controller, psi: torch.Tensor) -> 
 def times(matrix: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Return `matrix @ values`, without BLAS if each row of the matrix has at most one entry.
 
-    BLAS's threads may have to wait for a busy core, longer than the whole sequence takes.
+    BLAS's threads may have to wait for a busy core, longer than the whole sequence takes. On a GPU,
+    to look at the entries would take longer than the product.
     """
-    if (matrix.count_nonzero(1) > 1).any():
+    if matrix.device.type != "cpu" or (matrix.count_nonzero(1) > 1).any():
         return matrix @ values
     column = matrix.abs().argmax(1)
     return matrix.gather(1, column[:, None]) * values[column]

@@ -165,7 +165,7 @@ WRONG = [
     (["train", "task=digit"], "task 'digit' is not known: did you mean digits"),
     (["train", "device=fused_"], "device 'fused_' is not known: did you mean fused"),
     (["train", "model.n_qubit=3"], "key 'model.n_qubit' is not known: did you mean n_qubits"),
-    (["train", "trainer.lrr=3"], "Allowed: batch_size, clip, epochs"),
+    (["train", "trainer.lrr=3"], "Allowed: baselines, batch_size, clip, epochs"),
     (["train", "model.n_qubits=many"], "model.n_qubits: Value 'many'"),
     (["train", "model.n_qubits=0"], "n_qubits must be at least 1, got 0"),
     (["train", "model.n_qubits=99"], "takes at most 30 qubits, got 99"),
@@ -384,7 +384,7 @@ def test_of_several_runs_only_the_refused_one_goes(qrnn_command, tmp_path, monke
     def checked(config, run_dir, data=None):
         check_trainer(config.trainer)
         best = (tmp_path, tmp_path, tmp_path, "accuracy", 1.0, 1)
-        return TrainResult(*best, 1, 1, None, False, True)
+        return TrainResult(*best, 1, 1, None, False, True, 1)
 
     monkeypatch.setattr("qrnn.training.trainer.train", checked)
     several = ("train", "-m", "hydra.sweep.dir=runs", "trainer.seed=1,-1")

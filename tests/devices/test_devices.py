@@ -155,7 +155,7 @@ def test_a_device_whose_package_is_missing_says_what_to_install():
 
 @pytest.mark.parametrize(
     ("name", "options", "n"),
-    [("default.mixed", {}, 11), ("fused", {}, 21), ("fake_manila", {"shots": 10}, 6)],
+    [("default.mixed", {}, 11), ("fused", {}, 31), ("fake_manila", {"shots": 10}, 6)],
 )
 def test_more_qubits_than_a_device_takes_are_refused_before_anything_runs(name, options, n):
     if not installed(name):

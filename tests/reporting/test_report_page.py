@@ -94,7 +94,7 @@ def test_what_it_cost_is_what_the_ledger_says(made, page):
     # Two sequences, three bases, eight steps.
     assert row["circuits"] == "48"
     assert row["executions"] == f"{cost['executions']:,}" == "2,400"
-    assert row["QPU s, estimated"] == f"{cost['estimated_seconds']:.1f}" == "16.8"
+    assert row["QPU s, estimated"] == f"{cost['estimated_seconds']:.1f}" == "16.6"
     assert row["QPU s, metered"] == "none"
 
 

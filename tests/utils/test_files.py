@@ -16,7 +16,7 @@ import qrnn
 from qrnn import devices
 from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import DataError, DeviceError
-from qrnn.training.checkpoint import AtomicCheckpointIO
+from qrnn.training.callbacks import AtomicCheckpointIO
 from qrnn.training.history import Metrics, history
 from qrnn.utils.files import write_text
 from qrnn.utils.safe_yaml import read_yaml

@@ -28,7 +28,7 @@ TOO_LARGE = [
     ("lstm", {"hidden_size": HUGE}, "lower model.hidden_size="),
     ("lstm", {"hidden_size": 20_000, "num_layers": 900}, "memory of"),
     ("scornn", {"hidden_size": HUGE}, "memory of"),
-    ("qlstm", {"n_qubits": 1000}, "at most 20 qubits"),
+    ("qlstm", {"n_qubits": 1000}, "at most 30 qubits"),
     ("qlstm", {"depth": HUGE}, "angles of a step must be at most"),
     ("qlstm", {"hidden_size": HUGE}, "memory of"),
     ("orthogonal", {"n_qubits": 1000}, "n_qubits must be at most"),

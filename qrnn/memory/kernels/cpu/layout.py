@@ -54,7 +54,7 @@ def tables(program: Program, dtype: type[np.floating], *, spread: bool) -> tuple
     lanes: np.ndarray | None = None
     if spread:
         shapes = _shapes(n - LANE_BITS)
-        constants = constants.reshape(len(constants), -1, LANES, 2).swapaxes(2, 3)
+        constants = constants.reshape(len(constants), 2 ** (n - LANE_BITS), LANES, 2).swapaxes(2, 3)
         constants = constants.reshape(len(constants), program.constants.shape[1])
         lanes = lane_tables(dtype)
         gates = _schedule(_singles(program.instructions.tolist()), shapes, n - LANE_BITS)
