@@ -6,6 +6,7 @@ import torch
 
 from helpers.gate_examples import GATE_EXAMPLES
 from helpers.problems import gradients, inputs, network
+from helpers.slow import slow_but
 from qrnn import QRNN, ConfigError
 from qrnn.memory.kernels.cpu import kernels, layout
 
@@ -13,7 +14,7 @@ WORDS = ["XIIIIIII", "IYIIIIIX", "IIZIXIIZ", "YYYYYYYY", "IIIIIIIZ", "IIIIIYII",
 N = len(WORDS[0])
 
 
-@pytest.fixture(params=["whole", "tiles"])
+@pytest.fixture(params=slow_but(["whole", "tiles"], "whole"))
 def spread(request, monkeypatch):
     """Use the spread layout for all states, in one tile or in many."""
     monkeypatch.setattr(kernels, "spread_pays", lambda n, batch: n > 4)
@@ -48,8 +49,8 @@ PROBLEMS = {
 }
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("dtype", slow_but([torch.float32, torch.float64], torch.float32))
+@pytest.mark.parametrize("problem", slow_but(PROBLEMS, "default"))
 def test_spread_states_have_the_gradients_of_default_qubit(problem, dtype, spread):
     rnn = network(dtype=torch.float64, **PROBLEMS[problem])
     with torch.no_grad():

@@ -48,6 +48,7 @@ def test_two_processes_have_the_gradient_of_one_with_the_joint_batch(tmp_path):
     assert max(g.abs().max() for g in alone) > 1e-3
 
 
+@pytest.mark.slow
 def test_the_command_trains_in_two_processes_speaks_once_and_resumes(tmp_path):
     command = (
         "-m",
