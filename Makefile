@@ -36,11 +36,11 @@ docs: install ## build the documentation into build/site, with warnings as error
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 10
 
 test: install ## lint, type check and run all but the slow tests
-	$(MAKE) --jobs 2 lint typecheck kernels
+	$(MAKE) --jobs 2 kernels lint typecheck
 	$(PYTEST) -m "not slow"
 
 test-all: install ## run all tests, the fuzz tests, and the core tests of other versions
-	$(MAKE) --jobs 2 lint typecheck kernels
+	$(MAKE) --jobs 2 kernels lint typecheck
 	$(PYTEST)
 	$(MAKE) fuzz test-lowest test-newest test-extras
 
@@ -110,8 +110,10 @@ forecasting: install ## run what docs/forecasting.md lacks (ARGS="--data DIR"; -
 	$(BIN)/python -m benchmarks.forecasting $(ARGS)
 
 # Before the workers of the tests start: each would compile them for itself.
-kernels: install
-	cd tests && ../$(BIN)/python -m helpers.compile_kernels
+kernels: kernels-float32 kernels-float64
+
+kernels-%: install
+	cd tests && ../$(BIN)/python -m helpers.compile_kernels $*
 
 lint: install ## check formatting, lint and spelling
 	$(BIN)/ruff format --check .

@@ -201,7 +201,10 @@ def long_words(angles, wires):
     qml.IsingXX(angles[3], wires=[wires[0], wires[len(wires) // 2]])
 
 
-@pytest.mark.parametrize(("n", "kind"), [(10, gpu.TritonKernels), (13, LargeKernels)])
+@pytest.mark.parametrize(
+    ("n", "kind"),
+    [(10, gpu.TritonKernels), pytest.param(13, LargeKernels, marks=pytest.mark.slow)],
+)
 def test_many_qubits_and_words_over_all_of_them(n, kind):
     words = ["X" + "Z" * (n - 1), "Y" * n, "Y" + "I" * (n - 2) + "X"]
     options = {"n_qubits": n, "ansatz": long_words, "n_angles": 4, "readout": words}
