@@ -56,8 +56,9 @@ class Section:
 
 @dataclass
 class Grid:
-    """All sections of the page, by short names, and the text above them."""
+    """All sections of the page, by short names, with its title and the text above them."""
 
+    title: str = "Results"
     text: str = ""
     sections: dict[str, Section] = field(default_factory=dict)
 

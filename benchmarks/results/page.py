@@ -40,7 +40,7 @@ def write_page(grid: Grid, runs: Sequence[Run], records: Mapping[str, Record], p
         path: the Markdown file.
     """
     found = {run: record for run in runs if (record := run.record(records)) is not None}
-    parts = ["# Results", grid.text.strip(), _environments(list(found.values()))]
+    parts = [f"# {grid.title}", grid.text.strip(), _environments(list(found.values()))]
     for name, section in grid.sections.items():
         rows: dict[str, list[Run]] = {}
         for run in runs:

@@ -15,8 +15,8 @@ from qrnn.utils.files import write_text
 Record = dict[str, Any]
 """A run's measurements, and the settings shown on the page; `train` has all its overrides.
 
-Fields without a value are omitted: `signature`, `steps`, `reached`, `stop_below`, `dropout`,
-`bidirectional`, `peak_memory_mb`, `environment`, `baselines`, `devices`.
+Fields without a value are omitted: `accuracy` (of numbers), `signature`, `steps`, `reached`,
+`stop_below`, `dropout`, `bidirectional`, `peak_memory_mb`, `environment`, `baselines`, `devices`.
 """
 
 EVALUATION = ("metric", "value", "loss", "accuracy", "sequences", "signature")
@@ -25,7 +25,7 @@ COSTS = ("seconds_per_epoch", "minutes", "threads", "peak_memory_mb")
 MEASURED = (*EVALUATION, *SIZES, *COSTS)
 SUMMARY = (*SIZES, *COSTS, "best", "config")
 REQUIRED = {*MEASURED, "layers", "optimizer", "lr", "batch_size", "max_epochs", "train"}
-REQUIRED -= {"signature", "steps", "reached", "peak_memory_mb"}
+REQUIRED -= {"accuracy", "signature", "steps", "reached", "peak_memory_mb"}
 
 
 def make_record(

@@ -92,7 +92,7 @@ def test_a_run_is_as_long_as_its_losses_say(monkeypatch):
 def test_the_page_is_what_its_records_give(tmp_path):
     docs = ROOT / "docs"
     (tmp_path / "benchmarks").mkdir()
-    for name in FILES:
+    for name in (one for one in FILES if (docs / "benchmarks" / one).is_file()):
         (tmp_path / "benchmarks" / name).write_text((docs / "benchmarks" / name).read_text())
     main(["--page", "--docs", str(tmp_path)])
     assert (tmp_path / "forecasting.md").read_text() == (docs / "forecasting.md").read_text()
