@@ -231,12 +231,17 @@ def next_run(path: Path, seeds: int) -> tuple[Task, str, int] | None:
     """Return a run that is not in the file: the search first, then the seeds; None: all are."""
     runs = read(path)
     made = {(tuple(one["task"]), one["setting"], one["seed"]) for one in runs}
-    search = [(task, name, 0) for name in HYBRIDS for task in TASKS]
-    if (missing := next((one for one in search if one not in made), None)) is not None:
-        return missing
-    chosen = [(task, best_setting(runs, task), seed) for seed in range(seeds) for task in TASKS]
-    rest = [one for task, name, seed in chosen for one in ((task, name, seed), (task, LSTM, seed))]
-    return next((one for one in rest if one not in made), None)  # type: ignore[return-value]
+    wanted = [(task, name, 0) for name in HYBRIDS for task in TASKS]
+    if made.issuperset(wanted):
+        chosen = [(task, best_setting(runs, task)) for task in TASKS]
+        wanted = [
+            (task, name, seed)
+            for seed in range(seeds)
+            for task, best in chosen
+            for name in (best, LSTM)
+            if name is not None
+        ]
+    return next((one for one in wanted if one not in made), None)
 
 
 def run_all(path: Path, seeds: int) -> None:

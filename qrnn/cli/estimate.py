@@ -47,7 +47,7 @@ def run(config: EstimateConfig) -> None:
     model: Any = loaded.model
     console = Console()
     if model.projects:
-        print(f"{config.device.name}: {len(part)} sequence(s), {options.shots} kept shots of each")
+        print(f"{head(config, len(part))}, {options.shots} kept shots of each")
         console.print(neuron_costs.table(neuron_costs.neuron_prices(model, options, part)))
         print("Costs of reading each sequence's last step, projected on its tokens.")
         print("Fraction of shots kept: median over the sequences. Executions: circuits x shots,")
@@ -57,7 +57,7 @@ def run(config: EstimateConfig) -> None:
     check_runnable(model, part, "closed", ibm=True)
     split = part.sequences("an IBM device")
     steps = split.x.shape[1]
-    print(f"{config.device.name}: {len(split)} sequences, {steps} steps, {options.shots} shots")
+    print(f"{head(config, len(split))}, {steps} steps, {options.shots} shots")
     if config.input is None:
         found, notes = evaluations(model, options, split, config)
     else:
@@ -70,11 +70,16 @@ def run(config: EstimateConfig) -> None:
     if config.input is None:
         print("Closed, open: feedback; measured: mid-circuit, readout_mode=measure. Depth and")
     else:
-        print("Of `qrnn predict`; a recursive forecast runs once for each horizon. Depth and")
+        print("A recursive forecast runs this once for each of its horizons. Depth and")
     print("gates: largest circuit. Error of z: shot noise of the least precise readout.")
     print("Executions: circuits x shots. Open Plan: share of its 10 minutes in 28 days.")
     print("QPU seconds: 2 a job + (delay + length) x executions, IBM's formula:")
     print(FORMULA)
+
+
+def head(config: EstimateConfig, n: int) -> str:
+    """Return the device and the number of sequences."""
+    return f"{config.device.name}: {n} sequence{'' if n == 1 else 's'}"
 
 
 def evaluations(

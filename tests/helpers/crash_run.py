@@ -11,6 +11,8 @@ from qrnn.devices.ibm import IBMDevice
 from qrnn.errors import QRNNError
 
 T, B, N, SHOTS = 4, 3, 2, 200
+# 2 s a job, and 250 us and the length of a circuit (reset, gates, measurement) an execution.
+SECONDS = 2 + (250e-6 + 13e-6) * 3 * B * SHOTS
 
 
 def table(device):
@@ -43,3 +45,37 @@ def run(store, ledger, out, faults=None, options=None):
     except QRNNError as error:
         answer = {"error": str(error)}
     Path(out).write_text(json.dumps(answer))
+
+
+class Run:
+    """A run folder, and what the service did for it."""
+
+    def __init__(self, folder, monkeypatch):
+        self.store, self.ledger = folder / "service", folder / "run"
+        self.patch = monkeypatch.setattr
+
+    def device(self, faults=None, die=None, **options):
+        self.service = service_double.Service(self.store, faults, die)
+        self.clock = service_double.install(self.service, self.patch)
+        return IBMDevice(wires=N, backend=service_double.NAME, ledger=self.ledger, **options)
+
+    def table(self, faults=None, **options):
+        device = self.device(faults, killed, **options)
+        try:
+            return table(device)
+        finally:
+            device.close()
+
+    @property
+    def submissions(self):
+        return service_double.Service(self.store).submissions
+
+    def lines(self):
+        return (self.ledger / "ledger.jsonl").read_text().splitlines()
+
+    def events(self):
+        return [json.loads(line)["event"] for line in self.lines()]
+
+
+def killed():
+    raise service_double.Killed

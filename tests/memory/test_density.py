@@ -54,7 +54,10 @@ def test_the_gradient_is_that_of_finite_differences(noise, problem):
     rnn = network(problem, DOUBLE).on("fused", noise=noise, strength=0.1)
     x = inputs(3, 2, DOUBLE).requires_grad_()
     lengths = torch.tensor([3, 2])
-    run = lambda x, *p: rnn(x, lengths=lengths)[0]  # noqa: E731
+
+    def run(x, *parameters):
+        return rnn(x, lengths=lengths)[0]
+
     assert torch.autograd.gradcheck(run, (x, *rnn.parameters()), fast_mode=True)
 
 
@@ -73,7 +76,10 @@ def test_clifford_gates_and_channels_that_scale_are_one_instruction_a_layer():
 def test_states_that_were_not_kept_are_computed_again(monkeypatch):
     rnn = network(dtype=DOUBLE).on("fused", noise="depolarizing", strength=0.01)
     lengths = torch.tensor([40, 31])
-    loss = lambda net, x: net(x, lengths=lengths)[0].square().mean()  # noqa: E731
+
+    def loss(net, x):
+        return net(x, lengths=lengths)[0].square().mean()
+
     x = inputs(40, 2, DOUBLE)
     found = gradients(rnn, loss, x)
     monkeypatch.setattr(fused_density, "isqrt", lambda steps: 1)  # keep all
@@ -149,7 +155,10 @@ FORGETTING = {"n_qubits": 3, "ansatz": forgetting, "n_angles": 5}
 def test_damping_by_the_controllers_angles_is_that_of_default_mixed(noise):
     # An amplitude damping for each sequence and step, with its gradient: a forget gate.
     rnn, x = network("default", DOUBLE, **FORGETTING), inputs(dtype=DOUBLE)
-    loss = lambda net, x: net(x)[0].sin().mean()  # noqa: E731
+
+    def loss(net, x):
+        return net(x)[0].sin().mean()
+
     found = [gradients(rnn.on(device, **noise), loss, x) for device in ("fused", "default.mixed")]
     torch.testing.assert_close(*found, rtol=0, atol=1e-10)
     z = [rnn.on(device, **noise)(x)[0] for device in ("fused", "default.mixed")]

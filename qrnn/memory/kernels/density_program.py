@@ -141,9 +141,9 @@ class _Compiler:
             for wire in wires:
                 self.flush(wire)
             if turns is not None:
-                if not self.rows or not isinstance(self.rows[-1], Permutation):
-                    self.rows.append(Permutation(self.n))
-                self.rows[-1].turn(rotation)  # type: ignore[union-attr]
+                if (last := self.permutation()) is None:
+                    self.rows.append(last := Permutation(self.n))
+                last.turn(rotation)
                 return
         slot = self.slot(column, rotation.factor, rotation.angle)
         if len(wires) == 1:
@@ -164,10 +164,15 @@ class _Compiler:
         else:
             self.waiting[wire].append([PARTS[kind], self.slot(0, 0.0, angle)])
 
+    def permutation(self) -> Permutation | None:
+        """Return the last instruction if it is a permutation."""
+        last = self.rows[-1] if self.rows else None
+        return last if isinstance(last, Permutation) else None
+
     def open(self, wires: list[int]) -> Permutation | None:
         """Return the last instruction if it is a permutation with all of these wires."""
-        last = self.rows[-1] if self.rows else None
-        if any(self.waiting[wire] for wire in wires) or not isinstance(last, Permutation):
+        last = self.permutation()
+        if last is None or any(self.waiting[wire] for wire in wires):
             return None
         return last if last.wires.issuperset(wires) else None
 
