@@ -8,6 +8,7 @@ Prints nanoseconds per sequence and step for each part, forward and backward.
 import sys
 import time
 
+import numba
 import numpy as np
 import torch
 from peak import kernel_flops, peak_flops
@@ -18,7 +19,8 @@ from qrnn.memory.fused_sequence import pack
 from qrnn.memory.kernels.cpu import controller as controller_kernels
 from qrnn.memory.kernels.cpu import sequence as sequence_kernels
 from qrnn.memory.kernels.cpu import step as step_kernels
-from qrnn.memory.kernels.cpu.gates import ROW, jit
+from qrnn.memory.kernels.cpu.gates import ROW
+from qrnn.memory.kernels.cpu.jit import OPTIONS
 from qrnn.memory.kernels.cpu.layout import tables
 from qrnn.memory.kernels.cpu.simd import LANES
 
@@ -34,7 +36,7 @@ PARTS = (
 )
 
 
-@jit
+@numba.njit(**OPTIONS)
 def repeat(
     part, repeats, x, z, packed, program, psi, lam, cs, grad_z, grads, records, work, gradients
 ):

@@ -2,13 +2,14 @@
 
 import time
 
+import numba
 import numpy as np
 
-from qrnn.memory.kernels.cpu.gates import jit
+from qrnn.memory.kernels.cpu.jit import OPTIONS
 from qrnn.memory.kernels.cpu.simd import LANES, full_like, load, store
 
 
-@jit
+@numba.njit(**OPTIONS)
 def multiply_add(values, repeats):
     """Run twelve independent chains of fused multiply-adds."""
     x = load(values, 0)

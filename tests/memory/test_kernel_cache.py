@@ -14,7 +14,7 @@ import pytest
 import qrnn
 from qrnn.memory.kernels import cache as kernel_cache
 from qrnn.memory.kernels.cache import KernelCache, digest
-from qrnn.memory.kernels.cpu.gates import parallel_jit
+from qrnn.memory.kernels.cpu.jit import parallel_jit
 
 pytestmark = pytest.mark.filterwarnings("ignore::numba.NumbaPerformanceWarning")
 REPOSITORY = Path(qrnn.__file__).parent.parent

@@ -2,6 +2,7 @@
 
 import math
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from qrnn import QRNN, Controller
 from qrnn.errors import DeviceError, NumericsError
 from qrnn.memory.fused_sequence import SequenceNode
 from qrnn.memory.kernels.cpu import controller as controller_kernels
-from qrnn.memory.kernels.cpu.gates import jit
+from qrnn.memory.kernels.cpu.jit import OPTIONS
 from qrnn.memory.kernels.cpu.simd import LANES, load, store
 
 B = LANES + 3  # a full block and a padded one
@@ -293,7 +294,7 @@ def test_an_angle_that_is_no_number_is_an_error_that_names_the_step(stepwise, va
         rnn(x[2:], state)
 
 
-@jit
+@numba.njit(**OPTIONS)
 def evaluate(name, x, out, second):
     """Write one of the elementary functions of x."""
     for at in range(0, x.size, LANES):

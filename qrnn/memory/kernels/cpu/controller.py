@@ -13,7 +13,8 @@ import math
 import numpy as np
 
 from qrnn.memory.kernels.base import GELU, GLU, RELU
-from qrnn.memory.kernels.cpu.gates import ROW, jit
+from qrnn.memory.kernels.cpu.gates import ROW
+from qrnn.memory.kernels.cpu.jit import jit
 from qrnn.memory.kernels.cpu.simd import (
     LANES,
     absolute,

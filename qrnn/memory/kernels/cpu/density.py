@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from qrnn.memory.kernels.cpu.gates import ROW, add_to, cached_jit, jit
+from qrnn.memory.kernels.cpu.gates import ROW, add_to
+from qrnn.memory.kernels.cpu.jit import jit, kernel_jit
 from qrnn.memory.kernels.cpu.simd import LANES, full_like, load, splat, store
 from qrnn.memory.kernels.cpu.step import keep_inactive
 from qrnn.memory.kernels.density_program import LOCAL, PARTS, PERMUTE
@@ -271,7 +272,7 @@ def undo_density(states, lam, other, cs, program, maps, grad, grads):
     return lam
 
 
-@cached_jit
+@kernel_jit
 def forward_density(share, start, stop, r_in, r_out, cs, active, program, z):
     """Advance some blocks by one step.
 
@@ -302,7 +303,7 @@ def forward_density(share, start, stop, r_in, r_out, cs, active, program, z):
             store(z[block], i * LANES, splat(shrink, i) * value)
 
 
-@cached_jit
+@kernel_jit
 def backward_density(
     share, start, stop, r_in, lam_out, lam_in, cs, active, program, grad_z, grads, work
 ):

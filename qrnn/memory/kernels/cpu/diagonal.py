@@ -6,7 +6,8 @@ lanes one vector: both are part of the table for the high bits.
 
 from __future__ import annotations
 
-from qrnn.memory.kernels.cpu.gates import ROW, add_to, jit, lane_bits, lane_signs
+from qrnn.memory.kernels.cpu.gates import ROW, add_to, lane_bits, lane_signs
+from qrnn.memory.kernels.cpu.jit import jit
 from qrnn.memory.kernels.cpu.simd import LANES, full_like, load, splat, store
 
 

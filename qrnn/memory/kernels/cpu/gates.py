@@ -17,14 +17,8 @@ the gate's slot, and undoes the gate on both; G is the generator in exp(-i h G),
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba as nb
-
-from qrnn.memory.kernels.cache import KernelCache
+from qrnn.memory.kernels.cpu.jit import jit
 from qrnn.memory.kernels.cpu.simd import (
-    FLAGS,
     LANE_BITS,
     LANES,
     flip1,
@@ -37,23 +31,6 @@ from qrnn.memory.kernels.cpu.simd import (
 )
 
 ROW = 2 * LANES
-OPTIONS: dict[str, Any] = {"fastmath": set(FLAGS), "nogil": True, "error_model": "numpy"}
-# For functions that only kernels call; they have no cache file.
-jit = nb.njit(**OPTIONS)
-
-
-def cached_jit(function: Callable) -> Any:
-    """Compile a kernel that runs on one thread, without numba's scheduler, and save it."""
-    kernel = nb.njit(**OPTIONS)(function)
-    kernel._cache = KernelCache(function)
-    return kernel
-
-
-def parallel_jit(function: Callable) -> Any:
-    """Compile a parallel kernel: only the loop over threads, because the rest compiles slowly."""
-    kernel = nb.njit(**OPTIONS, parallel=True)(function)
-    kernel._cache = KernelCache(function)
-    return kernel
 
 
 @jit

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from qrnn.memory.kernels.cpu.diagonal import cotangent_of
-from qrnn.memory.kernels.cpu.gates import ROW, add_to, jit, pauli_row
+from qrnn.memory.kernels.cpu.gates import ROW, add_to, pauli_row
+from qrnn.memory.kernels.cpu.jit import jit
 from qrnn.memory.kernels.cpu.simd import LANES, full_like, load
 
 

@@ -16,7 +16,8 @@ from qrnn.memory.kernels.cpu.controller import (
     store_cos_sin,
     weight_gradients,
 )
-from qrnn.memory.kernels.cpu.gates import ROW, jit, parallel_jit
+from qrnn.memory.kernels.cpu.gates import ROW
+from qrnn.memory.kernels.cpu.jit import jit, parallel_jit
 from qrnn.memory.kernels.cpu.simd import LANES, full_like, load, sqrt, store, where_less
 from qrnn.memory.kernels.cpu.spread import sum_lanes
 from qrnn.memory.kernels.cpu.step import (

@@ -6,7 +6,8 @@ All functions of a pass over these bits treat all of them: the rows stay in regi
 from __future__ import annotations
 
 from qrnn.memory.kernels.cpu.diagonal import cotangent_of
-from qrnn.memory.kernels.cpu.gates import ROW, add_to, flip, jit, lane_signs, lanes_in, mix
+from qrnn.memory.kernels.cpu.gates import ROW, add_to, flip, lane_signs, lanes_in, mix
+from qrnn.memory.kernels.cpu.jit import jit
 from qrnn.memory.kernels.cpu.simd import (
     LANE_BITS,
     LANES,

@@ -12,12 +12,10 @@ from qrnn.memory.kernels.cpu.gates import (
     entries_in,
     grad_phase,
     grad_rotate,
-    jit,
     lane_bits,
     lanes_in,
     matrix,
     mix,
-    parallel_jit,
     phase,
     rotate,
     rotate_y,
@@ -25,6 +23,7 @@ from qrnn.memory.kernels.cpu.gates import (
     undo_rotate_y,
     undo_rotate_y2,
 )
+from qrnn.memory.kernels.cpu.jit import jit, parallel_jit
 from qrnn.memory.kernels.cpu.layout import (
     READ_LANES,
     READ_WORD,

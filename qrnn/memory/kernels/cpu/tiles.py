@@ -7,7 +7,8 @@ buffer, because rows at a stride of a power of two evict each other from the cac
 
 from __future__ import annotations
 
-from qrnn.memory.kernels.cpu.gates import ROW, jit, lane_bits, parity_sign
+from qrnn.memory.kernels.cpu.gates import ROW, lane_bits, parity_sign
+from qrnn.memory.kernels.cpu.jit import jit
 from qrnn.memory.kernels.cpu.simd import LANES, load, store
 
 
