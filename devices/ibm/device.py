@@ -16,6 +16,7 @@ from pennylane.tape import QuantumScript
 from pennylane.transforms import defer_measurements
 from pennylane.transforms.core import CompilePipeline
 
+from qrnn.devices.ibm import runtime
 from qrnn.devices.ibm.backends import resolve
 from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.budget import Budget, Usage
@@ -156,6 +157,12 @@ class IBMDevice(Device):
     def backend_name(self) -> str:
         """Name of the backend."""
         return self._backend.name
+
+    @property
+    def seconds_left(self) -> float | None:
+        """QPU seconds that the account has left; None: there is none, or it cannot say."""
+        service = self._backend.service
+        return None if service is None else runtime.seconds_left(service)
 
     @property
     def rep_delay(self) -> float:

@@ -29,6 +29,7 @@ class Estimate:
         two_qubit_gates: largest number of two-qubit gates in a circuit.
         executions: circuits x shots, summed over the jobs.
         qpu_seconds: QPU seconds by IBM's formula, summed over the jobs.
+        seconds_left: QPU seconds that the account has left; None: there is none, or it cannot say.
     """
 
     rounds: int
@@ -38,6 +39,7 @@ class Estimate:
     two_qubit_gates: int
     executions: int
     qpu_seconds: float
+    seconds_left: float | None
 
 
 def estimate(device: IBMDevice, rounds: Iterable[Sequence[QuantumScript]]) -> Estimate:
@@ -76,4 +78,5 @@ def estimate(device: IBMDevice, rounds: Iterable[Sequence[QuantumScript]]) -> Es
             circuits += len(block.values)
             depth = max(depth, compiled.circuit.depth())
             gates = max(gates, compiled.two_qubit_gates)
-    return Estimate(count, jobs, circuits, depth, gates, executions, seconds)
+    left = device.seconds_left
+    return Estimate(count, jobs, circuits, depth, gates, executions, seconds, left)

@@ -83,6 +83,17 @@ def backend_names(service: Any) -> list[str]:
         return []
 
 
+def seconds_left(service: Any) -> float | None:
+    """Return the QPU seconds that an account's instance has left; None if it cannot say."""
+    try:
+        left = service.usage().get("usage_remaining_seconds")
+    except Exception as error:
+        if not is_foreign(error):
+            raise
+        return None
+    return None if left is None else float(left)
+
+
 def require_instance(service: Any, instance: str | None) -> None:
     """Check that the instance to bill is known.
 

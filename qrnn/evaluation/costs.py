@@ -125,6 +125,8 @@ def table(priced: Mapping[str, Price], price_per_second: float | None = None) ->
     out.add_row("QPU seconds", *(f"{one.qpu_seconds:,.1f}" for one in every))
     shares = (one.qpu_seconds / limits.OPEN_PLAN_SECONDS for one in every)
     out.add_row("Open Plan", *(f"{share:.1%}" for share in shares))
+    if None not in (left := [one.seconds_left for one in every]):
+        out.add_row("account has", *(f"{seconds:,.0f} s" for seconds in left))
     if price_per_second is not None:
         out.add_row("price", *(f"{one.qpu_seconds * price_per_second:,.2f}" for one in every))
     out.add_row("error of z", *(f"{one.standard_error:.3f}" for one in every))

@@ -1,12 +1,15 @@
 """Evaluating a model on hardware: recorded, priced, within a budget, and resumed after a crash."""
 
+import io
 import itertools
 import json
+import re
 import traceback
 from dataclasses import replace
 
 import pytest
 import torch
+from rich.console import Console
 
 from helpers import service_double
 from helpers.slow import slow_but
@@ -15,7 +18,7 @@ from qrnn.data import Split
 from qrnn.devices import DeviceOptions
 from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import ConfigError, DeviceError
-from qrnn.evaluation.costs import prices
+from qrnn.evaluation.costs import prices, table
 from qrnn.evaluation.evaluation import evaluate, save
 from qrnn.models.sequence import SequenceClassifier, SequenceLabeller
 
@@ -269,6 +272,25 @@ def test_an_estimate_runs_nothing(run):
     service_double.install(service_double.Service(run.store), run.patch)
     assert prices(run.model, HARDWARE, run.split)["closed"].jobs == T
     assert run.submissions == 0
+
+
+def test_an_estimate_shows_what_the_account_has_left(run):
+    service = service_double.Service(run.store)
+    service_double.install(service, run.patch)
+
+    def found():
+        priced = prices(run.model, HARDWARE, run.split)
+        console = Console(width=80, file=io.StringIO())
+        console.print(table(priced))
+        return priced["closed"].seconds_left, console.file.getvalue()
+
+    left, text = found()
+    assert left == 412
+    assert re.search(r"account has +│ +412 s │ +412 s", text)
+    service.limits = {}  # an instance without a limit
+    assert "account has" not in found()[1]
+    service.faults["lose_usage"] = [0, 4]
+    assert found()[0] is None
 
 
 @pytest.mark.parametrize("options", [HARDWARE, FAKE])

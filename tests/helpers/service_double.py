@@ -44,9 +44,15 @@ class Service:
         self.die = die or (lambda: os._exit(9))
         self.plans = [{"crn": "crn:open", "plan": "open", "name": "mine"}]
         self.modes = []
+        self.limits = {"usage_limit_seconds": 600, "usage_remaining_seconds": 412}
 
     def active_account(self):
         return {"channel": "ibm_quantum_platform", "token": "planted-token-0123456789"}
+
+    def usage(self):
+        """As the client answers: with what is left only where the instance has a limit."""
+        self.strike("lose_usage", self.submissions)
+        return {"usage_consumed_seconds": 188, **self.limits}
 
     def instances(self):
         return self.plans
