@@ -15,9 +15,9 @@ from typing import Any
 
 import pennylane as qml
 
+from qrnn.config.models import HybridConfig
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import whole
-from qrnn.utils.defaults import default_of
 from qrnn.utils.registry import Registry, unknown_name
 
 Pairs = tuple[tuple[int, int], ...]
@@ -87,7 +87,7 @@ ANSAETZE: Registry[Builder] = Registry("ansatz", "qrnn.ansaetze")
 @ANSAETZE.register("rotations")
 def rotations(
     n_wires: int,
-    layers: int = 2,
+    layers: int = HybridConfig.layers,
     rotations: Sequence[str] = ("RY", "RZ"),
     entangler: str = "CZ",
     topology: str | Sequence[Sequence[int]] = "line",
@@ -143,7 +143,7 @@ def _rotate_and_entangle(
 def _template(template: Any) -> Builder:
     """Wrap one of PennyLane's layer templates, whose weights have shape (layers, n, ...)."""
 
-    def build(n_wires: int, layers: int = default_of(rotations, "layers")) -> Ansatz:
+    def build(n_wires: int, layers: int = HybridConfig.layers) -> Ansatz:
         layers = whole("layers", layers, 1)
         shape = template.shape(n_layers=layers, n_wires=n_wires)
         apply = partial(_apply_template, template=template, shape=shape)

@@ -260,8 +260,8 @@ def draw(config) -> None:
     """Print the circuit of one time step and its resources."""
     from qrnn.cell.cell import QRNNCell
     from qrnn.config import DrawConfig, to_typed
+    from qrnn.config.models import HybridConfig
     from qrnn.errors import ConfigError
-    from qrnn.networks import HybridConfig
     from qrnn.utils.limits import limit_allocations, size_remedy
 
     typed: DrawConfig = to_typed(config)
@@ -291,7 +291,7 @@ def devices() -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from qrnn.devices import device_table
+    from qrnn.config.device_table import device_table
 
     if named:
         for name in named:
@@ -321,7 +321,8 @@ def _device(name: str) -> None:
     from textwrap import fill
 
     from qrnn.cli.help import meanings
-    from qrnn.devices import DeviceOptions, device_spec
+    from qrnn.config.device_table import device_spec
+    from qrnn.config.devices import DeviceOptions
 
     spec = device_spec(name)
     for field in fields(spec):

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from qrnn.config import COMMAND_SCHEMAS, TrainerConfig
-from qrnn.data import TASKS
-from qrnn.devices import DeviceOptions
-from qrnn.networks import NETWORKS
+from qrnn.config.devices import DeviceOptions
+from qrnn.config.models import NETWORKS
+from qrnn.config.tasks import TASKS
 from qrnn.utils.registry import Registry
 
 MARK = "set with key=value:\n"  # ends each command's text; the keys follow

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.table import Table
 
+from qrnn.config.devices import option_info
 from qrnn.data import Numbers, Part
 from qrnn.devices import Device, DeviceOptions, open_device
-from qrnn.devices.spec import option_info
 from qrnn.errors import ConfigError
 from qrnn.evaluation.hardware import Cost, start_run
 from qrnn.evaluation.metrics import METRICS, Judge, shown

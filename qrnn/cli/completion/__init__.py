@@ -15,9 +15,9 @@ from typing import Any, get_type_hints
 
 from qrnn.circuit.ansatz import ANSAETZE
 from qrnn.config import COMMAND_SCHEMAS, TrainConfig
+from qrnn.config.devices import STRATEGIES
 from qrnn.data import SPLITS, TASKS
 from qrnn.devices import device_table
-from qrnn.devices.spec import STRATEGIES
 from qrnn.evaluation.evaluation import FEEDBACKS
 from qrnn.networks import NETWORKS
 from qrnn.training.checks import OPTIMIZERS
