@@ -15,6 +15,8 @@ from qrnn.devices.noise import check_noise, circuit_noise, noise_transform, read
 from qrnn.errors import DeviceError
 from qrnn.memory.base import Memory
 from qrnn.memory.carried import CarriedDensities, CarriedVectors, MeasuredDensities
+from qrnn.memory.fused import FusedMemory
+from qrnn.memory.fused_density import FusedDensities
 from qrnn.memory.lightning import CarriedLightning
 
 MOST_NOISY = 12  # qubits of density matrices on the fused device: 4^n numbers for a sequence
@@ -59,13 +61,8 @@ class Fused(Device):
 
     @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
-        # numba takes a second to import
         if self.mixes(circuit):
-            from qrnn.memory.fused_density import FusedDensities
-
             return FusedDensities(circuit, layer, self.noise)
-        from qrnn.memory.fused import FusedMemory
-
         return FusedMemory(circuit, layer)
 
 

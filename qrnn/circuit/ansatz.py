@@ -15,10 +15,10 @@ from typing import Any
 
 import pennylane as qml
 
-from qrnn.config.models import HybridConfig
+from qrnn.config.models import ANSAETZE, HybridConfig
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import whole
-from qrnn.utils.registry import Registry, unknown_name
+from qrnn.utils.registry import unknown_name
 
 Pairs = tuple[tuple[int, int], ...]
 QuantumFunction = Callable[[Any, Sequence[int]], Any]
@@ -80,11 +80,6 @@ def pairs_of(topology: str | Sequence[Sequence[int]], n_wires: int) -> Pairs:
     return tuple(pairs)
 
 
-Builder = Callable[..., Ansatz]
-ANSAETZE: Registry[Builder] = Registry("ansatz", "qrnn.ansaetze")
-
-
-@ANSAETZE.register("rotations")
 def rotations(
     n_wires: int,
     layers: int = HybridConfig.layers,
@@ -140,7 +135,7 @@ def _rotate_and_entangle(
                 entangle(wires=[wires[a], wires[b]])
 
 
-def _template(template: Any) -> Builder:
+def _template(template: Any) -> Callable[..., Ansatz]:
     """Wrap one of PennyLane's layer templates, whose weights have shape (layers, n, ...)."""
 
     def build(n_wires: int, layers: int = HybridConfig.layers) -> Ansatz:
@@ -160,8 +155,8 @@ def _apply_template(angles: Any, wires: Sequence[int], *, template: Any, shape: 
     template(qml.math.reshape(angles, shape), wires=wires)
 
 
-ANSAETZE.add("strongly_entangling", _template(qml.StronglyEntanglingLayers))
-ANSAETZE.add("basic_entangler", _template(qml.BasicEntanglerLayers))
+strongly_entangling = _template(qml.StronglyEntanglingLayers)
+basic_entangler = _template(qml.BasicEntanglerLayers)
 
 
 def build_ansatz(

@@ -9,6 +9,11 @@ from qrnn.config.devices import DeviceOptions
 from qrnn.config.models import HybridConfig, ModelConfig
 from qrnn.config.tasks import MISSING, TaskConfig
 
+SPLITS = ("test", "val", "train")  # the parts of a task's data, attributes of `TaskData`
+FEEDBACKS = ("closed", "open")
+# By name, the classes of `torch.optim`.
+OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "rmsprop": "RMSprop", "sgd": "SGD"}
+
 
 @dataclass
 class TrainerConfig:

@@ -1,4 +1,4 @@
-"""The `model` group: the keys of each recurrent network, and the registry of networks.
+"""The `model` group: the keys of each recurrent network, and the names of networks and ansaetze.
 
 The defaults of the cells' own arguments are those of the keys.
 """
@@ -75,6 +75,10 @@ class NetworkEntry:
 
 
 NETWORKS: Registry[NetworkEntry] = Registry("model", "qrnn.networks")
+# By name, functions of the number of qubits and of options that return an `Ansatz`.
+ANSAETZE: Registry[Callable[..., Any]] = Registry("ansatz", "qrnn.ansaetze")
+for _name in ("rotations", "strongly_entangling", "basic_entangler"):
+    ANSAETZE.add(_name, Later("qrnn.circuit.ansatz", _name))
 
 Build = TypeVar("Build", bound=Callable[[Any, int, Any], Any])
 Schema = TypeVar("Schema", bound=type[ModelConfig])

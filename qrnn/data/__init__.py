@@ -1,5 +1,6 @@
 """Data sets and the tasks built from them."""
 
+from qrnn.config.commands import SPLITS
 from qrnn.config.tables import ForecastConfig, SequencesConfig, TextsConfig
 from qrnn.config.tasks import (
     TASKS,
@@ -18,7 +19,7 @@ from qrnn.config.tasks import (
     TaskConfig,
     task,
 )
-from qrnn.data.base import SPLITS, Shape, TaskData
+from qrnn.data.base import Shape, TaskData
 from qrnn.data.copying import copying
 from qrnn.data.digits import digits
 from qrnn.data.imdb import imdb

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from qrnn.data.tables.base import Encoder
 
-SPLITS = ("test", "val", "train")  # the parts of a task's data, attributes of `TaskData`
-
 
 @dataclass(frozen=True)
 class Shape:

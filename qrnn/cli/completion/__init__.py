@@ -1,7 +1,7 @@
 """Shell completion: `qrnn completion bash` prints a script with all commands and keys.
 
-zsh can load the same script through bashcompinit. Hydra's own completion would start Python and
-import PyTorch at every TAB, and does not know our commands.
+zsh can load the same script through bashcompinit. Hydra's own completion would start Python
+at every TAB, and does not know our commands.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from qrnn.circuit.ansatz import ANSAETZE
 from qrnn.config import COMMAND_SCHEMAS, TrainConfig
+from qrnn.config.commands import FEEDBACKS, OPTIMIZERS, SPLITS
+from qrnn.config.device_table import device_table
 from qrnn.config.devices import STRATEGIES
-from qrnn.data import SPLITS, TASKS
-from qrnn.devices import device_table
-from qrnn.evaluation.evaluation import FEEDBACKS
-from qrnn.networks import NETWORKS
-from qrnn.training.checks import OPTIMIZERS
+from qrnn.config.models import ANSAETZE, NETWORKS
+from qrnn.config.tasks import TASKS
 from qrnn.utils.registry import unknown_name
 
 SHELLS = ("bash",)
