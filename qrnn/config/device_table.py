@@ -138,7 +138,7 @@ def aer_spec() -> DeviceSpec:
     return _ibm_spec("aer", noisy=False, wires=SIMULATED_WIRES, account=False)
 
 
-def ibm_spec(name: str = LEAST_BUSY) -> DeviceSpec:
+def real_spec(name: str = LEAST_BUSY) -> DeviceSpec:
     """Return the spec of an IBM backend, by default the least busy one."""
     return _ibm_spec(name, noisy=True, wires=156, account=True)
 
@@ -208,7 +208,7 @@ def device_table() -> Registry[Entry]:
         (DEFAULT_QUBIT, Later(simulators, "DefaultQubit")),
         (DEFAULT_MIXED, Later(simulators, "DefaultMixed")),
         *((spec, lightning) for spec in LIGHTNING),
-        (ibm_spec(), IBM_BACKEND),
+        (real_spec(), IBM_BACKEND),
         (aer_spec(), IBM_BACKEND),
     ]
     if importlib.util.find_spec("qiskit_ibm_runtime") is not None:
@@ -232,7 +232,7 @@ def device_entry(name: str) -> Entry:
     if name in table:
         return table[name]
     if IBM_NAME.fullmatch(name):
-        return ibm_spec(name), IBM_BACKEND
+        return real_spec(name), IBM_BACKEND
     for prefix, extra in EXTRAS.items():
         if name.startswith(prefix) and not any(known.startswith(prefix) for known in table):
             raise ConfigError(
