@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qrnn.config.devices import DeviceOptions
-from qrnn.config.models import HybridConfig, ModelConfig
-from qrnn.config.tasks import MISSING, TaskConfig
+from qrnn.config.models import NETWORKS, HybridConfig, ModelConfig
+from qrnn.config.tasks import MISSING, TASKS, TaskConfig
+from qrnn.utils.registry import Registry
+
+# The groups whose keys depend on a name.
+TABLES: dict[str, Registry[Any]] = {"task": TASKS, "model": NETWORKS}
 
 SPLITS = ("test", "val", "train")  # the parts of a task's data, attributes of `TaskData`
 FEEDBACKS = ("closed", "open")

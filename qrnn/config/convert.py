@@ -9,9 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from qrnn.config.commands import TrainConfig
-from qrnn.config.models import NETWORKS
-from qrnn.config.tasks import TASKS
+from qrnn.config.commands import TABLES, TrainConfig
 from qrnn.errors import ConfigError
 from qrnn.utils.registry import unknown_name
 from qrnn.utils.safe_yaml import check_plain
@@ -63,16 +61,14 @@ def from_plain(plain: dict[str, Any]) -> TrainConfig:
         ConfigError: the dict does not fit the schemas, or contains an interpolation.
     """
     check_plain(plain)
-    names: dict[str, str] = {}
-    for group in ("task", "model"):
+    chosen: dict[str, Any] = {}
+    for group, table in TABLES.items():
         of_group = plain.get(group)
         given = of_group.get("name") if isinstance(of_group, dict) else of_group
         if not isinstance(given, str):
             raise ConfigError(f"{group}.name must be the name of a {group}, got {given!r:.60}")
-        names[group] = given
-    schema = OmegaConf.structured(
-        TrainConfig(task=TASKS[names["task"]].schema(), model=NETWORKS[names["model"]].schema())
-    )
+        chosen[group] = table[given].schema()
+    schema = OmegaConf.structured(TrainConfig(**chosen))
     try:
         # OmegaConf does not know every type that YAML and torch can write.
         return OmegaConf.to_object(OmegaConf.merge(schema, plain))  # type: ignore[return-value]

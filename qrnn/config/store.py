@@ -13,16 +13,11 @@ from typing import Any
 from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from qrnn.config.commands import COMMAND_SCHEMAS
+from qrnn.config.commands import COMMAND_SCHEMAS, TABLES
 from qrnn.config.convert import to_typed
 from qrnn.config.device_table import IBM_NAME, device_names
 from qrnn.config.errors import config_error_line
-from qrnn.config.models import NETWORKS
-from qrnn.config.tasks import TASKS
 from qrnn.errors import ConfigError, QRNNError
-from qrnn.utils.registry import Registry
-
-TABLES: dict[str, Registry[Any]] = {"task": TASKS, "model": NETWORKS}
 
 
 class LazyNode(ConfigNode):

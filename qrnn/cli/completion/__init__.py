@@ -13,12 +13,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from qrnn.config import COMMAND_SCHEMAS, TrainConfig
-from qrnn.config.commands import FEEDBACKS, OPTIMIZERS, SPLITS
+from qrnn.config.commands import (
+    COMMAND_SCHEMAS,
+    FEEDBACKS,
+    OPTIMIZERS,
+    SPLITS,
+    TABLES,
+    TrainConfig,
+)
 from qrnn.config.device_table import device_table
 from qrnn.config.devices import STRATEGIES
-from qrnn.config.models import ANSAETZE, NETWORKS
-from qrnn.config.tasks import TASKS
+from qrnn.config.models import ANSAETZE
 from qrnn.utils.registry import unknown_name
 
 SHELLS = ("bash",)
@@ -36,8 +41,7 @@ def values() -> dict[str, tuple[str, ...]]:
     """Return the possible values of each key that takes one of several names."""
     shipped = files("qrnn.configs") / "experiment"
     found: dict[str, tuple[str, ...]] = {
-        "task": tuple(TASKS),
-        "model": tuple(NETWORKS),
+        **{group: tuple(table) for group, table in TABLES.items()},
         "device": tuple(device_table()),
         "device.strategy": STRATEGIES,
         "model.ansatz": tuple(ANSAETZE),
@@ -59,15 +63,14 @@ def _leaves(schema: type, prefix: str = "") -> Iterable[tuple[str, Any]]:
 
     `task` and `model` yield the keys of all tasks and models, because none is chosen yet.
     """
-    tables: dict[str, Any] = {"task": TASKS, "model": NETWORKS}
     hints = get_type_hints(schema)
     for field in fields(schema):
         key, kind = f"{prefix}{field.name}", hints[field.name]
         if not is_dataclass(kind):
             yield key, kind
-        elif key in tables:
+        elif key in TABLES:
             seen: dict[str, Any] = {}
-            for _, entry in tables[key].loaded():
+            for _, entry in TABLES[key].loaded():
                 seen.update(dict(_leaves(entry.schema, f"{key}.")))
             yield from seen.items()
         else:
