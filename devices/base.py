@@ -12,7 +12,7 @@ from pennylane.exceptions import DeviceError as PennyLaneDeviceError
 from pennylane.qnn import TorchLayer
 
 from qrnn.circuit.step import StepCircuit
-from qrnn.devices.spec import DeviceOptions, DeviceSpec
+from qrnn.config.devices import DeviceOptions, DeviceSpec
 from qrnn.errors import DeviceError, QRNNError
 from qrnn.memory.base import Memory
 from qrnn.memory.replayed import ReplayedMemory

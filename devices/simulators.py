@@ -9,36 +9,21 @@ from pennylane.qnn import TorchLayer
 from typing_extensions import override
 
 from qrnn.circuit.step import StepCircuit
+from qrnn.config.devices import DeviceOptions, DeviceSpec
 from qrnn.devices.base import Device
 from qrnn.devices.noise import check_noise, circuit_noise, noise_transform, readout_errors
-from qrnn.devices.spec import DeviceOptions, DeviceSpec
 from qrnn.errors import DeviceError
 from qrnn.memory.base import Memory
 from qrnn.memory.carried import CarriedDensities, CarriedVectors, MeasuredDensities
+from qrnn.memory.fused import FusedMemory
+from qrnn.memory.fused_density import FusedDensities
 from qrnn.memory.lightning import CarriedLightning
-
-SHIFTS = ("parameter-shift", "spsa", "none")
-
 
 MOST_NOISY = 12  # qubits of density matrices on the fused device: 4^n numbers for a sequence
 
 
 class Fused(Device):
     """qrnn's own kernels, with noise on density matrices; the QNode is for drawing and checking."""
-
-    spec = DeviceSpec(
-        name="fused",
-        strategies=("fused",),
-        options=("strategy", "noise", "strength"),
-        shots="no",
-        noisy=True,
-        max_wires=30,
-        gradients=("backprop",),
-        measured=(),
-        batching=True,
-        needs="numba",
-        cost="T 2^n B, memory without T; with noise T 4^n B",
-    )
 
     def __init__(self, spec: DeviceSpec, options: DeviceOptions):
         super().__init__(spec, options)
@@ -76,32 +61,13 @@ class Fused(Device):
 
     @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
-        # numba takes a second to import
         if self.mixes(circuit):
-            from qrnn.memory.fused_density import FusedDensities
-
             return FusedDensities(circuit, layer, self.noise)
-        from qrnn.memory.fused import FusedMemory
-
         return FusedMemory(circuit, layer)
 
 
 class DefaultQubit(Device):
     """PennyLane's reference simulator."""
-
-    spec = DeviceSpec(
-        name="default.qubit",
-        strategies=("carried", "replayed"),
-        options=("strategy", "shots", "seed", "gradient"),
-        shots="optional",
-        noisy=False,
-        max_wires=20,
-        gradients=("backprop", "adjoint", *SHIFTS),
-        measured=("replayed",),
-        batching=True,
-        needs="pennylane",
-        cost="T 2^n B, memory too",
-    )
 
     @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
@@ -115,20 +81,6 @@ class DefaultQubit(Device):
 
 class DefaultMixed(Device):
     """PennyLane's density-matrix simulator, with a noise model and a strength you set."""
-
-    spec = DeviceSpec(
-        name="default.mixed",
-        strategies=("carried", "replayed"),
-        options=("strategy", "shots", "seed", "gradient", "noise", "strength"),
-        shots="optional",
-        noisy=True,
-        max_wires=10,
-        gradients=("backprop", *SHIFTS),
-        measured=("carried", "replayed"),
-        batching=False,
-        needs="pennylane",
-        cost="T 4^n B",
-    )
 
     def __init__(self, spec: DeviceSpec, options: DeviceOptions):
         super().__init__(spec, options)
@@ -171,21 +123,3 @@ class Lightning(Device):
         return CarriedLightning(
             circuit, layer, lambda c_dtype: qml.device(self.name, wires=None, c_dtype=c_dtype)
         )
-
-
-def lightning_spec(name: str, needs: str, extra: str | None, seed: bool) -> DeviceSpec:
-    """Return the spec of a Lightning device."""
-    return DeviceSpec(
-        name=name,
-        strategies=("carried", "replayed"),
-        options=("strategy", "shots", "gradient", *(["seed"] if seed else [])),
-        shots="optional",
-        noisy=False,
-        max_wires=30,
-        gradients=("adjoint", *SHIFTS),
-        measured=("replayed",),
-        batching=False,
-        needs=needs,
-        extra=extra,
-        cost="T 2^n B",
-    )

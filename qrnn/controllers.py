@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from qrnn.config.models import HybridConfig
 from qrnn.utils.checks import probability, whole
 from qrnn.utils.limits import MOST_LAYERS, MOST_UNITS
 from qrnn.utils.registry import unknown_name
@@ -50,10 +51,10 @@ class Controller(nn.Sequential):
         input_size: int,
         n_readouts: int,
         n_angles: int,
-        kind: str = "gelu",
-        width: int = 64,
-        depth: int = 1,
-        dropout: float = 0.0,
+        kind: str = HybridConfig.controller,
+        width: int = HybridConfig.width,
+        depth: int = HybridConfig.depth,
+        dropout: float = HybridConfig.dropout,
     ):
         if kind not in ACTIVATIONS:
             raise unknown_name("controller", kind, ACTIVATIONS)

@@ -22,7 +22,7 @@ from qrnn.circuit.channels import Damping
 from qrnn.circuit.step import StepCircuit, precision_of
 from qrnn.circuit.threads import one_at_a_time
 from qrnn.errors import ConfigError, require_extra
-from qrnn.utils.checks import checked_angles
+from qrnn.utils.tensors import checked_angles
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

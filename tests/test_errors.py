@@ -2,7 +2,6 @@
 
 import pytest
 
-import qrnn.devices
 from helpers.problems import D
 from qrnn import (
     QRNN,
@@ -13,6 +12,7 @@ from qrnn import (
     QRNNCell,
     QRNNError,
 )
+from qrnn.devices import device_table
 from qrnn.errors import require_extra
 from qrnn.utils.registry import unknown_name
 
@@ -76,9 +76,9 @@ def test_a_cell_names_the_argument_that_is_wrong(make, size, qubits, options, me
     ("name", "extra"), [("fake_fez", "ibm"), ("qiskit.remote", "qiskit-plugin")]
 )
 def test_devices_without_their_extra_are_an_error_that_names_it(name, extra, monkeypatch):
-    whole = qrnn.devices.device_table()
-    table = {name: whole[name] for name in whole if not name.startswith(("fake_", "qiskit."))}
-    monkeypatch.setattr(qrnn.devices, "device_table", lambda: table)
+    table = device_table()
+    left = {name: table[name] for name in table if not name.startswith(("fake_", "qiskit."))}
+    monkeypatch.setattr(table, "_entries", left)
     with pytest.raises(
         ConfigError, match=rf"without its extra: pip install 'pennylane-qrnn\[{extra}\]'$"
     ):

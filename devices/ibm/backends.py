@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from qrnn.config.device_table import fake_sizes
 from qrnn.devices.ibm import limits, runtime
 from qrnn.errors import DeviceError, require_extra
 from qrnn.utils.registry import unknown_name
@@ -38,28 +37,6 @@ class Backend:
         stated = source.configuration() if hasattr(source, "configuration") else None
         found = getattr(stated, "default_rep_delay", None)
         return limits.REP_DELAY if found is None else found
-
-
-def _runtime_folder() -> Path:
-    spec = importlib.util.find_spec("qiskit_ibm_runtime")
-    if spec is None or spec.origin is None:
-        raise require_extra("qiskit-ibm-runtime", "ibm", "device qrnn.ibm")
-    return Path(spec.origin).parent
-
-
-@functools.cache
-def fake_sizes() -> dict[str, int]:
-    """Return the number of qubits of each local fake backend, without importing Qiskit.
-
-    Raises:
-        MissingExtraError: qiskit-ibm-runtime is not installed.
-    """
-    found = {}
-    for file in sorted((_runtime_folder() / "fake_provider" / "backends").glob("*/conf_*.json")):
-        number = re.search(r'"n_qubits":\s*(\d+)', file.read_text(encoding="utf-8"))
-        if number is not None:
-            found[f"fake_{file.parent.name}"] = int(number[1])
-    return found
 
 
 def fake_names() -> list[str]:

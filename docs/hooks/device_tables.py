@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from qrnn.cli.help import meanings
-from qrnn.devices import DeviceOptions, DeviceSpec, device_spec
-from qrnn.devices.hardware import aer_spec, fake_spec, ibm_spec
-from qrnn.devices.plugins import plugin_spec
+from qrnn.config.device_table import aer_spec, device_spec, fake_spec, plugin_spec, real_spec
+from qrnn.config.devices import DeviceOptions, DeviceSpec
 from qrnn.utils.files import write_text
 
 PAGE = Path(__file__).parents[1] / "devices.md"
@@ -32,7 +31,7 @@ DEVICES: dict[str, DeviceSpec] = {
     },
     "`aer`": aer_spec(),
     "`fake_*`": fake_spec("fake_fez", 156),
-    "`ibm`, `ibm_*`": ibm_spec(),
+    "`ibm`, `ibm_*`": real_spec(),
     "other plugins": plugin_spec("plugin", "pennylane"),
 }
 LIGHTNING = [name for name in DEVICES if "lightning" in name]

@@ -17,13 +17,13 @@ from qrnn.circuit.ansatz import Ansatz, QuantumFunction, build_ansatz
 from qrnn.circuit.observables import pauli_words
 from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.circuit.step import StepCircuit
+from qrnn.config.models import HybridConfig
 from qrnn.controllers import Controller
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError, NumericsError
 from qrnn.memory.base import Memory, has_hooks
 from qrnn.utils.autograd import in_full_precision
 from qrnn.utils.checks import at_least_zero, flag, whole
-from qrnn.utils.defaults import default_of
 from qrnn.utils.limits import check_memory
 
 
@@ -140,20 +140,20 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         input_size: int,
         n_qubits: int,
         *,
-        ansatz: str | QuantumFunction | Ansatz = "rotations",
+        ansatz: str | QuantumFunction | Ansatz = HybridConfig.ansatz,
         n_angles: int | None = None,
-        readout: str | Sequence[str] = default_of(StepCircuit, "readout"),
-        readout_mode: str = default_of(StepCircuit, "readout_mode"),
+        readout: str | Sequence[str] = HybridConfig.readout,
+        readout_mode: str = HybridConfig.readout_mode,
         readout_angle: float | None = None,
-        controller: str | nn.Module = default_of(Controller, "kind"),
-        width: int = default_of(Controller, "width"),
-        depth: int = default_of(Controller, "depth"),
-        dropout: float = default_of(Controller, "dropout"),
-        feedback: bool = True,
+        controller: str | nn.Module = HybridConfig.controller,
+        width: int = HybridConfig.width,
+        depth: int = HybridConfig.depth,
+        dropout: float = HybridConfig.dropout,
+        feedback: bool = HybridConfig.feedback,
         feedback_readout: str | Sequence[str] | None = None,
-        bias_range: float = 0.1,
+        bias_range: float = HybridConfig.bias_range,
         readout_shots: int | None = None,
-        readout_depolarizing: float = default_of(ReadoutNoise, "depolarizing"),
+        readout_depolarizing: float = HybridConfig.readout_depolarizing,
         device: str | DeviceOptions | Device = DeviceOptions.name,
         **ansatz_options,
     ):

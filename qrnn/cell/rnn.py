@@ -13,7 +13,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from qrnn.cell.cell import OnDevice, QRNNCell, QRNNState
 from qrnn.devices import open_device
 from qrnn.errors import ConfigError
-from qrnn.utils.checks import check_finite, checked_lengths, flag, whole
+from qrnn.utils.checks import flag, whole
+from qrnn.utils.tensors import check_finite, checked_lengths
 
 
 @dataclass(frozen=True)

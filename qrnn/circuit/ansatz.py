@@ -15,10 +15,10 @@ from typing import Any
 
 import pennylane as qml
 
+from qrnn.config.models import ANSAETZE, HybridConfig
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import whole
-from qrnn.utils.defaults import default_of
-from qrnn.utils.registry import Registry, unknown_name
+from qrnn.utils.registry import unknown_name
 
 Pairs = tuple[tuple[int, int], ...]
 QuantumFunction = Callable[[Any, Sequence[int]], Any]
@@ -80,14 +80,9 @@ def pairs_of(topology: str | Sequence[Sequence[int]], n_wires: int) -> Pairs:
     return tuple(pairs)
 
 
-Builder = Callable[..., Ansatz]
-ANSAETZE: Registry[Builder] = Registry("ansatz", "qrnn.ansaetze")
-
-
-@ANSAETZE.register("rotations")
 def rotations(
     n_wires: int,
-    layers: int = 2,
+    layers: int = HybridConfig.layers,
     rotations: Sequence[str] = ("RY", "RZ"),
     entangler: str = "CZ",
     topology: str | Sequence[Sequence[int]] = "line",
@@ -140,10 +135,10 @@ def _rotate_and_entangle(
                 entangle(wires=[wires[a], wires[b]])
 
 
-def _template(template: Any) -> Builder:
+def _template(template: Any) -> Callable[..., Ansatz]:
     """Wrap one of PennyLane's layer templates, whose weights have shape (layers, n, ...)."""
 
-    def build(n_wires: int, layers: int = default_of(rotations, "layers")) -> Ansatz:
+    def build(n_wires: int, layers: int = HybridConfig.layers) -> Ansatz:
         layers = whole("layers", layers, 1)
         shape = template.shape(n_layers=layers, n_wires=n_wires)
         apply = partial(_apply_template, template=template, shape=shape)
@@ -160,8 +155,8 @@ def _apply_template(angles: Any, wires: Sequence[int], *, template: Any, shape: 
     template(qml.math.reshape(angles, shape), wires=wires)
 
 
-ANSAETZE.add("strongly_entangling", _template(qml.StronglyEntanglingLayers))
-ANSAETZE.add("basic_entangler", _template(qml.BasicEntanglerLayers))
+strongly_entangling = _template(qml.StronglyEntanglingLayers)
+basic_entangler = _template(qml.BasicEntanglerLayers)
 
 
 def build_ansatz(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from qrnn.config.models import HybridConfig
 from qrnn.utils.checks import probability, whole
 
 
@@ -27,7 +28,9 @@ class ReadoutNoise(nn.Module):
         ConfigError: shots is below 1, or depolarizing is not in [0, 1).
     """
 
-    def __init__(self, shots: int | None = None, depolarizing: float = 0.0):
+    def __init__(
+        self, shots: int | None = None, depolarizing: float = HybridConfig.readout_depolarizing
+    ):
         super().__init__()
         self.shots = None if shots is None else whole("readout_shots", shots, 1)
         self.depolarizing = probability("readout_depolarizing", depolarizing)

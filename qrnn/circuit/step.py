@@ -24,8 +24,10 @@ from qrnn.circuit.mid_circuit import MeasuredReadout, check_mode
 from qrnn.circuit.observables import masks, observables, pauli_words
 from qrnn.circuit.threads import one_at_a_time
 from qrnn.circuit.weights import Weights
-from qrnn.utils.checks import checked_angles, whole
+from qrnn.config.models import HybridConfig
+from qrnn.utils.checks import whole
 from qrnn.utils.limits import MOST_ANGLES
+from qrnn.utils.tensors import checked_angles
 
 __all__ = ["StepCircuit", "precision_of"]
 
@@ -58,8 +60,8 @@ class StepCircuit:
     def __init__(
         self,
         ansatz: Ansatz,
-        readout: str | Sequence[str] = "XYZ",
-        readout_mode: str = "expval",
+        readout: str | Sequence[str] = HybridConfig.readout,
+        readout_mode: str = HybridConfig.readout_mode,
         readout_angle: float | None = None,
     ):
         whole("angles of a step", ansatz.n_angles, 0, MOST_ANGLES)

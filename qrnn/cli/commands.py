@@ -1,4 +1,7 @@
-"""The commands, one function each; a command imports what it needs only when called."""
+"""The commands, one function each; a command imports what it needs only when called.
+
+What imports torch is imported after the checks of the configuration.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,7 @@ def _typed(config, example: str):
     from omegaconf import OmegaConf
 
     from qrnn.config import to_typed
-    from qrnn.data import SPLITS
+    from qrnn.config.commands import SPLITS
     from qrnn.errors import ConfigError
     from qrnn.utils.registry import unknown_name
 
@@ -85,16 +88,36 @@ def _typed(config, example: str):
     return typed
 
 
+def _ready(config, example: str):
+    """Return the same of a command that runs a checkpoint, after all checks that need no torch.
+
+    Raises:
+        ConfigError: see `_typed`; `limit` or `batch_size` is below 1, or the device would ignore an
+            option.
+        DataError: there is no such checkpoint.
+        DeviceError: the device is not installed.
+    """
+    from qrnn.config.device_table import device_spec
+    from qrnn.utils.files import checkpoint_file
+
+    typed = _typed(config, example)
+    device = getattr(typed, "device", None)
+    if device is not None and device.name:
+        device_spec(device.name).check(device)
+    _check_sizes(typed)
+    checkpoint_file(typed.checkpoint)
+    return typed
+
+
 def _model_and_part(typed):
     """Return a checkpoint's model, its task's data, and the sequences to run the model on.
 
     Raises:
-        ConfigError: `limit` or `batch_size` is below 1, or `data_dir` does not fit the task.
+        ConfigError: `data_dir` does not fit the task.
         DataError: the file is not a checkpoint.
     """
     from qrnn.training.checkpoint import load_data, load_model
 
-    _check_sizes(typed)
     model, trained = load_model(typed.checkpoint)
     data = load_data(trained, typed.data_dir)
     return model, data, getattr(data, typed.split).head(typed.limit)
@@ -104,7 +127,7 @@ def _check_sizes(typed) -> None:
     from qrnn.errors import ConfigError
 
     for key in ("limit", "batch_size"):
-        if (given := getattr(typed, key)) is not None and given < 1:
+        if (given := getattr(typed, key, None)) is not None and given < 1:
             raise ConfigError(f"{key} must be at least 1, got {given}")
 
 
@@ -113,14 +136,16 @@ def evaluate(config) -> None:
     from rich.console import Console
 
     from qrnn.config import EvaluateConfig
+
+    typed: EvaluateConfig = _ready(config, "qrnn evaluate checkpoint=FILE device=NAME")
+
     from qrnn.devices import open_device
     from qrnn.evaluation.evaluation import evaluate as run
     from qrnn.evaluation.evaluation import save, table
     from qrnn.evaluation.metrics import judge
     from qrnn.evaluation.trained import save_predictions
 
-    typed: EvaluateConfig = _typed(config, "qrnn evaluate checkpoint=FILE device=NAME")
-    device = open_device(typed.device)  # checks its options before anything is loaded
+    device = open_device(typed.device)  # checks the rest before anything is loaded
     model, data, part = _model_and_part(typed)
     folder = Path(typed.checkpoint).parent
     result = run(
@@ -156,13 +181,16 @@ def predict(config) -> None:
 
     from qrnn.config import PredictConfig, to_typed
     from qrnn.errors import ConfigError
-    from qrnn.evaluation.trained import load, rows_of
-    from qrnn.utils.files import write_text
+    from qrnn.utils.files import checkpoint_file, write_text
 
     for key in ("checkpoint", "input"):
         if OmegaConf.is_missing(config, key):
             raise ConfigError(f"{key} must name a file: qrnn predict checkpoint=FILE input=new.csv")
     typed: PredictConfig = to_typed(config)
+    checkpoint_file(typed.checkpoint)
+
+    from qrnn.evaluation.trained import load, rows_of
+
     model = load(typed.checkpoint)
     if typed.plot is not None:
         from qrnn.reporting.forecast_plot import check_plot, plot
@@ -193,12 +221,14 @@ def inspect(config) -> None:
     """Save numbers and figures of what a hybrid cell does along some sequences."""
     from qrnn.config import InspectConfig
     from qrnn.errors import ConfigError
+
+    typed: InspectConfig = _ready(config, "qrnn inspect checkpoint=FILE index=12")
+
     from qrnn.inspection import draw
     from qrnn.inspection import inspect as run
     from qrnn.inspection.figures import check_formats, folder_name
     from qrnn.inspection.summary import summary
 
-    typed: InspectConfig = _typed(config, "qrnn inspect checkpoint=FILE index=12")
     check_formats(typed.formats)  # before anything is loaded
     if not typed.device.name and (given := typed.device.given()):
         named = ", ".join(f"device.{name}" for name in given)
@@ -224,10 +254,12 @@ def inspect(config) -> None:
 
 def export(config) -> None:
     """Export the circuit that a checkpoint runs on one sequence."""
-    from qrnn.cli.export import run
     from qrnn.config import ExportConfig
 
-    typed: ExportConfig = _typed(config, "qrnn export checkpoint=FILE index=0 step=all")
+    typed: ExportConfig = _ready(config, "qrnn export checkpoint=FILE index=0 step=all")
+
+    from qrnn.cli.export import run
+
     print(run(typed))
 
 
@@ -237,36 +269,42 @@ def report(config) -> None:
 
     from qrnn.config import ReportConfig, to_typed
     from qrnn.errors import ConfigError
-    from qrnn.reporting import report as write
 
     if OmegaConf.is_missing(config, "run"):
         raise ConfigError("run must name a run's folder: qrnn report run=runs/digits/<time>")
     typed: ReportConfig = to_typed(config)
+
+    from qrnn.reporting import report as write
+
     page = write(typed.run, typed.output, data_dir=typed.data_dir, progress=True)
     print(f"saved to {os.path.relpath(page)}: open it in a browser")
 
 
 def estimate(config) -> None:
     """Print the cost of evaluating a checkpoint, or of predicting new rows."""
-    from qrnn.cli.estimate import run
     from qrnn.config import EstimateConfig
 
     typed: EstimateConfig = _typed(config, "qrnn estimate checkpoint=FILE device=ibm_fez")
     _check_sizes(typed)
+
+    from qrnn.cli.estimate import run
+
     run(typed)
 
 
 def draw(config) -> None:
     """Print the circuit of one time step and its resources."""
-    from qrnn.cell.cell import QRNNCell
     from qrnn.config import DrawConfig, to_typed
+    from qrnn.config.models import HybridConfig
     from qrnn.errors import ConfigError
-    from qrnn.networks import HybridConfig
-    from qrnn.utils.limits import limit_allocations, size_remedy
 
     typed: DrawConfig = to_typed(config)
     if not isinstance(typed.model, HybridConfig):
         raise ConfigError(f"model must be hybrid to be drawn, got {typed.model.name}")
+
+    from qrnn.cell.cell import QRNNCell
+    from qrnn.utils.limits import limit_allocations, size_remedy
+
     with limit_allocations("the model", size_remedy(typed.model)):
         cell = QRNNCell(1, device=typed.device, **typed.model.cell_options())
     print(cell.draw())
@@ -291,7 +329,7 @@ def devices() -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from qrnn.devices import device_table
+    from qrnn.config.device_table import device_table
 
     if named:
         for name in named:
@@ -321,7 +359,8 @@ def _device(name: str) -> None:
     from textwrap import fill
 
     from qrnn.cli.help import meanings
-    from qrnn.devices import DeviceOptions, device_spec
+    from qrnn.config.device_table import device_spec
+    from qrnn.config.devices import DeviceOptions
 
     spec = device_spec(name)
     for field in fields(spec):

@@ -15,7 +15,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from qrnn.config_errors import config_error_line, described, message_of
+from qrnn.config.errors import config_error_line, described, message_of
 from qrnn.errors import ConfigError, QRNNError
 
 # Messages of torch and NumPy about sizes that exceed the memory.

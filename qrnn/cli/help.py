@@ -11,11 +11,8 @@ from typing import Any
 
 import yaml
 
-from qrnn.config import COMMAND_SCHEMAS, TrainerConfig
-from qrnn.data import TASKS
-from qrnn.devices import DeviceOptions
-from qrnn.networks import NETWORKS
-from qrnn.utils.registry import Registry
+from qrnn.config.commands import COMMAND_SCHEMAS, TABLES, TrainerConfig
+from qrnn.config.devices import DeviceOptions
 
 MARK = "set with key=value:\n"  # ends each command's text; the keys follow
 GROUPS = "GROUPS"  # stands for their table in the text of `train`
@@ -56,8 +53,7 @@ def add_descriptions(text: str, command: str) -> str:
 def _groups() -> list[str]:
     """Return the table of groups and their names, with those of plug-ins; none is imported."""
     lines = []
-    tables: dict[str, Registry[Any]] = {"task": TASKS, "model": NETWORKS}
-    for group, table in tables.items():
+    for group, table in TABLES.items():
         names = wrap(", ".join(sorted(table)), WIDTH - 8)
         lines += [f"{group:<8}{names[0]}", *(" " * 8 + row for row in names[1:])]
     return [*lines, "device  fused; `qrnn devices` lists all"]
@@ -65,8 +61,8 @@ def _groups() -> list[str]:
 
 def _of_group(group: str, chosen: Any) -> dict[str, str]:
     """Return the descriptions of a group's keys; empty if it is not a group."""
-    if group in ("task", "model"):
-        return meanings((TASKS if group == "task" else NETWORKS)[chosen["name"]].schema)
+    if group in TABLES:
+        return meanings(TABLES[group][chosen["name"]].schema)
     schemas = {"device": DeviceOptions, "trainer": TrainerConfig}
     return meanings(schemas[group]) if group in schemas else {}
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from qrnn.cli.errors import fail, fault_line, is_user_error, one_line
 from qrnn.config import TrainConfig
-from qrnn.data import TaskData
 from qrnn.errors import ConfigError, QRNNError
+
+if TYPE_CHECKING:
+    from qrnn.data import TaskData
 
 
 def is_basic(part: str) -> bool:

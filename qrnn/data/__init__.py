@@ -1,31 +1,41 @@
 """Data sets and the tasks built from them."""
 
-from qrnn.data.base import SPLITS, TASKS, Shape, Task, TaskConfig, TaskData, task
-from qrnn.data.copying import CopyingConfig, copying
-from qrnn.data.digits import DigitsConfig, digits
-from qrnn.data.imdb import ImdbConfig, imdb
-from qrnn.data.kinds import KINDS, Kind
-from qrnn.data.loading import loader
-from qrnn.data.mnist import MnistConfig, mnist
-from qrnn.data.mnist_binary import MnistBinaryConfig, mnist_binary
-from qrnn.data.multi30k import Multi30kConfig, detokenise, multi30k
-from qrnn.data.objectives import Labels, Numbers, Objective
-from qrnn.data.parts import IGNORED, Batch, Part, Split, Stream
-from qrnn.data.ptb import PtbConfig, ptb
-from qrnn.data.sequences import (
+from qrnn.config.commands import SPLITS
+from qrnn.config.tables import ForecastConfig, SequencesConfig, TextsConfig
+from qrnn.config.tasks import (
+    TASKS,
+    CopyingConfig,
+    DigitsConfig,
     DnaConfig,
     ElmanLettersConfig,
     ElmanXorConfig,
+    ImdbConfig,
+    MnistBinaryConfig,
+    MnistConfig,
+    Multi30kConfig,
+    PtbConfig,
     SimpleConfig,
-    dna,
-    elman_letters,
-    elman_xor,
-    simple,
+    Task,
+    TaskConfig,
+    task,
 )
-from qrnn.data.tables.forecast import ForecastConfig, forecast
+from qrnn.data.base import Shape, TaskData
+from qrnn.data.copying import copying
+from qrnn.data.digits import digits
+from qrnn.data.imdb import imdb
+from qrnn.data.kinds import KINDS, Kind
+from qrnn.data.loading import loader
+from qrnn.data.mnist import mnist
+from qrnn.data.mnist_binary import mnist_binary
+from qrnn.data.multi30k import detokenise, multi30k
+from qrnn.data.objectives import Labels, Numbers, Objective
+from qrnn.data.parts import IGNORED, Batch, Part, Split, Stream
+from qrnn.data.ptb import ptb
+from qrnn.data.sequences import dna, elman_letters, elman_xor, simple
+from qrnn.data.tables.forecast import forecast
 from qrnn.data.tables.generated import henon, lorenz, mackey_glass, narma10
-from qrnn.data.tables.sequences import SequencesConfig, sequences
-from qrnn.data.tables.texts import TextsConfig, texts
+from qrnn.data.tables.sequences import sequences
+from qrnn.data.tables.texts import texts
 
 __all__ = [
     "IGNORED",

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from omegaconf import MISSING
 
 from qrnn.data.kinds import KINDS, check_data
 from qrnn.data.objectives import Labels, Numbers, Objective
 from qrnn.data.parts import Part, Split
-from qrnn.utils.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from qrnn.data.tables.base import Encoder
-
-SPLITS = ("test", "val", "train")  # the parts of a task's data, attributes of `TaskData`
 
 
 @dataclass(frozen=True)
@@ -127,40 +122,3 @@ class TaskData:
             return Shape(self.kind, outputs, len(self.vocabulary), tokens=True)
         features = self.train.sequences("a task of no tokens").x.shape[-1]
         return Shape(self.kind, outputs, features, n_past=self.n_past)
-
-
-@dataclass
-class TaskConfig:
-    """The `task` group of the config; each task adds its own keys.
-
-    Attributes:
-        name: name of a registered task.
-    """
-
-    name: str = MISSING
-
-
-@dataclass(frozen=True)
-class Task:
-    """A registered task.
-
-    Attributes:
-        schema: dataclass of its config keys.
-        load: function that takes such a config and returns the data.
-    """
-
-    schema: type[TaskConfig]
-    load: Callable[[Any], TaskData]
-
-
-TASKS: Registry[Task] = Registry("task", "qrnn.tasks")
-
-
-def task(schema: type[TaskConfig]) -> Callable[[Callable[[Any], TaskData]], Any]:
-    """Register the decorated function as a task of the same name, with the schema of its keys."""
-
-    def decorate(load: Callable[[Any], TaskData]):
-        TASKS.add(load.__name__, Task(schema, load), load.__module__)
-        return load
-
-    return decorate

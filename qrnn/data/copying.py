@@ -9,13 +9,13 @@ D. Willmott, Q. Ye, Orthogonal Recurrent Neural Networks with Scaled Cayley Tran
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from qrnn.data.base import TaskData, task
-from qrnn.data.generated import GeneratedConfig, check_fits, part_sizes
+from qrnn.config.tasks import CopyingConfig
+from qrnn.data.base import TaskData
+from qrnn.data.generated import check_fits, part_sizes
 from qrnn.data.parts import Split
 from qrnn.data.sources import at_least
 
@@ -39,24 +39,6 @@ def sequences(strings: np.ndarray, delay: int) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-@dataclass
-class CopyingConfig(GeneratedConfig):
-    """The copying memory problem.
-
-    Attributes:
-        name: `copying`.
-        delay: T, steps from the last input symbol to the first one to repeat.
-        curriculum: training delays of the first epochs, in order; validation and test always use T.
-            With a long delay, a network first learns to output only blanks, and the remaining
-            gradient is then too small to learn from; starting with short delays helps.
-    """
-
-    name: str = "copying"
-    delay: int = 100
-    curriculum: list[int] = field(default_factory=list)
-
-
-@task(CopyingConfig)
 def copying(config: CopyingConfig) -> TaskData:
     """Return sequences of T + 20 symbols, with one label per step.
 

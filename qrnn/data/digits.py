@@ -5,29 +5,14 @@ Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI (
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
-from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.config.tasks import DigitsConfig
+from qrnn.data.base import TaskData
 from qrnn.data.parts import Split
 from qrnn.data.sources import check_seed
 
 
-@dataclass
-class DigitsConfig(TaskConfig):
-    """scikit-learn's 8x8 digits, one row per step.
-
-    Attributes:
-        name: `digits`.
-        seed: random seed of the split into training, validation and test data.
-    """
-
-    name: str = "digits"
-    seed: int = 0
-
-
-@task(DigitsConfig)
 def digits(config: DigitsConfig) -> TaskData:
     """Return the images as 8 steps of one row each (8 grey values in [0, 1]).
 

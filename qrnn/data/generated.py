@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from qrnn.data.base import TaskConfig, TaskData
+from qrnn.config.tasks import GeneratedConfig
+from qrnn.data.base import TaskData
 from qrnn.data.parts import IGNORED, Split
 from qrnn.data.sources import at_least
 from qrnn.errors import ConfigError
 
 MAX_BYTES = 4 << 30  # for all sequences and their labels
-
-
-@dataclass
-class GeneratedConfig(TaskConfig):
-    """Sequences generated from a seed.
-
-    Attributes:
-        n_train: number of training sequences.
-        n_val: number of validation sequences.
-        n_test: number of test sequences.
-        seed: random seed of the sequences.
-    """
-
-    n_train: int = 20_000
-    n_val: int = 1_000
-    n_test: int = 1_000
-    seed: int = 0
 
 
 def check_fits(what: str, given: int, length: str, steps: int, most: int | None = None) -> None:

@@ -9,13 +9,13 @@ import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 import torch
 
-from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.config.tasks import ImdbConfig
+from qrnn.data.base import TaskData
 from qrnn.data.parts import Split
 from qrnn.data.sources import MAX_BYTES, at_least, check_seed, decode_text, hub_columns, open_data
 from qrnn.data.text import PAD, UNK, Vocabulary, pad, read_vectors, tokenise
@@ -111,32 +111,6 @@ def _read_hub() -> dict[str, list[Review]]:
     }
 
 
-@dataclass
-class ImdbConfig(TaskConfig):
-    """IMDB from local files, or from the Hugging Face hub.
-
-    Attributes:
-        name: `imdb`.
-        data_dir: folder that contains the archive `aclImdb_v1.tar.gz` (which is not unpacked) or
-            the folder `aclImdb`; None: download from the hub.
-        max_tokens: maximum length of a review; of longer ones the last tokens are used.
-        max_words: maximum size of the vocabulary, with its two special tokens; None: no limit.
-        min_count: how often a word must occur in the training reviews to be in the vocabulary.
-        vectors: file of pretrained word vectors in the text format of GloVe or word2vec, or None.
-        n_val: number of training reviews to hold out for validation.
-        seed: random seed of that split, and of the vectors of words that are not in the file.
-    """
-
-    name: str = "imdb"
-    data_dir: str | None = None
-    max_tokens: int = 400
-    max_words: int | None = 20_000
-    min_count: int = 1
-    vectors: str | None = None
-    n_val: int = 5_000
-    seed: int = 0
-
-
 def _check(config: ImdbConfig) -> None:
     """Check the numbers of a config.
 
@@ -150,7 +124,6 @@ def _check(config: ImdbConfig) -> None:
             at_least(f"task.{key}", getattr(config, key), value)
 
 
-@task(ImdbConfig)
 def imdb(config: ImdbConfig) -> TaskData:
     """Return tokenised reviews: 20,000 for training, 5,000 for validation and 25,000 for testing.
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.config.tasks import MnistConfig
+from qrnn.data.base import TaskData
 from qrnn.data.parts import Split
 from qrnn.data.sources import at_least, hub_columns, open_data
 from qrnn.errors import DataError
@@ -156,24 +156,6 @@ def read_parts(data_dir: str | None) -> list[Part]:
     return split_parts(read_files(folder), folder)
 
 
-@dataclass
-class MnistConfig(TaskConfig):
-    """MNIST from local IDX files, or from the Hugging Face hub.
-
-    Attributes:
-        name: `mnist`.
-        data_dir: folder of the four files, gzipped or not; None: download from the hub.
-        sequence: `rows` (28 steps), `pixels` (784) or `permuted` (784, in a fixed random order).
-        permutation_seed: random seed of that order; `permuted` only.
-    """
-
-    name: str = "mnist"
-    data_dir: str | None = None
-    sequence: str = "rows"
-    permutation_seed: int = 92916
-
-
-@task(MnistConfig)
 def mnist(config: MnistConfig) -> TaskData:
     """Return MNIST as sequences of grey values in [0, 1].
 

@@ -5,11 +5,10 @@ Source: J. Bausch, Recurrent Quantum Neural Networks (arXiv 2006.14619), and its
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
-from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.config.tasks import MnistBinaryConfig
+from qrnn.data.base import TaskData
 from qrnn.data.generated import next_token_data, next_token_split, padded
 from qrnn.data.mnist import HUB, read_parts
 from qrnn.data.parts import Split
@@ -39,22 +38,6 @@ def scan(images: np.ndarray) -> np.ndarray:
     return by_rows + 2 * by_columns
 
 
-@dataclass
-class MnistBinaryConfig(TaskConfig):
-    """Two digits of MNIST from local IDX files, or from the Hugging Face hub.
-
-    Attributes:
-        name: `mnist_binary`.
-        data_dir: folder of the four files, gzipped or not; None: download from the hub.
-        digits: the two digits to classify.
-    """
-
-    name: str = "mnist_binary"
-    data_dir: str | None = None
-    digits: list[int] = field(default_factory=lambda: [0, 1])
-
-
-@task(MnistBinaryConfig)
 def mnist_binary(config: MnistBinaryConfig) -> TaskData:
     """Return the images of two digits as 100 tokens; see `scan`.
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.config.tasks import Multi30kConfig
+from qrnn.data.base import TaskData
 from qrnn.data.parts import IGNORED, Split
 from qrnn.data.sources import at_least, hub_columns, read_lines
 from qrnn.data.subwords import BEGIN, learn_subwords
@@ -84,32 +84,6 @@ def normalise(sentence: str, name: object) -> str:
     return clean
 
 
-@dataclass
-class Multi30kConfig(TaskConfig):
-    """Multi30k from local files, or from the Hugging Face hub.
-
-    Attributes:
-        name: `multi30k`.
-        data_dir: folder of the six gzipped files; None: download from the hub (German and English
-            only).
-        source: language to translate from: `cs`, `de`, `en` or `fr`, if its files are there.
-        target: language to translate into.
-        min_count: how often a word, or a pair of subwords to merge, must occur in the training
-            sentences to be in the vocabulary.
-        max_tokens: training pairs with a longer sentence are dropped; longer source sentences of
-            the validation and test data are truncated. Targets are never truncated.
-        subwords: size of each language's subword vocabulary (byte-pair encoding); None: words.
-    """
-
-    name: str = "multi30k"
-    data_dir: str | None = None
-    source: str = "de"
-    target: str = "en"
-    min_count: int = 2
-    max_tokens: int = 100
-    subwords: int | None = None
-
-
 def _read_pairs(config: Multi30kConfig) -> dict[str, Pairs]:
     """Return the pairs of sentences of each part.
 
@@ -169,7 +143,6 @@ def _check(config: Multi30kConfig) -> None:
     at_least("task.max_tokens", config.max_tokens, 1)
 
 
-@task(Multi30kConfig)
 def multi30k(config: Multi30kConfig) -> TaskData:
     """Return 29,000 training, 1,014 validation and 1,000 test pairs of sentences.
 

@@ -11,7 +11,8 @@ import torch
 from typing_extensions import override
 
 from qrnn.errors import ConfigError, DataError
-from qrnn.utils.checks import checked_lengths, shown, whole
+from qrnn.utils.checks import shown, whole
+from qrnn.utils.tensors import checked_lengths
 
 IGNORED = -100  # label of positions without a target; torch's default `ignore_index`
 ROWS = 32  # parallel rows of a text if no batch size is given

@@ -7,12 +7,12 @@ English (1993); in T. Mikolov's preprocessing, Statistical Language Models Based
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.config.tasks import PtbConfig
+from qrnn.data.base import TaskData
 from qrnn.data.parts import Stream
 from qrnn.data.sources import at_least, hub_columns, read_lines
 from qrnn.data.text import EOS, UNK, Vocabulary
@@ -61,30 +61,6 @@ def encode_lines(vocabulary: Vocabulary, lines: list[list[str]]) -> torch.Tensor
     return torch.tensor([n for line in lines for n in (*vocabulary.encode(line), *eos)])
 
 
-@dataclass
-class PtbConfig(TaskConfig):
-    """Penn Treebank from local files, or from the Hugging Face hub.
-
-    Attributes:
-        name: `ptb`.
-        data_dir: folder of the three files; None: download from the hub.
-        level: `words` or `characters`.
-        steps: tokens after which backpropagation through time is truncated; usually 35 for words,
-            150 for characters. A text too short for `trainer.batch_size` parallel rows of this
-            length is read in fewer rows.
-        carry: number of batches of `steps` tokens, in training and evaluation, after which the
-            state is reset; None: it is carried through the whole text. A unitary network never
-            forgets: over thousands of steps, old inputs become noise.
-    """
-
-    name: str = "ptb"
-    data_dir: str | None = None
-    level: str = "words"
-    steps: int = 35
-    carry: int | None = None
-
-
-@task(PtbConfig)
 def ptb(config: PtbConfig) -> TaskData:
     """Return three long texts, to predict each token from those before it.
 

@@ -8,20 +8,12 @@ token is only predicted, so the network takes `task.length - 1` steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
-from qrnn.data.base import TaskConfig, TaskData, task
-from qrnn.data.generated import (
-    GeneratedConfig,
-    check_fits,
-    generated,
-    next_token_data,
-    next_token_split,
-    padded,
-)
+from qrnn.config.tasks import DnaConfig, ElmanLettersConfig, ElmanXorConfig, SimpleConfig
+from qrnn.data.base import TaskData
+from qrnn.data.generated import check_fits, generated, next_token_data, next_token_split, padded
 from qrnn.data.parts import Part, Split
 from qrnn.data.sources import at_least
 from qrnn.errors import ConfigError
@@ -36,23 +28,6 @@ MARKERS = ("token", "bit")
 ANSWERS = ("end", "hold")
 
 
-@dataclass
-class SimpleConfig(TaskConfig):
-    """Two sequences to memorise.
-
-    Attributes:
-        name: `simple`.
-        length: tokens per sequence, at least 2.
-        repeats: how often the training data contains both sequences, so that an epoch has many
-            steps.
-    """
-
-    name: str = "simple"
-    length: int = 20
-    repeats: int = 50
-
-
-@task(SimpleConfig)
 def simple(config: SimpleConfig) -> TaskData:
     """Return the sequences 0, 1, 2, 3, 0, 1, ... and 4, 4, 4, ...; the first token identifies them.
 
@@ -75,20 +50,6 @@ def simple(config: SimpleConfig) -> TaskData:
     )
 
 
-@dataclass
-class ElmanXorConfig(GeneratedConfig):
-    """A stream of bits in which every third one can be predicted.
-
-    Attributes:
-        name: `elman_xor`.
-        length: bits per sequence, a multiple of 3.
-    """
-
-    name: str = "elman_xor"
-    length: int = 36
-
-
-@task(ElmanXorConfig)
 def elman_xor(config: ElmanXorConfig) -> TaskData:
     """Return streams a, b, a xor b, c, d, c xor d, ... of random bits; every third is scored.
 
@@ -110,20 +71,6 @@ def elman_xor(config: ElmanXorConfig) -> TaskData:
     return generated(config, "length", draw, padded("01", 4))
 
 
-@dataclass
-class ElmanLettersConfig(GeneratedConfig):
-    """Consonants, each followed by its vowels.
-
-    Attributes:
-        name: `elman_letters`.
-        length: letters per sequence, at least 2.
-    """
-
-    name: str = "elman_letters"
-    length: int = 36
-
-
-@task(ElmanLettersConfig)
 def elman_letters(config: ElmanLettersConfig) -> TaskData:
     """Return random sequences of the words `ba`, `dii` and `guuu`.
 
@@ -153,24 +100,6 @@ def elman_letters(config: ElmanLettersConfig) -> TaskData:
     return generated(config, "length", draw, padded(LETTERS, 8))
 
 
-@dataclass
-class DnaConfig(GeneratedConfig):
-    """A base to remember until the end.
-
-    Attributes:
-        name: `dna`.
-        length: tokens per sequence L, at least 4; the last one is the answer.
-        marker: how the base is marked: by the `token` before it, or by a `bit` of its own token.
-        answer: which steps are scored: only the `end`, or all (`hold` the answer from the mark on).
-    """
-
-    name: str = "dna"
-    length: int = 50
-    marker: str = "token"
-    answer: str = "end"
-
-
-@task(DnaConfig)
 def dna(config: DnaConfig) -> TaskData:
     """Return random bases, one of which is marked and repeated as the last token.
 

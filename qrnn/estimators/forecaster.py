@@ -17,7 +17,6 @@ from qrnn.devices import Device, DeviceOptions
 from qrnn.errors import ConfigError, DataError, require_extra
 from qrnn.estimators.fitting import config_of, fitted, moved
 from qrnn.evaluation.trained import TrainedModel
-from qrnn.utils.defaults import default_of
 
 try:
     from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
@@ -108,10 +107,10 @@ class QRNNForecaster(BaseForecaster):
         batch_size: int | None = None,
         lr: float | None = None,
         patience: int | None = None,
-        val: float = default_of(SequencesConfig, "val"),
+        val: float = SequencesConfig.val,
         scale: str | None = None,
         device: str | DeviceOptions | None = None,
-        random_state: int | np.random.RandomState | None = default_of(TrainerConfig, "seed"),
+        random_state: int | np.random.RandomState | None = TrainerConfig.seed,
         overrides: tuple[str, ...] = (),
     ):
         if BaseForecaster is object:

@@ -20,7 +20,6 @@ from qrnn.devices import Device, DeviceOptions
 from qrnn.errors import DataError
 from qrnn.estimators.fitting import config_of, fitted, moved
 from qrnn.evaluation.trained import TrainedModel, joined
-from qrnn.utils.defaults import default_of
 
 TASK = "sequences"
 READS = ("val", "scale", "target", "loss", "quantiles", "seed")
@@ -74,7 +73,7 @@ class SequenceEstimator(BaseEstimator):
         val: float | None = None,
         scale: str | None = None,
         device: str | DeviceOptions | None = None,
-        random_state: int | np.random.RandomState | None = default_of(TrainerConfig, "seed"),
+        random_state: int | np.random.RandomState | None = TrainerConfig.seed,
         overrides: tuple[str, ...] = (),
     ):
         self.n_qubits = n_qubits

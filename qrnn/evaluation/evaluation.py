@@ -9,9 +9,10 @@ from pathlib import Path
 
 from rich.table import Table
 
+from qrnn.config.commands import FEEDBACKS
+from qrnn.config.devices import option_info
 from qrnn.data import Numbers, Part
 from qrnn.devices import Device, DeviceOptions, open_device
-from qrnn.devices.spec import option_info
 from qrnn.errors import ConfigError
 from qrnn.evaluation.hardware import Cost, start_run
 from qrnn.evaluation.metrics import METRICS, Judge, shown
@@ -26,8 +27,6 @@ from qrnn.training.checkpoint import load_model
 from qrnn.utils.checks import whole
 from qrnn.utils.files import write_text
 from qrnn.utils.registry import unknown_name
-
-FEEDBACKS = ("closed", "open")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import torch
 
 from qrnn.errors import DeviceError, require_extra
 from qrnn.memory.kernels.base import Kernels
-from qrnn.memory.kernels.cache import set_triton_cache_dir
 from qrnn.memory.kernels.program import Program
 
 
@@ -23,6 +22,7 @@ def _triton(program: Program) -> Kernels:
         import triton  # noqa: F401
     except ImportError as error:
         raise require_extra("triton", "gpu", "device fused on a GPU") from error
+    from qrnn.memory.kernels.cache import set_triton_cache_dir
     from qrnn.memory.kernels.gpu.kernels import LARGEST, TritonKernels
     from qrnn.memory.kernels.gpu.large_kernels import LargeKernels
 

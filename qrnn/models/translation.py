@@ -14,7 +14,8 @@ from qrnn.models.attention import Attention
 from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.models.cells import cells_of
 from qrnn.networks import Network, State, n_parameters
-from qrnn.utils.checks import checked_lengths, probability, real, whole
+from qrnn.utils.checks import probability, real, whole
+from qrnn.utils.tensors import checked_lengths
 
 PAD, BOS, EOS = 0, 2, 3  # indices of the special tokens in a target vocabulary
 

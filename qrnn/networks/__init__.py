@@ -1,22 +1,27 @@
 """Recurrent networks by name: the hybrid network and its baselines."""
 
-from qrnn.networks.base import (
+from qrnn.config.models import (
     NETWORKS,
+    DataRegisterConfig,
+    GRUConfig,
+    HybridConfig,
+    LSTMConfig,
     ModelConfig,
-    Network,
-    State,
-    n_parameters,
+    OrthogonalConfig,
+    QLSTMConfig,
+    QuantumNeuronConfig,
+    RNNConfig,
+    ScoRNNConfig,
     network,
-    refuse_unread,
-    solve_width,
 )
-from qrnn.networks.classical import GRUConfig, LSTMConfig, RNNConfig, gru, lstm, rnn
-from qrnn.networks.data_register import DataRegisterConfig, data_register
-from qrnn.networks.hybrid import HybridConfig, hybrid
-from qrnn.networks.orthogonal import OrthogonalConfig, orthogonal
-from qrnn.networks.qlstm import QLSTMConfig, qlstm
-from qrnn.networks.quantum_neuron import QuantumNeuronConfig, quantum_neuron
-from qrnn.networks.scornn import ScoRNNConfig, scornn
+from qrnn.networks.base import Network, State, n_parameters, refuse_unread, solve_width
+from qrnn.networks.classical import gru, lstm, rnn
+from qrnn.networks.data_register import data_register
+from qrnn.networks.hybrid import hybrid
+from qrnn.networks.orthogonal import orthogonal
+from qrnn.networks.qlstm import qlstm
+from qrnn.networks.quantum_neuron import quantum_neuron
+from qrnn.networks.scornn import scornn
 
 __all__ = [
     "NETWORKS",

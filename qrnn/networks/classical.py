@@ -10,48 +10,14 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from qrnn.config.models import ClassicalConfig, GRUConfig, LSTMConfig, RNNConfig
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
-from qrnn.networks.base import ModelConfig, network
-from qrnn.utils.checks import check_finite, checked_lengths, flag, probability, whole
+from qrnn.utils.checks import flag, probability, whole
 from qrnn.utils.registry import unknown_name
+from qrnn.utils.tensors import check_finite, checked_lengths
 
 KINDS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-
-
-@dataclass
-class ClassicalConfig(ModelConfig):
-    """Torch's recurrent networks.
-
-    Attributes:
-        name: `rnn`, `gru` or `lstm`.
-        hidden_size: units H per layer and direction; the width that `budget` determines.
-        dropout: dropout probability between layers.
-    """
-
-    hidden_size: int = 64
-    dropout: float = 0.0
-
-
-@dataclass
-class RNNConfig(ClassicalConfig):
-    """`torch.nn.RNN`; see `ClassicalConfig`."""
-
-    name: str = "rnn"
-
-
-@dataclass
-class GRUConfig(ClassicalConfig):
-    """`torch.nn.GRU`; see `ClassicalConfig`."""
-
-    name: str = "gru"
-
-
-@dataclass
-class LSTMConfig(ClassicalConfig):
-    """`torch.nn.LSTM`; see `ClassicalConfig`."""
-
-    name: str = "lstm"
 
 
 @dataclass(frozen=True)
@@ -217,19 +183,16 @@ def _build(config: ClassicalConfig, input_size: int) -> Classical:
     )
 
 
-@network(RNNConfig, width="hidden_size")
 def rnn(config: RNNConfig, input_size: int, device: DeviceOptions) -> Classical:
     """Build an Elman network with tanh; it has no circuit, and ignores the device."""
     return _build(config, input_size)
 
 
-@network(GRUConfig, width="hidden_size")
 def gru(config: GRUConfig, input_size: int, device: DeviceOptions) -> Classical:
     """Build a gated recurrent unit; it has no circuit, and ignores the device."""
     return _build(config, input_size)
 
 
-@network(LSTMConfig, width="hidden_size")
 def lstm(config: LSTMConfig, input_size: int, device: DeviceOptions) -> Classical:
     """Build an LSTM; it has no circuit, and ignores the device."""
     return _build(config, input_size)

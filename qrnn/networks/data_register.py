@@ -8,7 +8,6 @@ that could not be checked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -20,31 +19,12 @@ from typing_extensions import override
 from qrnn.cell.state import CellState
 from qrnn.circuit.ansatz import pairs_of
 from qrnn.circuit.step import precision_of
+from qrnn.config.models import DataRegisterConfig
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
-from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell, at_least_one
 from qrnn.utils.checks import whole
 from qrnn.utils.limits import check_memory
-
-
-@dataclass
-class DataRegisterConfig(ModelConfig):
-    """The network with a data and a history register.
-
-    Attributes:
-        name: `data_register`.
-        n_data: qubits d of the data register.
-        n_history: qubits h of the history register.
-        layers: layers of the circuit; the width that `budget` determines.
-        topology: pairs of RZZ over all d + h qubits: `line`, `ring` or `all`.
-    """
-
-    name: str = "data_register"
-    n_data: int = 2
-    n_history: int = 3
-    layers: int = 2
-    topology: str = "ring"
 
 
 class DataRegisterCell(StepCell):
@@ -163,7 +143,6 @@ class DataRegisterCell(StepCell):
         return CellState(p @ self.bits, (moved @ kraus.mH,))
 
 
-@network(DataRegisterConfig, width="layers")
 def data_register(config: DataRegisterConfig, input_size: int, device: DeviceOptions) -> Layers:
     """Build the network of a configuration.
 

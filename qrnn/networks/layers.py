@@ -11,8 +11,8 @@ from torch import nn
 
 from qrnn.cell.rnn import StackedCells
 from qrnn.cell.state import CellState, describe_state
+from qrnn.config.models import ModelConfig
 from qrnn.errors import ConfigError
-from qrnn.networks.base import ModelConfig
 from qrnn.utils.checks import whole
 
 

@@ -6,7 +6,6 @@ feedback of the same readouts. So the comparison isolates the effect of the circ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import reduce
 
 import torch
@@ -15,46 +14,14 @@ from typing_extensions import override
 
 from qrnn.cell.state import CellState
 from qrnn.circuit.observables import pauli_words
+from qrnn.config.models import OrthogonalConfig
 from qrnn.controllers import Controller
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
-from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell
-from qrnn.networks.scornn import Cayley, ScoRNNConfig
+from qrnn.networks.scornn import Cayley
 from qrnn.utils.checks import flag, whole
-from qrnn.utils.defaults import default_of
 from qrnn.utils.limits import check_memory
-
-
-@dataclass
-class OrthogonalConfig(ModelConfig):
-    """The orthogonal cell and its controller.
-
-    Attributes:
-        name: `orthogonal`.
-        n_qubits: number n of emulated qubits, for a state of 2^(n+1) real numbers.
-        n_angles: angles per step P, at most 2^n; None: 4n, as in the hybrid cell's default circuit,
-            or 2^n if that is smaller.
-        readout: letters of XYZ, as measured on each of n qubits.
-        learned: whether W is learned; if False it stays at its random initial value and only the
-            controller is learned, as in the hybrid cell.
-        skew_lr: learning rate of W's parameter, relative to the other parameters.
-        controller: `linear`, `relu`, `gelu` or `glu`.
-        width: units per hidden layer of the controller; the width that `budget` determines.
-        depth: number of hidden layers of the controller.
-        dropout: dropout probability after each hidden layer.
-    """
-
-    name: str = "orthogonal"
-    n_qubits: int = 4
-    n_angles: int | None = None
-    readout: str = "XYZ"
-    learned: bool = True
-    skew_lr: float = ScoRNNConfig.skew_lr
-    controller: str = default_of(Controller, "kind")
-    width: int = default_of(Controller, "width")
-    depth: int = default_of(Controller, "depth")
-    dropout: float = default_of(Controller, "dropout")
 
 
 class OrthogonalCell(StepCell):
@@ -164,7 +131,6 @@ def pauli_basis(letter: str, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     return real.T.to(default), (signs / real[0].square().sum()).to(default)
 
 
-@network(OrthogonalConfig, width="width")
 def orthogonal(config: OrthogonalConfig, input_size: int, device: DeviceOptions) -> Layers:
     """Build the network of a configuration; it has no circuit, and ignores the device."""
     return Layers(

@@ -6,7 +6,6 @@ authors' later code for the circuit's details.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,32 +19,12 @@ from qrnn.cell.on_device import HoldsQuantumLayer
 from qrnn.cell.state import CellState
 from qrnn.circuit.ansatz import Ansatz, pairs_of
 from qrnn.circuit.step import StepCircuit
+from qrnn.config.models import QLSTMConfig
 from qrnn.devices import Device, DeviceOptions, open_device
-from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell, at_least_one
 from qrnn.utils.checks import flag
 
 GATES = 4  # forget, input, update and output gate: the circuits that read [x ; h]
-
-
-@dataclass
-class QLSTMConfig(ModelConfig):
-    """The LSTM of variational circuits.
-
-    Attributes:
-        name: `qlstm`.
-        hidden_size: size H of the cell state; the width that `budget` determines.
-        n_qubits: qubits n of each circuit.
-        depth: layers of each circuit.
-        output_circuits: whether two more circuits compute h and the output, as in the paper; if
-            False, both are o tanh(c), as in an LSTM.
-    """
-
-    name: str = "qlstm"
-    hidden_size: int = 16
-    n_qubits: int = 4
-    depth: int = 2
-    output_circuits: bool = True
 
 
 def vqc(n: int, depth: int) -> Ansatz:
@@ -183,7 +162,6 @@ class QLSTMCell(HoldsQuantumLayer, StepCell):
         return torch.baddbmm(self.bias[which], z.reshape(n_circuits, batch, -1), self.weight[which])
 
 
-@network(QLSTMConfig, width="hidden_size")
 def qlstm(config: QLSTMConfig, input_size: int, device: DeviceOptions) -> Layers:
     """Build the network of a configuration."""
     opened = open_device(device)  # opened once for all cells

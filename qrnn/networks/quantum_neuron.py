@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
+from qrnn.config.models import ModelConfig, QuantumNeuronConfig
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
-from qrnn.networks.base import ModelConfig, network, refuse_unread
-from qrnn.neurons.definition import Definition
+from qrnn.networks.base import refuse_unread
 from qrnn.neurons.rnn import QuantumNeuronRNN
-from qrnn.utils.defaults import default_of
 
 
-@dataclass
-class QuantumNeuronConfig(ModelConfig):
-    """The quantum-neuron cell: it reads tokens as bits and returns probabilities of the next one.
-
-    It has no embedding and no head, so their keys must be left out.
-
-    Attributes:
-        name: `quantum_neuron`.
-        workspace: workspace qubits w; the width that `budget` determines.
-        in_out: input/output qubits; None: as many as the task's tokens need.
-        stages: stages between input and output.
-        order: order k of the neurons, which is also the number of ancillas.
-        degree: size d of the largest control subset with its own parameter.
-        theta_mean: initial mean of theta, radians; see `QuantumNeuronCell`.
-    """
-
-    name: str = "quantum_neuron"
-    workspace: int = 5
-    in_out: int | None = None
-    stages: int = Definition.stages
-    order: int = Definition.order
-    degree: int = Definition.degree
-    theta_mean: float = default_of(Definition.start_weights, "theta_mean")
-
-
-@network(QuantumNeuronConfig, width="workspace", tokens=True)
 def quantum_neuron(
     config: QuantumNeuronConfig, input_size: int, device: DeviceOptions
 ) -> QuantumNeuronRNN:

@@ -6,7 +6,6 @@ ICML 2018, arXiv 1707.09520, and the initialisation of the authors' code.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import pi
 from typing import Any
 
@@ -15,29 +14,11 @@ from torch import nn
 from typing_extensions import override
 
 from qrnn.cell.state import CellState
+from qrnn.config.models import ScoRNNConfig
 from qrnn.devices import DeviceOptions
-from qrnn.networks.base import ModelConfig, network
 from qrnn.networks.layers import Layers, StepCell, at_least_one
 from qrnn.utils.autograd import once_differentiable
 from qrnn.utils.checks import number, positive
-
-
-@dataclass
-class ScoRNNConfig(ModelConfig):
-    """The scaled Cayley orthogonal network.
-
-    Attributes:
-        name: `scornn`.
-        hidden_size: number of units n; the width that `budget` determines.
-        negative_share: fraction of -1 on the diagonal of D; in the paper 0.1 for MNIST (17 of 170),
-            0.5 for copying (95 of 190).
-        skew_lr: learning rate of A, relative to the other parameters.
-    """
-
-    name: str = "scornn"
-    hidden_size: int = 64
-    negative_share: float = 0.1
-    skew_lr: float = 0.1
 
 
 class Cayley(nn.Module):
@@ -194,7 +175,6 @@ class ModReLUSequence(torch.autograd.Function):
         return grad_a, grad_h, grad_w, grad_b.sum(0), None
 
 
-@network(ScoRNNConfig, width="hidden_size")
 def scornn(config: ScoRNNConfig, input_size: int, device: DeviceOptions) -> Layers:
     """Build the network of a configuration; it has no circuit, and ignores the device."""
     return Layers(

@@ -13,6 +13,7 @@ from torch import nn
 from qrnn.cell.cell import OnDevice
 from qrnn.cell.state import CellState, describe_state
 from qrnn.circuit.threads import LastCall, one_at_a_time
+from qrnn.config.models import QuantumNeuronConfig
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError, DeviceError, NumericsError
 from qrnn.neurons.circuit import apply_step
@@ -22,7 +23,6 @@ from qrnn.neurons.replayed import Replay
 from qrnn.neurons.transfer import Transfer, transfer
 from qrnn.utils.autograd import in_full_precision
 from qrnn.utils.checks import whole
-from qrnn.utils.defaults import default_of
 
 
 class QuantumNeuronCell(OnDevice):
@@ -78,10 +78,10 @@ class QuantumNeuronCell(OnDevice):
         workspace: int,
         in_out: int,
         *,
-        stages: int = Definition.stages,
-        order: int = Definition.order,
-        degree: int = Definition.degree,
-        theta_mean: float = default_of(Definition.start_weights, "theta_mean"),
+        stages: int = QuantumNeuronConfig.stages,
+        order: int = QuantumNeuronConfig.order,
+        degree: int = QuantumNeuronConfig.degree,
+        theta_mean: float = QuantumNeuronConfig.theta_mean,
         device: str | DeviceOptions | Device = DeviceOptions.name,
     ):
         super().__init__()

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 
+from qrnn.config.models import QuantumNeuronConfig
 from qrnn.utils.checks import number, whole
 from qrnn.utils.limits import MOST_LAYERS, MOST_UNITS, check_memory
 
@@ -74,9 +75,9 @@ class Definition:
 
     workspace: int
     in_out: int
-    stages: int = 1
-    order: int = 2
-    degree: int = 3
+    stages: int = QuantumNeuronConfig.stages
+    order: int = QuantumNeuronConfig.order
+    degree: int = QuantumNeuronConfig.degree
 
     def __post_init__(self):
         limits = {
@@ -173,7 +174,7 @@ class Definition:
         """Return the bits of a class, most significant first."""
         return [value >> self.in_out - 1 - i & 1 for i in range(self.in_out)]
 
-    def start_weights(self, theta_mean: float = 0.0) -> Weights:
+    def start_weights(self, theta_mean: float = QuantumNeuronConfig.theta_mean) -> Weights:
         """Return random weights.
 
         theta is normal with standard deviation 0.1 and phi with 0.01, as in the paper; the

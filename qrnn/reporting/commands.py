@@ -8,11 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from qrnn.config import TrainConfig, compose, to_plain
-from qrnn.data import TASKS
+from qrnn.config.commands import TABLES
 from qrnn.devices import DeviceOptions
 from qrnn.errors import QRNNError
 from qrnn.evaluation.evaluation import Evaluation, file_name
-from qrnn.networks import NETWORKS
 from qrnn.reporting.folder import HIDDEN, RunFolder
 from qrnn.reporting.formats import flat
 from qrnn.utils.overrides import override, shell_quoted, wrap_command
@@ -46,11 +45,11 @@ def train_command(run: RunFolder) -> list[str]:
 
 def defaults(run: RunFolder) -> dict[str, Any]:
     """Return the default value of each key of a run; unknown tasks and models have none."""
-    names = [f"{group}={run.name_of(group)}" for group in ("task", "model")]
+    names = [f"{group}={run.name_of(group)}" for group in TABLES]
     with suppress(QRNNError):  # with the recipe of the task and the model
         return flat(to_plain(compose("train", names)))
     groups = {"device": asdict(DeviceOptions()), "trainer": asdict(TrainConfig().trainer)}
-    for group, registry in (("task", TASKS), ("model", NETWORKS)):
+    for group, registry in TABLES.items():
         try:
             groups[group] = asdict(registry[run.name_of(group)].schema())
         except QRNNError:

@@ -18,6 +18,7 @@ from qrnn.models.base import Model
 from qrnn.models.build import build_model
 from qrnn.models.identity import identity, made_of
 from qrnn.training.origins import config_of
+from qrnn.utils.files import checkpoint_file
 from qrnn.utils.registry import unknown_name
 from qrnn.utils.safe_yaml import check_plain
 
@@ -31,9 +32,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         DataError: the file is missing, damaged, or was not written by `qrnn train`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"checkpoint must be a file that `qrnn train` wrote, but {path} is not one")
+    path = checkpoint_file(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler may raise anything for a damaged file

@@ -8,17 +8,13 @@ from typing import Any
 import torch
 
 from qrnn.config import TrainerConfig
+from qrnn.config.commands import OPTIMIZERS as CLASSES
 from qrnn.data import TaskData
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import typed
 
 SCHEDULES = ("cosine", "constant")
-OPTIMIZERS: dict[str, Any] = {
-    "adamw": torch.optim.AdamW,
-    "adam": torch.optim.Adam,
-    "rmsprop": torch.optim.RMSprop,
-    "sgd": torch.optim.SGD,
-}
+OPTIMIZERS: dict[str, Any] = {name: getattr(torch.optim, cls) for name, cls in CLASSES.items()}
 
 
 def check_trainer(config: TrainerConfig) -> None:

@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import (
 )
 
 from qrnn.config import TrainConfig, to_plain
-from qrnn.devices.spec import options_where
+from qrnn.config.devices import options_where
 from qrnn.errors import ConfigError, require_extra
 from qrnn.utils.registry import unknown_name
 

@@ -11,9 +11,10 @@ import difflib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from qrnn.errors import ConfigError
 
@@ -47,6 +48,22 @@ def _package(point: EntryPoint) -> str:
 def _tell(line: str) -> None:
     """Print a line on stderr, once."""
     print(f"qrnn: {line}", file=sys.stderr)
+
+
+class Later:
+    """A function or class whose module is imported when it is called.
+
+    Args:
+        module: the module.
+        name: its name there.
+    """
+
+    def __init__(self, module: str, name: str):
+        self.__module__, self.__name__ = module, name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it."""
+        return getattr(import_module(self.__module__), self.__name__)(*args, **kwargs)
 
 
 class Registry(Generic[T]):

@@ -273,13 +273,7 @@ WRONG = [
     (["draw", "+x=\udcff"], "arguments must be UTF-8"),
     (["train", "--multirun", "trainer.epochs=0,-1"], "trainer.epochs must be at least 1, got 0"),
     (
-        [
-            "evaluate",
-            "checkpoint=x",
-            "device=default.mixed",
-            "device.noise=pink",
-            "device.strength=0.1",
-        ],
+        ["draw", "device=default.mixed", "device.noise=pink", "device.strength=0.1"],
         "device.noise 'pink' is not known",
     ),
 ]

@@ -2,7 +2,6 @@
 
 import math
 import re
-from copy import copy
 from dataclasses import fields, replace
 
 import pennylane as qml
@@ -11,8 +10,8 @@ import torch
 
 from helpers.problems import inputs, network
 from qrnn import QRNN, ConfigError, DeviceError, devices
+from qrnn.config.devices import STRATEGIES, options_where
 from qrnn.devices import DeviceOptions, add_device, device_names, device_spec, open_device
-from qrnn.devices.spec import STRATEGIES, options_where
 
 SEEDED = ["default.qubit", "default.mixed", "lightning.qubit", "fake_manila"]
 GRADIENTS = {"backprop", "adjoint", "parameter-shift", "spsa", "none"}
@@ -255,9 +254,8 @@ def test_opening_a_device_runs_nothing(device, monkeypatch):
 
 
 def test_a_device_of_ones_own_is_known_by_its_name(monkeypatch):
-    table = copy(devices.device_table())  # which outlives this test
+    table = devices.device_table()  # which outlives this test
     monkeypatch.setattr(table, "_entries", dict(table._entries))
-    monkeypatch.setattr(devices, "device_table", lambda: table)
     spec = replace(device_spec("default.qubit"), name="mine", max_wires=2)
     add_device(spec, type(open_device("default.qubit")))
     assert "mine" in device_names()

@@ -1,7 +1,7 @@
 """Shell completion: `qrnn completion bash` prints a script with all commands and keys.
 
-zsh can load the same script through bashcompinit. Hydra's own completion would start Python and
-import PyTorch at every TAB, and does not know our commands.
+zsh can load the same script through bashcompinit. Hydra's own completion would start Python
+at every TAB, and does not know our commands.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from qrnn.circuit.ansatz import ANSAETZE
-from qrnn.config import COMMAND_SCHEMAS, TrainConfig
-from qrnn.data import SPLITS, TASKS
-from qrnn.devices import device_table
-from qrnn.devices.spec import STRATEGIES
-from qrnn.evaluation.evaluation import FEEDBACKS
-from qrnn.networks import NETWORKS
-from qrnn.training.checks import OPTIMIZERS
+from qrnn.config.commands import (
+    COMMAND_SCHEMAS,
+    FEEDBACKS,
+    OPTIMIZERS,
+    SPLITS,
+    TABLES,
+    TrainConfig,
+)
+from qrnn.config.device_table import device_table
+from qrnn.config.devices import STRATEGIES
+from qrnn.config.models import ANSAETZE
 from qrnn.utils.registry import unknown_name
 
 SHELLS = ("bash",)
@@ -38,8 +41,7 @@ def values() -> dict[str, tuple[str, ...]]:
     """Return the possible values of each key that takes one of several names."""
     shipped = files("qrnn.configs") / "experiment"
     found: dict[str, tuple[str, ...]] = {
-        "task": tuple(TASKS),
-        "model": tuple(NETWORKS),
+        **{group: tuple(table) for group, table in TABLES.items()},
         "device": tuple(device_table()),
         "device.strategy": STRATEGIES,
         "model.ansatz": tuple(ANSAETZE),
@@ -61,15 +63,14 @@ def _leaves(schema: type, prefix: str = "") -> Iterable[tuple[str, Any]]:
 
     `task` and `model` yield the keys of all tasks and models, because none is chosen yet.
     """
-    tables: dict[str, Any] = {"task": TASKS, "model": NETWORKS}
     hints = get_type_hints(schema)
     for field in fields(schema):
         key, kind = f"{prefix}{field.name}", hints[field.name]
         if not is_dataclass(kind):
             yield key, kind
-        elif key in tables:
+        elif key in TABLES:
             seen: dict[str, Any] = {}
-            for _, entry in tables[key].loaded():
+            for _, entry in TABLES[key].loaded():
                 seen.update(dict(_leaves(entry.schema, f"{key}.")))
             yield from seen.items()
         else:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from qrnn.data.base import TaskData, task
+from qrnn.config.tables import ForecastConfig, WindowsConfig
+from qrnn.data.base import TaskData
 from qrnn.data.objectives import Numbers
 from qrnn.data.parts import Split
 from qrnn.data.sources import at_least
@@ -24,7 +24,7 @@ from qrnn.data.tables.series import (
     read_series,
     season_of,
 )
-from qrnn.data.tables.windows import ForecastEncoder, WindowsConfig
+from qrnn.data.tables.windows import ForecastEncoder
 from qrnn.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -32,36 +32,6 @@ if TYPE_CHECKING:
 
 SHIPPED = "sunspots.csv"
 PARTS = ("train", "val", "test")
-
-
-@dataclass
-class ForecastConfig(WindowsConfig):
-    """Forecast the columns of a table: without a file, the yearly sunspot numbers.
-
-    Attributes:
-        name: `forecast`.
-        file: a CSV or Parquet file; null: the yearly numbers of sunspots since 1700.
-        target: column to predict, or a list of several; their past is an input, too.
-        inputs: further columns, known up to the present.
-        known: further columns, known ahead over the whole horizon, such as a price or a holiday.
-        time: column of the times, dates or numbers; null: rows follow each other by one step.
-        past: whether the targets' own past is an input; else only the other columns are.
-        id: column that names the series, of a file with many; null: it is one series.
-        missing: empty cells are an error (`refuse`), are filled between their neighbours
-            (`interpolate`), or become 0 with an input that says so (`mask`).
-        separator: between the columns of a CSV file.
-    """
-
-    name: str = "forecast"
-    file: str | None = None
-    target: Any = None
-    inputs: list[str] = field(default_factory=list)
-    known: list[str] = field(default_factory=list)
-    past: bool = True
-    time: str | None = None
-    id: str | None = None
-    missing: str = "refuse"
-    separator: str = ","
 
 
 def load_forecast(config: WindowsConfig, table: Table, columns: Columns) -> TaskData:
@@ -214,7 +184,6 @@ def target_names(table: Table, given: Any, others: Sequence[str | None]) -> tupl
     return tuple(names)
 
 
-@task(ForecastConfig)
 def forecast(config: ForecastConfig) -> TaskData:
     """Return windows of one or many series, split by time.
 

@@ -8,85 +8,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from qrnn.data.base import TaskData, task
+from qrnn.config.tables import (
+    HenonConfig,
+    LorenzConfig,
+    MackeyGlassConfig,
+    Narma10Config,
+    SeriesConfig,
+)
+from qrnn.data.base import TaskData
 from qrnn.data.sources import at_least, at_most, check_seed
 from qrnn.data.tables.files import Table
 from qrnn.data.tables.forecast import load_forecast
 from qrnn.data.tables.series import Columns
-from qrnn.data.tables.windows import WindowsConfig
 
 LONGEST = 1_000_000
-
-
-@dataclass
-class SeriesConfig(WindowsConfig):
-    """A generated series.
-
-    Attributes:
-        length: number of its points.
-    """
-
-    length: int = 1000
-
-
-@dataclass
-class MackeyGlassConfig(SeriesConfig):
-    """Mackey-Glass's delay equation dx/dt = 0.2 x(t-17) / (1 + x(t-17)^10) - 0.1 x(t).
-
-    Attributes:
-        name: `mackey_glass`.
-        tau: the delay, steps.
-        seed: of the history before the first point.
-    """
-
-    name: str = "mackey_glass"
-    tau: int = 17
-    seed: int = 0
-
-
-@dataclass
-class Narma10Config(SeriesConfig):
-    """NARMA-10: predict y from the past of u alone.
-
-    y(t+1) = 0.3 y(t) + 0.05 y(t) (y(t) + ... + y(t-9)) + 1.5 u(t-9) u(t) + 0.1,
-    with u uniform in [0, 0.5].
-
-    Attributes:
-        name: `narma10`.
-        seed: of u.
-    """
-
-    name: str = "narma10"
-    length: int = 3200
-    split: list[Any] = field(default_factory=lambda: [0.625, 0.15625, 0.21875])
-    seed: int = 0
-
-
-@dataclass
-class LorenzConfig(SeriesConfig):
-    """Lorenz's system of sigma=10, rho=28, beta=8/3, a point every 0.03.
-
-    Attributes:
-        name: `lorenz`.
-    """
-
-    name: str = "lorenz"
-
-
-@dataclass
-class HenonConfig(SeriesConfig):
-    """Henon's map x' = 1 - 1.4 x^2 + y, y' = 0.3 x, from (0, 0).
-
-    Attributes:
-        name: `henon`.
-    """
-
-    name: str = "henon"
 
 
 def henon_series(n: int) -> np.ndarray:
@@ -172,7 +110,6 @@ def _check(config: SeriesConfig) -> None:
     at_most("task.length", config.length, LONGEST)
 
 
-@task(MackeyGlassConfig)
 def mackey_glass(config: MackeyGlassConfig) -> TaskData:
     """Return a Mackey-Glass series to forecast.
 
@@ -186,7 +123,6 @@ def mackey_glass(config: MackeyGlassConfig) -> TaskData:
     return _load(config, {"x": points[:, 0]}, ("x",))
 
 
-@task(Narma10Config)
 def narma10(config: Narma10Config) -> TaskData:
     """Return NARMA-10: windows of u, and the y after each; y's past is no input.
 
@@ -199,7 +135,6 @@ def narma10(config: Narma10Config) -> TaskData:
     return _load(config, {"u": u, "y": y}, ("y",), ("u",))
 
 
-@task(LorenzConfig)
 def lorenz(config: LorenzConfig) -> TaskData:
     """Return a Lorenz series to forecast, all three coordinates.
 
@@ -211,7 +146,6 @@ def lorenz(config: LorenzConfig) -> TaskData:
     return _load(config, dict(zip("xyz", points.T, strict=True)), ("x", "y", "z"))
 
 
-@task(HenonConfig)
 def henon(config: HenonConfig) -> TaskData:
     """Return a Henon series to forecast, both coordinates.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from typing_extensions import override
 
-from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.config.tables import SequencesConfig
+from qrnn.data.base import TaskData
 from qrnn.data.objectives import Labels, Numbers, Objective
 from qrnn.data.parts import IGNORED, Split
 from qrnn.data.sources import check_seed
@@ -27,47 +28,6 @@ if TYPE_CHECKING:
 
 TARGETS = ("class", "number")
 EACH = ("sequence", "step")
-
-
-@dataclass
-class SequencesConfig(TaskConfig):
-    """Classify sequences of your own, or predict a number of each.
-
-    Attributes:
-        name: `sequences`.
-        file: a CSV or Parquet file, with a row for each step.
-        test_file: another one, as test part; null: a share of the sequences.
-        id: column that names the sequence a row belongs to.
-        order: column by which the rows of a sequence are ordered; null: as they stand.
-        label: column to predict.
-        features: input columns; empty: all others.
-        target: whether labels are a `class` or a `number`.
-        each: whether there is a label for each `sequence` or each `step`.
-        scale: of features and numbers, fitted on the training part: `standard`, `minmax` or `none`.
-        val: share of the validation part; sequences are never cut, classes have their share in it.
-        test: share of the test part, where there is no `test_file`.
-        seed: of the parts.
-        loss: of numbers: `mse`, `mae`, `huber` or `quantile`.
-        quantiles: to predict, with 0.5, of `loss=quantile`.
-        separator: between the columns of a CSV file.
-    """
-
-    name: str = "sequences"
-    file: str | None = None
-    test_file: str | None = None
-    id: str = "id"
-    order: str | None = None
-    label: str = "label"
-    features: list[str] = field(default_factory=list)
-    target: str = "class"
-    each: str = "sequence"
-    scale: str = "standard"
-    val: float = 0.15
-    test: float = 0.15
-    seed: int = 0
-    loss: str = "mse"
-    quantiles: list[float] = field(default_factory=list)
-    separator: str = ","
 
 
 @dataclass(frozen=True)
@@ -212,7 +172,6 @@ class SequencesEncoder(Encoder):
         return beside(keys, number_columns(objective, outputs, y))
 
 
-@task(SequencesConfig)
 def sequences(config: SequencesConfig) -> TaskData:
     """Return the sequences of a file, of one length or of many.
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from typing_extensions import override
 
-from qrnn.data.base import TaskConfig, TaskData, task
+from qrnn.config.tables import TextsConfig
+from qrnn.data.base import TaskData
 from qrnn.data.objectives import Labels, Objective
 from qrnn.data.parts import IGNORED, Split
 from qrnn.data.sources import at_least, check_seed
@@ -24,41 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SPECIALS = (PAD, UNK)
-
-
-@dataclass
-class TextsConfig(TaskConfig):
-    """Classify texts of your own.
-
-    Attributes:
-        name: `texts`.
-        file: a CSV or Parquet file, with a row for each text.
-        test_file: another one, as test part; null: a share of the texts.
-        text: column of the texts; read in lower case, as words and punctuation.
-        label: column of the classes.
-        min_count: how often a word must occur in the training part to be in the vocabulary.
-        max_words: size of the vocabulary at most.
-        max_length: words of a text that are read, from its beginning; null: all.
-        class_weights: whether rare classes count more in the loss, each class as much in all.
-        val: share of the validation part, of each class.
-        test: share of the test part, where there is no `test_file`.
-        seed: of the parts.
-        separator: between the columns of a CSV file.
-    """
-
-    name: str = "texts"
-    file: str | None = None
-    test_file: str | None = None
-    text: str = "text"
-    label: str = "label"
-    min_count: int = 2
-    max_words: int = 20_000
-    max_length: int | None = None
-    class_weights: bool = False
-    val: float = 0.15
-    test: float = 0.15
-    seed: int = 0
-    separator: str = ","
 
 
 @ENCODERS.register("texts")
@@ -113,7 +79,6 @@ class TextsEncoder(Encoder):
         return beside(keys, label_columns(self.classes, outputs, split.y, objective))
 
 
-@task(TextsConfig)
 def texts(config: TextsConfig) -> TaskData:
     """Return the texts of a file as sequences of words, in classes.
 

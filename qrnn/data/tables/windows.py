@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from typing_extensions import override
 
-from qrnn.data.base import TaskConfig
 from qrnn.data.objectives import Numbers, Objective
 from qrnn.data.parts import Split
 from qrnn.data.tables.base import ENCODERS, Encoder
@@ -31,32 +30,6 @@ if TYPE_CHECKING:
 
 SHIPPED = "sunspots.csv"
 PARTS = ("train", "val", "test")
-
-
-@dataclass
-class WindowsConfig(TaskConfig):
-    """How a series is cut into windows, and what is learned of them.
-
-    Attributes:
-        window: steps that are read, L.
-        horizon: steps that are predicted, H.
-        lead: steps from the last one read to the first one predicted.
-        stride: steps from one training window to the next.
-        split: shares of training, validation and test part, by time; or the two times at which
-            validation and test part begin.
-        scale: of all columns, fitted on the training part: `standard`, `minmax` or `none`.
-        loss: `mse`, `mae`, `huber` or `quantile`.
-        quantiles: to predict, with 0.5, of `loss=quantile`.
-    """
-
-    window: int = 24
-    horizon: int = 1
-    lead: int = 1
-    stride: int = 1
-    split: list[Any] = field(default_factory=lambda: [0.7, 0.15, 0.15])
-    scale: str = "standard"
-    loss: str = "mse"
-    quantiles: list[float] = field(default_factory=list)
 
 
 @ENCODERS.register("forecast")

@@ -1,29 +1,22 @@
-"""The schemas of the configuration: groups `task`, `model`, `device` and `trainer`.
-
-Hydra checks keys and types against these dataclasses; ranges are checked where the values are
-used. A checkpoint holds the resolved configuration as a plain dict.
-"""
+"""The configuration of each command, and the `trainer` group."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
-from importlib import resources
+from dataclasses import dataclass, field
 from typing import Any
 
-from hydra.core.config_store import ConfigNode, ConfigStore
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from qrnn.config.devices import DeviceOptions
+from qrnn.config.models import NETWORKS, HybridConfig, ModelConfig
+from qrnn.config.tasks import MISSING, TASKS, TaskConfig
+from qrnn.utils.registry import Registry
 
-from qrnn.config_errors import config_error_line
-from qrnn.data import TASKS, TaskConfig
-from qrnn.devices import DeviceOptions, device_names
-from qrnn.devices.hardware import IBM_NAME
-from qrnn.errors import ConfigError, QRNNError
-from qrnn.networks import NETWORKS, HybridConfig, ModelConfig
-from qrnn.utils.registry import Registry, unknown_name
-from qrnn.utils.safe_yaml import check_plain
+# The groups whose keys depend on a name.
+TABLES: dict[str, Registry[Any]] = {"task": TASKS, "model": NETWORKS}
+
+SPLITS = ("test", "val", "train")  # the parts of a task's data, attributes of `TaskData`
+FEEDBACKS = ("closed", "open")
+# By name, the classes of `torch.optim`.
+OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "rmsprop": "RMSprop", "sgd": "SGD"}
 
 
 @dataclass
@@ -267,150 +260,3 @@ COMMAND_SCHEMAS: dict[str, type] = {
     "report": ReportConfig,
     "draw": DrawConfig,
 }
-
-
-TABLES: dict[str, Registry[Any]] = {"task": TASKS, "model": NETWORKS}
-
-
-class SchemaNode(ConfigNode):
-    """A task's or model's schema in Hydra's store; a plug-in is imported only when it is read.
-
-    Args:
-        stored: name in the store.
-        group: `task` or `model`.
-        entry: name of the task or model.
-    """
-
-    def __init__(self, stored: str, group: str, entry: str):
-        self._node: Any = None
-        super().__init__(f"{stored}.yaml", None, group, None, None)  # type: ignore[arg-type]
-        self.entry = entry
-
-    @property
-    def node(self) -> Any:
-        """The schema, as Hydra composes it."""
-        if self._node is None:
-            self._node = OmegaConf.structured(TABLES[str(self.group)][self.entry].schema)
-        return self._node
-
-    @node.setter
-    def node(self, value: Any) -> None:
-        self._node = value
-
-
-def register_schemas(overrides: Sequence[str] = ()) -> None:
-    """Register the schemas, and every device by its name, in Hydra's config store.
-
-    Args:
-        overrides: the command line. The IBM backends that it names are registered too, because
-            their names cannot be listed.
-    """
-    store = ConfigStore.instance()
-    for command, of_command in COMMAND_SCHEMAS.items():
-        node = of_command(model=MISSING) if command in ("train", "draw") else of_command
-        store.store(f"{command}_schema", node)
-    for group, table in TABLES.items():
-        store.repo.setdefault(group, {})
-        shipped = resources.files("qrnn.configs") / group
-        for name in table:
-            store.repo[group][f"{name}_schema.yaml"] = SchemaNode(f"{name}_schema", group, name)
-            if not (shipped / f"{name}.yaml").is_file():  # a plug-in's, or of the user's program
-                store.repo[group][f"{name}.yaml"] = SchemaNode(name, group, name)
-    chosen = (item.partition("=")[2].split(",") for item in overrides if item[:7] == "device=")
-    named = (name for names in chosen for name in names if IBM_NAME.fullmatch(name))
-    for name in (*device_names(), *named):
-        # Only the name, as the schema has the defaults: Hydra copies the store often.
-        store.store(name, {"name": name}, group="device")
-
-
-def compose(command: str, overrides: Sequence[str]) -> Any:
-    """Return the typed configuration of a command, as its line of arguments gives it.
-
-    Args:
-        command: a key of `COMMAND_SCHEMAS`.
-        overrides: its arguments, such as `model.n_qubits=4`.
-
-    Raises:
-        ConfigError: an unknown key, or a value of the wrong type.
-    """
-    from hydra import compose as compose_in
-    from hydra import initialize_config_module
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.initialize import get_gh_backup, restore_gh_from_backup
-
-    register_schemas(overrides)
-    outer = get_gh_backup()  # of the command that may be running
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_module("qrnn.configs", version_base="1.3"):
-            return to_typed(compose_in(command, overrides=list(overrides)))
-    except QRNNError:
-        raise
-    except Exception as error:  # Hydra's own are of many types
-        raise ConfigError(config_error_line(error)) from error
-    finally:
-        restore_gh_from_backup(outer)
-
-
-def to_plain(config: Any) -> dict[str, Any]:
-    """Return a configuration as plain dicts, lists and numbers."""
-    return OmegaConf.to_container(  # type: ignore[return-value]
-        OmegaConf.structured(config) if not OmegaConf.is_config(config) else config, resolve=True
-    )
-
-
-def to_typed(config: Any) -> Any:
-    """Convert a configuration composed by Hydra to the dataclass of its schema.
-
-    Raises:
-        ConfigError: a key is unknown (Hydra accepts any with `+key=value`), or a number is too
-            large for every key.
-    """
-    typed: Any = OmegaConf.to_object(config)
-    _check(typed, "")
-    return typed
-
-
-MOST_WHOLE, MOST_REAL = 2**32 - 1, 1e30  # beyond them, counts and float32 overflow somewhere
-
-
-def _check(value: Any, key: str) -> None:
-    """Check nested values for unknown keys and for numbers beyond every key's range."""
-    if is_dataclass(value):
-        known = [one.name for one in fields(value)]
-        for name, inner in vars(value).items():
-            if name not in known:
-                raise unknown_name("key", name, known)
-            _check(inner, f"{key}.{name}" if key else name)
-    elif isinstance(value, (list, dict)):
-        for inner in value.values() if isinstance(value, dict) else value:
-            _check(inner, key)
-    elif isinstance(value, (int, float)) and math.isfinite(value):
-        most = MOST_WHOLE if isinstance(value, int) else MOST_REAL
-        if abs(value) > most:
-            raise ConfigError(f"{key} must be within {-most}..{most}, got {value}")
-
-
-def from_plain(plain: dict[str, Any]) -> TrainConfig:
-    """Return the typed configuration of a checkpoint.
-
-    Raises:
-        ConfigError: the dict does not fit the schemas, or contains an interpolation.
-    """
-    check_plain(plain)
-    names: dict[str, str] = {}
-    for group in ("task", "model"):
-        of_group = plain.get(group)
-        given = of_group.get("name") if isinstance(of_group, dict) else of_group
-        if not isinstance(given, str):
-            raise ConfigError(f"{group}.name must be the name of a {group}, got {given!r:.60}")
-        names[group] = given
-    schema = OmegaConf.structured(
-        TrainConfig(task=TASKS[names["task"]].schema(), model=NETWORKS[names["model"]].schema())
-    )
-    try:
-        # OmegaConf does not know every type that YAML and torch can write.
-        return OmegaConf.to_object(OmegaConf.merge(schema, plain))  # type: ignore[return-value]
-    except (OmegaConfBaseException, TypeError, ValueError, OverflowError) as error:
-        reason = str(error).split("\n")[0]
-        raise ConfigError(f"the configuration does not fit this version: {reason}") from error

@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from qrnn.devices import device_spec
+from qrnn.config.device_table import device_spec
 from qrnn.errors import QRNNError, install_line
 from qrnn.utils.registry import unknown_name
 
