@@ -222,7 +222,7 @@ def test_other_devices_give_the_same_and_evaluate_writes_the_same_file(tmp_path,
     arguments = [f"checkpoint={tmp_path}/run/best.ckpt", f"input={path}", *device]
     status, told, err = qrnn_command("estimate", *arguments)
     assert status == 0, err
-    assert "fake_manila: 1 sequences, 6 steps, 100 shots" in told
+    assert "fake_manila: 1 sequence, 6 steps, 100 shots" in told
     cells = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in told.splitlines()]
     one = {row[0]: row[1] for row in cells if len(row) == 2}
     assert one["jobs"] == "6"
