@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from dataclasses import fields, is_dataclass
+from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -56,7 +57,10 @@ def config_error_line(error: Exception) -> str:
         if not allowed:
             remedy = f"add it with +{key}=VALUE" if "." in key else NO_SCHEMA
             return f"key {key!r} is not known here: {remedy}"
-        return str(unknown_name("key", key, allowed))
+        if inner := [name for name in _inner_keys(owner) if name.rpartition(".")[2] == key]:
+            return f"key {key!r} is not known here: did you mean {' or '.join(inner)}?"
+        name = key.rpartition(".")[2]
+        return str(unknown_name("key", name, allowed)).replace(repr(name), repr(key), 1)
     if isinstance(cause, OmegaConfBaseException):
         reason = (cause.msg or str(cause)).split("\n")[0]
         return f"{cause.full_key}: {reason}" if cause.full_key else reason
@@ -68,6 +72,14 @@ def config_error_line(error: Exception) -> str:
     if re.match("Config group override|argument of type .* is not iterable", str(error)):
         return "a group must be given by name, such as model=lstm, not by a number or null"
     return f"the arguments cannot be read ({described(error)}): see --help"
+
+
+def _inner_keys(owner: Any) -> list[str]:
+    """Return the keys of a schema's groups, such as `trainer.epochs`."""
+    groups = {f.name: f.default_factory for f in fields(owner) if callable(f.default_factory)}
+    made = {name: make() for name, make in groups.items()}
+    parts = {name: part for name, part in made.items() if is_dataclass(part)}
+    return [f"{name}.{f.name}" for name, part in parts.items() for f in fields(part)]
 
 
 def message_of(error: BaseException) -> str:

@@ -86,8 +86,10 @@ WRONG = [
     (["--config-name=none"], "--config-name 'none' is not known"),
     (
         ["--config-name=part", "trainer.epoch=3"],
-        "key 'trainer.epoch' is not known: Allowed: baselines",
+        "key 'trainer.epoch' is not known: did you mean epochs? Allowed: baselines",
     ),
+    (["epochs=3"], "key 'epochs' is not known here: did you mean trainer.epochs?"),
+    (["shots=3"], "key 'shots' is not known here: did you mean device.shots?"),
     (["+experiment=own", "resume=x.ckpt"], "experiment must be left out with resume"),
     (["hydra/launcher=submitit_slurm"], "another package: pip install hydra-submitit-launcher"),
     (["trainer.loggers=[csw]"], "trainer.loggers 'csw' is not known: did you mean csv"),
