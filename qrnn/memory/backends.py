@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import torch
 
@@ -11,9 +14,34 @@ from qrnn.memory.kernels.base import Kernels
 from qrnn.memory.kernels.program import Program
 
 
+@cache
+def _announce_compilation() -> Any:
+    """Say it once if kernels are not in the cache: 20 seconds without a word look like a hang."""
+    from numba.core.event import Event, Listener, register
+
+    class Announcer(Listener):
+        said = False
+
+        def on_start(self, event: Event) -> None:
+            module = event.data["dispatcher"].py_func.__module__
+            if not self.said and module.startswith("qrnn.memory.kernels."):
+                self.said = True
+                logging.getLogger("qrnn").warning(
+                    "compiling the kernels for this processor, once: about 20 seconds"
+                )
+
+        def on_end(self, event: Event) -> None:
+            """Nothing to say."""
+
+    announcer = Announcer()
+    register("numba:compile", announcer)
+    return announcer
+
+
 def _numba(program: Program) -> Kernels:
     from qrnn.memory.kernels.cpu.kernels import NumbaKernels
 
+    _announce_compilation()
     return NumbaKernels(program)
 
 

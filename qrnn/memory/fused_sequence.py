@@ -107,8 +107,8 @@ def pack(
     biases: list[torch.Tensor] = [m.bias for m in linear]
     weights[0] = nn.functional.pad(weights[0], (0, n_inputs - weights[0].shape[1]))
     matrix, offset = (values.to(weights[-1]) for values in slot_map)
-    biases[-1] = times(matrix, (biases[-1] + bias)[:, None])[:, 0] + offset
-    weights[-1] = times(matrix, weights[-1])
+    last = times(matrix, torch.cat([weights[-1], (biases[-1] + bias)[:, None]], 1))
+    weights[-1], biases[-1] = last[:, :-1], last[:, -1] + offset
     layers, w, b, source = [], 0, 0, 0
     for weight in weights:
         n_out, n_in = weight.shape

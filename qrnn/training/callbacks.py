@@ -1,4 +1,4 @@
-"""Callbacks of the trainer: checkpoints, early stopping, timing, progress bar and Ctrl-C."""
+"""Callbacks of the trainer: checkpoints, early stopping, timing and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 from typing_extensions import override
 
 from qrnn.utils.files import atomic_write
-from qrnn.utils.progress import progress_bar
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -193,44 +192,6 @@ class EpochTimes(pl.Callback):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds = list(state_dict["seconds"])
-
-
-class RunProgress(pl.Callback):
-    """A progress bar over all epochs, with the time remaining; Lightning's restart every epoch."""
-
-    @override
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._bar = progress_bar("batches", trainer.is_global_zero)
-        self._task = self._bar.add_task(
-            self._epoch(trainer),
-            total=int(trainer.estimated_stepping_batches),
-            completed=trainer.global_step,
-        )
-        self._bar.start()
-
-    @override
-    def on_train_batch_end(self, *_: Any) -> None:
-        self._bar.advance(self._task)
-
-    @override
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        loss = trainer.callback_metrics["val/loss"]
-        description = f"{self._epoch(trainer)}, val loss {loss:.3g}"
-        self._bar.update(self._task, description=description)
-
-    @override
-    def on_train_end(self, *_: Any) -> None:
-        self._bar.stop()
-
-    @override
-    def on_exception(self, *_: Any) -> None:
-        """Before the first batch, there is no bar yet."""
-        if hasattr(self, "_bar"):
-            self._bar.stop()
-
-    @staticmethod
-    def _epoch(trainer: pl.Trainer) -> str:
-        return f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
 
 
 class Interrupts(pl.Callback):

@@ -9,48 +9,20 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader
-from torchmetrics import Metric
 from typing_extensions import override
 
 from qrnn.config import TrainConfig, TrainerConfig, to_plain
-from qrnn.data import Batch, Objective, TaskData, loader
+from qrnn.data import Batch, TaskData, loader
 from qrnn.models.build import build_model
 from qrnn.training.checks import OPTIMIZERS
 from qrnn.training.groups import param_groups
+from qrnn.training.means import Means
 from qrnn.training.origins import modules_of
-from qrnn.training.resume import (
-    set_rates,
-)
+from qrnn.training.resume import set_rates
 from qrnn.training.seeding import epoch_seed, seed_all
 
 WARM_UP = 0.1  # fraction of the steps; without it, lr 1e-2 sometimes ends at chance level
 EVAL_BATCH = 512
-
-
-class Shown(Metric):
-    """The metric that is shown beside the loss.
-
-    Args:
-        objective: what it is of.
-    """
-
-    total: torch.Tensor
-    count: torch.Tensor
-
-    def __init__(self, objective: Objective):
-        super().__init__()
-        self.objective = objective
-        for name in ("total", "count"):
-            self.add_state(name, torch.zeros(objective.n_measured), "sum")
-
-    def update(self, measured: torch.Tensor) -> None:
-        """Add what `Objective.measure` returned."""
-        self.total = self.total + measured.nansum(0)
-        self.count = self.count + (~measured.isnan()).sum(0)
-
-    def compute(self) -> torch.Tensor:
-        """Return the metric of the epoch."""
-        return self.objective.metric_of(self.total / self.count)
 
 
 class Learner(pl.LightningModule):
@@ -68,7 +40,7 @@ class Learner(pl.LightningModule):
         self.encoder = data.encoder
         self.model = build_model(config, data.shape, data.vectors, data.objective)
         self.states: dict[str, Any] = {}  # of the texts of training and validation
-        self.train_metric, self.val_metric = (Shown(self.model.objective) for _ in range(2))
+        self.means = {part: Means() for part in ("train", "val")}
 
     def _step(self, batch: Batch, index: int, part: str) -> torch.Tensor:
         fresh = self.read.resets_state(index)
@@ -78,17 +50,22 @@ class Learner(pl.LightningModule):
         objective = self.model.objective
         outputs, y = objective.asked(answer.logits, batch.y)
         loss = objective.losses(outputs, y).mean()
-        options: dict[str, Any] = {
-            "on_step": False,
-            "on_epoch": True,
-            "batch_size": len(y),
-            "sync_dist": True,
-        }
-        self.log(f"{part}/loss", loss, **options)
-        metric = self.train_metric if part == "train" else self.val_metric
-        metric.update(objective.measure(outputs.detach(), y))
-        self.log(f"{part}/{objective.shown}", metric, on_step=False, on_epoch=True)
+        measured = objective.measure(outputs.detach(), y)
+        means = self.means[part]
+        means.add("loss", loss.detach() * len(y), len(y))
+        means.add(objective.shown, measured.nansum(0), (~measured.isnan()).sum(0))
         return loss
+
+    def _log(self, part: str) -> None:
+        """Log the means of an epoch."""
+        objective = self.model.objective
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
+        found = self.means[part].take(
+            lambda one: self.trainer.strategy.reduce(one, reduce_op="sum")
+        )
+        for name, mean in found.items():
+            value = objective.metric_of(mean) if name == objective.shown else mean
+            self.log(f"{part}/{name}", value, batch_size=1, **options)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Seed each epoch from its number, so that a resumed run draws the same random numbers.
@@ -108,19 +85,33 @@ class Learner(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         self._step(batch, batch_index, "val")
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Log the gradient norm before clipping, and skip a gradient that is not finite.
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Log the epoch's means here, where callbacks still see them at its end."""
+        if self.trainer.is_last_batch:
+            self._log("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch's means."""
+        self._log("val")
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradient, note its norm before, and skip a gradient that is not finite.
 
         Over hundreds of feedback steps a single batch can overflow; clipping would then turn all
         weights into NaN.
         """
-        norms = [p.grad.norm() for p in self.parameters() if p.grad is not None]
-        norm = torch.stack(norms).norm()
-        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": 1}
+        assert gradient_clip_val is not None  # ours to `Trainer`
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
         finite = bool(norm.isfinite())
-        self.log("train/skipped", float(not finite), **options)
+        self.means["train"].add("skipped", norm.new_tensor(float(not finite)), 1)
         if finite:
-            self.log("train/gradient", norm, **options)
+            self.means["train"].add("gradient", norm, 1)
         else:
             self.zero_grad(set_to_none=True)
 

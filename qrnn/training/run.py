@@ -28,7 +28,8 @@ def train(
     Args:
         config: the configuration, or what stands after `qrnn train` on the command line, such as
             `["resume=runs/digits/<time>/last.ckpt"]`.
-        run_dir: folder of the run; None: `runs/<task>/<time>`.
+        run_dir: folder of the run; None: `runs/<task>/<time>`, or that of the `last.ckpt` to resume
+            from.
         data: the task's data, if it is loaded already.
 
     Returns:
@@ -49,7 +50,9 @@ def train(
         typed = compose("train", config)
         if typed.resume is not None:
             typed = resumed(typed, config)
-    if run_dir is None:
+    if run_dir is None and typed.resume is not None and Path(typed.resume).name == "last.ckpt":
+        run_dir = Path(typed.resume).parent  # not from another checkpoint: it is an earlier state
+    elif run_dir is None:
         run_dir = Path("runs") / typed.task.name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     return train_in(typed, run_dir, data=data)
 

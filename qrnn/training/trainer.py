@@ -30,7 +30,6 @@ from qrnn.training.callbacks import (
     EpochTimes,
     Interrupts,
     LastCheckpoint,
-    RunProgress,
     Stopper,
 )
 from qrnn.training.checkpoint import (
@@ -44,6 +43,7 @@ from qrnn.training.history import Best, Metrics, best_of, history
 from qrnn.training.learner import Learner, TaskDataModule
 from qrnn.training.loggers import check_loggers, loggers
 from qrnn.training.origins import config_of
+from qrnn.training.progress import progress
 from qrnn.training.resume import (
     check_shapes,
     check_state,
@@ -202,7 +202,7 @@ def _fit(
     if not (config.trainer.stop_below is None and config.trainer.patience is None):
         callbacks.append(stopper)
     if config.trainer.progress:
-        callbacks.append(RunProgress())
+        callbacks.append(progress())
     trainer = pl.Trainer(
         max_epochs=config.trainer.epochs,
         limit_train_batches=limit,

@@ -12,6 +12,12 @@ from rich.progress import (
 )
 
 
+def drawable() -> bool:
+    """Return whether stderr can show a bar: it is a terminal or a notebook, no file or pipe."""
+    console = Console(stderr=True)
+    return console.is_terminal or console.is_jupyter
+
+
 def progress_bar(unit: str, shown: bool = True) -> Progress:
     """Return a progress bar on stderr with a count of `unit` and the remaining time.
 
@@ -21,7 +27,7 @@ def progress_bar(unit: str, shown: bool = True) -> Progress:
     """
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(20),
+        BarColumn(12),
         MofNCompleteColumn(),
         TextColumn(unit),
         TimeRemainingColumn(),

@@ -72,7 +72,10 @@ def check_finite(x: torch.Tensor, batch_first: bool = False) -> None:
     Raises:
         NumericsError: an input is NaN or infinite; its step and sequence are named.
     """
-    if x.is_meta or not x.is_floating_point() or torch.isfinite(x).all():
+    if x.is_meta or not x.is_floating_point():
+        return
+    # A sum of finite numbers may overflow, but one with NaN or infinity is never finite.
+    if x.sum().isfinite() or x.isfinite().all():
         return
     bad = (~torch.isfinite(x)).any(2)
     step, row = (bad.T if batch_first else bad).nonzero()[0].tolist()

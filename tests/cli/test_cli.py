@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from helpers.commands import qrnn
+from qrnn.cli.run_config import in_own_folder
 from qrnn.errors import ConfigError
 from qrnn.training.checks import check_trainer
+from qrnn.training.run import train
 from qrnn.training.trainer import TrainResult
 
 
@@ -122,6 +124,38 @@ def test_evaluate_can_read_a_model_in_another_way_than_it_was_trained(trained):
     kept = json.loads((folder / "runs/a/evaluation-default.mixed-measure-limit2.json").read_text())
     assert (kept["readout_mode"], kept["readout_angle"]) == ("measure", 0.5)
     assert kept["rms_z_steps"][0] < kept["rms_z_steps"][-1]  # measuring disturbs, step by step
+
+
+def test_a_resumed_run_goes_on_in_its_own_folder(tmp_path, monkeypatch):
+    folder = "a = run"
+    small = ["model.n_qubits=2", "model.width=2", "trainer.epochs=1", "trainer.progress=false"]
+    done = qrnn("train", *small, f"hydra.run.dir='{folder}'", cwd=tmp_path)
+    resume = f"resume='{folder}/last.ckpt'"
+    more = qrnn("train", resume, "trainer.epochs=2", cwd=tmp_path)
+    assert more.returncode == 0, more.stderr
+    assert done.stdout.splitlines()[1:] == more.stdout.splitlines()[1:]
+    assert [one.name for one in tmp_path.iterdir()] == [folder]
+    assert len((tmp_path / folder / "metrics.csv").read_text().splitlines()) == 3
+
+    # From Python, too; but what was learnt after the best epoch is not overwritten.
+    monkeypatch.chdir(tmp_path)
+    assert train([resume, "trainer.epochs=3"]).run_dir == Path(folder)
+    earlier = train([f"resume='{folder}/best.ckpt'", "trainer.epochs=3"])
+    assert earlier.run_dir.parent == Path("runs/digits")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["resume=a/best.ckpt"],
+        ["resume=a/last.ckpt", "hydra.run.dir=b"],
+        ["--multirun", "resume=a/last.ckpt"],
+        ["resume=null"],
+        ["trainer.epochs=2"],
+    ],
+)
+def test_a_run_chooses_its_folder_as_before_in_other_cases(given):
+    assert in_own_folder(given) == given
 
 
 def test_resume_takes_the_checkpoints_configuration(trained):

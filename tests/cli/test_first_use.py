@@ -195,5 +195,7 @@ def test_training_shows_the_time_that_is_left_of_the_whole_run(tmp_path):
     )
     bars = [line for line in re.split(r"[\r\n]+", shown) if "batches" in line]
     assert re.match(r"epoch 1 of 2 \S+ +\d+/40 batches ", bars[0])
-    assert re.match(r"epoch 2 of 2, val loss \d\.\d+ \S+ 40/40 batches 0:00:00", bars[-1])
+    assert re.match(
+        r"epoch 2 of 2, accuracy \d\.\d+, val \d\.\d+ \S+ 40/40 batches 0:00:00", bars[-1]
+    )
     assert max(map(len, bars)) < 80

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import qrnn
+from qrnn.memory import backends
 from qrnn.memory.kernels import cache as kernel_cache
 from qrnn.memory.kernels.cache import KernelCache, digest
 from qrnn.memory.kernels.cpu.jit import parallel_jit
@@ -54,6 +55,16 @@ def hits(stamp="a", value=1.0):
 def test_a_kernel_is_found_again_by_its_sources_alone(folder):
     assert [hits("a"), hits("a"), hits("b"), hits("a"), hits("a", np.float32(1))] == [0, 1, 0, 1, 0]
     assert len([*folder.iterdir()]) == 3
+
+
+def test_only_a_compilation_is_announced_and_only_once(folder, caplog, monkeypatch):
+    monkeypatch.setattr(doubled, "__module__", "qrnn.memory.kernels.cpu.mine")
+    announcer = backends._announce_compilation()
+    for stamps in ("ab", "ab"):  # compiled, then found
+        monkeypatch.setattr(announcer, "said", False)
+        for stamp in stamps:
+            hits(stamp)
+        assert [one.message[:21] for one in caplog.records] == ["compiling the kernels"]
 
 
 def test_a_damaged_file_is_compiled_and_replaced(folder):
@@ -194,15 +205,17 @@ def test_a_user_without_a_home_in_a_package_that_is_read_only(copy):
         where = {"HOME": "/nonexistent", "TMPDIR": str(temporary), "MPLCONFIGDIR": str(temporary)}
         value, said = sine(copy, *prefix, **where)
         assert value == 0.8415
-        assert said.startswith(f"compiled kernels are saved only to {temporary}")
-        assert said.count("\n") == 1
+        first, second = said.splitlines()
+        assert first.startswith("compiling the kernels")
+        assert second.startswith(f"compiled kernels are saved only to {temporary}")
         assert sine(copy, *prefix, **where) == (0.8415, "")  # found
         shutil.rmtree(own := temporary / f"qrnn-{user}")
         own.touch()
         value, said = sine(copy, *prefix, **where)
         assert value == 0.8415
-        assert said.startswith("compiled kernels cannot be saved")
-        assert said.count("\n") == 1
+        first, second = said.splitlines()
+        assert first.startswith("compiling the kernels")
+        assert second.startswith("compiled kernels cannot be saved")
     finally:
         for folder in folders:
             folder.chmod(0o755)

@@ -14,7 +14,7 @@ from qrnn.config import TrainConfig
 from qrnn.data import IGNORED, Batch, Labels, Numbers, Split, TaskData
 from qrnn.data.objectives import objective_from
 from qrnn.models.build import build_model
-from qrnn.training.learner import Shown
+from qrnn.training.means import Means
 
 NAN = math.nan
 Y = torch.tensor([[[0.5, NAN], [2.0, -1.0]], [[NAN, NAN], [0.0, 1.0]], [[NAN] * 2] * 2])
@@ -85,15 +85,19 @@ def test_the_metric_of_training_is_that_of_the_scores():
     several = numbers(offset=(1.0, 2.0), scale=(3.0, 100.0))
     assert (one.shown, several.shown) == ("rmse", "nrmse")
     for objective in (one, several):
-        metric = Shown(objective)
         outputs, y = objective.asked(OUT, Y.view(3, objective.horizon, -1))
-        for n in range(2):  # batches
-            metric.update(objective.measure(outputs[n : n + 1], y[n : n + 1]))
+        batches = [objective.measure(outputs[n : n + 1], y[n : n + 1]) for n in range(2)]
         found = scores(objective.answers(outputs).numpy(), objective.truth(y).numpy())
-        assert metric.compute().item() == pytest.approx(found[objective.shown], rel=1e-5)
-    labels = Shown(Labels(3))
-    labels.update(Labels(3).measure(torch.eye(3), torch.tensor([0, 1, 1])))
-    assert labels.compute().item() == pytest.approx(2 / 3)
+        assert metric(objective, *batches) == pytest.approx(found[objective.shown], rel=1e-5)
+    measured = Labels(3).measure(torch.eye(3), torch.tensor([0, 1, 1]))
+    assert metric(Labels(3), measured) == pytest.approx(2 / 3)
+
+
+def metric(objective, *batches):
+    means = Means()
+    for measured in batches:
+        means.add("shown", measured.nansum(0), (~measured.isnan()).sum(0))
+    return objective.metric_of(means.take(lambda one: one)["shown"]).item()
 
 
 def model_of(data, residual=None, **model):

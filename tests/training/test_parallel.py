@@ -46,6 +46,10 @@ def test_two_processes_have_the_gradient_of_one_with_the_joint_batch(tmp_path):
     for one, two in zip(alone, together, strict=True):
         torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-6)
     assert max(g.abs().max() for g in alone) > 1e-3
+    one, two = (history(tmp_path / f"{processes}") for processes in (1, 2))
+    assert one.keys() == two.keys() > {"train/gradient", "train/loss", "val/accuracy"}
+    for name, values in one.items():
+        assert two[name] == [(0, pytest.approx(values[0][1], rel=1e-4, abs=1e-6))]
 
 
 @pytest.mark.slow

@@ -59,6 +59,22 @@ def test_the_same_seed_gives_the_same_losses_and_another_seed_others(run, data, 
     assert losses(other.run_dir) != losses(run.run_dir)
 
 
+def test_the_metrics_of_an_epoch_are_means_over_its_sequences(data, tmp_path):
+    part = replace(data, train=data.train.head(150))  # a last batch of 22
+    still = replace(config(epochs=1, lr=1e-30), model=replace(SMALL, dropout=0.0))
+    done = train(still, tmp_path, data=part)
+    model, _ = load_model(done.last)
+    found = {name: values[0][1] for name, values in history(tmp_path).items()}
+    for name, split in (("train", part.train), ("val", part.val)):
+        logits = model(split.x)
+        loss = torch.nn.functional.cross_entropy(logits, split.y).item()
+        accuracy = (logits.argmax(1) == split.y).float().mean().item()
+        assert found[f"{name}/loss"] == pytest.approx(loss, rel=1e-5)
+        assert found[f"{name}/accuracy"] == pytest.approx(accuracy, rel=1e-6)
+    assert found["train/skipped"] == 0
+    assert found["train/gradient"] > 0
+
+
 def test_training_runs_in_a_thread_too(data, tmp_path):
     with ThreadPoolExecutor(1) as threads:
         done = threads.submit(train, config(epochs=1), tmp_path / "thread", data=data).result()
