@@ -1,0 +1,163 @@
+"""Transpiled circuits as programs of noisy gates, which can share what they have in common.
+
+RZ takes no time and has no error on IBM's backends. It is moved past the gates that commute with
+it, noise included, to the first one that does not; past the last one, it does not matter. So the
+programs of circuits that differ only in their measurement bases are equal up to the last gates,
+and the program of t steps of a replayed cell begins that of t + 1.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from qrnn.devices.ibm import pauli
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+    from qrnn.devices.ibm.fakes import Noise
+
+
+class Angle(NamedTuple):
+    """A constant plus a sum of parameters, each with its factor, radians."""
+
+    constant: float = 0.0
+    terms: tuple[tuple[str, float], ...] = ()
+
+    def plus(self, other: Angle) -> Angle:
+        """Return the sum of two angles."""
+        terms = dict(self.terms)
+        for name, factor in other.terms:
+            terms[name] = terms.get(name, 0.0) + factor
+        return Angle(self.constant + other.constant, tuple(terms.items()))
+
+    def values(self, of: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return its value for each row, or a single one if it has no parameters."""
+        return sum((factor * of[name] for name, factor in self.terms), np.array([self.constant]))
+
+
+ZERO = Angle()
+
+
+class Gate(NamedTuple):
+    """A gate of a backend, and the RZ before it.
+
+    Attributes:
+        name: its name.
+        qubits: physical qubits.
+        turns: for each qubit, the angle of the RZ before the gate.
+    """
+
+    name: str
+    qubits: tuple[int, ...]
+    turns: tuple[Angle, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A circuit of noisy gates, measured at the end.
+
+    Attributes:
+        gates: the gates in order.
+        read: physical qubit of each classical bit; None: the bit stays 0.
+        qubits: all physical qubits in use, sorted.
+        parameters: names of the parameters in the order of the circuit's.
+    """
+
+    gates: tuple[Gate, ...]
+    read: tuple[int | None, ...]
+    qubits: tuple[int, ...]
+    parameters: tuple[str, ...]
+
+
+def program(circuit: QuantumCircuit, noise: Noise) -> Program | None:
+    """Return the program of a transpiled circuit.
+
+    Returns:
+        The program; or None if the circuit has anything else than fixed gates on one or two qubits,
+        noiseless RZ of angles linear in the parameters, and measurements at the end.
+    """
+    from qiskit.circuit import Gate as QiskitGate
+
+    gates: list[Gate] = []
+    read: list[int | None] = [None] * circuit.num_clbits
+    turns: dict[int, Angle] = {}
+    done: set[int] = set()
+    for instruction in circuit.data:
+        one = instruction.operation
+        if one.name == "barrier":
+            continue
+        qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
+        if done.intersection(qubits):
+            return None
+        if one.name == "measure":
+            bit = circuit.find_bit(instruction.clbits[0]).index
+            if read[bit] is not None:
+                return None
+            read[bit] = qubits[0]
+            done.update(qubits)
+        elif one.name == "rz" and ("rz", qubits) not in noise.errors:
+            angle = _angle(one.params[0])
+            if angle is None:
+                return None
+            turns[qubits[0]] = turns.get(qubits[0], ZERO).plus(angle)
+        elif isinstance(one, QiskitGate) and not one.params and len(qubits) <= 2:
+            channel = noise.channel(one, qubits)
+            before = [
+                ZERO if pauli.commutes(channel, i) else turns.pop(qubit, ZERO)
+                for i, qubit in enumerate(qubits)
+            ]
+            gates.append(Gate(one.name, qubits, tuple(before)))
+        else:
+            return None
+    used = {q for gate in gates for q in gate.qubits} | {q for q in read if q is not None}
+    names = tuple(parameter.name for parameter in circuit.parameters)
+    return Program(tuple(gates), tuple(read), tuple(sorted(used)), names)
+
+
+def _angle(value: Any) -> Angle | None:
+    """Return an angle of a circuit; None: it is not linear in the parameters."""
+    names = getattr(value, "parameters", ())
+    if not names:
+        return Angle(float(value))
+    slopes = {parameter: value.gradient(parameter) for parameter in names}
+    if not all(isinstance(slope, (int, float)) for slope in slopes.values()):
+        return None
+    constant = float(value.bind(dict.fromkeys(slopes, 0.0)).numeric())
+    return Angle(constant, tuple(sorted((p.name, float(slope)) for p, slope in slopes.items())))
+
+
+def rest(gates: Sequence[Gate], done: Sequence[Gate]) -> list[Gate] | None:
+    """Return the gates that are left after others; None: the circuit does not begin with those.
+
+    Gates on different qubits may be in any order: only that of the gates of each qubit counts.
+    """
+    queues: dict[int, list[Gate]] = {}
+    for gate in done:
+        for qubit in gate.qubits:
+            queues.setdefault(qubit, []).append(gate)
+    found: Counter[int] = Counter()
+    left, blocked = [], set()
+    for gate in gates:
+        heads = [queues.get(q, [])[found[q] : found[q] + 1] for q in gate.qubits]
+        if not blocked.intersection(gate.qubits) and all(head == [gate] for head in heads):
+            found.update(gate.qubits)
+        else:
+            left.append(gate)
+            blocked.update(gate.qubits)
+    return left if len(gates) - len(left) == len(done) else None
+
+
+def last(gates: Sequence[Gate]) -> tuple[list[Gate], list[Gate]]:
+    """Split gates into those up to each qubit's last gate on two, and those after."""
+    early, late, entangled = [], [], set()
+    for gate in reversed(gates):
+        if len(gate.qubits) > 1:
+            entangled.update(gate.qubits)
+        (early if entangled.intersection(gate.qubits) else late).append(gate)
+    return early[::-1], late[::-1]
