@@ -57,7 +57,7 @@ class Noise:
         self.flips: dict[int, np.ndarray] = {
             on[0]: error.probabilities for on, error in self._readouts
         }
-        self.channels: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
+        self.channels: dict[tuple[str, tuple[int, ...]], pauli.Channel] = {}
 
     @functools.cached_property
     def model(self) -> NoiseModel:
@@ -69,11 +69,11 @@ class Noise:
             model.add_readout_error(error, on)
         return model
 
-    def channel(self, gate: Any, qubits: tuple[int, ...]) -> np.ndarray:
-        """Return the channel of a gate without parameters; see `pauli.transfer`."""
+    def channel(self, gate: Any, qubits: tuple[int, ...]) -> pauli.Channel:
+        """Return the channel of a gate without parameters on some qubits."""
         key = gate.name, qubits
         if key not in self.channels:
-            self.channels[key] = pauli.transfer(gate, self.errors.get(key))
+            self.channels[key] = pauli.noisy(gate, self.errors.get(key))
         return self.channels[key]
 
 

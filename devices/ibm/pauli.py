@@ -9,7 +9,7 @@ a last axis for the rows of a batch, of length R, or of matrices also 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,18 @@ _TURN[1, 2], _TURN[2, 1] = -1.0, 1.0
 _READ = np.array([[0.5, 0, 0, 0.5], [0.5, 0, 0, -0.5]])
 
 
+class Channel(NamedTuple):
+    """A gate with its noise.
+
+    Attributes:
+        matrix: array (4,) * 2k + (1,), with the qubits in the gate's order.
+        commutes: for each qubit, whether RZ of any angle before it equals RZ after it.
+    """
+
+    matrix: np.ndarray
+    commutes: tuple[bool, ...]
+
+
 def ground(n: int, rows: int) -> np.ndarray:
     """Return the vector (4, ..., 4, R) of |0...0>."""
     vector = np.ones(rows)
@@ -30,29 +42,26 @@ def ground(n: int, rows: int) -> np.ndarray:
     return vector
 
 
-def transfer(gate: Any, error: Any | None) -> np.ndarray:
+def noisy(gate: Any, error: Any | None) -> Channel:
     """Return the channel of a gate followed by its error.
 
     Args:
         gate: a Qiskit gate without parameters.
         error: a QuantumError of qiskit-aer on the same qubits; None: no error.
-
-    Returns:
-        Array (4,) * 2k with the qubits in the gate's order.
     """
     from qiskit.quantum_info import PTM
 
     channel = PTM(gate)
     if error is not None:
         channel = channel.compose(PTM(error.to_quantumchannel()))
-    matrix = np.where(np.abs(channel.data.real) < NEGLIGIBLE, 0.0, channel.data.real)
     k = gate.num_qubits
     order = [*range(k)][::-1]  # Qiskit's first qubit is the last factor
-    return matrix.reshape((4,) * 2 * k).transpose(order + [k + i for i in order])
+    matrix = channel.data.real.reshape((4,) * 2 * k).transpose(order + [k + i for i in order])
+    matrix = np.where(np.abs(matrix) < NEGLIGIBLE, 0.0, matrix)
+    return Channel(matrix[..., None], tuple(_commutes(matrix, qubit) for qubit in range(k)))
 
 
-def commutes(matrix: np.ndarray, qubit: int) -> bool:
-    """Return whether a channel commutes with RZ of any angle on one of its qubits."""
+def _commutes(matrix: np.ndarray, qubit: int) -> bool:
     k = matrix.ndim // 2
     after = np.moveaxis(np.tensordot(_TURN, matrix, (1, qubit)), 0, qubit)
     before = np.moveaxis(np.tensordot(matrix, _TURN, (k + qubit, 0)), -1, k + qubit)
@@ -110,4 +119,5 @@ def draw(probabilities: np.ndarray, shots: int, generator: np.random.Generator) 
     """
     limits = np.cumsum(probabilities.clip(0.0), 0)
     chosen = generator.random((limits.shape[1], shots)) * limits[-1][:, None]
-    return np.stack([np.searchsorted(l, u, "right") for l, u in zip(limits.T, chosen, strict=True)])
+    rows = zip(limits.T, chosen, strict=True)
+    return np.stack([np.searchsorted(limit, value, "right") for limit, value in rows])

@@ -8,14 +8,11 @@ and the program of t steps of a replayed cell begins that of t + 1.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-
-from qrnn.devices.ibm import pauli
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -88,29 +85,33 @@ def program(circuit: QuantumCircuit, noise: Noise) -> Program | None:
     read: list[int | None] = [None] * circuit.num_clbits
     turns: dict[int, Angle] = {}
     done: set[int] = set()
+    place = {
+        bit: index for bits in (circuit.qubits, circuit.clbits) for index, bit in enumerate(bits)
+    }
     for instruction in circuit.data:
         one = instruction.operation
         if one.name == "barrier":
             continue
-        qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
+        qubits = tuple(place[qubit] for qubit in instruction.qubits)
         if done.intersection(qubits):
             return None
-        if one.name == "measure":
-            bit = circuit.find_bit(instruction.clbits[0]).index
+        key = one.name, qubits
+        if one.name == "measure" and key not in noise.errors:
+            bit = place[instruction.clbits[0]]
             if read[bit] is not None:
                 return None
             read[bit] = qubits[0]
             done.update(qubits)
-        elif one.name == "rz" and ("rz", qubits) not in noise.errors:
+        elif one.name == "rz" and key not in noise.errors:
             angle = _angle(one.params[0])
             if angle is None:
                 return None
             turns[qubits[0]] = turns.get(qubits[0], ZERO).plus(angle)
         elif isinstance(one, QiskitGate) and not one.params and len(qubits) <= 2:
-            channel = noise.channel(one, qubits)
+            commutes = noise.channel(one, qubits).commutes
             before = [
-                ZERO if pauli.commutes(channel, i) else turns.pop(qubit, ZERO)
-                for i, qubit in enumerate(qubits)
+                ZERO if free else turns.pop(qubit, ZERO)
+                for qubit, free in zip(qubits, commutes, strict=True)
             ]
             gates.append(Gate(one.name, qubits, tuple(before)))
         else:
@@ -132,30 +133,37 @@ def _angle(value: Any) -> Angle | None:
     return Angle(constant, tuple(sorted((p.name, float(slope)) for p, slope in slopes.items())))
 
 
-def rest(gates: Sequence[Gate], done: Sequence[Gate]) -> list[Gate] | None:
-    """Return the gates that are left after others; None: the circuit does not begin with those.
+def split(gates: Sequence[Gate], other: Sequence[Gate]) -> tuple[list[Gate], list[Gate]]:
+    """Split gates into the most with which both they and others begin, and those after.
 
     Gates on different qubits may be in any order: only that of the gates of each qubit counts.
     """
     queues: dict[int, list[Gate]] = {}
-    for gate in done:
+    for gate in reversed(other):
         for qubit in gate.qubits:
             queues.setdefault(qubit, []).append(gate)
-    found: Counter[int] = Counter()
-    left, blocked = [], set()
+    shared: list[Gate] = []
+    left: list[Gate] = []
+    blocked: set[int] = set()
     for gate in gates:
-        heads = [queues.get(q, [])[found[q] : found[q] + 1] for q in gate.qubits]
-        if not blocked.intersection(gate.qubits) and all(head == [gate] for head in heads):
-            found.update(gate.qubits)
+        waiting = [queues.get(qubit) for qubit in gate.qubits]
+        if blocked.isdisjoint(gate.qubits) and all(
+            queue and queue[-1] == gate for queue in waiting
+        ):
+            shared.append(gate)
+            for qubit in gate.qubits:
+                queues[qubit].pop()
         else:
             left.append(gate)
             blocked.update(gate.qubits)
-    return left if len(gates) - len(left) == len(done) else None
+    return shared, left
 
 
 def last(gates: Sequence[Gate]) -> tuple[list[Gate], list[Gate]]:
     """Split gates into those up to each qubit's last gate on two, and those after."""
-    early, late, entangled = [], [], set()
+    early: list[Gate] = []
+    late: list[Gate] = []
+    entangled: set[int] = set()
     for gate in reversed(gates):
         if len(gate.qubits) > 1:
             entangled.update(gate.qubits)

@@ -161,6 +161,12 @@ def local_sampler(backend: Any, seed: int | None) -> Any:
     return BackendSamplerV2(backend=backend, options=options)
 
 
+def forget(backend: Any) -> None:
+    """Free the density matrices that a fake backend keeps from its last job."""
+    if hasattr(backend, "evolved"):
+        backend.evolved = []
+
+
 def metered(job: Any) -> float | None:
     """Return the QPU seconds that IBM charges for a finished job; None: not yet known.
 

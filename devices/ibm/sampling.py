@@ -1,17 +1,15 @@
 """The Sampler of a fake backend, which evolves what its circuits share once.
 
 A job of the closed loop has a few circuits that differ only in their measurement bases, and those
-of the next job begin with the same gates. So the density matrices of all rows are evolved together,
-kept up to the last gates on two qubits, and continued by each circuit that begins with the gates
-and parameter values of one that is kept. Outcomes are sampled from the exact probabilities, readout
-errors included. Circuits that have no `Program`, and those for which Aer would not use density
-matrices either, are run by Aer.
+of the next job begin with the same gates. The density matrices of all rows are evolved together,
+kept where the circuits part, and continued by each circuit that begins with the same gates and the
+same angles. Outcomes are sampled from the exact probabilities, readout errors included. Circuits
+that have no `Program`, and those for which Aer would not use density matrices either, run in Aer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,35 +25,14 @@ from qiskit.primitives import (
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qrnn.devices.ibm import pauli
-from qrnn.devices.ibm.programs import Gate, Program, last, program, rest
+from qrnn.devices.ibm.evolution import Circuits, Evolution
+from qrnn.devices.ibm.programs import Program, program
 
 if TYPE_CHECKING:
     from qrnn.devices.ibm.fakes import Noise, SharedFake
 
-# Numbers in all vectors kept, and in those that are evolved together.
-MOST_KEPT = 2**26
-MOST_AT_ONCE = 2**23
 # More qubits than this are left to Aer.
 MOST_QUBITS = 12
-
-
-@dataclass(frozen=True)
-class Evolved:
-    """Density matrices after some gates.
-
-    Attributes:
-        qubits: physical qubits, one for each axis of `vector`.
-        gates: the gates so far.
-        names: the parameters of these gates, sorted.
-        rows: the row of `vector` for each combination of their values, as bytes.
-        vector: array (4, ..., 4, R).
-    """
-
-    qubits: tuple[int, ...]
-    gates: list[Gate]
-    names: list[str]
-    rows: dict[bytes, int]
-    vector: np.ndarray
 
 
 class FakeSampler(BaseSamplerV2):
@@ -78,133 +55,31 @@ class FakeSampler(BaseSamplerV2):
 
     def _run(self, pubs: list[SamplerPub]) -> PrimitiveResult:
         noise = self._backend.noise([pub.circuit for pub in pubs])
-        programs = {i: _program(pub, noise) for i, pub in enumerate(pubs)}
-        ours = {i: found for i, found in programs.items() if found is not None}
-        others = [i for i in programs if i not in ours]
+        jobs = {i: circuits(pub, noise) for i, pub in enumerate(pubs)}
+        ours = {i: one for i, one in jobs.items() if one is not None}
+        others = [i for i, one in jobs.items() if one is None]
         results: dict[int, SamplerPubResult] = {}
         if others:
             options = {} if self._seed is None else {"seed_simulator": self._seed}
             aer = BackendSamplerV2(backend=self._backend, options=options)
             results.update(zip(others, aer.run([pubs[i] for i in others]).result(), strict=True))
-        probabilities = self.probabilities([(ours[i], _table(pubs[i])) for i in ours], noise)
+        evolution = Evolution(noise, self._backend.evolved)
+        probabilities = evolution.probabilities(list(ours.values()))
+        self._backend.evolved = evolution.kept
         generator = np.random.default_rng(self._seed)
-        for i, chances in zip(ours, probabilities, strict=True):
-            results[i] = _sampled(pubs[i], ours[i], chances, generator)
+        for (i, one), chances in zip(ours.items(), probabilities, strict=True):
+            results[i] = _sampled(pubs[i], one.program, chances, generator)
         return PrimitiveResult([results[i] for i in range(len(pubs))])
 
-    def probabilities(
-        self, circuits: list[tuple[Program, np.ndarray]], noise: Noise
-    ) -> list[np.ndarray]:
-        """Return the probabilities of the outcomes of circuits.
 
-        Args:
-            circuits: programs, each with its parameter values (R, P).
-            noise: the errors of their qubits.
-
-        Returns:
-            For each, an array (2, ..., 2, R) with an axis for each measured qubit in the order of
-            `Program.qubits`, readout errors included.
-        """
-        kept = self._backend.evolved
-        found: dict[int, np.ndarray] = {}
-        self._backend.evolved = []
-        for i in sorted(range(len(circuits)), key=lambda i: len(circuits[i][0].gates)):
-            one, values = circuits[i]
-            size = max(1, MOST_AT_ONCE // 4 ** len(one.qubits))
-            parts = []
-            for start in range(0, max(1, len(values)), size):
-                parts.append(self._one(one, values[start : start + size], kept, noise))
-            found[i] = np.concatenate(parts, -1)
-        return [found[i] for i in range(len(circuits))]
-
-    def _one(
-        self, one: Program, values: np.ndarray, kept: list[Evolved], noise: Noise
-    ) -> np.ndarray:
-        columns = dict(zip(one.parameters, values.T, strict=True))
-        early, late = last(one.gates)
-        vector, left = pauli.ground(len(one.qubits), len(values)), early
-        for state in sorted((*kept, *self._backend.evolved), key=lambda s: -len(s.gates)):
-            if (after := rest(early, state.gates)) is None or state.qubits != one.qubits:
-                continue
-            if (rows := _rows(state, columns, len(values))) is not None:
-                vector, left = state.vector[..., rows], after
-                break
-        vector, _ = _evolve(vector, one, left, columns, noise)
-        if left:
-            self._keep(one, early, columns, vector)
-        vector, pending = _evolve(vector, one, late, columns, noise)
-        for axis, qubit in enumerate(one.qubits):
-            flips = noise.flips.get(qubit)
-            matrix = pauli.reading(flips) if qubit in one.read else pauli.DISCARD
-            if qubit in pending:
-                matrix = pauli.multiply(matrix, pending[qubit])
-            vector = pauli.apply(matrix, vector, (axis,))
-        return vector
-
-    def _keep(
-        self, one: Program, gates: list[Gate], columns: dict[str, np.ndarray], vector: np.ndarray
-    ) -> None:
-        kept = self._backend.evolved
-        if sum(state.vector.size for state in kept) + vector.size > MOST_KEPT:
-            return
-        names = sorted({name for gate in gates for turn in gate.turns for name, _ in turn.terms})
-        keys = _keys(names, columns, vector.shape[-1])
-        rows = {key: row for row, key in enumerate(keys)}
-        kept.append(Evolved(one.qubits, gates, names, rows, vector))
-
-
-def _program(pub: SamplerPub, noise: Noise) -> Program | None:
+def circuits(pub: SamplerPub, noise: Noise) -> Circuits | None:
+    """Return the circuits of a PUB, or None if they are left to Aer."""
     found = program(pub.circuit, noise)
-    few = found is not None and len(found.qubits) <= MOST_QUBITS
-    # The second is Aer's own rule for density matrices.
-    return found if found and few and pub.shots > 2 ** len(found.qubits) else None
-
-
-def _evolve(
-    vector: np.ndarray,
-    one: Program,
-    gates: list[Gate],
-    columns: dict[str, np.ndarray],
-    noise: Noise,
-) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """Return a vector after gates, and the channels of qubits that are not yet applied."""
-    pending: dict[int, np.ndarray] = {}
-    axes = {qubit: axis for axis, qubit in enumerate(one.qubits)}
-    for gate in gates:
-        for qubit, angle in zip(gate.qubits, gate.turns, strict=True):
-            if angle != (0.0, ()):
-                _compose(pending, qubit, pauli.turn(angle.values(columns)))
-        channel = noise.channels[gate.name, gate.qubits][..., None]
-        if len(gate.qubits) == 1:
-            _compose(pending, gate.qubits[0], channel)
-            continue
-        for qubit in gate.qubits:
-            if qubit in pending:
-                vector = pauli.apply(pending.pop(qubit), vector, (axes[qubit],))
-        vector = pauli.apply(channel, vector, [axes[qubit] for qubit in gate.qubits])
-    return vector, pending
-
-
-def _compose(pending: dict[int, np.ndarray], qubit: int, matrix: np.ndarray) -> None:
-    before = pending.get(qubit)
-    pending[qubit] = matrix if before is None else pauli.multiply(matrix, before)
-
-
-def _keys(names: list[str], columns: dict[str, np.ndarray], rows: int) -> list[bytes]:
-    table = np.column_stack([np.empty((rows, 0)), *(columns[name] for name in names)])
-    return [row.tobytes() for row in table]
-
-
-def _rows(state: Evolved, columns: dict[str, np.ndarray], rows: int) -> list[int] | None:
-    """Return the row of a state for each row of parameter values; None: one is missing."""
-    found = [state.rows.get(key) for key in _keys(state.names, columns, rows)]
-    return [row for row in found if row is not None] if None not in found else None
-
-
-def _table(pub: SamplerPub) -> np.ndarray:
-    """Return the parameter values (R, P) of a PUB."""
+    # The last is Aer's own rule for density matrices.
+    if found is None or len(found.qubits) > MOST_QUBITS or pub.shots <= 2 ** len(found.qubits):
+        return None
     values = pub.parameter_values.as_array(pub.circuit.parameters)
-    return values.reshape(-1, values.shape[-1])
+    return Circuits(found, values.reshape(pub.size, values.shape[-1]))
 
 
 def _sampled(
