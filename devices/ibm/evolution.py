@@ -86,17 +86,18 @@ class Evolution:
             For each, an array (2, ..., 2, R) with an axis for each qubit in the order of
             `Program.qubits`, of length 1 for those not measured; readout errors included.
         """
+        shared: dict[tuple[int, ...], Sequence[Gate]] = {}  # the gates with which all begin
+        for one in job:
+            early, _ = last(one.program.gates)
+            qubits = one.program.qubits
+            shared[qubits], _ = split(early, shared.get(qubits, early))
         found: dict[int, np.ndarray] = {}
         for i in sorted(range(len(job)), key=lambda i: len(job[i].program.gates)):
-            one = job[i].program
-            shared: Sequence[Gate] = last(one.gates)[0]
-            for other in job:
-                if other.program.qubits == one.qubits:
-                    shared, _ = split(shared, other.program.gates)
-            size = max(1, MOST_AT_ONCE // 4 ** len(one.qubits))
+            program, values = job[i].program, job[i].values
+            size = max(1, MOST_AT_ONCE // 4 ** len(program.qubits))
             parts = [
-                self._one(Circuits(one, job[i].values[start : start + size]), shared)
-                for start in range(0, len(job[i].values), size)
+                self._one(Circuits(program, values[start : start + size]), shared[program.qubits])
+                for start in range(0, len(values), size)
             ]
             found[i] = np.concatenate(parts, -1)
         return [found[i] for i in range(len(job))]

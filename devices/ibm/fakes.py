@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
+from qiskit.circuit import CircuitInstruction, Gate
 from qiskit.providers import BackendV2, Options
 from qiskit.transpiler import Target
 from qiskit_aer import AerSimulator
@@ -69,12 +70,16 @@ class Noise:
             model.add_readout_error(error, on)
         return model
 
-    def channel(self, gate: Any, qubits: tuple[int, ...]) -> pauli.Channel:
-        """Return the channel of a gate without parameters on some qubits."""
-        key = gate.name, qubits
-        if key not in self.channels:
-            self.channels[key] = pauli.noisy(gate, self.errors.get(key))
-        return self.channels[key]
+    def channel(
+        self, instruction: CircuitInstruction, qubits: tuple[int, ...]
+    ) -> pauli.Channel | None:
+        """Return the channel of a fixed gate on one or two qubits; None: it is something else."""
+        key = instruction.name, qubits
+        if key not in self.channels and not instruction.params and len(qubits) <= 2:
+            gate = instruction.operation
+            if isinstance(gate, Gate):
+                self.channels[key] = pauli.noisy(gate, self.errors.get(key))
+        return None if instruction.params else self.channels.get(key)
 
 
 class SharedFake(BackendV2):
@@ -129,9 +134,5 @@ class SharedFake(BackendV2):
 
 def used_qubits(circuit: QuantumCircuit) -> set[int]:
     """Return the indices of the qubits that a circuit's instructions act on, except barriers."""
-    return {
-        circuit.find_bit(qubit).index
-        for instruction in circuit.data
-        if instruction.operation.name != "barrier"
-        for qubit in instruction.qubits
-    }
+    used = {q for one in circuit.data if one.name != "barrier" for q in one.qubits}
+    return {circuit.find_bit(qubit).index for qubit in used}

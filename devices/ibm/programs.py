@@ -79,8 +79,6 @@ def program(circuit: QuantumCircuit, noise: Noise) -> Program | None:
         The program; or None if the circuit has anything else than fixed gates on one or two qubits,
         noiseless RZ of angles linear in the parameters, and measurements at the end.
     """
-    from qiskit.circuit import Gate as QiskitGate
-
     gates: list[Gate] = []
     read: list[int | None] = [None] * circuit.num_clbits
     turns: dict[int, Angle] = {}
@@ -89,31 +87,29 @@ def program(circuit: QuantumCircuit, noise: Noise) -> Program | None:
         bit: index for bits in (circuit.qubits, circuit.clbits) for index, bit in enumerate(bits)
     }
     for instruction in circuit.data:
-        one = instruction.operation
-        if one.name == "barrier":
+        name, qubits = instruction.name, tuple(place[qubit] for qubit in instruction.qubits)
+        if name == "barrier":
             continue
-        qubits = tuple(place[qubit] for qubit in instruction.qubits)
         if done.intersection(qubits):
             return None
-        key = one.name, qubits
-        if one.name == "measure" and key not in noise.errors:
+        key = name, qubits
+        if name == "measure" and key not in noise.errors:
             bit = place[instruction.clbits[0]]
             if read[bit] is not None:
                 return None
             read[bit] = qubits[0]
             done.update(qubits)
-        elif one.name == "rz" and key not in noise.errors:
-            angle = _angle(one.params[0])
+        elif name == "rz" and key not in noise.errors:
+            angle = _angle(instruction.params[0])
             if angle is None:
                 return None
             turns[qubits[0]] = turns.get(qubits[0], ZERO).plus(angle)
-        elif isinstance(one, QiskitGate) and not one.params and len(qubits) <= 2:
-            commutes = noise.channel(one, qubits).commutes
+        elif (channel := noise.channel(instruction, qubits)) is not None:
             before = [
                 ZERO if free else turns.pop(qubit, ZERO)
-                for qubit, free in zip(qubits, commutes, strict=True)
+                for qubit, free in zip(qubits, channel.commutes, strict=True)
             ]
-            gates.append(Gate(one.name, qubits, tuple(before)))
+            gates.append(Gate(name, qubits, tuple(before)))
         else:
             return None
     used = {q for gate in gates for q in gate.qubits} | {q for q in read if q is not None}
@@ -146,10 +142,8 @@ def split(gates: Sequence[Gate], other: Sequence[Gate]) -> tuple[list[Gate], lis
     left: list[Gate] = []
     blocked: set[int] = set()
     for gate in gates:
-        waiting = [queues.get(qubit) for qubit in gate.qubits]
-        if blocked.isdisjoint(gate.qubits) and all(
-            queue and queue[-1] == gate for queue in waiting
-        ):
+        first = [queues[q][-1:] == [gate] for q in gate.qubits if q in queues]
+        if blocked.isdisjoint(gate.qubits) and len(first) == len(gate.qubits) and all(first):
             shared.append(gate)
             for qubit in gate.qubits:
                 queues[qubit].pop()

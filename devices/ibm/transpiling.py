@@ -167,6 +167,6 @@ def _read(circuit: QuantumCircuit) -> tuple[int, ...]:
     source = {
         instruction.clbits[0]: circuit.find_bit(instruction.qubits[0]).index
         for instruction in circuit.data
-        if instruction.operation.name == "measure"
+        if instruction.name == "measure"
     }
     return tuple(source[bit] for register in final for bit in register)
