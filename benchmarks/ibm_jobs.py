@@ -18,7 +18,6 @@ from pathlib import Path
 import pennylane as qml
 import torch
 from environment import environment
-from qiskit.primitives import BackendSamplerV2
 from qiskit_aer.backends.aerbackend import AerBackend
 from qiskit_ibm_runtime import EstimatorV2
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2
@@ -27,6 +26,7 @@ from rich.table import Table
 
 from qrnn import QRNN
 from qrnn.devices.ibm import limits
+from qrnn.devices.ibm.sampling import FakeSampler
 from qrnn.utils.files import write_text
 
 OUT = Path("docs/benchmarks/ibm_jobs.json")
@@ -34,16 +34,15 @@ N_QUBITS, N_FEATURES = 4, 8
 
 
 class Meter:
-    """Counts jobs, their executions, and the seconds spent in Aer.
+    """Counts jobs, their executions, and the seconds spent in the simulator.
 
     An Estimator's job counts like a Sampler's, with the number of shots that its precision needs.
     """
 
     def __init__(self) -> None:
         self.jobs = self.executions = 0
-        self.aer = 0.0
-        sample, estimate = BackendSamplerV2.run, EstimatorV2.run
-        execute = AerBackend._execute_circuits_job
+        self.simulator = 0.0
+        sample, estimate = FakeSampler.run, EstimatorV2.run
 
         def counted_sample(sampler, pubs, *, shots=None):
             self.jobs += 1
@@ -57,15 +56,19 @@ class Meter:
             self.executions += len(pubs) * (default or math.ceil(1 / precision**2))
             return estimate(estimator, pubs, precision=precision)
 
-        def timed(*arguments, **keywords):
-            start = time.perf_counter()
-            try:
-                return execute(*arguments, **keywords)
-            finally:
-                self.aer += time.perf_counter() - start
+        def timed(simulate):
+            def run(*arguments, **keywords):
+                start = time.perf_counter()
+                try:
+                    return simulate(*arguments, **keywords)
+                finally:
+                    self.simulator += time.perf_counter() - start
 
-        BackendSamplerV2.run, EstimatorV2.run = counted_sample, counted_estimate
-        AerBackend._execute_circuits_job = timed
+            return run
+
+        FakeSampler.run, EstimatorV2.run = counted_sample, counted_estimate
+        FakeSampler._run = timed(FakeSampler._run)
+        AerBackend._execute_circuits_job = timed(AerBackend._execute_circuits_job)
 
     def lap(self) -> dict:
         """Return the counts since the last lap."""
@@ -73,11 +76,11 @@ class Meter:
         out = {
             "jobs": self.jobs,
             "executions": self.executions,
-            "aer_seconds": self.aer,
+            "simulator_seconds": self.simulator,
             "qpu_seconds": seconds,
         }
         self.jobs = self.executions = 0
-        self.aer = 0.0
+        self.simulator = 0.0
         return out
 
 
@@ -140,7 +143,7 @@ def main() -> None:
         table.add_column(heading, justify="right" if heading else "left")
     for key, label, form in (
         ("seconds", "wall-clock time, s", ".1f"),
-        ("aer_seconds", "of which in Aer, s", ".1f"),
+        ("simulator_seconds", "of which simulation, s", ".1f"),
         ("jobs", "jobs", ",.0f"),
         ("executions", "executions", ",.0f"),
         ("qpu_seconds", "QPU seconds (IBM's formula)", ",.0f"),

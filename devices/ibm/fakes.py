@@ -1,22 +1,85 @@
 """Fake backends without the overhead per job.
 
 A fake backend builds the noise model of all its qubits, and Aer encodes all of it for each job:
-12 s per job with 133 qubits, even for small circuits. The wrapper here passes Aer only the errors
-of the qubits in use. Its outcomes are bit-identical to those of the fake backend.
+12 s per job with 133 qubits, even for small circuits. The wrapper here has only the errors of the
+qubits in use. In Aer, its outcomes are bit-identical to those of the fake backend; most circuits
+need no Aer (`sampling.py`).
 """
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from qiskit import QuantumCircuit
+from qiskit.circuit import CircuitInstruction, Gate
 from qiskit.providers import BackendV2, Options
 from qiskit.transpiler import Target
 from qiskit_aer import AerSimulator
-from qiskit_aer.noise import NoiseModel
+from qiskit_aer.noise import NoiseModel, QuantumError
 from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_readout_errors
+
+from qrnn.devices.ibm import pauli
+
+
+class Noise:
+    """The errors of some qubits of a fake backend.
+
+    Args:
+        fake: a FakeBackendV2 of qiskit-ibm-runtime.
+        qubits: physical qubits.
+
+    Attributes:
+        errors: the error of each gate, by its name and qubits.
+        flips: the readout error of each qubit: (2, 2) probabilities of outcome j (column) in state
+            i (row).
+    """
+
+    def __init__(self, fake: Any, qubits: frozenset[int]):
+        properties = fake.properties()
+        properties.gates = [gate for gate in properties.gates if qubits.issuperset(gate.qubits)]
+        self._basis = fake.configuration().basis_gates
+        self._readouts = [
+            (on, error)
+            for on, error in basic_device_readout_errors(properties)
+            if qubits.issuperset(on)
+        ]
+        with warnings.catch_warnings():
+            # Snapshots with T2 > 2 T1 are truncated; the fake backend silences this too.
+            warnings.filterwarnings("ignore", module="qiskit_aer.noise.device.models")
+            self.errors: dict[tuple[str, tuple[int, ...]], QuantumError] = {
+                (name, tuple(on)): error
+                for name, on, error in basic_device_gate_errors(properties)
+                if not error.ideal()
+            }
+        self.flips: dict[int, np.ndarray] = {
+            on[0]: error.probabilities for on, error in self._readouts
+        }
+        self.channels: dict[tuple[str, tuple[int, ...]], pauli.Channel] = {}
+
+    @functools.cached_property
+    def model(self) -> NoiseModel:
+        """The errors as Aer's noise model."""
+        model = NoiseModel(basis_gates=self._basis)
+        for (name, on), error in self.errors.items():
+            model.add_quantum_error(error, name, on)
+        for on, error in self._readouts:
+            model.add_readout_error(error, on)
+        return model
+
+    def channel(
+        self, instruction: CircuitInstruction, qubits: tuple[int, ...]
+    ) -> pauli.Channel | None:
+        """Return the channel of a fixed gate on one or two qubits; None: it is something else."""
+        key = instruction.name, qubits
+        if key not in self.channels and not instruction.params and len(qubits) <= 2:
+            gate = instruction.operation
+            if isinstance(gate, Gate):
+                self.channels[key] = pauli.noisy(gate, self.errors.get(key))
+        return None if instruction.params else self.channels.get(key)
 
 
 class SharedFake(BackendV2):
@@ -24,14 +87,19 @@ class SharedFake(BackendV2):
 
     Args:
         fake: a FakeBackendV2 of qiskit-ibm-runtime.
+
+    Attributes:
+        fake: the fake backend.
+        evolved: the density matrices of the last job; see `sampling.py`.
     """
 
     def __init__(self, fake: Any):
         super().__init__(name=fake.name, backend_version=fake.backend_version)
         self.fake = fake
+        self.evolved: list[Any] = []
         # Parallel over circuits, not within one: threads slow down a small density matrix.
         self._simulator = AerSimulator(max_parallel_experiments=0)
-        self._models: dict[frozenset[int], NoiseModel] = {}
+        self._noises: dict[frozenset[int], Noise] = {}
 
     def __deepcopy__(self, memo: dict) -> SharedFake:
         # Copies of a device share it, as jobs do not change it.
@@ -54,33 +122,17 @@ class SharedFake(BackendV2):
     def run(self, run_input: QuantumCircuit | Sequence[QuantumCircuit], **options: Any) -> Any:
         """Run circuits in Aer with this backend's noise; see `AerSimulator.run`."""
         circuits = [run_input] if isinstance(run_input, QuantumCircuit) else list(run_input)
-        qubits = frozenset(q for circuit in circuits for q in used_qubits(circuit))
-        return self._simulator.run(circuits, noise_model=self.noise_model(qubits), **options)
+        return self._simulator.run(circuits, noise_model=self.noise(circuits).model, **options)
 
-    def noise_model(self, qubits: frozenset[int]) -> NoiseModel:
-        """Return the gate and readout errors on some physical qubits."""
-        if qubits in self._models:
-            return self._models[qubits]
-        properties = self.fake.properties()
-        properties.gates = [gate for gate in properties.gates if qubits.issuperset(gate.qubits)]
-        model = NoiseModel(basis_gates=self.fake.configuration().basis_gates)
-        with warnings.catch_warnings():
-            # Snapshots with T2 > 2 T1 are truncated; the fake backend silences this too.
-            warnings.filterwarnings("ignore", module="qiskit_aer.noise.device.models")
-            for name, on, error in basic_device_gate_errors(properties):
-                model.add_quantum_error(error, name, on)
-        for on, error in basic_device_readout_errors(properties):
-            if qubits.issuperset(on):
-                model.add_readout_error(error, on)
-        self._models[qubits] = model
-        return model
+    def noise(self, circuits: Sequence[QuantumCircuit]) -> Noise:
+        """Return the errors of the physical qubits that some circuits use."""
+        qubits = frozenset(q for circuit in circuits for q in used_qubits(circuit))
+        if qubits not in self._noises:
+            self._noises[qubits] = Noise(self.fake, qubits)
+        return self._noises[qubits]
 
 
 def used_qubits(circuit: QuantumCircuit) -> set[int]:
     """Return the indices of the qubits that a circuit's instructions act on, except barriers."""
-    return {
-        circuit.find_bit(qubit).index
-        for instruction in circuit.data
-        if instruction.operation.name != "barrier"
-        for qubit in instruction.qubits
-    }
+    used = {q for one in circuit.data if one.name != "barrier" for q in one.qubits}
+    return {circuit.find_bit(qubit).index for qubit in used}

@@ -178,6 +178,7 @@ class Runner:
         if self._close is not None:
             self._close()
         self._opened = self._close = None
+        runtime.forget(self.backend.backend)
         self.ledger.close()
 
     def _run(self, blocks: Sequence[Block]) -> list[np.ndarray]:

@@ -155,8 +155,8 @@ def make_sampler(mode: Any, options: dict[str, Any]) -> Any:
 def local_sampler(backend: Any, seed: int | None) -> Any:
     """Return a Sampler for a simulated backend.
 
-    This is Qiskit's own: the local mode of qiskit-ibm-runtime 0.50 does not run the backend but
-    builds a new noise model for each job.
+    For a fake backend, it is `FakeSampler`, else Qiskit's own: the local mode of qiskit-ibm-runtime
+    0.50 does not run the backend but builds a new noise model for each job.
 
     Args:
         backend: a fake backend or Aer.
@@ -164,8 +164,18 @@ def local_sampler(backend: Any, seed: int | None) -> Any:
     """
     from qiskit.primitives import BackendSamplerV2
 
+    if hasattr(backend, "evolved"):
+        from qrnn.devices.ibm.sampling import FakeSampler
+
+        return FakeSampler(backend, seed)
     options = {} if seed is None else {"seed_simulator": seed}
     return BackendSamplerV2(backend=backend, options=options)
+
+
+def forget(backend: Any) -> None:
+    """Free the density matrices that a fake backend keeps from its last job."""
+    if hasattr(backend, "evolved"):
+        backend.evolved = []
 
 
 def metered(job: Any) -> float | None:

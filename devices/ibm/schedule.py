@@ -30,16 +30,15 @@ def _critical_path(circuit: QuantumCircuit, places: dict[Any, int], target: Targ
     for instruction in circuit.data:
         bits = [*instruction.qubits, *instruction.clbits]
         end = max((free.get(bit, 0.0) for bit in bits), default=0.0)
-        operation = instruction.operation
-        if hasattr(operation, "blocks"):
+        if instruction.is_control_flow():
             outer = [places[qubit] for qubit in instruction.qubits]
             end += max(
                 _critical_path(block, dict(zip(block.qubits, outer, strict=True)), target)
-                for block in operation.blocks
+                for block in instruction.operation.blocks
             )
-        elif operation.name != "barrier":
+        elif instruction.name != "barrier":
             qubits = tuple(places[qubit] for qubit in instruction.qubits)
-            end += _length(operation.name, qubits, target)
+            end += _length(instruction.name, qubits, target)
         free.update(dict.fromkeys(bits, end))
     return max(free.values(), default=0.0)
 

@@ -20,6 +20,7 @@ from qrnn.errors import DeviceError
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+    from qiskit.transpiler import PassManager
 
 # Transpiled circuits cached per backend; the oldest is dropped first.
 CACHE_SIZE = 1024
@@ -98,6 +99,7 @@ class Transpiler:
         self.seed = seed
         self.initial_layout = None if initial_layout is None else tuple(initial_layout)
         self._layouts: list[tuple[Structure, tuple[int, ...]]] = []
+        self._managers: dict[tuple[int, ...] | None, PassManager] = {}
 
     def fresh(self) -> Transpiler:
         """Return a transpiler with the same settings and no layouts."""
@@ -130,8 +132,6 @@ class Transpiler:
         return None
 
     def _transpile(self, structure: Structure, layout: tuple[int, ...] | None) -> Compiled:
-        from qiskit.transpiler import generate_preset_pass_manager
-
         for instruction, wanted_by in structure.needs.items():
             if instruction not in self.backend.target.operation_names:
                 raise DeviceError(
@@ -139,13 +139,7 @@ class Transpiler:
                     f"{wanted_by} needs: use another backend, or mcm_method='deferred' in the "
                     "QNode"
                 )
-        passes = generate_preset_pass_manager(
-            optimization_level=self.optimization_level,
-            target=self.backend.target,
-            initial_layout=None if layout is None else list(layout),
-            seed_transpiler=0 if self.seed is None else self.seed,
-        )
-        circuit = passes.run(build(structure))
+        circuit = self._passes(layout).run(build(structure))
         if circuit.layout is None:  # a backend with all-to-all coupling has no layout
             chosen: Sequence[int] = range(structure.n)
         else:
@@ -154,6 +148,18 @@ class Transpiler:
         seconds = duration(circuit, self.backend.target)
         return Compiled(circuit, columns, tuple(chosen), _read(circuit), seconds)
 
+    def _passes(self, layout: tuple[int, ...] | None) -> PassManager:
+        from qiskit.transpiler import generate_preset_pass_manager
+
+        if layout not in self._managers:
+            self._managers[layout] = generate_preset_pass_manager(
+                optimization_level=self.optimization_level,
+                target=self.backend.target,
+                initial_layout=None if layout is None else list(layout),
+                seed_transpiler=0 if self.seed is None else self.seed,
+            )
+        return self._managers[layout]
+
 
 def _read(circuit: QuantumCircuit) -> tuple[int, ...]:
     """Return the physical qubit of each bit of the final register."""
@@ -161,6 +167,6 @@ def _read(circuit: QuantumCircuit) -> tuple[int, ...]:
     source = {
         instruction.clbits[0]: circuit.find_bit(instruction.qubits[0]).index
         for instruction in circuit.data
-        if instruction.operation.name == "measure"
+        if instruction.name == "measure"
     }
     return tuple(source[bit] for register in final for bit in register)
