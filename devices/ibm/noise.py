@@ -8,6 +8,7 @@ backend: depolarizing of its qubits together, then their relaxation over the ins
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from math import exp, inf, prod
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from qrnn.circuit.decomposition import expand
 from qrnn.circuit.gates import GATES
 from qrnn.circuit.noisy_step import NoisyStep
 from qrnn.circuit.step import StepCircuit
-from qrnn.devices.ibm.backends import resolve
+from qrnn.devices.ibm.backends import Backend, resolve
 from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.options import check_transpiling
 from qrnn.devices.ibm.translate import GATES as QISKIT_GATES
@@ -58,7 +59,7 @@ def on_backend(
         ConfigError: the name is unknown.
         DeviceError: the backend cannot run the circuit, or needs more qubits than it has.
     """
-    n, backend = circuit.n_wires, resolve(name)
+    n, backend = circuit.n_wires, _backend(name)
     layout = None if initial_layout is None else tuple(initial_layout)
     check_transpiling(backend, n, optimization_level, layout)
     if circuit.damped:
@@ -86,6 +87,12 @@ def on_backend(
     gates += _back(pinned, final)
     misread = np.array([_misread(backend.backend, qubit) for qubit in final])
     return NoisyStep(circuit, gates, matrix @ slopes, matrix @ base + offset, misread)
+
+
+@cache
+def _backend(name: str) -> Backend:
+    """Return a backend, with one calibration for the whole process."""
+    return resolve(name)
 
 
 def _first_structure(circuit: StepCircuit) -> Structure:

@@ -7,6 +7,7 @@ import torch
 from qiskit.quantum_info import SuperOp
 
 from helpers.problems import PROBLEMS, inputs, network
+from helpers.service_double import Service, install
 from qrnn import ConfigError, Damping, DeviceError
 from qrnn.circuit.noisy_step import assignment
 from qrnn.circuit.step import precision_of
@@ -148,6 +149,21 @@ def test_the_layout_is_that_of_the_device_or_the_one_that_is_set():
     z = [one(x)[0] for one in (rnn.on("fused", noise="fake_torino"), same, other)]
     torch.testing.assert_close(z[0], z[1], rtol=0, atol=1e-12)
     assert (z[0] - z[2]).abs().max() > 0.01
+
+
+def test_a_backend_of_the_account_has_the_noise_of_its_target(tmp_path, monkeypatch):
+    install(Service(tmp_path), monkeypatch.setattr)
+    states, x = [], inputs(dtype=DOUBLE)
+    for name in ("fake_manila", "ibm_double"):
+        cell = network(dtype=DOUBLE, feedback=False).on("fused", noise=name).cell
+        z, state = cell.sequence(x)
+        states.append((z, state.amplitudes()))
+    (z, rho), (other_z, other_rho) = states
+    torch.testing.assert_close(rho, other_rho, rtol=0, atol=1e-12)
+    # The double states only the mean of the two readout errors, so readouts are shifted.
+    shift = z - other_z
+    torch.testing.assert_close(shift, shift[:1, :1].expand_as(shift), rtol=0, atol=1e-12)
+    assert shift.abs().max() > 0.01
 
 
 def test_what_has_no_noise_of_a_backend_is_refused():
