@@ -10,6 +10,8 @@ from pennylane.measurements import ExpectationMP
 from pennylane.tape import QuantumScript
 
 from qrnn.circuit.channels import KINDS, CircuitNoise
+from qrnn.circuit.step import StepCircuit
+from qrnn.config.devices import DeviceOptions
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import number
 from qrnn.utils.registry import unknown_name
@@ -24,7 +26,7 @@ def circuit_noise(noise: str | None, strength: float | None) -> CircuitNoise:
     The preparation of a carried state is noiseless, and so is a mid-circuit measurement, except
     with `readout` noise.
     """
-    if noise is None or strength is None:
+    if noise is None or strength is None:  # of a backend, it is in the circuit
         return CircuitNoise({})
     if noise == "readout":
         return CircuitNoise({}, strength)
@@ -64,12 +66,46 @@ def _add_noise(tape: QuantumScript, noise: CircuitNoise):
     return (tape.copy(operations=operations),), lambda results: results[0]
 
 
-def check_noise(noise: str | None, strength: float | None) -> None:
-    """Check a noise model and its strength.
+def is_backend(noise: str | None) -> bool:
+    """Return whether a noise model is that of an IBM backend, or of a fake one."""
+    return noise is not None and noise.startswith(("fake_", "ibm_"))
+
+
+def described(noise: str, strength: float | None) -> str:
+    """Return a noise model in words, for tables."""
+    return f"noise of {noise}" if strength is None else f"{noise} {strength:g}"
+
+
+def check_noise(options: DeviceOptions, *, backends: bool = False) -> None:
+    """Check a noise model, its strength, and the options of a backend's.
+
+    Args:
+        options: the options.
+        backends: whether the device takes the noise of backends.
 
     Raises:
-        ConfigError: the name is unknown, the strength is out of range, or only one of them is set.
+        ConfigError: the name is unknown, the strength is out of range, only one of them is set, or
+            an option would be ignored.
     """
+    noise, strength = options.noise, options.strength
+    if is_backend(noise):
+        if not backends:
+            raise ConfigError(
+                f"device.noise={noise} must be on device fused, got {options.name}: use "
+                f"device=fused, or the device {noise} itself"
+            )
+        if strength is not None:
+            raise ConfigError(
+                f"device.strength must be left out with device.noise={noise}, which has its own, "
+                f"got {strength}"
+            )
+        return
+    for name in ("optimization_level", "initial_layout"):
+        if (value := getattr(options, name)) is not None:
+            raise ConfigError(
+                f"device.{name} must be left out without the noise of a backend, got {value}: set "
+                f"device.noise, e.g. to fake_fez"
+            )
     if noise is None and strength is None:
         return
     if noise is None or strength is None:
@@ -87,3 +123,19 @@ def check_noise(noise: str | None, strength: float | None) -> None:
 def noise_transform(noise: CircuitNoise) -> Callable[[qml.QNode], qml.QNode]:
     """Return the transform that adds noise to a QNode."""
     return lambda qnode: _add_noise(qnode, noise=noise)
+
+
+@qml.transform
+def _as_values(tape: QuantumScript, circuit: StepCircuit):
+    """Return the readouts, for a tape that returns the expectation values of `circuit.read`."""
+
+    def values(results):
+        (found,) = results
+        return tuple(circuit.values(qml.math.stack(found, -1)).unbind(-1))
+
+    return (tape,), values
+
+
+def values_transform(circuit: StepCircuit) -> Callable[[qml.QNode], qml.QNode]:
+    """Return the transform by which a QNode of `circuit.replay` returns the circuit's readouts."""
+    return lambda qnode: _as_values(qnode, circuit=circuit)

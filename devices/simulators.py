@@ -11,7 +11,14 @@ from typing_extensions import override
 from qrnn.circuit.step import StepCircuit
 from qrnn.config.devices import DeviceOptions, DeviceSpec
 from qrnn.devices.base import Device
-from qrnn.devices.noise import check_noise, circuit_noise, noise_transform, readout_errors
+from qrnn.devices.noise import (
+    check_noise,
+    circuit_noise,
+    is_backend,
+    noise_transform,
+    readout_errors,
+    values_transform,
+)
 from qrnn.errors import DeviceError
 from qrnn.memory.base import Memory
 from qrnn.memory.carried import CarriedDensities, CarriedVectors, MeasuredDensities
@@ -27,12 +34,24 @@ class Fused(Device):
 
     def __init__(self, spec: DeviceSpec, options: DeviceOptions):
         super().__init__(spec, options)
-        check_noise(options.noise, options.strength)
+        check_noise(options, backends=True)
         self.noise = circuit_noise(options.noise, options.strength)
 
     @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
         return qml.device("default.qubit", wires=n_wires)
+
+    def as_run(self, circuit: StepCircuit) -> StepCircuit:
+        """Return a circuit as it runs: with the noise of a backend, in the backend's gates."""
+        options = self.options
+        if options.noise is None or not is_backend(options.noise) or circuit.measured is not None:
+            return circuit
+        from qrnn.devices.ibm.noise import on_backend
+
+        level = options.optimization_level
+        return on_backend(
+            circuit, options.noise, 2 if level is None else level, options.initial_layout
+        )
 
     def mixes(self, circuit: StepCircuit) -> bool:
         """Return whether the circuit, or the device's noise, needs density matrices."""
@@ -50,10 +69,13 @@ class Fused(Device):
             if circuit.n_wires > MOST_NOISY:
                 raise DeviceError(
                     f"device 'fused' with noise or Damping takes at most {MOST_NOISY} qubits (a "
-                    f"state has 4^n numbers), got {circuit.n_wires}: lower model.n_qubits"
+                    f"state has 4^n numbers), got {circuit.n_wires}: lower model.n_qubits, or "
+                    f"evaluate on a fake backend, e.g. device=fake_fez device.shots=1024"
                 )
             plugin = plugin or qml.device("default.mixed", wires=circuit.n_wires)
-        return super().qnode(circuit, plugin, every_step=every_step)
+        run = self.as_run(circuit)
+        node = super().qnode(run, plugin, every_step=every_step)
+        return node if run is circuit else values_transform(run)(node)
 
     @override
     def transform(self, qnode: qml.QNode) -> qml.QNode:
@@ -62,7 +84,7 @@ class Fused(Device):
     @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
         if self.mixes(circuit):
-            return FusedDensities(circuit, layer, self.noise)
+            return FusedDensities(self.as_run(circuit), layer, self.noise)
         return FusedMemory(circuit, layer)
 
 
@@ -84,7 +106,7 @@ class DefaultMixed(Device):
 
     def __init__(self, spec: DeviceSpec, options: DeviceOptions):
         super().__init__(spec, options)
-        check_noise(options.noise, options.strength)
+        check_noise(options)
         self.noise = circuit_noise(options.noise, options.strength)
 
     @override

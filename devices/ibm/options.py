@@ -45,11 +45,7 @@ class Options:
         Raises:
             DeviceError: an option is invalid, or the backend would ignore it.
         """
-        if self.optimization_level not in (0, 1, 2, 3):
-            raise DeviceError(
-                "Argument `optimization_level` must be 0, 1, 2 or 3, but got "
-                f"{self.optimization_level}"
-            )
+        check_transpiling(backend, n, self.optimization_level, self.initial_layout)
         if self.mode not in MODES:
             raise DeviceError(
                 f"Argument `mode` must be one of {', '.join(MODES)}, but got {self.mode!r}"
@@ -61,7 +57,6 @@ class Options:
             )
         self._check_seconds()
         self._check_zne()
-        self._check_wires(backend, n)
         if backend.local:
             self._check_local(backend)
         else:
@@ -86,28 +81,6 @@ class Options:
                 f"{list(self.zne)}: try [1, 3]"
             )
 
-    def _check_wires(self, backend: Backend, n: int | None) -> None:
-        available = backend.backend.num_qubits
-        if n is not None and available is not None and n > available:
-            raise DeviceError(
-                f"Argument `wires` must be at most {available} on {backend.name}, but got {n}"
-            )
-        layout = self.initial_layout
-        if layout is not None and len(layout) != n:
-            raise DeviceError(
-                f"Argument `initial_layout` must name one qubit for each of the {n} wires, but got "
-                f"{list(layout)}"
-            )
-        if (
-            layout is not None
-            and available is not None
-            and (len(set(layout)) < len(layout) or not set(layout) <= set(range(available)))
-        ):
-            raise DeviceError(
-                f"Argument `initial_layout` must name different qubits in 0..{available - 1}, "
-                f"but got {list(layout)}"
-            )
-
     def _check_local(self, backend: Backend) -> None:
         if self.queue_timeout is not None:
             raise DeviceError(
@@ -126,3 +99,42 @@ class Options:
                 f"Argument `ledger` must be a folder on hardware ({backend.name}), but got None: "
                 "without one, jobs are lost when the process ends"
             )
+
+
+def check_transpiling(
+    backend: Backend, n: int | None, optimization_level: int, layout: tuple[int, ...] | None
+) -> None:
+    """Check the options of the transpiler against a backend.
+
+    Args:
+        backend: the backend.
+        n: number of wires, or None.
+        optimization_level: level of Qiskit's transpiler.
+        layout: physical qubit of each wire, or None.
+
+    Raises:
+        DeviceError: an option is invalid, or the backend has too few qubits.
+    """
+    if optimization_level not in (0, 1, 2, 3):
+        raise DeviceError(
+            f"Argument `optimization_level` must be 0, 1, 2 or 3, but got {optimization_level}"
+        )
+    available = backend.backend.num_qubits
+    if n is not None and available is not None and n > available:
+        raise DeviceError(
+            f"Argument `wires` must be at most {available} on {backend.name}, but got {n}"
+        )
+    if layout is not None and len(layout) != n:
+        raise DeviceError(
+            f"Argument `initial_layout` must name one qubit for each of the {n} wires, but got "
+            f"{list(layout)}"
+        )
+    if (
+        layout is not None
+        and available is not None
+        and (len(set(layout)) < len(layout) or not set(layout) <= set(range(available)))
+    ):
+        raise DeviceError(
+            f"Argument `initial_layout` must name different qubits in 0..{available - 1}, "
+            f"but got {list(layout)}"
+        )

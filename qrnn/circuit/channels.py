@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import acos, asin, sqrt
 
+import numpy as np
 import pennylane as qml
 from pennylane.operation import Channel as PennyLaneChannel
 from pennylane.operation import Operator
@@ -39,6 +40,38 @@ class Damping(PennyLaneChannel):
     def compute_kraus_matrices(phi):
         """Return the two Kraus matrices."""
         return qml.AmplitudeDamping.compute_kraus_matrices(qml.math.sin(phi) ** 2)
+
+
+class JointDepolarizing(PennyLaneChannel):
+    """Depolarizing of two wires together, which is not a product of channels on each.
+
+    All Pauli words with a letter on the wires are scaled by 1 - p.
+
+    Args:
+        p: the probability that the state of the wires is replaced by the fully mixed one, in
+            [0, 16/15].
+        wires: the two wires.
+    """
+
+    num_params = 1
+    num_wires = 2
+    grad_method = None
+
+    def __init__(self, p, wires, id=None):
+        super().__init__(p, wires=wires, id=id)
+
+    @staticmethod
+    def compute_decomposition(p, wires):
+        """Return PennyLane's channel."""
+        return [qml.QubitChannel(JointDepolarizing.compute_kraus_matrices(p), wires=wires)]
+
+    @staticmethod
+    def compute_kraus_matrices(p):
+        """Return a Kraus matrix for each of the 16 Pauli words."""
+        p = float(qml.math.detach(p))
+        paulis = [np.eye(2), *(gate.compute_matrix() for gate in (qml.X, qml.Y, qml.Z))]
+        words = [np.kron(a, b) for a in paulis for b in paulis]
+        return [sqrt(1 - 15 / 16 * p) * words[0], *(sqrt(p) / 4 * word for word in words[1:])]
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ class StepCircuit:
         n_wires: number of qubits n.
         n_angles: number of angles P.
         words: the R Pauli words.
+        read: the Pauli words whose expectation values give the readouts; see `values`.
         measured: the mid-circuit measurements, or None for expectation values.
         map: the map from angles and weights to U's gates and their parameters.
         gates: U's gates, all in `qrnn.circuit.gates.GATES` or `Damping`, with placeholder
@@ -70,7 +71,7 @@ class StepCircuit:
         self.n_wires = ansatz.n_wires
         self.n_angles = ansatz.n_angles
         self.wires = range(ansatz.n_wires)
-        self.words = pauli_words(readout, ansatz.n_wires, ansatz.pairs)
+        self.words = self.read = pauli_words(readout, ansatz.n_wires, ansatz.pairs)
         # Trace on the CPU, even inside a user's `with torch.device(...)`.
         with torch.device("cpu"):
             self.measured = self._measured(readout_mode, readout_angle)
@@ -135,8 +136,8 @@ class StepCircuit:
             qml.apply(operation)
 
     def expvals(self) -> list[qml.measurements.ExpectationMP]:
-        """Return (and queue, inside a quantum function) the R expectation values."""
-        return [qml.expval(observable) for observable in observables(self.words, self.wires)]
+        """Return (and queue, inside a quantum function) the expectation values of `read`."""
+        return [qml.expval(observable) for observable in observables(self.read, self.wires)]
 
     def replay(
         self, theta: Any, *, every_step: bool = False
@@ -160,7 +161,7 @@ class StepCircuit:
         return [qml.expval(m) for m in (outcomes if every_step else outcomes[-len(self.words) :])]
 
     def values(self, results: torch.Tensor) -> torch.Tensor:
-        """Return z (..., R) for the results (..., R) of `replay`'s measurements."""
+        """Return z (..., R) for the results of `replay`'s measurements, (..., R) or as `read`."""
         return results if self.measured is None else self.measured.unbiased(results)
 
     @property

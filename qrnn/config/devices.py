@@ -54,8 +54,10 @@ class DeviceOptions:
         shots: executions of each circuit; required on sampling devices.
         seed: seed of the sampling, on local devices.
         gradient: differentiation method of the replayed strategy; None: the device's default.
-        noise: depolarizing, amplitude_damping, phase_damping or readout.
-        strength: probability of the noise, for each gate and qubit, or each readout.
+        noise: depolarizing, amplitude_damping, phase_damping or readout; on `fused`, also the name
+            of a backend, e.g. fake_fez, for its errors.
+        strength: probability of the noise, for each gate and qubit, or each readout; backends have
+            their own.
         mode: job (None), batch or session of qiskit-ibm-runtime; sessions need a paid plan.
         instance: CRN of the IBM instance to bill; required if the account has a paid plan.
         max_qpu_seconds: budget in QPU seconds, over all attempts of the run; None: no limit.

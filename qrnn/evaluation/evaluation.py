@@ -13,6 +13,7 @@ from qrnn.config.commands import FEEDBACKS
 from qrnn.config.devices import option_info
 from qrnn.data import Numbers, Part
 from qrnn.devices import Device, DeviceOptions, open_device
+from qrnn.devices.noise import described
 from qrnn.errors import ConfigError
 from qrnn.evaluation.hardware import Cost, start_run
 from qrnn.evaluation.metrics import METRICS, Judge, shown
@@ -292,7 +293,7 @@ def describe(one: Evaluation) -> str:
     """Return a short description of how a device was read, for tables."""
     options, words = one.options, []
     if options.get("noise"):
-        words.append(f"{options['noise']} {options['strength']:g}")
+        words.append(described(options["noise"], options.get("strength")))
     words.append(f"{options['shots']} shots" if options.get("shots") else "exact")
     shown_in_tables = [k for k in options if k in option_info() and option_info()[k].shown]
     words += [f"{k.replace('_', ' ')} {options[k]}" for k in shown_in_tables]

@@ -14,6 +14,7 @@ import torch
 
 from qrnn.data import IGNORED, SPLITS, Batch, Split, TaskData
 from qrnn.devices import Device, DeviceOptions, open_device
+from qrnn.devices.noise import described
 from qrnn.errors import ConfigError
 from qrnn.evaluation.evaluation import check_runnable
 from qrnn.evaluation.hardware import DeviceRun, start_run
@@ -296,7 +297,7 @@ def description(device: Device) -> str:
     options = device.options
     parts = [device.name]
     if options.noise is not None:
-        parts.append(f"{options.noise} {options.strength:g}")
+        parts.append(described(options.noise, options.strength))
     if options.shots is not None:
         parts.append(f"{options.shots} shots")
     return ", ".join(parts)

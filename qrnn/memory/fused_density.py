@@ -167,7 +167,8 @@ class FusedDensities(Memory):
     ) -> tuple[torch.Tensor, DensityState]:
         angles = self.slot_angles(self.circuit.parameters(controls + self.layer.bias))
         kernels = self.kernels(controls.device)
-        r, z = DensityNode.apply(state.r, angles, kernels, active, state.moment)
+        r, results = DensityNode.apply(state.r, angles, kernels, active, state.moment)
+        z = self.circuit.values(results)
         if not r.requires_grad:
             return z, DensityState.of(r, state.batch)
         before = state.moment, kernels, angles.detach(), active

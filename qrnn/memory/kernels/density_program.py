@@ -7,11 +7,12 @@ four letters; Clifford gates in a row, with the channels that only scale, are a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from qrnn.circuit.channels import KINDS, Channel, CircuitNoise, Damping
+from qrnn.circuit.channels import KINDS, Channel, CircuitNoise, Damping, JointDepolarizing
 from qrnn.circuit.gates import GATES
 from qrnn.circuit.pauli_rotations import (
     PauliRotation,
@@ -26,6 +27,7 @@ from qrnn.circuit.step import StepCircuit
 LOCAL, PERMUTE, ROTATE = range(3)
 PARTS = {name: kind for kind, name in enumerate(("X", "Y", "Z", *KINDS))}
 SCALED = {"depolarizing": (1, 2, 3), "phase_damping": (1, 3)}  # the numbers of letters
+CHANNELS = {kind.operator: name for name, kind in KINDS.items()}
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,11 @@ class Permutation:
             sign = np.where(signs, signs * (2 - turns), 1)
             self.source, self.scale = self.source[moved], sign * self.scale[moved]
 
-    def damp(self, kind: str, wire: int, factor: float) -> None:
-        """Append a channel that scales some letters."""
-        self.scale = (
-            np.where(np.isin(digits(self.numbers, wire, self.n), SCALED[kind]), factor, 1.0)
-            * self.scale
-        )
+    def damp(self, kind: str, wires: Sequence[int], factor: float) -> None:
+        """Append a channel that scales the words with some letters on the wires."""
+        letters = [np.isin(digits(self.numbers, wire, self.n), SCALED[kind]) for wire in wires]
+        self.scale = np.where(np.any(letters, 0), factor, 1.0) * self.scale
+        self.wires |= set(wires)
 
 
 class _Compiler:
@@ -137,14 +138,12 @@ class _Compiler:
         if turns is not None and (last := self.open(wires)):
             last.turn(rotation)
             return
+        if len(wires) > 1 and turns is not None:
+            self.opened(wires).turn(rotation)
+            return
         if len(wires) > 1:
             for wire in wires:
                 self.flush(wire)
-            if turns is not None:
-                if (last := self.permutation()) is None:
-                    self.rows.append(last := Permutation(self.n))
-                last.turn(rotation)
-                return
         slot = self.slot(column, rotation.factor, rotation.angle)
         if len(wires) == 1:
             self.waiting[wires[0]].append([PARTS[rotation.letters[wires[0]]], slot])
@@ -160,9 +159,17 @@ class _Compiler:
         kind, wire = channel.kind, channel.wire
         angle = KINDS[kind].angle(channel.strength)
         if kind in SCALED and (last := self.open([wire])):
-            last.damp(kind, wire, float(np.cos(angle)))
+            last.damp(kind, [wire], float(np.cos(angle)))
         else:
             self.waiting[wire].append([PARTS[kind], self.slot(0, 0.0, angle)])
+
+    def opened(self, wires: list[int]) -> Permutation:
+        """Return the last instruction as a permutation, in which what waits on wires is done."""
+        for wire in wires:
+            self.flush(wire)
+        if (last := self.permutation()) is None:
+            self.rows.append(last := Permutation(self.n))
+        return last
 
     def permutation(self) -> Permutation | None:
         """Return the last instruction if it is a permutation."""
@@ -221,6 +228,11 @@ def compile_density_program(circuit: StepCircuit, noise: CircuitNoise) -> Densit
         if isinstance(gate, Damping):
             slot = compiler.slot(first, 1.0, 0.0)
             compiler.waiting[gate.wires[0]].append([PARTS["amplitude_damping"], slot])
+        elif isinstance(gate, JointDepolarizing):
+            wires = list(gate.wires)
+            compiler.opened(wires).damp("depolarizing", wires, 1 - float(gate.data[0]))
+        elif type(gate) in CHANNELS:
+            compiler.add(Channel(CHANNELS[type(gate)], float(gate.data[0]), gate.wires[0]))
         else:
             for primitive in GATES[gate.name](gate):
                 for rotation in pauli_rotations(primitive):
@@ -232,7 +244,7 @@ def compile_density_program(circuit: StepCircuit, noise: CircuitNoise) -> Densit
         compiler.flush(wire)
     instructions, sources, scales = compiler.tables()
     columns, factors, offsets = zip(*compiler.slots, strict=True) if compiler.slots else ((),) * 3
-    letters = np.array([n - word.count("I") for word in circuit.words])
+    letters = np.array([n - word.count("I") for word in circuit.read])
     return DensityProgram(
         n_wires=n,
         columns=list(columns),
@@ -243,6 +255,6 @@ def compile_density_program(circuit: StepCircuit, noise: CircuitNoise) -> Densit
         sources=sources,
         scales=scales,
         signs=np.array(compiler.signs, np.int8).reshape(-1, 4**n),
-        readouts=np.array([word_number(dict(enumerate(w)), n) for w in circuit.words], np.int64),
+        readouts=np.array([word_number(dict(enumerate(w)), n) for w in circuit.read], np.int64),
         shrink=(1 - 2 * noise.flip) ** letters,
     )
