@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pennylane as qml
@@ -71,9 +71,10 @@ def is_backend(noise: str | None) -> bool:
     return noise is not None and noise.startswith(("fake_", "ibm_"))
 
 
-def described(noise: str, strength: float | None) -> str:
-    """Return a noise model in words, for tables."""
-    return f"noise of {noise}" if strength is None else f"{noise} {strength:g}"
+def described(options: Mapping[str, Any]) -> str:
+    """Return a noise model, given by the options of an evaluation, in words, for tables."""
+    noise = options["noise"]
+    return f"noise of {noise}" if is_backend(noise) else f"{noise} {options['strength']:g}"
 
 
 def check_noise(options: DeviceOptions, *, backends: bool = False) -> None:

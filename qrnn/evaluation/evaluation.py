@@ -293,7 +293,7 @@ def describe(one: Evaluation) -> str:
     """Return a short description of how a device was read, for tables."""
     options, words = one.options, []
     if options.get("noise"):
-        words.append(described(options["noise"], options.get("strength")))
+        words.append(described(options))
     words.append(f"{options['shots']} shots" if options.get("shots") else "exact")
     shown_in_tables = [k for k in options if k in option_info() and option_info()[k].shown]
     words += [f"{k.replace('_', ' ')} {options[k]}" for k in shown_in_tables]

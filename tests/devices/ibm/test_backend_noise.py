@@ -223,5 +223,5 @@ def test_what_has_no_noise_of_a_backend_is_refused():
 
 
 def test_tables_name_the_backend():
-    assert described("fake_fez", None) == "noise of fake_fez"
-    assert described("readout", 0.1) == "readout 0.1"
+    assert described({"noise": "fake_fez"}) == "noise of fake_fez"
+    assert described({"noise": "readout", "strength": 0.1}) == "readout 0.1"
