@@ -297,7 +297,7 @@ def description(device: Device) -> str:
     options = device.options
     parts = [device.name]
     if options.noise is not None:
-        parts.append(described(options.noise, options.strength))
+        parts.append(described(vars(options)))
     if options.shots is not None:
         parts.append(f"{options.shots} shots")
     return ", ".join(parts)
