@@ -15,7 +15,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from qrnn.config.errors import config_error_line, described, message_of
+from qrnn.config.errors import config_error_line, described, keys_named, message_of
 from qrnn.errors import ConfigError, QRNNError
 
 # Messages of torch and NumPy about sizes that exceed the memory.
@@ -70,9 +70,11 @@ def check_arguments(arguments: Sequence[str]) -> None:
         if argument.startswith("="):
             raise ConfigError(f"{argument} must follow its key without a space: write key=value")
         if argument.startswith("-") and argument.partition("=")[0] not in flags:
-            key = argument.lstrip("-").partition("=")[0] or "key"
+            keys = keys_named(argument.lstrip("-").partition("=")[0].replace("-", "_"))
             near = difflib.get_close_matches(argument, flags, 1, 0.7)
-            advice = f"did you mean {near[0]}?" if near else f"write {key}=value"
+            advice = f"did you mean {near[0]}?" if near else "see --help"
+            if keys:
+                advice = f"write {keys[0]}=value"
             raise ConfigError(f"option {argument!r} is not known: {advice}")
     parser.error = _refuse_flag  # type: ignore[method-assign]
     parser.parse_args(arguments)

@@ -233,6 +233,11 @@ def device_entry(name: str) -> Entry:
         return table[name]
     if IBM_NAME.fullmatch(name):
         return real_spec(name), IBM_BACKEND
+    if name.partition(":")[0] in ("cuda", "gpu"):
+        raise ConfigError(
+            f"device {name!r} is not known: the device fused uses the GPU if there is one and "
+            f"{install_line('gpu')} was run"
+        )
     for prefix, extra in EXTRAS.items():
         if name.startswith(prefix) and not any(known.startswith(prefix) for known in table):
             raise ConfigError(

@@ -10,6 +10,7 @@ from typing import Any
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from qrnn.config.commands import COMMAND_SCHEMAS
 from qrnn.config.device_table import device_spec
 from qrnn.errors import QRNNError, install_line
 from qrnn.utils.registry import unknown_name
@@ -63,8 +64,12 @@ def config_error_line(error: Exception) -> str:
         return str(unknown_name("key", name, allowed)).replace(repr(name), repr(key), 1)
     if isinstance(cause, OmegaConfBaseException):
         reason = (cause.msg or str(cause)).split("\n")[0]
+        if "is not a ListConfig" in reason:
+            return f"{cause.full_key} must be a list: write {cause.full_key}=[...]"
         return f"{cause.full_key}: {reason}" if cause.full_key else reason
     if isinstance(error, OverrideParseException):
+        if (given := error.override).endswith(".ckpt"):
+            return f"{given} must follow its key: write checkpoint={given}"
         return f"{message_of(error)[:160]}: write key=value"
     if isinstance(error, HydraException):
         return message_of(error)
@@ -72,6 +77,17 @@ def config_error_line(error: Exception) -> str:
     if re.match("Config group override|argument of type .* is not iterable", str(error)):
         return "a group must be given by name, such as model=lstm, not by a number or null"
     return f"the arguments cannot be read ({described(error)}): see --help"
+
+
+def keys_named(name: str) -> list[str]:
+    """Return all keys of the commands that end with a name, such as `trainer.epochs`."""
+    found = {
+        key: None
+        for schema in COMMAND_SCHEMAS.values()
+        for key in [*(f.name for f in fields(schema)), *_inner_keys(schema)]
+        if key.rpartition(".")[2] == name
+    }
+    return [*found]
 
 
 def _inner_keys(owner: Any) -> list[str]:

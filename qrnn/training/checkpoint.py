@@ -36,8 +36,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler may raise anything for a damaged file
-        reason = str(error).split("\n")[0][:100]
-        raise DataError(f"checkpoint {path} is damaged or not a checkpoint: {reason}") from error
+        raise DataError(
+            f"checkpoint {path} is damaged or not a checkpoint: use a run's best.ckpt or last.ckpt"
+        ) from error
     if not isinstance(content, dict) or "qrnn" not in content:
         raise DataError(f"checkpoint {path} must come from `qrnn train`: it holds no configuration")
     with checkpoint_errors(path):

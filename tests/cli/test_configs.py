@@ -94,7 +94,7 @@ WRONG = [
     (["hydra/launcher=submitit_slurm"], "another package: pip install hydra-submitit-launcher"),
     (["trainer.loggers=[csw]"], "trainer.loggers 'csw' is not known: did you mean csv"),
     (["trainer.loggers=[csv,csv]"], "trainer.loggers must be different names, got ['csv', 'csv']"),
-    (["trainer.loggers=csv"], "trainer.loggers: Invalid value assigned: str is not a ListConfig"),
+    (["trainer.loggers=csv"], "trainer.loggers must be a list: write trainer.loggers=[...]"),
 ]
 
 
