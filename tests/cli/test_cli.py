@@ -426,6 +426,7 @@ def test_of_several_runs_only_the_refused_one_goes(qrnn_command, tmp_path, monke
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not __file__.isascii(), reason="such a Python cannot read its path")
 def test_a_terminal_without_utf_8_shows_the_circuit(tmp_path):
     environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = subprocess.run(
