@@ -82,6 +82,8 @@ class IBMDevice(Device):
             the readout errors of expectation values; None: no correction.
         zne: odd noise factors such as [1, 3], by which circuits are folded to extrapolate
             expectation values to zero noise; None: no extrapolation.
+        force_measure: whether to run circuits with readouts of mid-circuit measurements although
+            they are longer than the shortest T2 of their qubits; they are refused otherwise.
 
     Attributes:
         options: the options above.
@@ -109,6 +111,7 @@ class IBMDevice(Device):
         queue_timeout: float | None = None,
         readout_mitigation: int | None = None,
         zne: Sequence[int] | None = None,
+        force_measure: bool = False,
     ):
         super().__init__(wires=wires)
         # Set here, because the base class warns about shots; a config needs a default.
@@ -127,6 +130,7 @@ class IBMDevice(Device):
             queue_timeout=queue_timeout,
             readout_mitigation=readout_mitigation,
             zne=None if zne is None else tuple(zne),
+            force_measure=force_measure,
         )
         n = len(self.wires) if self.wires else None
         if backend == "least_busy":  # a resumed run stays on its backend

@@ -25,6 +25,7 @@ class Options:
     queue_timeout: float | None
     readout_mitigation: int | None
     zne: tuple[int, ...] | None
+    force_measure: bool
 
     @property
     def identity(self) -> dict[str, Any]:
