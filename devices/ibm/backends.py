@@ -23,20 +23,32 @@ class Backend:
         name: its name in messages and ledgers.
         local: whether it is simulated in this process.
         service: its QiskitRuntimeService, or None.
+        chosen_delay: seconds to wait before each execution; None: the backend's default.
     """
 
     backend: Any
     name: str
     local: bool
     service: Any = None
+    chosen_delay: float | None = None
 
     @property
     def rep_delay(self) -> float:
         """Seconds that it waits before each execution, for the qubits to relax."""
+        if self.chosen_delay is not None:
+            return self.chosen_delay
+        found = self._stated("default_rep_delay")
+        return limits.REP_DELAY if found is None else found
+
+    @property
+    def rep_delay_range(self) -> tuple[float, float] | None:
+        """Shortest and longest `chosen_delay`, in seconds; None: it states none."""
+        return self._stated("rep_delay_range")
+
+    def _stated(self, name: str) -> Any:
         source = getattr(self.backend, "fake", self.backend)
         stated = source.configuration() if hasattr(source, "configuration") else None
-        found = getattr(stated, "default_rep_delay", None)
-        return limits.REP_DELAY if found is None else found
+        return getattr(stated, name, None)
 
 
 def fake_names() -> list[str]:

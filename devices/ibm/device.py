@@ -82,6 +82,12 @@ class IBMDevice(Device):
             the readout errors of expectation values; None: no correction.
         zne: odd noise factors such as [1, 3], by which circuits are folded to extrapolate
             expectation values to zero noise; None: no extrapolation.
+        dynamical_decoupling: pulses on qubits that wait, "XX", "XpXm" or "XY4"; None: none. This
+            and twirling are IBM's: local backends refuse them.
+        twirl_gates: whether IBM averages two-qubit gates over random Pauli gates around them.
+        twirl_measurements: whether IBM averages measurements over random flips before them.
+        rep_delay: seconds that the backend waits before each execution; None: its default. A local
+            backend only prices it.
         force_measure: whether to run circuits with readouts of mid-circuit measurements although
             they are longer than the shortest T2 of their qubits; they are refused otherwise.
 
@@ -112,6 +118,10 @@ class IBMDevice(Device):
         readout_mitigation: int | None = None,
         zne: Sequence[int] | None = None,
         force_measure: bool = False,
+        dynamical_decoupling: str | None = None,
+        twirl_gates: bool = False,
+        twirl_measurements: bool = False,
+        rep_delay: float | None = None,
     ):
         super().__init__(wires=wires)
         # Set here, because the base class warns about shots; a config needs a default.
@@ -131,11 +141,15 @@ class IBMDevice(Device):
             readout_mitigation=readout_mitigation,
             zne=None if zne is None else tuple(zne),
             force_measure=force_measure,
+            dynamical_decoupling=dynamical_decoupling,
+            twirl_gates=twirl_gates,
+            twirl_measurements=twirl_measurements,
+            rep_delay=rep_delay,
         )
         n = len(self.wires) if self.wires else None
         if backend == "least_busy":  # a resumed run stays on its backend
             backend = recorded_backend(ledger) or backend
-        self._backend = resolve(backend, instance, n)
+        self._backend = replace(resolve(backend, instance, n), chosen_delay=rep_delay)
         self.options.check(self._backend, n)
         self.transpiler = Transpiler(
             self._backend.backend, optimization_level, seed, self.options.initial_layout

@@ -198,6 +198,8 @@ class Runner:
     def _prepare(self, blocks: list[tuple[int, Block]]) -> Work:
         # Transpiled even if the result is known, so that a resumed run uses the same layouts.
         circuits = [self.transpiler(block.structure) for _, block in blocks]
+        for _, block in blocks:
+            self._options.check_circuit(block.structure, block.shots)
         if not self.backend.local:
             for circuit in circuits:
                 circuit.check_limits()
@@ -274,7 +276,8 @@ class Runner:
             if self._options.mode != "job":
                 # A session left open is billed until the service closes it.
                 self._close = weakref.finalize(self, self._opened.close)
-        options: dict[str, Any] = {"environment": {"job_tags": [self._remote.tag(work.key)]}}
+        tags = {"job_tags": [self._remote.tag(work.key)]}
+        options: dict[str, Any] = {"environment": tags, **self._options.sampler}
         if work.limit is not None:
             options["max_execution_time"] = work.limit
         return runtime.make_sampler(self._opened, options)

@@ -124,6 +124,7 @@ class Service:
                 "usage": usage,
                 "number": number,
                 "limit": options.get("max_execution_time"),
+                "options": options,
             }
         )
         self.strike("die_after_submit", number)
