@@ -109,7 +109,13 @@ def aer_backend() -> Any:
     return AerSimulator(max_parallel_experiments=0)
 
 
-def resolve(backend: Any, instance: str | None = None, n: int | None = None) -> Backend:
+def resolve(
+    backend: Any,
+    instance: str | None = None,
+    n: int | None = None,
+    *,
+    fractional_gates: bool = False,
+) -> Backend:
     """Return the backend for a name or object.
 
     Args:
@@ -117,12 +123,13 @@ def resolve(backend: Any, instance: str | None = None, n: int | None = None) -> 
             ("ibm_fez"), or a Qiskit BackendV2.
         instance: CRN for IBM backends.
         n: smallest number of qubits for "least_busy".
+        fractional_gates: whether IBM opens its backend with RZZ and RX in its target.
 
     Raises:
         ConfigError: the name is unknown.
         DeviceError: the account has no such backend, or `instance` is set for a local one.
     """
-    found = _resolve(backend, instance, n)
+    found = _resolve(backend, instance, n, fractional_gates)
     if found.local and instance is not None:
         raise DeviceError(
             f"Argument `instance` must be left out for the local backend {found.name}: it has no "
@@ -131,7 +138,7 @@ def resolve(backend: Any, instance: str | None = None, n: int | None = None) -> 
     return found
 
 
-def _resolve(backend: Any, instance: str | None, n: int | None) -> Backend:
+def _resolve(backend: Any, instance: str | None, n: int | None, fractional_gates: bool) -> Backend:
     if not isinstance(backend, str):
         if not hasattr(backend, "target"):
             raise DeviceError(
@@ -148,11 +155,12 @@ def _resolve(backend: Any, instance: str | None, n: int | None) -> Backend:
         return Backend(aer_backend(), backend, True)
     service = runtime.open_service(instance)
     runtime.require_instance(service, instance)
+    gates = {"use_fractional_gates": True} if fractional_gates else {}
     try:
         if backend == "least_busy":
-            found = service.least_busy(min_num_qubits=n, operational=True, simulator=False)
+            found = service.least_busy(min_num_qubits=n, operational=True, simulator=False, **gates)
         else:
-            found = service.backend(backend)
+            found = service.backend(backend, **gates)
     except Exception as error:
         there = runtime.backend_names(service)
         choose = f"choose {' or '.join(there)}" if there else "it has none at present"

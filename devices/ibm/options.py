@@ -33,6 +33,7 @@ class Options:
     dynamical_decoupling: str | None
     twirl_gates: bool
     twirl_measurements: bool
+    fractional_gates: bool
     rep_delay: float | None
 
     @property
@@ -42,7 +43,9 @@ class Options:
             "seed": self.seed,
             "optimization_level": self.optimization_level,
             "initial_layout": self.initial_layout,
-            **self.sampler,  # without those that are not set, so that keys stay as they were
+            # Only those that are set, so that keys stay as they were.
+            **self.sampler,
+            **({"fractional_gates": True} if self.fractional_gates else {}),
         }
 
     @property
@@ -86,6 +89,8 @@ class Options:
                 f"Argument `dynamical_decoupling` must be {', '.join(SEQUENCES[:-1])} or "
                 f"{SEQUENCES[-1]}, but got {self.dynamical_decoupling!r}"
             )
+        if self.fractional_gates:
+            self._check_fractional(backend)
         self._check_seconds()
         self._check_rep_delay(backend)
         self._check_zne()
@@ -111,6 +116,19 @@ class Options:
             raise DeviceError(
                 f"Argument `rep_delay` must be in {low:g}..{high:g} s on {backend.name}, but got "
                 f"{self.rep_delay:g}"
+            )
+
+    def _check_fractional(self, backend: Backend) -> None:
+        for name in ("dynamical_decoupling", "twirl_gates"):
+            if getattr(self, name):
+                raise DeviceError(
+                    f"Argument `{name}` must be left out with fractional gates, but got "
+                    f"{getattr(self, name)!r}: use one of them"
+                )
+        if "rzz" not in backend.backend.target.operation_names:
+            raise DeviceError(
+                f"Argument `fractional_gates` must be left out on {backend.name}, whose target has "
+                "no RZZ: use a backend that has them"
             )
 
     def check_circuit(self, structure: Structure, shots: int) -> None:

@@ -69,6 +69,8 @@ class DeviceOptions:
         dynamical_decoupling: pulses on qubits that wait, XX, XpXm or XY4; None: none.
         twirl_gates: whether IBM averages two-qubit gates over random Pauli gates; None: no.
         twirl_measurements: whether IBM averages measurements over random flips; None: no.
+        fractional_gates: whether rotations of two qubits run as one RZZ where the backend has it,
+            instead of two CZ; None: no.
         rep_delay: seconds that the backend waits before each execution, which a simulated copy only
             prices; None: the backend's default.
         force_measure: whether to run circuits with measured readouts although they are longer than
@@ -95,6 +97,7 @@ class DeviceOptions:
     dynamical_decoupling: str | None = option(ibm="real", shown=True)
     twirl_gates: bool | None = option(ibm="real", shown=True)
     twirl_measurements: bool | None = option(ibm="real", shown=True)
+    fractional_gates: bool | None = option(ibm="real", shown=True)
     rep_delay: float | None = option(ibm="all", shown=True, at_least_zero=True)
     force_measure: bool | None = option(ibm="all", identity=False)
     optimization_level: int | None = option(ibm="all", shown=True)

@@ -5,13 +5,17 @@ import json
 import numpy as np
 import pennylane as qml
 import pytest
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_ibm_runtime import SamplerV2
+from qiskit_ibm_runtime.utils.utils import is_valid_rzz_pub
 
 from helpers.crash_run import B
 from qrnn.config.device_table import device_spec
 from qrnn.devices import DeviceOptions
 from qrnn.devices.ibm import IBMDevice, estimate, runtime
 from qrnn.devices.ibm.backends import fake_backend
+from qrnn.devices.ibm.batch import Batch
+from qrnn.devices.ibm.fractional import folded
 from qrnn.errors import ConfigError, DeviceError
 
 GIVEN = {
@@ -120,3 +124,55 @@ def test_what_a_simulated_backend_would_ignore_is_refused():
             device_spec("fake_fez").check(options)
         with pytest.raises(DeviceError, match=f"`{name}` must be left out for the local backend"):
             IBMDevice(2, "fake_fez", **{name: value})
+
+
+ROTATIONS = ["IsingXX", "IsingYY", "IsingZZ", "CRX", "CRY", "CRZ", "ControlledPhaseShift"]
+
+
+@pytest.mark.parametrize("name", ROTATIONS)
+def test_folded_rotations_are_the_same_with_angles_that_ibm_runs(name):
+    for theta in (*np.linspace(-9, 9, 37), 0.0, np.pi, -np.pi, np.pi / 2, -np.pi / 2):
+        op = getattr(qml, name)(theta, wires=[0, 1])
+        ops = folded(op)
+        (rotation,) = [one for one in ops if len(one.wires) > 1]
+        assert rotation.name == "IsingZZ"
+        assert 0 <= rotation.data[0] <= np.pi / 2
+        overlap = np.trace(qml.matrix(qml.prod(*ops[::-1]), [0, 1]) @ op.matrix().conj().T) / 4
+        assert abs(overlap) == pytest.approx(1)
+
+
+def test_fractional_gates_halve_the_gates_and_agree_with_the_exact_circuit(run):
+    theta = np.linspace(-6, 6, 8)
+    with qml.queuing.AnnotatedQueue() as q:
+        qml.Hadamard(0)
+        qml.CRY(theta, [0, 1])
+        qml.IsingXX(theta, [0, 1])
+        qml.expval(qml.X(0)), qml.expval(qml.Z(1))
+    circuit = qml.tape.QuantumScript.from_queue(q, shots=4096)
+    found, gates = {}, {}
+    for fractional in (False, True):
+        device = run.device(fractional_gates=fractional)
+        gates[fractional] = estimate(device, [[circuit]]).two_qubit_gates
+        tapes, _ = device.preprocess_transforms()([circuit])
+        found[fractional] = np.array(device.execute(tapes)[0])
+        for block in Batch(tapes, device.wires).blocks:
+            compiled = device.transpiler(block.structure).circuit
+            angles = block.values[:, device.transpiler(block.structure).columns]
+            assert fractional == (
+                is_valid_rzz_pub(SamplerPub.coerce((compiled, angles))) == ""
+                and "rzz" in compiled.count_ops()
+            )
+        device.close()
+    assert gates == {False: 4, True: 2}
+    exact = np.array(qml.execute([circuit.copy(shots=None)], qml.device("default.qubit"))[0])
+    for values in found.values():
+        np.testing.assert_allclose(values, exact, atol=0.25)
+    assert run.submissions == 2
+
+
+def test_fractional_gates_are_refused_where_ibm_has_none(run):
+    for other in ({"dynamical_decoupling": "XX"}, {"twirl_gates": True}):
+        with pytest.raises(DeviceError, match="must be left out with fractional gates"):
+            run.device(fractional_gates=True, **other)
+    with pytest.raises(DeviceError, match="left out on fake_fez, whose target has no RZZ"):
+        IBMDevice(2, "fake_fez", fractional_gates=True)
