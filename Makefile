@@ -8,8 +8,8 @@ NEWEST := .venv-newest
 EXTRAS := .venv-extras
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo docs test test-all test-lowest test-newest test-extras fuzz test-gpu lint format \
-	typecheck kernels bench bench-gpu results forecasting dist lock clean
+.PHONY: help install demo hardware-first-run docs test test-all test-lowest test-newest test-extras fuzz \
+	test-gpu lint format typecheck kernels bench bench-gpu results forecasting dist lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -25,6 +25,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: install ## train on the digits and compare four devices in a table
 	$(BIN)/python examples/demo.py
+
+hardware-first-run: install ## run the demo's model on IBM hardware within 60 QPU s (BACKEND=ibm_fez)
+	$(BIN)/python examples/hardware_first_run.py $(BACKEND)
 
 # NO_MKDOCS_2_WARNING hides the theme's end-of-life notice (May 2027); see docs/architecture.md.
 # Not --quiet, which hides warnings from --strict.

@@ -23,20 +23,32 @@ class Backend:
         name: its name in messages and ledgers.
         local: whether it is simulated in this process.
         service: its QiskitRuntimeService, or None.
+        chosen_delay: seconds to wait before each execution; None: the backend's default.
     """
 
     backend: Any
     name: str
     local: bool
     service: Any = None
+    chosen_delay: float | None = None
 
     @property
     def rep_delay(self) -> float:
         """Seconds that it waits before each execution, for the qubits to relax."""
+        if self.chosen_delay is not None:
+            return self.chosen_delay
+        found = self._stated("default_rep_delay")
+        return limits.REP_DELAY if found is None else found
+
+    @property
+    def rep_delay_range(self) -> tuple[float, float] | None:
+        """Shortest and longest `chosen_delay`, in seconds; None: it states none."""
+        return self._stated("rep_delay_range")
+
+    def _stated(self, name: str) -> Any:
         source = getattr(self.backend, "fake", self.backend)
         stated = source.configuration() if hasattr(source, "configuration") else None
-        found = getattr(stated, "default_rep_delay", None)
-        return limits.REP_DELAY if found is None else found
+        return getattr(stated, name, None)
 
 
 def fake_names() -> list[str]:
@@ -97,7 +109,13 @@ def aer_backend() -> Any:
     return AerSimulator(max_parallel_experiments=0)
 
 
-def resolve(backend: Any, instance: str | None = None, n: int | None = None) -> Backend:
+def resolve(
+    backend: Any,
+    instance: str | None = None,
+    n: int | None = None,
+    *,
+    fractional_gates: bool = False,
+) -> Backend:
     """Return the backend for a name or object.
 
     Args:
@@ -105,12 +123,13 @@ def resolve(backend: Any, instance: str | None = None, n: int | None = None) -> 
             ("ibm_fez"), or a Qiskit BackendV2.
         instance: CRN for IBM backends.
         n: smallest number of qubits for "least_busy".
+        fractional_gates: whether IBM opens its backend with RZZ and RX in its target.
 
     Raises:
         ConfigError: the name is unknown.
         DeviceError: the account has no such backend, or `instance` is set for a local one.
     """
-    found = _resolve(backend, instance, n)
+    found = _resolve(backend, instance, n, fractional_gates)
     if found.local and instance is not None:
         raise DeviceError(
             f"Argument `instance` must be left out for the local backend {found.name}: it has no "
@@ -119,7 +138,7 @@ def resolve(backend: Any, instance: str | None = None, n: int | None = None) -> 
     return found
 
 
-def _resolve(backend: Any, instance: str | None, n: int | None) -> Backend:
+def _resolve(backend: Any, instance: str | None, n: int | None, fractional_gates: bool) -> Backend:
     if not isinstance(backend, str):
         if not hasattr(backend, "target"):
             raise DeviceError(
@@ -136,11 +155,12 @@ def _resolve(backend: Any, instance: str | None, n: int | None) -> Backend:
         return Backend(aer_backend(), backend, True)
     service = runtime.open_service(instance)
     runtime.require_instance(service, instance)
+    gates = {"use_fractional_gates": True} if fractional_gates else {}
     try:
         if backend == "least_busy":
-            found = service.least_busy(min_num_qubits=n, operational=True, simulator=False)
+            found = service.least_busy(min_num_qubits=n, operational=True, simulator=False, **gates)
         else:
-            found = service.backend(backend)
+            found = service.backend(backend, **gates)
     except Exception as error:
         there = runtime.backend_names(service)
         choose = f"choose {' or '.join(there)}" if there else "it has none at present"

@@ -42,14 +42,17 @@ class Batch:
         self._wires = wires
         self._index: dict[tuple[Structure, int], int] = {}
         self._parts: list[list[np.ndarray]] = []
+        self._mid_circuit: set[int] = set()  # blocks with such readouts
         self._tapes = [self._enter(tape) for tape in tapes]
 
     @property
     def blocks(self) -> list[Block]:
         """The blocks to run."""
         return [
-            Block(structure, np.concatenate(parts), shots)
-            for (structure, shots), parts in zip(self._index, self._parts, strict=True)
+            Block(structure, np.concatenate(parts), shots, index in self._mid_circuit)
+            for index, ((structure, shots), parts) in enumerate(
+                zip(self._index, self._parts, strict=True)
+            )
         ]
 
     def _enter(self, tape: QuantumScript) -> _Tape:
@@ -66,6 +69,8 @@ class Batch:
             values = np.hstack([table, np.tile(rows(turn.angles, None), (len(table), 1))])
             labels = [wires[p] for p in measured] + [MidBit(j) for j in range(len(body.bits))]
             places.append(_Place(*self._append(structure, tape.shots.total_shots, values), labels))
+        if any(mp.mv is not None for mp in tape.measurements):
+            self._mid_circuit.update(place.block for place in places)
         return _Tape(tape, plan.recipes, places, body.postselected)
 
     def _append(self, structure: Structure, shots: int, values: np.ndarray) -> tuple[int, slice]:

@@ -20,6 +20,7 @@ from qrnn.devices.ibm import runtime
 from qrnn.devices.ibm.backends import resolve
 from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.budget import Budget, Usage
+from qrnn.devices.ibm.fractional import fold_rotations
 from qrnn.devices.ibm.jobs import Runner
 from qrnn.devices.ibm.ledger import Ledger, recorded_backend
 from qrnn.devices.ibm.mitigation import Calibration, only_pauli_expectations, zero_noise
@@ -82,6 +83,16 @@ class IBMDevice(Device):
             the readout errors of expectation values; None: no correction.
         zne: odd noise factors such as [1, 3], by which circuits are folded to extrapolate
             expectation values to zero noise; None: no extrapolation.
+        dynamical_decoupling: pulses on qubits that wait, "XX", "XpXm" or "XY4"; None: none. This
+            and twirling are IBM's: local backends refuse them.
+        twirl_gates: whether IBM averages two-qubit gates over random Pauli gates around them.
+        twirl_measurements: whether IBM averages measurements over random flips before them.
+        fractional_gates: whether to open the backend with IBM's fractional gates, RZZ and RX, and
+            run each rotation of two qubits as one RZZ; not with decoupling or gate twirling.
+        rep_delay: seconds that the backend waits before each execution; None: its default. A local
+            backend only prices it.
+        force_measure: whether to run circuits with readouts of mid-circuit measurements although
+            they are longer than the shortest T2 of their qubits; they are refused otherwise.
 
     Attributes:
         options: the options above.
@@ -109,6 +120,12 @@ class IBMDevice(Device):
         queue_timeout: float | None = None,
         readout_mitigation: int | None = None,
         zne: Sequence[int] | None = None,
+        force_measure: bool = False,
+        dynamical_decoupling: str | None = None,
+        twirl_gates: bool = False,
+        twirl_measurements: bool = False,
+        fractional_gates: bool = False,
+        rep_delay: float | None = None,
     ):
         super().__init__(wires=wires)
         # Set here, because the base class warns about shots; a config needs a default.
@@ -127,11 +144,18 @@ class IBMDevice(Device):
             queue_timeout=queue_timeout,
             readout_mitigation=readout_mitigation,
             zne=None if zne is None else tuple(zne),
+            force_measure=force_measure,
+            dynamical_decoupling=dynamical_decoupling,
+            twirl_gates=twirl_gates,
+            twirl_measurements=twirl_measurements,
+            fractional_gates=fractional_gates,
+            rep_delay=rep_delay,
         )
         n = len(self.wires) if self.wires else None
         if backend == "least_busy":  # a resumed run stays on its backend
             backend = recorded_backend(ledger) or backend
-        self._backend = resolve(backend, instance, n)
+        found = resolve(backend, instance, n, fractional_gates=fractional_gates)
+        self._backend = replace(found, chosen_delay=rep_delay)
         self.options.check(self._backend, n)
         self.transpiler = Transpiler(
             self._backend.backend, optimization_level, seed, self.options.initial_layout
@@ -264,6 +288,8 @@ class IBMDevice(Device):
             program.add_transform(only_pauli_expectations, option="zne")
             program.add_transform(zero_noise, factors=self.options.zne)
             _add_decomposition(program)  # decomposes the inverses
+        if self.options.fractional_gates:
+            program.add_transform(fold_rotations)
         return program
 
     def execute(

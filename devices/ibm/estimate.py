@@ -12,6 +12,7 @@ from qrnn.devices.ibm import limits
 from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.jobs import Work, split
 from qrnn.devices.ibm.mitigation import Calibration
+from qrnn.errors import DeviceError
 
 if TYPE_CHECKING:
     from qrnn.devices.ibm.device import IBMDevice
@@ -30,6 +31,7 @@ class Estimate:
         executions: circuits x shots, summed over the jobs.
         qpu_seconds: QPU seconds by IBM's formula, summed over the jobs.
         seconds_left: QPU seconds that the account has left; None: there is none, or it cannot say.
+        refusal: why the run would be refused although it has a price; None: it would not be.
     """
 
     rounds: int
@@ -40,6 +42,7 @@ class Estimate:
     executions: int
     qpu_seconds: float
     seconds_left: float | None
+    refusal: str | None
 
 
 def estimate(device: IBMDevice, rounds: Iterable[Sequence[QuantumScript]]) -> Estimate:
@@ -63,6 +66,7 @@ def estimate(device: IBMDevice, rounds: Iterable[Sequence[QuantumScript]]) -> Es
     calibration_shots = device.options.readout_mitigation
     count = jobs = circuits = depth = gates = executions = 0
     seconds = 0.0
+    refusal = None
     for tapes in rounds:
         prepared, _ = program(tapes)
         blocks = Batch(prepared, device.wires).blocks
@@ -78,5 +82,10 @@ def estimate(device: IBMDevice, rounds: Iterable[Sequence[QuantumScript]]) -> Es
             circuits += len(block.values)
             depth = max(depth, compiled.circuit.depth())
             gates = max(gates, compiled.two_qubit_gates)
+            if block.reads_mid_circuit and not device.options.force_measure:
+                try:
+                    compiled.check_coherence(device.backend_name)
+                except DeviceError as error:
+                    refusal = str(error)
     left = device.seconds_left
-    return Estimate(count, jobs, circuits, depth, gates, executions, seconds, left)
+    return Estimate(count, jobs, circuits, depth, gates, executions, seconds, left, refusal)

@@ -7,7 +7,7 @@ import importlib.metadata
 import weakref
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,11 +35,13 @@ class Block:
         structure: the circuit without its angles.
         values: array (rows, P), radians.
         shots: shots per row.
+        reads_mid_circuit: whether outcomes of mid-circuit measurements are among its readouts.
     """
 
     structure: Structure
     values: np.ndarray
     shots: int
+    reads_mid_circuit: bool = False
 
     @property
     def executions(self) -> int:
@@ -74,7 +76,7 @@ def split(blocks: Sequence[Block], most: int) -> Iterator[list[tuple[int, Block]
                 if free == 0:
                     yield job
                     job, free = [], fit
-                part = Block(block.structure, block.values[start : start + free], shots)
+                part = replace(block, values=block.values[start : start + free])
                 job.append((index, part))
                 start += free
                 free -= len(part.values)
@@ -196,9 +198,15 @@ class Runner:
     def _prepare(self, blocks: list[tuple[int, Block]]) -> Work:
         # Transpiled even if the result is known, so that a resumed run uses the same layouts.
         circuits = [self.transpiler(block.structure) for _, block in blocks]
+        for _, block in blocks:
+            self._options.check_circuit(block.structure, block.shots)
         if not self.backend.local:
             for circuit in circuits:
                 circuit.check_limits()
+        if not self._options.force_measure:
+            for (_, block), circuit in zip(blocks, circuits, strict=True):
+                if block.reads_mid_circuit:
+                    circuit.check_coherence(self.backend.name)
         key = self._key([block for _, block in blocks])
         return Work(key, blocks, circuits, self.backend.rep_delay)
 
@@ -268,7 +276,8 @@ class Runner:
             if self._options.mode != "job":
                 # A session left open is billed until the service closes it.
                 self._close = weakref.finalize(self, self._opened.close)
-        options: dict[str, Any] = {"environment": {"job_tags": [self._remote.tag(work.key)]}}
+        tags = {"job_tags": [self._remote.tag(work.key)]}
+        options: dict[str, Any] = {"environment": tags, **self._options.sampler}
         if work.limit is not None:
             options["max_execution_time"] = work.limit
         return runtime.make_sampler(self._opened, options)

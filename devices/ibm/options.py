@@ -9,7 +9,11 @@ from typing import Any
 
 from qrnn.devices.ibm.backends import Backend
 from qrnn.devices.ibm.runtime import MODES
+from qrnn.devices.ibm.translate import Structure
 from qrnn.errors import DeviceError
+
+# Of dynamical decoupling.
+SEQUENCES = ("XX", "XpXm", "XY4")
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,12 @@ class Options:
     queue_timeout: float | None
     readout_mitigation: int | None
     zne: tuple[int, ...] | None
+    force_measure: bool
+    dynamical_decoupling: str | None
+    twirl_gates: bool
+    twirl_measurements: bool
+    fractional_gates: bool
+    rep_delay: float | None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -33,7 +43,26 @@ class Options:
             "seed": self.seed,
             "optimization_level": self.optimization_level,
             "initial_layout": self.initial_layout,
+            # Only those that are set, so that keys stay as they were.
+            **self.sampler,
+            **({"fractional_gates": True} if self.fractional_gates else {}),
         }
+
+    @property
+    def sampler(self) -> dict[str, Any]:
+        """The options of IBM's Sampler that are set, in its own form."""
+        options: dict[str, Any] = {}
+        if self.dynamical_decoupling is not None:
+            options["dynamical_decoupling"] = {
+                "enable": True,
+                "sequence_type": self.dynamical_decoupling,
+            }
+        twirled = {"enable_gates": self.twirl_gates, "enable_measure": self.twirl_measurements}
+        if any(twirled.values()):
+            options["twirling"] = twirled
+        if self.rep_delay is not None:
+            options["execution"] = {"rep_delay": self.rep_delay}
+        return options
 
     def check(self, backend: Backend, n: int | None) -> None:
         """Check the options against a backend.
@@ -55,7 +84,15 @@ class Options:
                 "Argument `readout_mitigation` must be a number of calibration shots, but got "
                 f"{self.readout_mitigation}: try 8192, or leave it out"
             )
+        if self.dynamical_decoupling not in (None, *SEQUENCES):
+            raise DeviceError(
+                f"Argument `dynamical_decoupling` must be {', '.join(SEQUENCES[:-1])} or "
+                f"{SEQUENCES[-1]}, but got {self.dynamical_decoupling!r}"
+            )
+        if self.fractional_gates:
+            self._check_fractional(backend)
         self._check_seconds()
+        self._check_rep_delay(backend)
         self._check_zne()
         if backend.local:
             self._check_local(backend)
@@ -63,13 +100,57 @@ class Options:
             self._check_hardware(backend)
 
     def _check_seconds(self) -> None:
-        for name in ("max_qpu_seconds", "queue_timeout"):
+        for name in ("max_qpu_seconds", "queue_timeout", "rep_delay"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:  # a limit of NaN would never bind
                 raise DeviceError(
                     f"Argument `{name}` must be a number of seconds, at least 0, but got {value}: "
-                    "leave it out for no limit"
+                    "leave it out for the default"
                 )
+
+    def _check_rep_delay(self, backend: Backend) -> None:
+        if self.rep_delay is None or backend.rep_delay_range is None:
+            return
+        low, high = backend.rep_delay_range
+        if not low <= self.rep_delay <= high:
+            raise DeviceError(
+                f"Argument `rep_delay` must be in {low:g}..{high:g} s on {backend.name}, but got "
+                f"{self.rep_delay:g}"
+            )
+
+    def _check_fractional(self, backend: Backend) -> None:
+        for name in ("dynamical_decoupling", "twirl_gates"):
+            if getattr(self, name):
+                raise DeviceError(
+                    f"Argument `{name}` must be left out with fractional gates, but got "
+                    f"{getattr(self, name)!r}: use one of them"
+                )
+        if "rzz" not in backend.backend.target.operation_names:
+            raise DeviceError(
+                f"Argument `fractional_gates` must be left out on {backend.name}, whose target has "
+                "no RZZ: use a backend that has them"
+            )
+
+    def check_circuit(self, structure: Structure, shots: int) -> None:
+        """Check that IBM's Sampler can run a circuit with these options.
+
+        Args:
+            structure: the circuit.
+            shots: its shots.
+
+        Raises:
+            DeviceError: dynamical decoupling would have to run with branches, or twirling would
+                round the shots up.
+        """
+        if self.dynamical_decoupling and any(step.condition for step in structure.steps):
+            raise DeviceError(
+                "Argument `dynamical_decoupling` must be left out for circuits with branches, "
+                f"which IBM does not decouple, but got {self.dynamical_decoupling!r}"
+            )
+        if (self.twirl_gates or self.twirl_measurements) and shots % max(64, -(-shots // 32)):
+            raise DeviceError(
+                f"Shots must be a multiple of 64 with twirling, but got {shots}: IBM would run more"
+            )
 
     def _check_zne(self) -> None:
         if self.zne is None:
@@ -86,6 +167,13 @@ class Options:
             raise DeviceError(
                 f"Argument `queue_timeout` must be left out for the local backend {backend.name}: "
                 "it has no queue"
+            )
+
+        ignored = ("dynamical_decoupling", "twirl_gates", "twirl_measurements")
+        if given := [name for name in ignored if getattr(self, name)]:
+            raise DeviceError(
+                f"Argument `{given[0]}` must be left out for the local backend {backend.name}, "
+                "which would ignore it: it is IBM's service that does this"
             )
 
     def _check_hardware(self, backend: Backend) -> None:

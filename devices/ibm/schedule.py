@@ -1,7 +1,8 @@
-"""How long a transpiled circuit takes on its backend."""
+"""How long a transpiled circuit takes on its backend, and how long its qubits keep a phase."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +24,20 @@ def duration(circuit: QuantumCircuit, target: Target) -> float:
     used = {places[q] for instruction in circuit.data for q in instruction.qubits}
     reset = max((_length("reset", (qubit,), target) for qubit in used), default=0.0)
     return reset + _critical_path(circuit, places, target)
+
+
+def coherence(circuit: QuantumCircuit, target: Target) -> float:
+    """Return the shortest T2 of a circuit's qubits in seconds; infinite if the target has none.
+
+    Args:
+        circuit: a circuit in the backend's gates and qubits.
+        target: the backend's target.
+    """
+    if target.qubit_properties is None:
+        return math.inf
+    used = {circuit.find_bit(qubit).index for one in circuit.data for qubit in one.qubits}
+    stated = (getattr(target.qubit_properties[qubit], "t2", None) for qubit in used)
+    return min((t2 for t2 in stated if t2 is not None), default=math.inf)
 
 
 def _critical_path(circuit: QuantumCircuit, places: dict[Any, int], target: Target) -> float:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from qrnn.devices.ibm import limits
 from qrnn.devices.ibm.circuits import FINAL, build
-from qrnn.devices.ibm.schedule import duration
+from qrnn.devices.ibm.schedule import coherence, duration
 from qrnn.devices.ibm.translate import Structure
 from qrnn.errors import DeviceError
 
@@ -39,6 +39,7 @@ class Compiled:
         layout: physical qubit of each wire at the start of the circuit.
         read: physical qubit of each final bit.
         seconds: length of one execution, in seconds.
+        coherence: shortest T2 of its qubits, in seconds; infinite where the backend states none.
     """
 
     circuit: QuantumCircuit
@@ -46,6 +47,7 @@ class Compiled:
     layout: tuple[int, ...]
     read: tuple[int, ...]
     seconds: float
+    coherence: float
 
     @property
     def two_qubit_gates(self) -> int:
@@ -71,6 +73,23 @@ class Compiled:
                     f"A circuit must have at most {allowed:,} {what} on IBM hardware, but this one "
                     f"has {given:,}: use fewer time steps or a smaller ansatz"
                 )
+
+    def check_coherence(self, backend: str) -> None:
+        """Check that a circuit ends before its qubits lose their phase.
+
+        Args:
+            backend: name of the backend, for the message.
+
+        Raises:
+            DeviceError: the circuit is longer than the shortest T2 of its qubits.
+        """
+        if self.seconds > self.coherence:
+            raise DeviceError(
+                "A circuit with measured readouts must end within the shortest T2 of its qubits, "
+                f"{1e6 * self.coherence:.0f} us on {backend}, but takes {1e6 * self.seconds:.0f} "
+                "us: use readout_mode=expval or fewer time steps, or set force_measure=true to run "
+                "it anyway"
+            )
 
 
 class Transpiler:
@@ -145,8 +164,9 @@ class Transpiler:
         else:
             chosen = circuit.layout.initial_index_layout(filter_ancillas=True)
         columns = tuple(parameter.index for parameter in circuit.parameters)
-        seconds = duration(circuit, self.backend.target)
-        return Compiled(circuit, columns, tuple(chosen), _read(circuit), seconds)
+        target = self.backend.target
+        seconds, t2 = duration(circuit, target), coherence(circuit, target)
+        return Compiled(circuit, columns, tuple(chosen), _read(circuit), seconds, t2)
 
     def _passes(self, layout: tuple[int, ...] | None) -> PassManager:
         from qiskit.transpiler import generate_preset_pass_manager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from textwrap import fill
 from typing import Any
 
 from rich.console import Console
@@ -66,7 +67,7 @@ def run(config: EstimateConfig) -> None:
     if options.name != config.device.name:
         print(f"Priced on {options.name}, its simulated copy, as no IBM account is saved here.")
     for note in notes:
-        print(note)
+        print(fill(note, 80))
     if config.input is None:
         print("Closed, open: feedback; measured: mid-circuit, readout_mode=measure. Depth and")
     else:
@@ -103,4 +104,6 @@ def evaluations(
             continue
         kind = "measured, " if mode == "measure" else ""
         found.update({f"{kind}{loop}": price for loop, price in loops.items()})
+        refusals = [price.refusal for price in loops.values() if price.refusal is not None]
+        notes += [f"Measured readouts would be refused: {refusals[0]}"] if refusals else []
     return found, notes

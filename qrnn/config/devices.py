@@ -66,6 +66,15 @@ class DeviceOptions:
         readout_mitigation: shots of each of two calibration circuits per job, which correct
             readout errors; None: no correction.
         zne: odd noise factors, e.g. [1,3], for zero-noise extrapolation; None: no extrapolation.
+        dynamical_decoupling: pulses on qubits that wait, XX, XpXm or XY4; None: none.
+        twirl_gates: whether IBM averages two-qubit gates over random Pauli gates; None: no.
+        twirl_measurements: whether IBM averages measurements over random flips; None: no.
+        fractional_gates: whether rotations of two qubits run as one RZZ where the backend has it,
+            instead of two CZ; None: no.
+        rep_delay: seconds that the backend waits before each execution, which a simulated copy only
+            prices; None: the backend's default.
+        force_measure: whether to run circuits with measured readouts although they are longer than
+            the shortest T2 of their qubits; None: they are refused.
         optimization_level: optimization level of Qiskit's transpiler, 0..3; None: 2.
         initial_layout: physical qubit of each of the n wires; None: chosen by Qiskit.
         options: keyword arguments for the device of a PennyLane plugin.
@@ -85,6 +94,12 @@ class DeviceOptions:
     ledger: str | None = option(ibm="all", identity=False, recorded=False)
     readout_mitigation: int | None = option(ibm="all", shown=True)
     zne: list[int] | None = option(ibm="all", shown=True)  # noqa: RUF009
+    dynamical_decoupling: str | None = option(ibm="real", shown=True)
+    twirl_gates: bool | None = option(ibm="real", shown=True)
+    twirl_measurements: bool | None = option(ibm="real", shown=True)
+    fractional_gates: bool | None = option(ibm="real", shown=True)
+    rep_delay: float | None = option(ibm="all", shown=True, at_least_zero=True)
+    force_measure: bool | None = option(ibm="all", identity=False)
     optimization_level: int | None = option(ibm="all", shown=True)
     initial_layout: list[int] | None = option(ibm="all")  # noqa: RUF009
     options: dict[str, Any] = field(default_factory=dict, metadata={"info": OptionInfo()})

@@ -15,6 +15,7 @@ from rich.console import Console
 from qrnn.data import Part, Split
 from qrnn.devices import Device, DeviceOptions
 from qrnn.devices.ibm import IBMDevice, estimate
+from qrnn.errors import DeviceError
 from qrnn.models.base import Model
 
 RESUME_HINT = "run the same command again to resume; no job is submitted twice"
@@ -131,7 +132,8 @@ def start_run(
         The run.
 
     Raises:
-        DeviceError: the device cannot run the model, or the price exceeds the budget.
+        DeviceError: the device cannot run the model, measured readouts would take longer than T2,
+            or the price exceeds the budget.
     """
     if not device.spec.submits_jobs:
         yield DeviceRun(model.on(device, **reading))
@@ -151,6 +153,8 @@ def start_run(
     run = DeviceRun(target, plugin, work, ledger)
     try:
         price = estimate(plugin, target.executions(split, feedback, batch_size))
+        if price.refusal is not None:
+            raise DeviceError(price.refusal)
         plugin.check_budget(price.qpu_seconds)
         if not quiet:
             _announce(run, f"{job_count(price.jobs)}, estimated at {price.qpu_seconds:.1f} QPU s")

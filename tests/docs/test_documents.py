@@ -26,7 +26,7 @@ NOT_RUN_HERE = {
     "estimators.md": 1,
     "devices.md": 1,
     "hardware-experiments.md": 4,
-    "hardware.md": 1,
+    "hardware.md": 2,
     "index.md": 1,
     "interoperation.md": 2,
     "own-data.md": 2,

@@ -1,16 +1,20 @@
 """`qrnn evaluate` and `qrnn estimate` on hardware, as a user runs them; a double stands for IBM."""
 
 import json
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from helpers import service_double
+from helpers.paths import ROOT
 from qrnn.config import TrainConfig, to_plain
 from qrnn.data import DigitsConfig, Shape, Split
 from qrnn.devices import DeviceOptions, device_names, device_spec
 from qrnn.devices.ibm import runtime
+from qrnn.devices.ibm.backends import Backend
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.evaluation.costs import priceable
 from qrnn.models.build import build_model
@@ -104,6 +108,52 @@ def test_the_least_busy_backend_says_which_it_is(checkpoint, qrnn, tmp_path, mon
     assert (kept["device"], kept["cost"]["backend"]) == ("ibm", "ibm_double")
 
 
+@pytest.fixture
+def first_run(checkpoint, tmp_path, monkeypatch):
+    """What runs the example on a backend, with the demo's checkpoint."""
+    (tmp_path / "runs").mkdir()
+    checkpoint.rename(tmp_path / "runs/demo")
+
+    def run(backend=service_double.NAME):
+        monkeypatch.setattr("sys.argv", ["hardware_first_run.py", backend])
+        runpy.run_path(str(ROOT / "examples/hardware_first_run.py"), run_name="__main__")
+
+    return run
+
+
+def test_a_first_run_is_priced_then_run_and_reported(first_run, tmp_path, monkeypatch, capsys):
+    service = service_double.Service(tmp_path / "service")
+    service_double.install(service, monkeypatch.setattr)
+    first_run()
+    out = capsys.readouterr().out
+    assert service.submissions == 1
+    (record,) = [json.loads(path.read_text()) for path in service.store.glob("*.json")]
+    assert 20 < record["usage"] < record["limit"] == 60
+    assert out.index("QPU seconds") < out.index("accuracy") < out.index("1 job")
+    kept = json.loads(Path("runs/demo/evaluation-ibm_double-open-limit32.json").read_text())
+    assert (kept["feedback"], kept["cost"]["executions"]) == ("open", 3 * 32 * 1024)
+    assert "ibm_double" in Path("runs/demo/report.html").read_text()
+    first_run()
+    assert service.submissions == 1
+
+
+def test_a_first_run_refuses_what_is_missing_and_what_is_too_dear(first_run, tmp_path, monkeypatch):
+    service = service_double.Service(tmp_path / "service")
+    service_double.install(service, monkeypatch.setattr)
+    monkeypatch.setattr(Backend, "rep_delay", 4e-3)  # as on ibm_miami
+    with pytest.raises(
+        SystemExit, match=r"^hardware_first_run: The budget max_qpu_seconds=60 must"
+    ):
+        first_run()
+    monkeypatch.setattr(runtime, "has_account", lambda: False)
+    with pytest.raises(SystemExit, match=r"^hardware_first_run: an IBM account must be saved"):
+        first_run()
+    Path("runs/demo/best.ckpt").unlink()
+    with pytest.raises(SystemExit, match=r"^hardware_first_run: runs/demo/best\.ckpt must be"):
+        first_run()
+    assert service.submissions == 0
+
+
 # --- prices ---------------------------------------------------------------------------------------
 
 
@@ -148,6 +198,7 @@ def test_a_price_without_an_account_is_the_twins(checkpoint, qrnn, no_account):
     assert int(rows["two-qubit gates"][0]) >= T - 1
     assert "ibm_fez: 5 sequences, 8 steps, 1024 shots" in out
     assert "Priced on fake_fez, its simulated copy" in out
+    assert "Measured readouts would be refused: A circuit with measured readouts must end" in out
     assert "https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time" in out
     assert not list(checkpoint.glob("jobs"))
     for key in ("batch_size", "limit"):

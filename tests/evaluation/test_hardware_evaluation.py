@@ -148,6 +148,7 @@ def test_budget_and_mode_leave_the_work_the_same_and_all_else_makes_it_another(r
         {"max_qpu_seconds": 99.0},
         {"queue_timeout": 9.0},
         {"mode": "batch"},
+        {"force_measure": True},
         {"instance": "crn"},
         {"gradient": "spsa"},
         {"strategy": "replayed"},
@@ -157,7 +158,7 @@ def test_budget_and_mode_leave_the_work_the_same_and_all_else_makes_it_another(r
     run.evaluate(replace(HARDWARE, shots=40))
     run.evaluate(feedback="open")
     run.evaluate(batch_size=2)
-    run.evaluate(readout_mode="measure")
+    run.evaluate(replace(HARDWARE, force_measure=True), readout_mode="measure")
     run.split = run.split.head(2)
     run.evaluate()
     with torch.no_grad():
@@ -232,12 +233,21 @@ def test_a_run_uses_what_was_estimated(run, options, feedback):
     options, reading = dict(options), {}
     if "readout_mode" in options:
         reading = {"readout_mode": options.pop("readout_mode")}
+        options["force_measure"] = True
     device = replace(FAKE, **options)
     price = prices(run.model, device, run.split, 2, **reading)[feedback]
     used = run.evaluate(device, feedback=feedback, batch_size=2, **reading).cost
     assert (used.jobs, used.executions) == (price.jobs, price.executions)
     assert used.estimated_seconds == pytest.approx(price.qpu_seconds)
     assert price.rounds == price.jobs
+
+
+@pytest.mark.parametrize("options", [FAKE, HARDWARE])
+def test_measured_readouts_beyond_t2_are_refused_before_anything_is_sent(run, options):
+    with pytest.raises(DeviceError, match=r"T2 of its qubits, \d+ us on .*, but takes \d+ us: use"):
+        run.evaluate(options, readout_mode="measure")
+    assert run.submissions == 0
+    assert not run.intents()
 
 
 def test_sequences_of_different_lengths_are_priced_as_they_run(run):

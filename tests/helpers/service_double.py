@@ -44,6 +44,7 @@ class Service:
         self.die = die or (lambda: os._exit(9))
         self.plans = [{"crn": "crn:open", "plan": "open", "name": "mine"}]
         self.modes = []
+        self.copy = "fake_manila"  # what the backend is that was opened last
         self.limits = {"usage_limit_seconds": 600, "usage_remaining_seconds": 412}
 
     def active_account(self):
@@ -57,18 +58,19 @@ class Service:
     def instances(self):
         return self.plans
 
-    def backend(self, name):
+    def backend(self, name, use_fractional_gates=False):
         if name != NAME:
             raise ValueError(f"no {name}")
+        self.copy = "fake_fractional" if use_fractional_gates else "fake_manila"
         return Backend(self)
 
     def backends(self, **wanted):
         assert wanted["operational"]
         return [Backend(self)]
 
-    def least_busy(self, **wanted):
+    def least_busy(self, use_fractional_gates=False, **wanted):
         assert wanted["operational"]
-        return Backend(self)
+        return self.backend(NAME, use_fractional_gates)
 
     def job(self, job_id):
         if not (self.store / f"{job_id}.json").exists():
@@ -109,14 +111,14 @@ class Service:
         key = tag.split("-", 2)[2]
         seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") >> 1
         assert len({pub[2] for pub in pubs}) == 1, "the executor takes one number of shots"
-        result = runtime.local_sampler(fake_backend("fake_manila"), seed).run(pubs).result()
+        result = runtime.local_sampler(fake_backend(self.copy), seed).run(pubs).result()
         job_id = f"{number:03d}-{uuid.uuid4().hex[:8]}"
         (self.store / f"{job_id}.pkl").write_bytes(pickle.dumps(result))
         # As IBM meters it, with the length of each circuit as Qiskit schedules it.
         usage = limits.JOB_SECONDS
         for (circuit, *_), pub in zip(pubs, result, strict=True):
             shots = pub.metadata["shots"] * (pub.data.shape[0] if pub.data.shape else 1)
-            usage += shots * (limits.REP_DELAY + length(circuit))
+            usage += shots * (limits.REP_DELAY + length(circuit, self.copy))
         Job(self, job_id).write(
             {
                 "tags": [tag],
@@ -124,6 +126,7 @@ class Service:
                 "usage": usage,
                 "number": number,
                 "limit": options.get("max_execution_time"),
+                "options": options,
             }
         )
         self.strike("die_after_submit", number)
@@ -131,9 +134,9 @@ class Service:
         return self.job(job_id)
 
 
-def length(circuit):
+def length(circuit, copy):
     """Seconds of a circuit without branches, from the reset to the last measurement."""
-    target = fake_backend("fake_manila").target
+    target = fake_backend(copy).target
     used = {circuit.find_bit(q).index for one in circuit.data for q in one.qubits}
     reset = max(target["reset"][(q,)].duration for q in used)
     return reset + circuit.estimate_duration(target, "s")
@@ -144,11 +147,11 @@ class Backend(BackendV2):
 
     def __init__(self, service):
         super().__init__(name=NAME, backend_version="7.1")
-        self.service = service
+        self.service, self.copy = service, service.copy
 
     @property
     def target(self):
-        return fake_backend("fake_manila").target
+        return fake_backend(self.copy).target
 
     @property
     def max_circuits(self):

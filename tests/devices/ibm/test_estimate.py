@@ -120,6 +120,29 @@ def test_mid_circuit_readout_is_priced_too():
     assert (price.rounds, price.jobs, price.circuits) == (1, 1, 1)
 
 
+def test_mid_circuit_measurements_beyond_t2_are_refused():
+    """A job that measures for longer than the worst qubit keeps its phase, unless it is forced."""
+    ops = [qml.ops.MidMeasure([0], meas_uid=str(i)) for i in range(20)]
+    value = qml.ops.MeasurementValue([ops[0]])
+    tape = qml.tape.QuantumScript(ops, [qml.expval(value)], shots=SHOTS)
+    one = device(initial_layout=[0, 1, 2, 3])
+    compiled = one.transpiler(Batch([tape], qml.wires.Wires(range(N))).blocks[0].structure)
+    properties = one.transpiler.backend.target.qubit_properties
+    shortest = min(properties[q].t2 for q in used_qubits(compiled.circuit))
+    assert compiled.coherence == shortest < compiled.seconds
+    refusal = f"{1e6 * shortest:.0f} us on fake_manila, but takes {1e6 * compiled.seconds:.0f} us"
+    assert refusal in estimate(one, [[tape]]).refusal
+    with pytest.raises(DeviceError, match=refusal):
+        one.execute([tape])
+    assert one.jobs == 0
+    forced = device(initial_layout=[0, 1, 2, 3], force_measure=True)
+    assert estimate(forced, [[tape]]).refusal is None
+    forced.execute([tape])
+    for allowed in (tape.copy(operations=ops[:1]), tape.copy(measurements=[qml.expval(qml.Z(1))])):
+        assert estimate(one, [[allowed]]).refusal is None
+        one.execute([allowed])
+
+
 def test_what_cannot_run_has_no_price():
     tape = qml.tape.QuantumScript([], [qml.state()], shots=SHOTS)
     with pytest.raises(DeviceError, match="expval"):
