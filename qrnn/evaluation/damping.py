@@ -7,8 +7,10 @@ regressed on the simulator's by least squares through the origin,
 
     f = sum(z_device z_exact) / sum(z_exact^2),
 
-with one factor for each step, or for each step and readout. The run then reads z / f, in the closed
-loop before the controller reads it. Nothing is clipped to [-1, 1].
+with one factor for each step, or for each step and readout. A readout has few values, which may all
+be near 0, so its sums begin with f_t and 1, those of one sequence with the step's factor and z = 1
+(ridge regression towards the step's factor). The run then reads z / f, in the closed loop before
+the controller reads it. Nothing is clipped to [-1, 1].
 
 Which of the two is used, and whether either, is decided by the error of z on sequences that the
 factors were not fitted to: each half of the sequences is corrected with factors from the other.
@@ -108,7 +110,7 @@ def fit(found: torch.Tensor, exact: torch.Tensor, steps: list[int]) -> Damping:
         DeviceError: a step's factor is below `SMALLEST`.
     """
     found, exact = found.double(), exact.double()
-    for step, factor in zip(steps, _factors(found, exact, (0, 2)).flatten().tolist(), strict=True):
+    for step, factor in zip(steps, _by_step(found, exact).flatten().tolist(), strict=True):
         if factor < SMALLEST:
             raise DeviceError(
                 f"device.calibrate must find factors of at least {SMALLEST} to divide readouts by, "
@@ -116,28 +118,36 @@ def fit(found: torch.Tensor, exact: torch.Tensor, steps: list[int]) -> Damping:
             )
     chosen, before = ("none", torch.empty(0, 0)), (found - exact).square().mean().sqrt().item()
     best = before
-    for kind, over in (("step", (0, 2)), ("readout", (0,))):
-        factors, error = _factors(found, exact, over), _held_out(found, exact, over)
+    for kind, function in (("step", _by_step), ("readout", _by_readout)):
+        factors, error = function(found, exact), _held_out(found, exact, function)
         if factors.min() >= SMALLEST and error < best:
             chosen, best = (kind, factors[0]), error
     return Damping(chosen[0], steps, chosen[1].tolist(), before, best)
 
 
-def _factors(found: torch.Tensor, exact: torch.Tensor, over: tuple[int, ...]) -> torch.Tensor:
-    """Return the least-squares factors over some axes; 1 where the exact values are all 0."""
-    norm = exact.square().sum(over, keepdim=True)
-    factors = (found * exact).sum(over, keepdim=True) / norm
-    return torch.where(norm > 0, factors, torch.ones_like(factors))
+def _by_step(found: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:
+    """Return the least-squares factors (1, S, 1); 1 where the exact values are all 0."""
+    norm = exact.square().sum((0, 2), keepdim=True)
+    return torch.where(norm > 0, (found * exact).sum((0, 2), keepdim=True) / norm, 1.0)
 
 
-def _held_out(found: torch.Tensor, exact: torch.Tensor, over: tuple[int, ...]) -> float:
+def _by_readout(found: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:
+    """Return the factors (1, S, R) of ridge regression towards those of the steps."""
+    product, norm = (found * exact).sum(0, keepdim=True), exact.square().sum(0, keepdim=True)
+    return (product + _by_step(found, exact)) / (norm + 1)
+
+
+def _held_out(
+    found: torch.Tensor,
+    exact: torch.Tensor,
+    function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> float:
     """Return the error where each half of the sequences is corrected with the other's factors."""
     total = 0.0
     for half in (0, 1):
-        factors = _factors(found[1 - half :: 2], exact[1 - half :: 2], over)
+        factors = function(found[1 - half :: 2], exact[1 - half :: 2])
         total += (found[half::2] / factors - exact[half::2]).square().sum().item()
-    error = (total / exact.numel()) ** 0.5
-    return error if error == error else float("inf")  # NaN: a factor of 0
+    return (total / exact.numel()) ** 0.5  # NaN or infinite, so never chosen, with a factor of 0
 
 
 @dataclass(frozen=True)

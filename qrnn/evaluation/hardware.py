@@ -158,13 +158,13 @@ def start_run(
     cell = target.networks()[0].rnn.cell
     plugin: IBMDevice = cell.plugin
     measured = not model.projects and cell.circuit.measured is not None
-    calibration = calibration_of(model, options, split, feedback, measured, training)
     run = DeviceRun(target, plugin, work, ledger)
     try:
+        calibration = calibration_of(model, options, split, feedback, measured, training)
         rounds = target.executions(split, feedback, batch_size)
         damping, again = None, ""
         if calibration is not None:
-            circuit = work_id(model, options, calibration.sequences, "open", reading, None)
+            circuit = work_id(model, options, calibration.sequences, "open", {}, None)
             calibration = replace(calibration, circuit=circuit)
             damping = _recorded(calibration, plugin, ledger)
             again = "" if damping is None else "found: "
