@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from qrnn.config.device_table import LEAST_BUSY
 from qrnn.devices.base import Device
+from qrnn.errors import ConfigError
 
 # IBM's backends in service in November 2026, those that messages and documents name first.
 IN_SERVICE = (
@@ -32,6 +33,11 @@ class IBMBackend(Device):
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
         from qrnn.devices.ibm import IBMDevice
 
+        if self.options.calibrate is not None:
+            raise ConfigError(
+                "device.calibrate must be left out here: it takes an evaluation or a prediction "
+                "of a trained model, which has training sequences"
+            )
         keywords = self.options.given_where(lambda one: one.ibm is not None)
         backend = "least_busy" if self.name == LEAST_BUSY else self.name
         return IBMDevice(wires=n_wires, backend=backend, **keywords)

@@ -219,7 +219,8 @@ class IBMDevice(Device):
         """Set a note that the ledger records with each of the next jobs.
 
         Args:
-            **what: JSON values, for example config="3f2a...", step=7, sequences="0-31".
+            **what: JSON values, for example config="3f2a...", step=7, sequences="0-31". A text
+                `purpose` keeps the jobs apart from those of the same circuits without it.
         """
         self._runner.note = what
 

@@ -308,6 +308,8 @@ class Runner:
         """Return the key of some work, the same in every run that repeats it."""
         identity = (self.backend.name, sorted(self._options.identity.items()))
         digest = hashlib.sha256(repr(identity).encode())
+        if (purpose := self.note.get("purpose")) is not None:
+            digest.update(purpose.encode())
         for block in blocks:
             digest.update(repr((block.structure, block.shots, block.values.shape)).encode())
             digest.update(np.ascontiguousarray(block.values, dtype="<f8").tobytes())

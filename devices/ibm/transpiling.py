@@ -124,6 +124,12 @@ class Transpiler:
         """Return a transpiler with the same settings and no layouts."""
         return Transpiler(self.backend, self.optimization_level, self.seed, self.initial_layout)
 
+    @property
+    def layout(self) -> tuple[int, ...] | None:
+        """The layout that was given or first chosen; None: none is chosen yet."""
+        chosen = self._layouts[0][1] if self._layouts else None
+        return self.initial_layout or chosen
+
     def __call__(self, structure: Structure) -> Compiled:
         """Return the transpiled structure, from the cache if possible.
 

@@ -158,6 +158,7 @@ def evaluate(config) -> None:
         readout_angle=typed.readout_angle,
         batch_size=typed.batch_size,
         folder=folder,
+        training=data.train,
     )
     path = save(result, folder)
     Console().print(table([result]))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from textwrap import fill
 from typing import Any
 
 from rich.console import Console
 
 from qrnn.config import EstimateConfig
-from qrnn.data import Split
+from qrnn.data import Part, Split
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError, QRNNError
 from qrnn.evaluation import neuron_costs
@@ -38,7 +39,8 @@ def run(config: EstimateConfig) -> None:
         if config.every:
             raise ConfigError("every must be left out without input: it is about new rows")
         loaded = load(config.checkpoint)
-        part = getattr(load_data(loaded.config, config.data_dir), config.split).head(config.limit)
+        data = load_data(loaded.config, config.data_dir)
+        part = getattr(data, config.split).head(config.limit)
     else:
         for key in OF_THE_TASK:
             if (given := getattr(config, key)) != getattr(EstimateConfig, key):
@@ -46,6 +48,10 @@ def run(config: EstimateConfig) -> None:
         loaded = load(config.checkpoint)
         part, _ = loaded.encode(config.input, every=config.every)
     model: Any = loaded.model
+
+    def training() -> Part:
+        return (load_data(loaded.config) if config.input else data).train
+
     console = Console()
     if model.projects:
         print(f"{head(config, len(part))}, {options.shots} kept shots of each")
@@ -60,14 +66,20 @@ def run(config: EstimateConfig) -> None:
     steps = split.x.shape[1]
     print(f"{head(config, len(split))}, {steps} steps, {options.shots} shots")
     if config.input is None:
-        found, notes = evaluations(model, options, split, config)
+        found, notes = evaluations(model, options, split, config, training)
     else:
-        found, notes = prices(model, options, split, config.batch_size, ["closed"]), []
+        found = prices(model, options, split, config.batch_size, ["closed"], training)
+        notes = []
     console.print(table(found, money))
     if options.name != config.device.name:
         print(f"Priced on {options.name}, its simulated copy, as no IBM account is saved here.")
     for note in notes:
         print(fill(note, 80))
+    if options.calibrate is not None:
+        print(
+            f"With the calibration by {options.calibrate} training sequences, which other runs of"
+        )
+        print("this checkpoint with these options use for a day.")
     if config.input is None:
         print("Closed, open: feedback; measured: mid-circuit, readout_mode=measure. Depth and")
     else:
@@ -84,7 +96,11 @@ def head(config: EstimateConfig, n: int) -> str:
 
 
 def evaluations(
-    model: Model, options: DeviceOptions, split: Split, config: EstimateConfig
+    model: Model,
+    options: DeviceOptions,
+    split: Split,
+    config: EstimateConfig,
+    training: Callable[[], Part],
 ) -> tuple[dict[str, Price], list[str]]:
     """Return the price of each way to evaluate, and notes on what could not be priced."""
     found, notes, feedbacks = {}, [], ["closed"]
@@ -96,7 +112,7 @@ def evaluations(
     for mode, angle in (("expval", None), ("measure", config.readout_angle)):
         reading = {"readout_mode": mode, "readout_angle": angle}
         try:
-            loops = prices(model, options, split, config.batch_size, feedbacks, **reading)
+            loops = prices(model, options, split, config.batch_size, feedbacks, training, **reading)
         except QRNNError as error:
             if mode == "expval":
                 raise

@@ -26,14 +26,14 @@ class OptionInfo:
         recorded: whether it is saved with the results; accounts and paths are not.
         shown: whether tables of results list it as "name value"; shots and noise have their own
             form.
-        at_least_zero: whether it must be finite and at least 0.
+        at_least: smallest value; it must then be finite, too. None: any.
     """
 
     ibm: str | None = None
     identity: bool = True
     recorded: bool = True
     shown: bool = False
-    at_least_zero: bool = False
+    at_least: int | None = None
 
 
 def option(**info: Any) -> Any:
@@ -65,6 +65,8 @@ class DeviceOptions:
         ledger: folder that records the jobs; None: `jobs` next to the checkpoint.
         readout_mitigation: shots of each of two calibration circuits per job, which correct
             readout errors; None: no correction.
+        calibrate: number of training sequences that are run first, to measure by how much the
+            device shrinks readouts, and to divide these by it; None: no correction.
         zne: odd noise factors, e.g. [1,3], for zero-noise extrapolation; None: no extrapolation.
         dynamical_decoupling: pulses on qubits that wait, XX, XpXm or XY4; None: none.
         twirl_gates: whether IBM averages two-qubit gates over random Pauli gates; None: no.
@@ -83,22 +85,23 @@ class DeviceOptions:
     name: str = "fused"
     strategy: str | None = option(identity=False, shown=True)
     shots: int | None = option()
-    seed: int | None = option(ibm="simulated", at_least_zero=True)
+    seed: int | None = option(ibm="simulated", at_least=0)
     gradient: str | None = option(identity=False, shown=True)
     noise: str | None = option()
     strength: float | None = option()
     mode: str | None = option(ibm="all", identity=False)
     instance: str | None = option(ibm="real", identity=False, recorded=False)
-    max_qpu_seconds: float | None = option(ibm="all", identity=False, at_least_zero=True)
-    queue_timeout: float | None = option(ibm="real", identity=False, at_least_zero=True)
+    max_qpu_seconds: float | None = option(ibm="all", identity=False, at_least=0)
+    queue_timeout: float | None = option(ibm="real", identity=False, at_least=0)
     ledger: str | None = option(ibm="all", identity=False, recorded=False)
     readout_mitigation: int | None = option(ibm="all", shown=True)
+    calibrate: int | None = option(ibm="all", shown=True, at_least=2)
     zne: list[int] | None = option(ibm="all", shown=True)  # noqa: RUF009
     dynamical_decoupling: str | None = option(ibm="real", shown=True)
     twirl_gates: bool | None = option(ibm="real", shown=True)
     twirl_measurements: bool | None = option(ibm="real", shown=True)
     fractional_gates: bool | None = option(ibm="real", shown=True)
-    rep_delay: float | None = option(ibm="all", shown=True, at_least_zero=True)
+    rep_delay: float | None = option(ibm="all", shown=True, at_least=0)
     force_measure: bool | None = option(ibm="all", identity=False)
     optimization_level: int | None = option(ibm="all", shown=True)
     initial_layout: list[int] | None = option(ibm="all")  # noqa: RUF009
@@ -202,10 +205,12 @@ class DeviceSpec:
                 f"it reads {', '.join(self.options) or 'no options'}"
             )
         typed(options, "device")
-        for name, value in options.given_where(lambda one: one.at_least_zero).items():
-            if not 0 <= value < math.inf:  # a limit of NaN would never bind
+        for name, value in options.given_where(lambda one: one.at_least is not None).items():
+            least = option_info()[name].at_least
+            if not least <= value < math.inf:  # a limit of NaN would never bind
                 raise ConfigError(
-                    f"device.{name} must be finite and at least 0, got {value}: set null for none"
+                    f"device.{name} must be finite and at least {least}, got {value}: set null for "
+                    f"none"
                 )
         if options.shots is not None and options.shots < 1:
             raise ConfigError(f"device.shots must be at least 1, got {options.shots}")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pennylane.tape import QuantumScript
 from rich.table import Table
 
-from qrnn.data import Split
+from qrnn.data import Part, Split
 from qrnn.devices import DeviceOptions, device_spec
 from qrnn.devices.hardware import IN_SERVICE
 from qrnn.devices.ibm import Estimate, estimate, limits
 from qrnn.errors import ConfigError, DeviceError
+from qrnn.evaluation.damping import calibration_of
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of
 
@@ -71,6 +74,7 @@ def prices(
     part: Split,
     batch_size: int | None = None,
     feedbacks: Sequence[str] = ("closed", "open"),
+    training: Callable[[], Part] | None = None,
     **reading: Any,
 ) -> dict[str, Price]:
     """Return the price of evaluating sequences, for each feedback; nothing is run.
@@ -81,6 +85,8 @@ def prices(
         part: the sequences.
         batch_size: number of sequences that run together; None: all.
         feedbacks: `closed`, `open` or both.
+        training: returns the training sequences, for `device.calibrate`, which is priced as if
+            nothing had been calibrated before.
         **reading: `readout_mode` and `readout_angle` of `model.on`.
 
     Raises:
@@ -88,15 +94,22 @@ def prices(
     """
     # Hardware requires a ledger; this one stays empty.
     with tempfile.TemporaryDirectory() as folder:
-        target = model.on(replace(options, ledger=folder), **reading)
+        target = model.on(replace(options, ledger=folder, calibrate=None), **reading)
         (cell,) = cells_of(target)
         plugin: Any = cell.plugin
         high, low = cell.circuit.outcomes
+        measured = cell.circuit.measured is not None
+
+        def rounds(feedback: str) -> Iterable[Sequence[QuantumScript]]:
+            first = calibration_of(model, options, part, feedback, measured, training)
+            run = target.executions(part, feedback, batch_size)
+            return run if first is None else itertools.chain(first.rounds(target), run)
+
         error = math.sqrt((-high * low).max().item() / (options.shots or 1))
         try:
             return {
                 feedback: Price(
-                    **vars(estimate(plugin, target.executions(part, feedback, batch_size))),
+                    **vars(estimate(plugin, rounds(feedback))),
                     standard_error=error,
                 )
                 for feedback in feedbacks

@@ -15,6 +15,7 @@ from qrnn.data import Numbers, Part
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.devices.noise import described
 from qrnn.errors import ConfigError
+from qrnn.evaluation.damping import Damping
 from qrnn.evaluation.hardware import Cost, start_run
 from qrnn.evaluation.metrics import METRICS, Judge, shown
 from qrnn.evaluation.predict import Outcome, rms_difference, run, run_open_loop, translate
@@ -75,6 +76,7 @@ class Evaluation:
         baselines: the task's metric of other predictions, by their names: those that need no
             training, and the recurrent networks of `trainer.baselines`.
         levels: predicted quantiles (N, H, K, Q) in the targets' units; empty: none are.
+        damping: what `device.calibrate` found; None: it was not set.
         outcome: all that the model put out; not saved.
     """
 
@@ -107,6 +109,7 @@ class Evaluation:
     rmse_steps: list[float] = field(default_factory=list)
     baselines: dict[str, float] = field(default_factory=dict)
     levels: list = field(default_factory=list)
+    damping: Damping | None = None
     outcome: Outcome | None = field(default=None, repr=False, compare=False)
 
 
@@ -158,6 +161,7 @@ def evaluate(
     batch_size: int | None = None,
     folder: str | Path | None = None,
     progress: bool = True,
+    training: Part | None = None,
 ) -> Evaluation:
     """Evaluate a trained model on a device, and compare it with the model's own device.
 
@@ -176,6 +180,7 @@ def evaluate(
             call resumes after a crash, and where its trained baselines are; None: jobs are recorded
             only in `device.ledger`, if set.
         progress: whether to show a progress bar, and an IBM device's price.
+        training: the training sequences, which `device.calibrate` needs.
 
     Raises:
         ConfigError: there are no sequences, the device would ignore some of its options, or
@@ -207,6 +212,7 @@ def evaluate(
         batch_size=batch_size,
         folder=folder,
         quiet=not progress,
+        training=None if training is None else lambda: training,
     ) as on:
         expected = run(model, part, batch_size)
         if feedback == "open":
@@ -264,6 +270,7 @@ def evaluate(
         rmse_steps=rmse_steps,
         baselines=judge.baselines | trained_baselines(folder, part, judge, batch_size),
         levels=levels,
+        damping=on.damping,
         outcome=found,
     )
 
@@ -297,6 +304,8 @@ def describe(one: Evaluation) -> str:
     words.append(f"{options['shots']} shots" if options.get("shots") else "exact")
     shown_in_tables = [k for k in options if k in option_info() and option_info()[k].shown]
     words += [f"{k.replace('_', ' ')} {options[k]}" for k in shown_in_tables]
+    if one.damping is not None and one.damping.kind == "none":
+        words.append("not corrected")
     if one.kept is not None:
         words.append(f"{one.kept:.2g} kept")
     if one.readout_angle is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +17,10 @@ from qrnn.data import Part, Split
 from qrnn.devices import Device, DeviceOptions
 from qrnn.devices.ibm import IBMDevice, estimate
 from qrnn.errors import DeviceError
+from qrnn.evaluation.damping import VALID, Calibration, Damping, calibration_of, save
 from qrnn.models.base import Model
 
+CALIBRATION = "calibration.json"  # in the folder of a run's ledger
 RESUME_HINT = "run the same command again to resume; no job is submitted twice"
 
 
@@ -68,12 +71,14 @@ class DeviceRun:
         plugin: the IBM device that runs it; None on other devices.
         work: id of the computation; see `work_id`.
         ledger: folder of the ledger, or None.
+        damping: what `device.calibrate` found; None: it is not set.
     """
 
     model: Model
     plugin: IBMDevice | None = None
     work: str = ""
     ledger: Path | None = None
+    damping: Damping | None = None
 
     def note(self, step: str, sequences: str) -> None:
         """Record in the ledger what the next jobs compute.
@@ -115,6 +120,7 @@ def start_run(
     batch_size: int | None,
     folder: str | Path | None,
     quiet: bool,
+    training: Callable[[], Part] | None = None,
 ) -> Iterator[DeviceRun]:
     """Put a model on a device; on an IBM device, open its ledger, price the run, check the budget.
 
@@ -126,12 +132,14 @@ def start_run(
         reading: `readout_mode` and `readout_angle` of `model.on`.
         batch_size: number of sequences that run together; None: all.
         folder: the run's folder, where jobs are recorded unless `device.ledger` is set.
-        quiet: whether to hide price and ledger.
+        quiet: whether to hide price, ledger and calibration.
+        training: returns the training sequences, for `device.calibrate`; None: there are none.
 
     Yields:
         The run.
 
     Raises:
+        ConfigError: `device.calibrate` does not fit the model.
         DeviceError: the device cannot run the model, measured readouts would take longer than T2,
             or the price exceeds the budget.
     """
@@ -147,17 +155,39 @@ def start_run(
     elif folder is not None:
         ledger = Path(folder) / "jobs" / f"{device.name}-{work}"
     # Without gradients, the tapes need not be expanded into differentiable gates.
-    options = replace(options, ledger=None if ledger is None else str(ledger), gradient="none")
-    target = model.on(options, **reading)
-    plugin: IBMDevice = target.networks()[0].rnn.cell.plugin
+    place = None if ledger is None else str(ledger)
+    target = model.on(replace(options, ledger=place, gradient="none", calibrate=None), **reading)
+    cell = target.networks()[0].rnn.cell
+    plugin: IBMDevice = cell.plugin
+    measured = not model.projects and cell.circuit.measured is not None
     run = DeviceRun(target, plugin, work, ledger)
     try:
-        price = estimate(plugin, target.executions(split, feedback, batch_size))
+        calibration = calibration_of(model, options, split, feedback, measured, training)
+        rounds = target.executions(split, feedback, batch_size)
+        damping, again = None, ""
+        if calibration is not None:
+            circuit = work_id(model, options, calibration.sequences, "open", {}, None)
+            calibration = replace(calibration, circuit=circuit)
+            damping = _recorded(calibration, plugin, ledger)
+            again = "" if damping is None else "found: "
+            if damping is None or (ledger is not None and damping.ledger == ledger.name):
+                rounds = itertools.chain(calibration.rounds(target), rounds)
+        price = estimate(plugin, rounds)
         if price.refusal is not None:
             raise DeviceError(price.refusal)
         plugin.check_budget(price.qpu_seconds)
         if not quiet:
             _announce(run, f"{job_count(price.jobs)}, estimated at {price.qpu_seconds:.1f} QPU s")
+        if calibration is not None:
+            if damping is None:
+                damping = calibration.measure(model, target, plugin, work)
+                damping = replace(damping, ledger=None if ledger is None else ledger.name)
+            if ledger is not None:
+                _record(damping, device.name, ledger)
+            cell.memory.damping = damping.table(cell.n_readouts)
+            run = replace(run, damping=damping)
+            if not quiet:
+                _say(f"{again}{damping}")
         yield run
     except KeyboardInterrupt:
         message = f"interrupted: {RESUME_HINT}" if ledger else "interrupted"
@@ -166,15 +196,48 @@ def start_run(
         plugin.close()
 
 
+def _recorded(calibration: Calibration, plugin: IBMDevice, ledger: Path | None) -> Damping | None:
+    """Return the damping of an earlier attempt of the run, or of another run in the last day.
+
+    A resumed run keeps its own, however old, or its controller would ask for other circuits.
+    The plugin then uses the qubits that were calibrated.
+    """
+    if ledger is None:
+        return None
+    name = plugin.backend_name
+    found = calibration.recorded(ledger / CALIBRATION, name, valid=None)
+    if found is None:
+        shared = _shared(ledger, calibration.options.name, calibration.circuit)
+        found = calibration.recorded(shared, name, valid=VALID)
+    if found is not None and found.layout is not None:
+        plugin.transpiler.initial_layout = tuple(found.layout)
+    return found
+
+
+def _record(damping: Damping, device: str, ledger: Path) -> None:
+    """Save a damping for later attempts of the run; if it is new, also for other runs."""
+    if not (ledger / CALIBRATION).exists():
+        save(damping, ledger / CALIBRATION)
+        if damping.ledger == ledger.name:
+            save(damping, _shared(ledger, device, damping.circuit))
+
+
+def _shared(ledger: Path, device: str, circuit: str) -> Path:
+    return ledger.parent / f"calibration-{device}-{circuit}.json"
+
+
 def _announce(run: DeviceRun, price: str) -> None:
     cost = run.cost
     if cost is None:
         return
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     there = f", {cost.jobs} of them already submitted" if cost.jobs else ""
-    console.print(f"{cost.backend}: {price}{there}")
+    _say(f"{cost.backend}: {price}{there}")
     if run.ledger is not None:
-        console.print(f"jobs are recorded in {run.ledger}\nif the run stops, {RESUME_HINT}")
+        _say(f"jobs are recorded in {run.ledger}\nif the run stops, {RESUME_HINT}")
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text)
 
 
 def work_id(

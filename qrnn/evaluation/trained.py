@@ -86,7 +86,7 @@ class TrainedModel:
             raise unknown_name("split", split, SPLITS)
         data = data if data is not None else load_data(self.config)
         part = getattr(data, split).head(limit)
-        options = {"folder": self.folder, "progress": False} | options
+        options = {"folder": self.folder, "progress": False, "training": data.train} | options
         used = device if device is not None else self._own()
         return evaluate_model(self.model, part, used, judge=judge(data, split, limit), **options)
 
@@ -204,6 +204,7 @@ class TrainedModel:
             batch_size=batch_size,
             folder=self.folder,
             quiet=not progress,
+            training=lambda: load_data(self.config).train,
         ) as on:
             title = opened.name if progress else None
             return run(on.model, split, batch_size, title, on.note)

@@ -42,11 +42,16 @@ class ReplayedMemory(Memory):
         layer: the quantum layer.
         at_once: a QNode with mid-circuit measurements that returns the results of all steps, so
             that the open loop needs only one circuit.
+
+    Attributes:
+        damping: factors (T, R) by which the device shrinks the readouts after 1..T repetitions;
+            readouts are divided by them. None: they are left as they are.
     """
 
     def __init__(self, circuit: StepCircuit, layer: TorchLayer, at_once: qml.QNode | None = None):
         super().__init__(circuit, layer)
         self.at_once = at_once
+        self.damping: torch.Tensor | None = None
 
     @override
     def size(self, batch: int, like: torch.Tensor) -> float:
@@ -89,7 +94,9 @@ class ReplayedMemory(Memory):
             # TorchLayer keeps its original parameter, and would miss a replacement by
             # load_state_dict(assign=True) or torch.func.functional_call.
             self.layer.qnode_weights["bias"] = bias
-            return self.circuit.values(self.layer(inputs))
+            z = self.circuit.values(self.layer(inputs))
+            repetitions = inputs.shape[1] // self.circuit.n_angles
+            return z if self.damping is None else z / self.damping[repetitions - 1].to(z)
 
     @property
     @override
@@ -124,7 +131,8 @@ class ReplayedMemory(Memory):
                 values = torch.stack([torch.as_tensor(value) for value in values], -1)
                 # With shots, a batch of 1 is squeezed.
                 values_of.append(values.reshape(len(controls), -1))
-        return torch.stack(values_of, 1).to(controls)
+        z = torch.stack(values_of, 1).to(controls)
+        return z if self.damping is None else z / self.damping[list(read)].to(z)
 
     @override
     def detach(self, state: ReplayedState) -> ReplayedState:

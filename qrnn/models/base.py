@@ -92,7 +92,11 @@ class Model(OnDevice):
         return []
 
     def executions(
-        self, part: Split, feedback: str, batch_size: int | None
+        self,
+        part: Split,
+        feedback: str,
+        batch_size: int | None,
+        steps: Sequence[int] | None = None,
     ) -> Iterable[list[QuantumScript]]:
         """Return the tapes of each execution of an evaluation, in order.
 
@@ -102,5 +106,6 @@ class Model(OnDevice):
             part: the sequences.
             feedback: `closed` or `open`.
             batch_size: number of sequences that run together; None: all.
+            steps: of the open loop, the steps that run, from 0; None: those that the head reads.
         """
         raise NotImplementedError(f"{type(self).__name__} runs no circuits on its own")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -65,7 +65,11 @@ class NextToken(Model):
 
     @override
     def executions(
-        self, part: Split, feedback: str, batch_size: int | None
+        self,
+        part: Split,
+        feedback: str,
+        batch_size: int | None,
+        steps: Sequence[int] | None = None,
     ) -> Iterator[list[QuantumScript]]:
         return (self.tapes(batch) for batch in part.all_batches(batch_size))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pennylane as qml
@@ -71,7 +71,11 @@ class SequenceModel(Model):
 
     @override
     def executions(
-        self, part: Split, feedback: str, batch_size: int | None
+        self,
+        part: Split,
+        feedback: str,
+        batch_size: int | None,
+        steps: Sequence[int] | None = None,
     ) -> Iterator[list[QuantumScript]]:
         """The angles are the biases. Closed, each step is an execution; open, each batch."""
         cell = self.rnn.cell
@@ -87,15 +91,15 @@ class SequenceModel(Model):
             return list(built)
 
         for batch in part.all_batches(batch_size):
-            rows, steps = batch.x.shape[:2]
+            rows, most = batch.x.shape[:2]
             if feedback == "open" and at_once is not None:
-                yield tapes(rows, steps, at_once)
+                yield tapes(rows, most, at_once)
             elif feedback == "open":
-                read = self.steps_read(steps)
+                read = self.steps_read(most) if steps is None else steps
                 yield [tape for t in read for tape in tapes(rows, t + 1, cell.qnode)]
             else:
-                lengths = batch.lengths if batch.lengths is not None else torch.full([rows], steps)
-                for t in range(1, steps + 1):  # sequences that have ended need no circuit
+                lengths = batch.lengths if batch.lengths is not None else torch.full([rows], most)
+                for t in range(1, most + 1):  # sequences that have ended need no circuit
                     yield tapes(int((lengths >= t).sum()), t, cell.qnode)
 
     @abstractmethod

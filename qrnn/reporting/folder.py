@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import numpy as np
 
 from qrnn.errors import DataError, QRNNError
+from qrnn.evaluation.damping import Damping
 from qrnn.evaluation.evaluation import Evaluation, describe
 from qrnn.evaluation.hardware import Cost
 from qrnn.evaluation.metrics import METRICS
@@ -173,6 +174,8 @@ def _evaluation(path: Path) -> Evaluation:
     saved = _object(path)
     if saved.get("cost") is not None:
         saved["cost"] = _typed(Cost, saved["cost"])
+    if saved.get("damping") is not None:
+        saved["damping"] = _typed(Damping, saved["damping"])
     evaluation = _typed(Evaluation, saved)
     _check_predictions(evaluation)
     if evaluation.metric not in METRICS:
