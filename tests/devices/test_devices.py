@@ -289,7 +289,7 @@ def test_the_cells_of_a_network_share_one_device():
 def test_a_run_goes_on_with_other_options_that_no_result_depends_on():
     free = set(options_where(lambda one: not one.identity))
     run = {"mode", "instance", "max_qpu_seconds", "queue_timeout", "ledger"}
-    assert free == run | {"strategy", "gradient"}
+    assert free == run | {"strategy", "gradient", "force_measure"}
 
 
 def test_a_simulated_copy_gets_no_option_of_real_backends():
