@@ -87,7 +87,8 @@ class _Kernel(JITCodeLibrary):
     def finalize(self) -> None:
         others = _link(self._final_module, self)
         for library in others:
-            self._reload_init.update(library._reload_init)
+            if hasattr(self, "_reload_init"):  # older versions of numba keep it elsewhere
+                self._reload_init.update(library._reload_init)
         self._linking_libraries = [one for one in others if not isinstance(one, _Part)]
         super().finalize()
 
