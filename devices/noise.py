@@ -109,13 +109,13 @@ def check_noise(options: DeviceOptions, *, backends: bool = False) -> None:
             )
     if noise is None and strength is None:
         return
+    if noise is not None and noise not in MODELS:
+        raise unknown_name("device.noise", noise, MODELS)
     if noise is None or strength is None:
         raise ConfigError(
             f"device.noise and device.strength must be set together, got noise={noise} and "
             f"strength={strength}: set both"
         )
-    if noise not in MODELS:
-        raise unknown_name("device.noise", noise, MODELS)
     largest = 0.5 if noise == "readout" else 1.0
     allowed = f"in [0, {largest:g}] for {noise} noise"
     number("device.strength", strength, allowed, lambda p: 0 <= p <= largest)
@@ -132,7 +132,9 @@ def _as_values(tape: QuantumScript, circuit: StepCircuit):
 
     def values(results):
         (found,) = results
-        return tuple(circuit.values(qml.math.stack(found, -1)).unbind(-1))
+        several = isinstance(found, (tuple, list))
+        z = circuit.values(qml.math.stack(found if several else [found], -1)).unbind(-1)
+        return z if several else z[0]
 
     return (tape,), values
 

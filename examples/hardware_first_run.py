@@ -55,6 +55,8 @@ def main(backend: str = "ibm") -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        sys.exit(f"hardware_first_run: give one backend at most, got {' '.join(sys.argv[1:])}")
     try:
         main(*sys.argv[1:])
     except QRNNError as error:

@@ -79,6 +79,7 @@ def estimate(device: IBMDevice, rounds: Iterable[Sequence[QuantumScript]]) -> Es
             jobs, executions = jobs + 1, executions + work.executions
             seconds += work.seconds
         for block, compiled in zip(blocks, every, strict=True):
+            device.options.check_circuit(block.structure, block.shots)
             circuits += len(block.values)
             depth = max(depth, compiled.circuit.depth())
             gates = max(gates, compiled.two_qubit_gates)

@@ -7,7 +7,7 @@ backend: depolarizing of its qubits together, then their relaxation over the ins
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from math import exp, inf, prod
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from qrnn.circuit.step import StepCircuit
 from qrnn.devices.ibm.backends import Backend, resolve
 from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.options import check_transpiling
+from qrnn.devices.ibm.programs import angle
 from qrnn.devices.ibm.translate import GATES as QISKIT_GATES
 from qrnn.devices.ibm.translate import Structure, native, read, rows
 from qrnn.devices.ibm.transpiling import Compiled, Transpiler
@@ -132,12 +133,13 @@ def _converted(
     gates: list[Operator] = []
     matrix: list[np.ndarray] = []
     offset: list[float] = []
+    index = {parameter.name: parameter.index for parameter in compiled.circuit.parameters}
     for instruction in compiled.circuit.data:
         if instruction.operation.name == "barrier":
             continue
         qubits = tuple(compiled.circuit.find_bit(qubit).index for qubit in instruction.qubits)
         wires = [compiled.layout.index(qubit) for qubit in qubits]
-        given = [_linear(value, n_angles) for value in instruction.operation.params]
+        given = [_linear(value, index, n_angles) for value in instruction.operation.params]
         with qml.QueuingManager.stop_recording():
             found = _gates(instruction.operation, wires)
             errors = list(channels(target, instruction.operation.name, qubits, wires))
@@ -162,14 +164,17 @@ def _gates(operation: Any, wires: list[int]) -> list[Operator]:
     return expand(getattr(qml, name)(*[0.0] * len(operation.params), wires=wires), smooth=False)
 
 
-def _linear(value: Any, n_angles: int) -> tuple[np.ndarray, float]:
+def _linear(value: Any, index: Mapping[str, int], n_angles: int) -> tuple[np.ndarray, float]:
     """Return a parameter of an instruction as coefficients of the angles, and a constant."""
-    row, parameters = np.zeros(n_angles), getattr(value, "parameters", ())
-    if not parameters:
-        return row, float(value)
-    for parameter in parameters:
-        row[parameter.index] = float(value.gradient(parameter))
-    return row, float(value.bind(dict.fromkeys(parameters, 0.0)))
+    row, found = np.zeros(n_angles), angle(value)
+    if found is None:
+        raise DeviceError(
+            f"device.noise needs gates whose parameters are linear in the angles, got {value}: use "
+            "another device.optimization_level"
+        )
+    for name, factor in found.terms:
+        row[index[name]] = factor
+    return row, found.constant
 
 
 def channels(

@@ -84,11 +84,7 @@ class Options:
                 "Argument `readout_mitigation` must be a number of calibration shots, but got "
                 f"{self.readout_mitigation}: try 8192, or leave it out"
             )
-        if self.dynamical_decoupling not in (None, *SEQUENCES):
-            raise DeviceError(
-                f"Argument `dynamical_decoupling` must be {', '.join(SEQUENCES[:-1])} or "
-                f"{SEQUENCES[-1]}, but got {self.dynamical_decoupling!r}"
-            )
+        check_suppression(self)
         if self.fractional_gates:
             self._check_fractional(backend)
         self._check_seconds()
@@ -119,12 +115,6 @@ class Options:
             )
 
     def _check_fractional(self, backend: Backend) -> None:
-        for name in ("dynamical_decoupling", "twirl_gates"):
-            if getattr(self, name):
-                raise DeviceError(
-                    f"Argument `{name}` must be left out with fractional gates, but got "
-                    f"{getattr(self, name)!r}: use one of them"
-                )
         if "rzz" not in backend.backend.target.operation_names:
             raise DeviceError(
                 f"Argument `fractional_gates` must be left out on {backend.name}, whose target has "
@@ -147,10 +137,7 @@ class Options:
                 "Argument `dynamical_decoupling` must be left out for circuits with branches, "
                 f"which IBM does not decouple, but got {self.dynamical_decoupling!r}"
             )
-        if (self.twirl_gates or self.twirl_measurements) and shots % max(64, -(-shots // 32)):
-            raise DeviceError(
-                f"Shots must be a multiple of 64 with twirling, but got {shots}: IBM would run more"
-            )
+        check_suppression(self, shots)
 
     def _check_zne(self) -> None:
         if self.zne is None:
@@ -187,6 +174,35 @@ class Options:
                 f"Argument `ledger` must be a folder on hardware ({backend.name}), but got None: "
                 "without one, jobs are lost when the process ends"
             )
+
+
+def check_suppression(given: Any, shots: int | None = None) -> None:
+    """Check the options of error suppression that fit no backend.
+
+    Args:
+        given: `Options` or `DeviceOptions`.
+        shots: of a circuit; None: not known yet.
+
+    Raises:
+        DeviceError: an option is unknown, two exclude each other, or twirling would round the shots
+            up.
+    """
+    if given.dynamical_decoupling not in (None, *SEQUENCES):
+        raise DeviceError(
+            f"Argument `dynamical_decoupling` must be {', '.join(SEQUENCES[:-1])} or "
+            f"{SEQUENCES[-1]}, but got {given.dynamical_decoupling!r}"
+        )
+    for name in ("dynamical_decoupling", "twirl_gates") if given.fractional_gates else ():
+        if getattr(given, name):
+            raise DeviceError(
+                f"Argument `{name}` must be left out with fractional gates, but got "
+                f"{getattr(given, name)!r}: use one of them"
+            )
+    twirled = given.twirl_gates or given.twirl_measurements
+    if twirled and shots is not None and shots % max(64, -(-shots // 32)):
+        raise DeviceError(
+            f"Shots must be a multiple of 64 with twirling, but got {shots}: IBM would run more"
+        )
 
 
 def check_transpiling(

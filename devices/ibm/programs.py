@@ -100,10 +100,9 @@ def program(circuit: QuantumCircuit, noise: Noise) -> Program | None:
             read[bit] = qubits[0]
             done.update(qubits)
         elif name == "rz" and key not in noise.errors:
-            angle = _angle(instruction.params[0])
-            if angle is None:
+            if (turn := angle(instruction.params[0])) is None:
                 return None
-            turns[qubits[0]] = turns.get(qubits[0], ZERO).plus(angle)
+            turns[qubits[0]] = turns.get(qubits[0], ZERO).plus(turn)
         elif (channel := noise.channel(instruction, qubits)) is not None:
             before = [
                 ZERO if free else turns.pop(qubit, ZERO)
@@ -117,7 +116,7 @@ def program(circuit: QuantumCircuit, noise: Noise) -> Program | None:
     return Program(tuple(gates), tuple(read), tuple(sorted(used)), names)
 
 
-def _angle(value: Any) -> Angle | None:
+def angle(value: Any) -> Angle | None:
     """Return an angle of a circuit; None: it is not linear in the parameters."""
     names = getattr(value, "parameters", ())
     if not names:

@@ -74,6 +74,11 @@ class JointDepolarizing(PennyLaneChannel):
         return [sqrt(1 - 15 / 16 * p) * words[0], *(sqrt(p) / 4 * word for word in words[1:])]
 
 
+def has_constant_strength(gate: Operator) -> bool:
+    """Return whether a gate is a channel whose parameter never changes."""
+    return isinstance(gate, PennyLaneChannel) and not isinstance(gate, Damping)
+
+
 @dataclass(frozen=True)
 class Kind:
     """A channel that scales Pauli words.

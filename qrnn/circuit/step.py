@@ -19,7 +19,7 @@ from pennylane.tape import QuantumScript
 
 from qrnn.circuit.angle_map import AngleMap, precision_of
 from qrnn.circuit.ansatz import Ansatz
-from qrnn.circuit.channels import Damping
+from qrnn.circuit.channels import Damping, has_constant_strength
 from qrnn.circuit.mid_circuit import MeasuredReadout, check_mode
 from qrnn.circuit.observables import masks, observables, pauli_words
 from qrnn.circuit.threads import one_at_a_time
@@ -122,7 +122,9 @@ class StepCircuit:
             for gate in self.gates:
                 stop = first + len(gate.data)
                 values = [parameters[..., i] for i in range(first, stop)]
-                operations.append(bind_new_parameters(gate, values) if values else gate)
+                if values and not has_constant_strength(gate):
+                    gate = bind_new_parameters(gate, values)
+                operations.append(gate)
                 first = stop
         return operations
 

@@ -89,7 +89,7 @@ def _typed(config, example: str):
 
 
 def _ready(config, example: str):
-    """Return the same of a command that runs a checkpoint, after all checks that need no torch.
+    """Return the configuration of a command that runs a checkpoint, checked without torch.
 
     Raises:
         ConfigError: see `_typed`; `limit` or `batch_size` is below 1, or the device would ignore an

@@ -47,7 +47,7 @@ def _with_hydra(task: Callable, config_name: str) -> None:
 
     from qrnn.cli import hydra_files, sweeps
     from qrnn.cli.errors import check_arguments
-    from qrnn.cli.run_config import in_own_folder, with_run_config
+    from qrnn.cli.run_config import with_run_config
     from qrnn.config import register_schemas
 
     given = sys.argv[1:]
@@ -65,8 +65,8 @@ def _with_hydra(task: Callable, config_name: str) -> None:
             finally:
                 sys.argv = composed
 
-    check_arguments(given)
-    sys.argv[1:] = in_own_folder(with_run_config(given)) if task.__name__ == "train" else given
+    check_arguments(task.__name__, given)
+    sys.argv[1:] = with_run_config(given) if task.__name__ == "train" else given
     register_schemas(sys.argv[1:])
     run = hydra.main(version_base="1.3", config_path="pkg://qrnn.configs", config_name=config_name)
     if {"-h", "--help"} & {*sys.argv}:

@@ -57,8 +57,12 @@ def one_line(error: Exception) -> str:
     return config_error_line(error)
 
 
-def check_arguments(arguments: Sequence[str]) -> None:
+def check_arguments(command: str, arguments: Sequence[str]) -> None:
     """Check the flags, for which Hydra would print its whole usage.
+
+    Args:
+        command: name of the command.
+        arguments: what stands after it.
 
     Raises:
         ConfigError: a flag is unknown or lacks its value, or a key and its value are separated by
@@ -70,11 +74,11 @@ def check_arguments(arguments: Sequence[str]) -> None:
         if argument.startswith("="):
             raise ConfigError(f"{argument} must follow its key without a space: write key=value")
         if argument.startswith("-") and argument.partition("=")[0] not in flags:
-            keys = keys_named(argument.lstrip("-").partition("=")[0].replace("-", "_"))
+            keys = keys_named(command, argument.lstrip("-").partition("=")[0].replace("-", "_"))
             near = difflib.get_close_matches(argument, flags, 1, 0.7)
             advice = f"did you mean {near[0]}?" if near else "see --help"
             if keys:
-                advice = f"write {keys[0]}=value"
+                advice = f"write {' or '.join(f'{key}=value' for key in keys)}"
             raise ConfigError(f"option {argument!r} is not known: {advice}")
     parser.error = _refuse_flag  # type: ignore[method-assign]
     parser.parse_args(arguments)

@@ -73,6 +73,8 @@ def run(config: EstimateConfig) -> None:
     console.print(table(found, money))
     if options.name != config.device.name:
         print(f"Priced on {options.name}, its simulated copy, as no IBM account is saved here.")
+        if config.device.fractional_gates:
+            print("The copy has no fractional gates, with which the circuits would be shorter.")
     for note in notes:
         print(fill(note, 80))
     if options.calibrate is not None:

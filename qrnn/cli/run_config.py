@@ -1,4 +1,4 @@
-"""Use a run's folder again: its `config.yaml`, or its last checkpoint to resume from."""
+"""Use a run's own `config.yaml` again: `qrnn train --config-dir runs/x --config-name config`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from qrnn.utils.overrides import override
 from qrnn.utils.registry import unknown_name
@@ -53,23 +52,3 @@ def with_run_config(arguments: Sequence[str]) -> list[str]:
             names.append(override(key, value["name"]))
     ConfigStore.instance().store("values", kept, group=STORED, package="_global_")
     return [*arguments, *names, f"+{STORED}=values", "--config-name=train"]
-
-
-def in_own_folder(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments of `qrnn train`; resumed from `last.ckpt`, a run goes on in its folder.
-
-    Another checkpoint is an earlier state: from there a run goes on in a folder of its own, and
-    does not overwrite what it has learnt since.
-
-    Args:
-        arguments: what stands after `qrnn train`; returned unchanged if they choose the folder.
-    """
-    parsed = get_args_parser().parse_args(arguments)
-    resume = [item for item in parsed.overrides if item.startswith("resume=")]
-    chosen = any(item.startswith("hydra.run.dir=") for item in parsed.overrides)
-    if parsed.multirun or chosen or len(resume) != 1:
-        return list(arguments)
-    value = OverridesParser.create().parse_override(resume[0]).value()
-    if not isinstance(value, str) or Path(value).name != "last.ckpt":
-        return list(arguments)
-    return [*arguments, override("hydra.run.dir", str(Path(value).parent))]

@@ -13,7 +13,6 @@ from qrnn.config.commands import EstimateConfig as EstimateConfig
 from qrnn.config.commands import EvaluateConfig as EvaluateConfig
 from qrnn.config.commands import ExportConfig as ExportConfig
 from qrnn.config.commands import InspectConfig as InspectConfig
-from qrnn.config.commands import PartConfig as PartConfig
 from qrnn.config.commands import PredictConfig as PredictConfig
 from qrnn.config.commands import ReportConfig as ReportConfig
 from qrnn.config.commands import TrainConfig as TrainConfig

@@ -17,9 +17,9 @@ from qrnn.utils.safe_yaml import check_plain
 
 def to_plain(config: Any) -> dict[str, Any]:
     """Return a configuration as plain dicts, lists and numbers."""
-    return OmegaConf.to_container(  # type: ignore[return-value]
-        OmegaConf.structured(config) if not OmegaConf.is_config(config) else config, resolve=True
-    )
+    node = config if OmegaConf.is_config(config) else OmegaConf.structured(config)
+    plain: Any = OmegaConf.to_container(node, resolve=True)
+    return plain
 
 
 def to_typed(config: Any) -> Any:
@@ -71,7 +71,8 @@ def from_plain(plain: dict[str, Any]) -> TrainConfig:
     schema = OmegaConf.structured(TrainConfig(**chosen))
     try:
         # OmegaConf does not know every type that YAML and torch can write.
-        return OmegaConf.to_object(OmegaConf.merge(schema, plain))  # type: ignore[return-value]
+        typed: Any = OmegaConf.to_object(OmegaConf.merge(schema, plain))
+        return typed
     except (OmegaConfBaseException, TypeError, ValueError, OverflowError) as error:
         reason = str(error).split("\n")[0]
         raise ConfigError(f"the configuration does not fit this version: {reason}") from error

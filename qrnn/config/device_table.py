@@ -235,8 +235,8 @@ def device_entry(name: str) -> Entry:
         return real_spec(name), IBM_BACKEND
     if name.partition(":")[0] in ("cuda", "gpu"):
         raise ConfigError(
-            f"device {name!r} is not known: the device fused uses the GPU if there is one and "
-            f"{install_line('gpu')} was run"
+            f"device {name!r} is not known: use device=fused, which runs on the GPU once "
+            f"{install_line('gpu')!r} was run"
         )
     for prefix, extra in EXTRAS.items():
         if name.startswith(prefix) and not any(known.startswith(prefix) for known in table):

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from qrnn.config.commands import COMMAND_SCHEMAS
+from qrnn.config.commands import COMMAND_SCHEMAS, TABLES
 from qrnn.config.device_table import device_spec
 from qrnn.errors import QRNNError, install_line
 from qrnn.utils.registry import unknown_name
@@ -68,7 +68,7 @@ def config_error_line(error: Exception) -> str:
             return f"{cause.full_key} must be a list: write {cause.full_key}=[...]"
         return f"{cause.full_key}: {reason}" if cause.full_key else reason
     if isinstance(error, OverrideParseException):
-        if (given := error.override).endswith(".ckpt"):
+        if (given := error.override).endswith(".ckpt") and "=" not in given:
             return f"{given} must follow its key: write checkpoint={given}"
         return f"{message_of(error)[:160]}: write key=value"
     if isinstance(error, HydraException):
@@ -79,23 +79,28 @@ def config_error_line(error: Exception) -> str:
     return f"the arguments cannot be read ({described(error)}): see --help"
 
 
-def keys_named(name: str) -> list[str]:
-    """Return all keys of the commands that end with a name, such as `trainer.epochs`."""
-    found = {
-        key: None
-        for schema in COMMAND_SCHEMAS.values()
-        for key in [*(f.name for f in fields(schema)), *_inner_keys(schema)]
-        if key.rpartition(".")[2] == name
-    }
-    return [*found]
+def keys_named(command: str, name: str) -> list[str]:
+    """Return a command's keys that end with a name, such as `trainer.epochs`."""
+    schema = COMMAND_SCHEMAS[command]
+    keys = [*(f.name for f in fields(schema)), *_inner_keys(schema)]
+    return [key for key in keys if key.rpartition(".")[2] == name]
 
 
 def _inner_keys(owner: Any) -> list[str]:
-    """Return the keys of a schema's groups, such as `trainer.epochs`."""
-    groups = {f.name: f.default_factory for f in fields(owner) if callable(f.default_factory)}
-    made = {name: make() for name, make in groups.items()}
-    parts = {name: part for name, part in made.items() if is_dataclass(part)}
-    return [f"{name}.{f.name}" for name, part in parts.items() for f in fields(part)]
+    """Return the keys of a schema's groups, such as `trainer.epochs`, but their names.
+
+    Of groups with a table, they are those of all tasks or networks that are shipped.
+    """
+    keys: dict[str, None] = {}
+    for one in fields(owner):
+        schemas: list[Any] = [one.default_factory]
+        if (table := TABLES.get(one.name)) is not None:  # plug-ins would be imported
+            shipped = [name for name in table if name not in table.plugins()]
+            schemas = [table[name].schema for name in shipped]
+        for part in schemas:
+            if is_dataclass(part):
+                keys |= {f"{one.name}.{f.name}": None for f in fields(part) if f.name != "name"}
+    return [*keys]
 
 
 def message_of(error: BaseException) -> str:

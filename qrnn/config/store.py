@@ -18,6 +18,7 @@ from qrnn.config.convert import to_typed
 from qrnn.config.device_table import IBM_NAME, device_names
 from qrnn.config.errors import config_error_line
 from qrnn.errors import ConfigError, QRNNError
+from qrnn.utils.files import own_folder
 
 
 class LazyNode(ConfigNode):
@@ -32,9 +33,11 @@ class LazyNode(ConfigNode):
         make: returns what is stored, a dataclass or a dict.
     """
 
+    _node: Any
+
     def __init__(self, name: str, group: str | None, make: Callable[[], Any]):
-        self._node: Any = None
-        super().__init__(f"{name}.yaml", None, group, None, None)  # type: ignore[arg-type]
+        not_made: Any = None
+        super().__init__(f"{name}.yaml", not_made, group, package=None, provider=None)
         self.make = make
 
     @property
@@ -64,6 +67,7 @@ def register_schemas(overrides: Sequence[str] = ()) -> None:
         overrides: the command line. The IBM backends that it names are registered too, because
             their names cannot be listed.
     """
+    OmegaConf.register_new_resolver("own_folder", own_folder, replace=True)
     repo = ConfigStore.instance().repo
 
     def store(name: str, group: str | None, make: Callable[[], Any]) -> None:

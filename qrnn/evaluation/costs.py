@@ -32,10 +32,12 @@ def priceable(options: DeviceOptions) -> DeviceOptions:
 
     Raises:
         ConfigError: the device costs nothing, or would ignore some of the options.
-        DeviceError: there is no IBM account and the backend has no fake twin.
+        DeviceError: there is no IBM account and the backend has no fake twin, or IBM would refuse
+            the options.
     """
     from qrnn.devices.ibm import runtime
     from qrnn.devices.ibm.backends import twin
+    from qrnn.devices.ibm.options import check_suppression
 
     spec = device_spec(options.name)
     if not spec.submits_jobs:
@@ -44,6 +46,7 @@ def priceable(options: DeviceOptions) -> DeviceOptions:
             f"{IN_SERVICE[0]}"
         )
     spec.check(options)
+    check_suppression(options, options.shots)
     options = replace(options, gradient="none")  # nothing is differentiated
     if not spec.account or runtime.has_account():
         return options

@@ -107,11 +107,15 @@ def fit(found: torch.Tensor, exact: torch.Tensor, steps: list[int]) -> Damping:
         steps: the S steps, from 0.
 
     Raises:
-        DeviceError: a step's factor is below `SMALLEST`.
+        DeviceError: a step's factor is below `SMALLEST`, by more than twice its standard error.
     """
     found, exact = found.double(), exact.double()
-    for step, factor in zip(steps, _by_step(found, exact).flatten().tolist(), strict=True):
-        if factor < SMALLEST:
+    by_step = _by_step(found, exact)
+    spread = (found - by_step * exact).square().mean((0, 2)).sqrt() / exact.square().sum(
+        (0, 2)
+    ).sqrt()
+    for step, factor, error in zip(steps, by_step.flatten().tolist(), spread.tolist(), strict=True):
+        if factor + 2 * error < SMALLEST:  # not by the noise of the shots alone
             raise DeviceError(
                 f"device.calibrate must find factors of at least {SMALLEST} to divide readouts by, "
                 f"got {factor:.2f} at step {step}: use fewer steps, or leave it out"
@@ -273,7 +277,7 @@ def calibration_of(
             f"{steps} steps, got {options.calibrate} with {len(enough)}: lower it"
         )
     chosen = enough[: options.calibrate]
-    read = range(steps) if feedback == "closed" else model.steps_read(steps)  # type: ignore[operator]
+    read = range(steps) if feedback == "closed" else model.steps_read(steps)
     return Calibration(Split(split.x[chosen, :steps], split.y[chosen]), list(read), options)
 
 

@@ -206,7 +206,7 @@ def _recorded(calibration: Calibration, plugin: IBMDevice, ledger: Path | None) 
         return None
     name = plugin.backend_name
     found = calibration.recorded(ledger / CALIBRATION, name, valid=None)
-    if found is None:
+    if found is None and not plugin.usage.jobs:  # else the calibration's job is in the ledger
         shared = _shared(ledger, calibration.options.name, calibration.circuit)
         found = calibration.recorded(shared, name, valid=VALID)
     if found is not None and found.layout is not None:

@@ -91,6 +91,10 @@ class Model(OnDevice):
         """
         return []
 
+    def steps_read(self, steps: int) -> range:
+        """Return the steps that the head reads, from 0, of sequences of a number of steps."""
+        return range(steps)
+
     def executions(
         self,
         part: Split,

@@ -103,10 +103,6 @@ class SequenceModel(Model):
                     yield tapes(int((lengths >= t).sum()), t, cell.qnode)
 
     @abstractmethod
-    def steps_read(self, steps: int) -> range:
-        """Return the steps that the head reads, from 0, of sequences of a number of steps."""
-
-    @abstractmethod
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
         """Return the outputs that the head reads."""
 
@@ -205,10 +201,6 @@ class SequenceLabeller(SequenceModel):
     @override
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
         return z
-
-    @override
-    def steps_read(self, steps: int) -> range:
-        return range(steps)
 
     @override
     def at_last(self, z: torch.Tensor) -> torch.Tensor:

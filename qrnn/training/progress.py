@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import Any
 
 import lightning.pytorch as pl
 from typing_extensions import override
 
+from qrnn.training.callbacks import EpochTimes
 from qrnn.training.history import metric_of
 from qrnn.utils.progress import drawable, progress_bar
 
 
-def progress() -> pl.Callback:
-    """Return a progress bar, or lines in a log file: of `nohup`, Slurm or a pipe."""
-    return RunProgress() if drawable() else EpochLines()
+def progress(times: EpochTimes) -> pl.Callback:
+    """Return a progress bar, or lines in a log file: of `nohup`, Slurm or a pipe.
+
+    Args:
+        times: measures the epochs.
+    """
+    return RunProgress() if drawable() else EpochLines(times)
 
 
 def place(trainer: pl.Trainer) -> str:
@@ -62,11 +66,14 @@ class RunProgress(pl.Callback):
 
 
 class EpochLines(pl.Callback):
-    """A line an epoch on stderr, with the metrics and the time that it took."""
+    """A line an epoch on stderr, with the metrics and the time that it took.
 
-    @override
-    def on_train_epoch_start(self, *_: Any) -> None:
-        self._start = time.perf_counter()
+    Args:
+        times: measures the epochs.
+    """
+
+    def __init__(self, times: EpochTimes):
+        self._times = times
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -78,5 +85,5 @@ class EpochLines(pl.Callback):
             f"{title} loss {found[f'{part}/loss']:.3g}, {metric} {found[f'{part}/{metric}']:.3g}"
             for part, title in (("train", "training"), ("val", "validation"))
         ]
-        seconds = time.perf_counter() - self._start
-        print(f"{place(trainer)}: {'; '.join(parts)}; {seconds:.3g} s", file=sys.stderr, flush=True)
+        line = f"{place(trainer)}: {'; '.join(parts)}; {self._times.seconds[-1]:.3g} s"
+        print(line, file=sys.stderr, flush=True)

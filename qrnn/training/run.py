@@ -15,6 +15,7 @@ from qrnn.training.checkpoint import read_checkpoint
 from qrnn.training.origins import config_of
 from qrnn.training.trainer import TrainResult
 from qrnn.training.trainer import train as train_in
+from qrnn.utils.files import own_folder
 
 
 def train(
@@ -50,10 +51,9 @@ def train(
         typed = compose("train", config)
         if typed.resume is not None:
             typed = resumed(typed, config)
-    if run_dir is None and typed.resume is not None and Path(typed.resume).name == "last.ckpt":
-        run_dir = Path(typed.resume).parent  # not from another checkpoint: it is an earlier state
-    elif run_dir is None:
-        run_dir = Path("runs") / typed.task.name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    if run_dir is None:
+        new = f"runs/{typed.task.name}/{datetime.now():%Y-%m-%d_%H-%M-%S}"
+        run_dir = own_folder(typed.resume, new)
     return train_in(typed, run_dir, data=data)
 
 

@@ -202,7 +202,7 @@ def _fit(
     if not (config.trainer.stop_below is None and config.trainer.patience is None):
         callbacks.append(stopper)
     if config.trainer.progress:
-        callbacks.append(progress())
+        callbacks.append(progress(times))
     trainer = pl.Trainer(
         max_epochs=config.trainer.epochs,
         limit_train_batches=limit,

@@ -90,6 +90,17 @@ def checkpoint_file(path: str | Path) -> Path:
     return path
 
 
+def own_folder(resume: str | None, other: str) -> str:
+    """Return the folder in which a training goes on.
+
+    Args:
+        resume: the checkpoint. From another one than `last.ckpt`, which is an earlier state, a
+            training must not overwrite what was learnt since. None: it is a new run.
+        other: the folder if it is not that of the checkpoint.
+    """
+    return other if resume is None or Path(resume).name != "last.ckpt" else str(Path(resume).parent)
+
+
 @contextmanager
 def name_in_errors(path: str | Path) -> Iterator[None]:
     """Put the file's name into OS errors that name no file, or its temporary one."""

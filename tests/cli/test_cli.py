@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from helpers.commands import qrnn
-from qrnn.cli.run_config import in_own_folder
 from qrnn.errors import ConfigError
 from qrnn.training.checks import check_trainer
 from qrnn.training.run import train
@@ -145,17 +144,28 @@ def test_a_resumed_run_goes_on_in_its_own_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "given",
+    ("given", "chosen"),
     [
-        ["resume=a/best.ckpt"],
-        ["resume=a/last.ckpt", "hydra.run.dir=b"],
-        ["--multirun", "resume=a/last.ckpt"],
-        ["resume=null"],
-        ["trainer.epochs=2"],
+        (["resume=a/last.ckpt"], "a"),
+        (["++resume='a = b/last.ckpt'"], "a = b"),
+        (["resume=a/last.ckpt", "hydra.run.dir=b"], "b"),
+        (["resume=a/last.ckpt", "++hydra.run.dir=b"], "b"),
+        (["--config-dir=conf", "--config-name=mine", "resume=a/last.ckpt"], "mine"),
+        (["resume=a/best.ckpt"], "runs/digits/"),
+        (["resume=null"], "runs/digits/"),
+        (["trainer.epochs=2"], "runs/digits/"),
     ],
 )
-def test_a_run_chooses_its_folder_as_before_in_other_cases(given):
-    assert in_own_folder(given) == given
+def test_the_folder_of_a_run(tmp_path, monkeypatch, qrnn_command, given, chosen):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf").mkdir()
+    mine = "defaults: [train, _self_]\nhydra: {run: {dir: mine}}\n"
+    (tmp_path / "conf/mine.yaml").write_text(mine)
+    status, out, err = qrnn_command(
+        "train", *given, "--cfg", "all", "--package", "hydra.run", "--resolve"
+    )
+    assert status == 0, err
+    assert f"dir: {chosen}" in out
 
 
 def test_resume_takes_the_checkpoints_configuration(trained):
@@ -219,12 +229,17 @@ WRONG = [
     (["train", "task=mnist", "task.data_dir=nowhere"], "train-images-idx3-ubyte.gz"),
     (["train", "word"], "write key=value"),
     (["evaluate", "a/best.ckpt"], "a/best.ckpt must follow its key: write checkpoint=a/best.ckpt"),
-    (["train", "device=cuda"], "device 'cuda' is not known: the device fused uses the GPU if"),
+    (["train", "device=cuda"], "device 'cuda' is not known: use device=fused, which runs on"),
     (["train", "--epochs", "3"], "option '--epochs' is not known: write trainer.epochs=value"),
     (["train", "-v"], "option '-v' is not known: see --help"),
     (["train", "trainer.baselines=lstm"], "must be a list: write trainer.baselines=[...]"),
     (["train", "--hlep"], "option '--hlep' is not known: did you mean --help?"),
-    (["train", "--checkpoint", "x"], "option '--checkpoint' is not known: write checkpoint=value"),
+    (["evaluate", "--checkpoint", "x"], "option '--checkpoint' is not known: write checkpoint="),
+    (["evaluate", "--batch-size", "4"], "'--batch-size' is not known: write batch_size=value"),
+    (["train", "--seed", "3"], "or device.seed=value or trainer.seed=value"),
+    (["train", "--checkpoint", "x"], "option '--checkpoint' is not known: see --help"),
+    (["evaluate", "checkpoint=a=b/x.ckpt"], "write key=value"),
+    (["train", "model=lstm", "hidden_size=3"], "not known here: did you mean model.hidden_size?"),
     (["evaluate", "checkpoint=x", "model=lstm"], "model must be left out: this command takes it"),
     (["train", "model=lstm", "device.seed=1", "device=lightning.qubit"], "runs entirely in torch"),
     (["train", "model.embedding=3"], "model.embedding must be left out for inputs that are not"),

@@ -77,6 +77,19 @@ def test_a_factor_that_amplifies_the_noise_is_refused():
         fit(found, exact, [3, 5, 7])
 
 
+def test_readouts_near_zero_are_no_reason_to_refuse():
+    """There, the noise of the shots alone decides the factor of a step."""
+    generator = torch.Generator().manual_seed(0)
+    low = []
+    for _ in range(100):
+        exact = 2 * torch.rand(4, 2, 3, generator=generator) - 1
+        exact[:, 1] *= 0.02
+        found = 0.8 * exact + 0.03 * torch.randn(4, 2, 3, generator=generator)
+        fit(found, exact, [0, 1])
+        low.append((found * exact)[:, 1].sum() < 0.2 * exact[:, 1].square().sum())
+    assert sum(low) > 5
+
+
 def test_one_readout_that_vanishes_leaves_a_factor_a_step():
     true = STEP.repeat(1, 6)
     true[0, 3] = 0.0

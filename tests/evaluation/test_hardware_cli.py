@@ -247,6 +247,14 @@ def test_what_has_no_price_is_refused(no_account):
         priceable(DeviceOptions("fused"))
     with pytest.raises(ConfigError, match=r"ignore device\.seed"):
         priceable(DeviceOptions("ibm_fez", shots=10, seed=1))
+    refused = (
+        ({"dynamical_decoupling": "FOO"}, "must be XX, XpXm or XY4"),
+        ({"fractional_gates": True, "twirl_gates": True}, "must be left out with fractional"),
+        ({"twirl_measurements": True}, "a multiple of 64"),
+    )
+    for options, message in refused:
+        with pytest.raises(DeviceError, match=message):
+            priceable(DeviceOptions("ibm_fez", shots=10, **options))
     assert priceable(DeviceOptions("ibm_fez", shots=10)).name == "fake_fez"
     assert priceable(DeviceOptions("fake_fez", shots=10)).name == "fake_fez"
 

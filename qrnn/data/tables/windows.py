@@ -28,9 +28,6 @@ from qrnn.errors import ConfigError, DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-SHIPPED = "sunspots.csv"
-PARTS = ("train", "val", "test")
-
 
 @ENCODERS.register("forecast")
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from qiskit.quantum_info import SuperOp
 
 from helpers.problems import PROBLEMS, inputs, network
 from helpers.service_double import Service, install
-from qrnn import ConfigError, Damping, DeviceError
+from qrnn import QRNN, ConfigError, Damping, DeviceError
 from qrnn.circuit.noisy_step import assignment
 from qrnn.circuit.step import precision_of
 from qrnn.devices import open_device
@@ -79,6 +79,20 @@ def test_states_and_gradients_are_those_of_default_mixed_with_the_same_channels(
     torch.testing.assert_close(z[0], expected, rtol=0, atol=1e-10)
     slopes = [torch.autograd.grad(found.sin().sum(), theta)[0] for found in (z, expected)]
     torch.testing.assert_close(*slopes, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("readout", ["XYZ", ["ZI"]])
+@pytest.mark.parametrize("noise", [{"noise": "fake_manila"}, {"noise": "readout", "strength": 0.1}])
+def test_the_qnode_takes_batches_and_single_words(noise, readout):
+    rnn = QRNN(2, 2, readout=readout).on("fused", **noise)
+    cell, memory = rnn.cell, rnn.cell.memory
+    bias = cell.quantum.bias
+    theta = torch.randn(3, cell.circuit.n_angles)
+    z, _ = memory.step(memory.start(3, theta), theta)
+    for row, given in ((0, theta[0]), (slice(None), theta)):
+        found = cell.qnode(given, bias)
+        assert len(found) == cell.n_readouts
+        torch.testing.assert_close(torch.stack(list(found), -1).float(), z[row], atol=1e-5, rtol=0)
 
 
 def test_the_gradient_is_that_of_finite_differences():

@@ -155,12 +155,23 @@ def test_other_angles_of_an_earlier_step_are_not_taken_for_these():
     np.testing.assert_array_equal(found, probabilities("fake_fez", pubs))
 
 
-def test_mitigation_shares_the_same_evolution(evolved):
+def test_mitigation_shares_the_same_evolution(evolved, monkeypatch):
+    sent, sampled = [], FakeSampler.run
+    monkeypatch.setattr(
+        FakeSampler, "run", lambda self, pubs: sampled(self, sent.extend(pubs) or pubs)
+    )
     tape = replay(angles(1), shots=512)
     one = device("fake_manila", readout_mitigation=1024, zne=[1, 3])
     tapes, post = one.preprocess_transforms()([tape])
+    before = len(evolved)
     mitigated = np.array(post(one.execute(tapes))[0])
+    together = len(evolved) - before
     assert fake_backend("fake_manila").evolved
+    before = len(evolved)
+    for pub in map(SamplerPub.coerce, sent):  # each alone
+        fake_backend("fake_manila").evolved = []
+        probabilities("fake_manila", [(pub, None)])
+    assert together < 0.7 * (len(evolved) - before)
     exact = qml.device("default.qubit").execute(tape.copy(shots=None))
     np.testing.assert_allclose(mitigated, exact, atol=0.4)
     one.close()
