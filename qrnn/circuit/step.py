@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import pennylane as qml
@@ -198,7 +199,11 @@ class StepCircuit:
 
     def start_readout(self) -> torch.Tensor:
         """Return z_0 (R,), the readouts of |0...0>: 1 for Pauli words of I and Z, else 0."""
-        return torch.tensor([0.0 if masks(word)[0] else 1.0 for word in self.words])
+        return torch.tensor(self._start_readout)
+
+    @cached_property
+    def _start_readout(self) -> list[float]:
+        return [0.0 if masks(word)[0] else 1.0 for word in self.words]
 
     def function(self) -> Callable[[Any], Any]:
         """Return the step with the user's own gates, as a quantum function with R readouts."""

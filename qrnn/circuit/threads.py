@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from functools import cache, wraps
+from functools import wraps
 from typing import Any, TypeVar
 
 import torch
@@ -49,45 +48,6 @@ def with_locked_backward(
     if not torch.is_grad_enabled() or not any(v.requires_grad for v in (*inputs, *weights)):
         return run(*inputs)
     return _LockedBackward.apply(run, len(inputs), *inputs, *weights)
-
-
-def one_kernel_at_a_time(run: F) -> F:
-    """Decorate a function that runs parallel numba kernels to hold a lock if numba needs one.
-
-    Without OpenMP or TBB, numba aborts the process when two threads run such kernels. With OpenMP,
-    it starts its threads by setting the number of torch's, which is set back.
-    """
-
-    @wraps(run)
-    def locked(*arguments: Any, **named: Any) -> Any:
-        _start_threads()
-        with nullcontext() if _kernels_may_overlap() else _KERNELS:
-            return run(*arguments, **named)
-
-    return locked  # type: ignore[return-value]
-
-
-_KERNELS = threading.RLock()
-
-
-@cache
-def _start_threads() -> None:
-    """Start numba's threads, without a change of the number of torch's."""
-    import numba
-
-    count = torch.get_num_threads()
-    numba.set_num_threads(1)
-    torch.set_num_threads(count)
-
-
-def _kernels_may_overlap() -> bool:
-    """Return whether several threads may run numba's kernels; False before the first run."""
-    import numba
-
-    try:
-        return numba.threading_layer() != "workqueue"
-    except ValueError:
-        return False
 
 
 class LastCall(threading.local):

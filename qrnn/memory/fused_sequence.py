@@ -154,8 +154,7 @@ class UndoSequence:
                 "z must not change before the backward pass of earlier sequences, but was modified "
                 "by an inplace operation: modify z.clone()"
             )
-        lam = torch.zeros_like(psi)
-        return self.kernels.backward_sequence(psi, lam, None, self.kept, want_x=False)[0]
+        return self.kernels.backward_sequence(psi, None, None, self.kept, want_x=False)[0]
 
 
 class SequenceNode(torch.autograd.Function):
@@ -185,6 +184,7 @@ class SequenceNode(torch.autograd.Function):
         # A second tensor on the same storage: psi_out itself would form a cycle with ctx.
         undo.after = Snapshot(psi_out.detach())
         ctx.undo, ctx.before = undo, before
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(z)
         return psi_out, z
 
@@ -197,7 +197,7 @@ class SequenceNode(torch.autograd.Function):
         want_x = ctx.needs_input_grad[2]
         psi_in, lam_in, grad_x, grad_z_start, grad_weights, grad_biases = (
             undo.kernels.backward_sequence(
-                undo.after.psi(), lam.contiguous(), grad_z, undo.kept, want_x=want_x
+                undo.after.psi(), lam, grad_z, undo.kept, want_x=want_x
             )
         )
         ctx.before.hold(psi_in)

@@ -23,7 +23,7 @@ class UndoStep:
 
     def state(self, psi: torch.Tensor) -> torch.Tensor:
         """Return only psi before the step."""
-        return self.kernels.backward(psi, torch.zeros_like(psi), None, self.kept)[0]
+        return self.kernels.backward(psi, None, None, self.kept)[0]
 
 
 class StepNode(torch.autograd.Function):
@@ -37,6 +37,7 @@ class StepNode(torch.autograd.Function):
         # A second tensor on the same storage: psi_out itself would form a cycle with ctx.
         undo.after = Snapshot(psi_out.detach())
         ctx.undo, ctx.before = undo, before
+        ctx.set_materialize_grads(False)
         return psi_out, z
 
     @staticmethod
@@ -45,7 +46,7 @@ class StepNode(torch.autograd.Function):
     def backward(ctx: Any, lam, grad_z):
         undo: UndoStep = ctx.undo
         psi_in, lam_in, grads = undo.kernels.backward(
-            undo.after.psi(), lam.contiguous(), grad_z, undo.kept
+            undo.after.psi(), lam, grad_z, undo.kept
         )
         ctx.before.hold(psi_in)
         undo.after.release()

@@ -45,8 +45,3 @@ def test_threads_get_what_one_thread_gets():
 @pytest.mark.parametrize("name", OTHERS)
 def test_so_they_do_in_every_way_of_running_circuits(name):
     probe([name])
-
-
-@pytest.mark.slow
-def test_kernels_run_in_threads_without_openmp_too():
-    probe(["fused"], NUMBA_THREADING_LAYER="workqueue")

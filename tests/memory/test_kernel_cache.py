@@ -15,7 +15,7 @@ import qrnn
 from qrnn.memory import backends
 from qrnn.memory.kernels import cache as kernel_cache
 from qrnn.memory.kernels.cache import KernelCache, digest
-from qrnn.memory.kernels.cpu.jit import parallel_jit
+from qrnn.memory.kernels.cpu.jit import kernel_jit
 
 pytestmark = pytest.mark.filterwarnings("ignore::numba.NumbaPerformanceWarning")
 REPOSITORY = Path(qrnn.__file__).parent.parent
@@ -46,7 +46,7 @@ def folder(tmp_path, monkeypatch):
 
 def hits(stamp="a", value=1.0):
     """Call a kernel whose sources have a stamp in a new process, as it were; return its hits."""
-    compiled = parallel_jit(doubled)
+    compiled = kernel_jit(doubled)
     compiled._cache = KernelCache(doubled, stamp)
     assert compiled(value) == 2 * value
     return sum(compiled.stats.cache_hits.values())

@@ -67,13 +67,13 @@ class Kernels(Protocol):
         """
 
     def backward(
-        self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: Any
+        self, psi: torch.Tensor, lam: torch.Tensor | None, grad_z: torch.Tensor | None, kept: Any
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Go one step back.
 
         Args:
             psi: the amplitudes after the step.
-            lam: the cotangent of psi, without the contribution of this step's readouts.
+            lam: the cotangent of psi, without the contribution of this step's readouts; None: zero.
             grad_z: the cotangent of z (B, R); None: zero.
             kept: from `forward`.
 
@@ -107,7 +107,7 @@ class Kernels(Protocol):
     def backward_sequence(
         self,
         psi: torch.Tensor,
-        lam: torch.Tensor,
+        lam: torch.Tensor | None,
         grad_z: torch.Tensor | None,
         kept: Any,
         *,

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from threading import Thread
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -19,22 +15,8 @@ from qrnn.memory.kernels.cpu.lanes import (
     to_lanes,
 )
 from qrnn.memory.kernels.cpu.simd import LANES
+from qrnn.memory.kernels.cpu.team import run
 from qrnn.memory.kernels.density_program import DensityProgram
-
-
-def run(kernel: Callable, shares: np.ndarray, *arguments: Any) -> None:
-    """Run a kernel on each share of the blocks, in a thread of its own.
-
-    Not in numba's threads: once started, torch uses as many, which spin on a busy machine.
-    """
-    threads = [
-        Thread(target=kernel, args=(i, *share, *arguments)) for i, share in enumerate(shares)
-    ]
-    for thread in threads[1:]:
-        thread.start()
-    threads[0].run()
-    for thread in threads[1:]:
-        thread.join()
 
 
 class NumbaDensityKernels:
@@ -57,8 +39,8 @@ class NumbaDensityKernels:
         """Number of states that the backward pass of a block needs at once."""
         return len(self.program.instructions) + 3
 
-    def shares(self, blocks: int) -> np.ndarray:
-        """Return the blocks of each thread; a thread for less than about 0.2 ms is not worth it."""
+    def shares(self, blocks: int) -> list[tuple[int, int, int]]:
+        """Return the blocks of each thread, with its number; a thread for less than about 0.2 ms is not worth it."""
         numbers = blocks * self.rows * LANES * 4**self.program.n_wires
         return shares_of(blocks, max(1, min(torch.get_num_threads(), blocks, numbers >> 21)))
 

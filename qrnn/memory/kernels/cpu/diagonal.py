@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from qrnn.memory.kernels.cpu.gates import ROW, add_to, lane_bits, lane_signs
 from qrnn.memory.kernels.cpu.jit import jit
-from qrnn.memory.kernels.cpu.simd import LANES, full_like, load, splat, store
+from qrnn.memory.kernels.cpu.simd import LANES, full_like, load, negate_lanes, splat, store
 
 
 @jit
@@ -96,11 +96,16 @@ def phase_tables(work, slots, cs, tile, lanes):
 
 
 @jit
-def constant(constants, k, lanes):
-    """Return the constant phase of row k."""
+def with_constant(re, im, constants, k, lanes):
+    """Return a product with the constant phases of row k; see `layout.constant_phases`."""
+    phases, signs = constants
     if lanes is None:
-        return splat(constants, 2 * k), splat(constants, 2 * k + 1)
-    return load(constants, k * ROW), load(constants, k * ROW + LANES)
+        cr, ci = splat(phases, 2 * k), splat(phases, 2 * k + 1)
+    elif phases.size == 0:
+        return negate_lanes(re, signs[k]), negate_lanes(im, signs[k])
+    else:
+        cr, ci = load(phases, k * ROW), load(phases, k * ROW + LANES)
+    return cr * re - ci * im, cr * im + ci * re
 
 
 @jit
@@ -110,8 +115,7 @@ def phase_row(high, low, constants, k, tile, lanes):
     h, j = (k >> n_low) * ROW, (k & ((1 << n_low) - 1)) * ROW
     hr, hi, lr, li = load(high, h), load(high, h + LANES), load(low, j), load(low, j + LANES)
     re, im = hr * lr - hi * li, hr * li + hi * lr
-    cr, ci = constant(constants, tile[1] + k, lanes)
-    return cr * re - ci * im, cr * im + ci * re
+    return with_constant(re, im, constants, tile[1] + k, lanes)
 
 
 @jit

@@ -32,9 +32,9 @@ def jit(function: Callable) -> Any:
     return nb.njit(**OPTIONS, **NO_WRAPPERS)(function)
 
 
-def kernel_jit(function: Callable, *, parallel: bool = False) -> Any:
-    """Compile a kernel that Python calls, and save it; if parallel, with numba's scheduler."""
-    kernel = nb.njit(**OPTIONS, parallel=parallel)(function)
+def kernel_jit(function: Callable) -> Any:
+    """Compile a kernel that Python calls, and save it."""
+    kernel = nb.njit(**OPTIONS)(function)
     kernel._cache = KernelCache(function)
     compile_kernel = kernel._compiler.compile
 
@@ -44,11 +44,6 @@ def kernel_jit(function: Callable, *, parallel: bool = False) -> Any:
 
     kernel._compiler.compile = compile_with_parts
     return kernel
-
-
-def parallel_jit(function: Callable) -> Any:
-    """Compile a parallel kernel: only the loop over threads, because the rest compiles slowly."""
-    return kernel_jit(function, parallel=True)
 
 
 class _Part(JITCodeLibrary):

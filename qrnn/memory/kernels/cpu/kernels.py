@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import numba
 import numpy as np
 import torch
 from typing_extensions import override
 
 from qrnn.circuit.readout_noise import ReadoutNoise
-from qrnn.circuit.threads import one_kernel_at_a_time
 from qrnn.memory.kernels.base import Kernels, Packed
 from qrnn.memory.kernels.cpu.lanes import (
     blocks_of,
+    empty,
     empty_like,
     flat,
     from_lanes,
@@ -24,7 +25,11 @@ from qrnn.memory.kernels.cpu.layout import tables
 from qrnn.memory.kernels.cpu.sequence import backward_sequence, forward_sequence
 from qrnn.memory.kernels.cpu.simd import LANE_BITS, LANES
 from qrnn.memory.kernels.cpu.step import backward, forward
+from qrnn.memory.kernels.cpu.team import run, team_of, teams_are_supported
 from qrnn.memory.kernels.program import Program
+
+# Number of qubits from which threads share a state, as measured.
+SHARED_FROM = 16
 
 
 @dataclass(frozen=True)
@@ -38,14 +43,14 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Sequence:
-    """Kept by a sequence; see `forward_sequence_share`."""
+    """Kept by a sequence; see `sequence.forward_sequence`."""
 
     x: np.ndarray
     z_start: np.ndarray
     z: np.ndarray
     active: np.ndarray
     packed: Packed
-    share: np.float32
+    factor: np.float32
 
 
 class NumbaKernels(Kernels):
@@ -62,33 +67,48 @@ class NumbaKernels(Kernels):
     def __init__(self, program: Program):
         self.program = program
         self.n_readouts = program.n_readouts
-        self._tables: dict[tuple[torch.dtype, bool], tuple] = {}
+        self._tables: dict[tuple[torch.dtype, bool, bool], tuple] = {}
 
     def is_spread(self, psi: torch.Tensor) -> bool:
         """Return whether a state has the spread layout."""
         return psi.shape[1] < 2**self.program.n_wires
 
+    def threads(self, psi: torch.Tensor) -> tuple[int, int]:
+        """Return the number of threads, and how many of them share each block."""
+        n, blocks, most = self.program.n_wires, psi.shape[0], torch.get_num_threads()
+        if blocks < most and self.is_spread(psi) and n >= SHARED_FROM and teams_are_supported():
+            return most, most
+        return min(most, blocks), 1
+
     def tables(self, psi: torch.Tensor) -> tuple:
         """Return the program's tables for the layout and the precision of a state."""
-        key = psi.dtype, self.is_spread(psi)
+        key = psi.dtype, self.is_spread(psi), self.threads(psi)[1] > 1
         if key not in self._tables:
             real = psi.new_empty(0).numpy().dtype.type
-            self._tables[key] = tables(self.program, real, spread=key[1])
+            self._tables[key] = tables(self.program, real, spread=key[1], shared=key[2])
         return self._tables[key]
+
+    def run(self, kernel: Callable, psi: torch.Tensor, *arguments: Any) -> None:
+        """Run a kernel on all blocks of a state."""
+        blocks, (threads, members) = psi.shape[0], self.threads(psi)
+        slots = len(self.program.columns)
+        with team_of(members, max(slots, self.n_readouts) * LANES, psi.numpy().dtype) as team:
+            if members > 1:
+                calls = [(i, 0, blocks, member) for i, member in enumerate(team)]
+            else:
+                calls = [(*share, *team) for share in shares_of(blocks, threads)]
+            run(kernel, calls, *arguments)
 
     @override
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
         n = self.program.n_wires
-        if spread_pays(n, batch):
-            psi = like.new_zeros(batch, 2 ** (n - LANE_BITS), 2 * LANES)
-            psi[:, 0, 0] = 1
-        else:
-            psi = like.new_zeros(blocks_of(batch), 2**n, 2 * LANES)
-            psi[:, 0, :LANES] = 1
+        spread = spread_pays(n, batch)
+        shape = (batch, 2 ** (n - LANE_BITS)) if spread else (blocks_of(batch), 2**n)
+        psi = empty(shape + (2 * LANES,), like.dtype).zero_()
+        psi[:, 0, : 1 if spread else LANES] = 1
         return psi
 
     @override
-    @one_kernel_at_a_time
     def forward(
         self, psi: torch.Tensor, angles: torch.Tensor, active: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, _Step]:
@@ -102,27 +122,26 @@ class NumbaKernels(Kernels):
         psi_out = empty_like(psi)
         z = psi.new_empty(blocks, self.n_readouts, LANES)
         arrays = [flat(a) for a in (psi, psi_out, kept.cs, kept.active)]
-        forward(shares(blocks), *arrays, self.tables(psi), flat(z))
+        self.run(forward, psi, *arrays, self.tables(psi), flat(z))
         z = z[:, :, 0] if spread else from_lanes(z, batch)
         return psi_out, z, kept
 
     @override
-    @one_kernel_at_a_time
     def backward(
-        self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: _Step
+        self, psi: torch.Tensor, lam: torch.Tensor | None, grad_z: torch.Tensor | None, kept: _Step
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         blocks, spread = psi.shape[0], self.is_spread(psi)
         if grad_z is None:
             grad_z = psi.new_zeros(kept.batch, self.n_readouts)
         psi_in, lam_in = empty_like(psi), empty_like(psi)
+        lam = empty_like(psi).zero_() if lam is None else lam.contiguous()
         grads = psi.new_empty(blocks, kept.cs.shape[1], LANES)
         arrays = [flat(a) for a in (psi, lam, psi_in, lam_in, kept.cs, kept.active)]
         given = flat(to_lanes(grad_z, blocks, spread=spread))
-        backward(shares(blocks), *arrays, self.tables(psi), given, flat(grads))
+        self.run(backward, psi, *arrays, self.tables(psi), given, flat(grads))
         return psi_in, lam_in, from_lanes(grads, kept.batch, spread=spread)
 
     @override
-    @one_kernel_at_a_time
     def forward_sequence(
         self,
         psi: torch.Tensor,
@@ -132,7 +151,7 @@ class NumbaKernels(Kernels):
         packed: Packed,
         noise: ReadoutNoise,
     ) -> tuple[torch.Tensor, torch.Tensor, _Sequence]:
-        share, inverse_shots = noise.strength()
+        factor, inverse_shots = noise.strength()
         mask = np.empty((0, x.shape[1]), bool) if active is None else active.numpy()
         z = x.new_empty(*x.shape[:2], self.n_readouts)
         xi = torch.randn_like(z) if inverse_shots else z[:0]
@@ -142,7 +161,7 @@ class NumbaKernels(Kernels):
             z.numpy(),
             mask,
             packed,
-            np.float32(share),
+            np.float32(factor),
         )
         psi_out = empty_like(psi)
         arrays = (
@@ -153,7 +172,7 @@ class NumbaKernels(Kernels):
             kept.z,
             kept.active,
             xi.numpy(),
-            kept.share,
+            kept.factor,
             np.float32(inverse_shots),
             packed.kind,
             packed.layers,
@@ -162,15 +181,14 @@ class NumbaKernels(Kernels):
             self.tables(psi),
             packed.size * LANES,
         )
-        forward_sequence(shares(psi.shape[0]), *arrays)
+        self.run(forward_sequence, psi, *arrays)
         return psi_out, z, kept
 
     @override
-    @one_kernel_at_a_time
     def backward_sequence(
         self,
         psi: torch.Tensor,
-        lam: torch.Tensor,
+        lam: torch.Tensor | None,
         grad_z: torch.Tensor | None,
         kept: _Sequence,
         *,
@@ -179,11 +197,12 @@ class NumbaKernels(Kernels):
         packed = kept.packed
         given = np.zeros_like(kept.z) if grad_z is None else grad_z.contiguous().numpy()
         psi_in, lam_in = empty_like(psi), empty_like(psi)
+        lam = empty_like(psi).zero_() if lam is None else lam.contiguous()
         grad_x = psi.new_empty(kept.x.shape if want_x else (0, *kept.x.shape[1:]))
         grad_z_start = psi.new_empty(kept.z_start.shape)
-        ranges = shares(psi.shape[0])
-        grad_weights = psi.new_empty(len(ranges), packed.weights.numel())
-        grad_biases = psi.new_empty(len(ranges), packed.biases.numel())
+        threads, _ = self.threads(psi)
+        grad_weights = psi.new_empty(threads, packed.weights.numel())
+        grad_biases = psi.new_empty(threads, packed.biases.numel())
         arrays = (
             flat(psi),
             flat(lam),
@@ -194,7 +213,7 @@ class NumbaKernels(Kernels):
             kept.z,
             given,
             kept.active,
-            kept.share,
+            kept.factor,
             packed.kind,
             packed.layers,
             packed.weights.detach().numpy(),
@@ -205,7 +224,7 @@ class NumbaKernels(Kernels):
             grad_x.numpy(),
             grad_z_start.numpy(),
         )
-        backward_sequence(ranges, *arrays, grad_weights.numpy(), grad_biases.numpy())
+        self.run(backward_sequence, psi, *arrays, grad_weights.numpy(), grad_biases.numpy())
         return psi_in, lam_in, grad_x, grad_z_start, grad_weights.sum(0), grad_biases.sum(0)
 
     @override
@@ -224,11 +243,3 @@ def spread_pays(n: int, batch: int) -> bool:
     fit into the cache.
     """
     return n > 16 or batch < 2 * (n - 10)
-
-
-def shares(blocks: int) -> np.ndarray:
-    """Return the range of blocks (first, stop) for each of torch's threads, (threads, 2)."""
-    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    count = max(1, min(torch.get_num_threads(), most, blocks))
-    numba.set_num_threads(count)
-    return shares_of(blocks, count)

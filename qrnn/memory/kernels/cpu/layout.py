@@ -40,22 +40,46 @@ def lane_tables(dtype: type[np.floating]) -> np.ndarray:
     return np.stack([signs, both == np.arange(LANES)[:, None]]).reshape(2, -1).astype(dtype)
 
 
-def tables(program: Program, dtype: type[np.floating], *, spread: bool) -> tuple:
+def constant_phases(
+    program: Program, dtype: type[np.floating], *, spread: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the constants of diagonal layers, in the rows of the layout, and their signs.
+
+    In the spread layout, constants that are all 1 or -1 (of CZ) would take as much memory as a
+    state: one of both is empty, the constants (D, 0), or their signs (D, 2^n / LANES), a bit each.
+    """
+    constants = program.constants
+    if not spread:
+        return constants.astype(dtype), np.empty((len(constants), 0), np.uint16)
+    parts = constants.reshape(len(constants), -1, LANES, 2)
+    if (parts[..., 1] == 0).all() and (abs(parts[..., 0]) == 1).all():
+        signs = np.packbits(parts[..., 0] < 0, axis=2, bitorder="little").view("<u2")[..., 0]
+        return constants[:, :0].astype(dtype), np.ascontiguousarray(signs, np.uint16)
+    rows = parts.swapaxes(2, 3).reshape(constants.shape)
+    return rows.astype(dtype), np.empty((len(constants), 0), np.uint16)
+
+
+def tables(
+    program: Program, dtype: type[np.floating], *, spread: bool, shared: bool = False
+) -> tuple:
     """Return what the kernels read.
 
+    Args:
+        program: the gate program.
+        dtype: the precision.
+        spread: whether the layout is the spread one.
+        shared: whether several threads share the tiles of a state.
+
     Returns:
-        instructions, matrices, z_slots and constants as in `Program`, with constants in the rows of
-        the layout; pairs and z_out; stages, rows [first instruction, last + 1, low bits, high
-        bits, whether it reads]; the readouts that are X and Y on the bits in the lanes (2,
-        LANE_BITS), or -1; and `lanes`: None, or `lane_tables`.
+        instructions, matrices and z_slots as in `Program`; `constant_phases`; pairs and z_out;
+        stages, rows [first instruction, first that reads, last + 1, low bits, high bits]; the
+        readouts that are X and Y on the bits in the lanes (2, LANE_BITS), or -1; and `lanes`: None,
+        or `lane_tables`.
     """
     n, xy = program.n_wires, _xy(program)
-    constants = program.constants.astype(dtype)
     lanes: np.ndarray | None = None
     if spread:
-        shapes = _shapes(n - LANE_BITS)
-        constants = constants.reshape(len(constants), 2 ** (n - LANE_BITS), LANES, 2).swapaxes(2, 3)
-        constants = constants.reshape(len(constants), program.constants.shape[1])
+        shapes = _shapes(n - LANE_BITS, shared=shared)
         lanes = lane_tables(dtype)
         gates = _schedule(_singles(program.instructions.tolist()), shapes, n - LANE_BITS)
         edges = [LANE_BITS, *(LANE_BITS + low for low, high in shapes if not high), n]
@@ -70,20 +94,26 @@ def tables(program: Program, dtype: type[np.floating], *, spread: bool) -> tuple
         reads.append([READ_LANES, 0, 0, 0, 0, 0])
     read = _schedule(reads, shapes, n - LANE_BITS) if spread else [((n, 0), reads)]
     rows: list[Row] = []
-    stages = []
-    for reading, part in enumerate((gates, read)):
-        for (low, high), chosen in part:
-            merged = _merge(chosen) if spread else chosen
-            stages.append([len(rows), len(rows) + len(merged), low, high, reading])
-            rows += merged
+    stages: list[Row] = []
+    for shape, chosen in gates:
+        first = len(rows)
+        rows += _merge(chosen) if spread else chosen
+        stages.append([first, len(rows), len(rows), *shape])
+    for shape, chosen in read:
+        first = len(rows)
+        rows += chosen
+        if stages and tuple(stages[-1][3:]) == shape:  # gates and readouts in one pass
+            stages[-1][2] = len(rows)
+        else:
+            stages.append([first, first, len(rows), *shape])
     return (
         np.array(rows, np.int64).reshape(-1, 6),
         program.matrices.astype(dtype),
         program.z_slots,
-        constants,
+        constant_phases(program, dtype, spread=spread),
         pairs,
         program.z_out,
-        np.array(stages, np.int64),
+        np.array(stages, np.int64).reshape(-1, 5),
         xy[:, :LANE_BITS].copy(),
         lanes,
     )
@@ -104,9 +134,9 @@ def _only(xy: np.ndarray, first: int, stop: int) -> np.ndarray:
     return np.where((first <= bits) & (bits < stop), xy, -1)
 
 
-def _shapes(n: int) -> list[Shape]:
+def _shapes(n: int, *, shared: bool) -> list[Shape]:
     """Return the shapes of tiles for rows of n bits: the whole state, or low bits and high bits."""
-    if n <= WHOLE_BITS:
+    if n <= WHOLE_BITS and not shared:
         return [(n, 0)]
     low = max(TILE_BITS, n // 2 + 2)
     return [(low, 0), (max(TILE_BITS, low) - (n - low), n - low)]

@@ -7,7 +7,6 @@ torch; each block gathers its LANES sequences from them.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
 from qrnn.memory.kernels.cpu.controller import (
@@ -17,16 +16,11 @@ from qrnn.memory.kernels.cpu.controller import (
     weight_gradients,
 )
 from qrnn.memory.kernels.cpu.gates import ROW
-from qrnn.memory.kernels.cpu.jit import jit, parallel_jit
+from qrnn.memory.kernels.cpu.jit import jit, kernel_jit
 from qrnn.memory.kernels.cpu.simd import LANES, full_like, load, sqrt, store, where_less
 from qrnn.memory.kernels.cpu.spread import sum_lanes
-from qrnn.memory.kernels.cpu.step import (
-    apply_gates,
-    keep_inactive,
-    read,
-    scratch_for,
-    undo_block,
-)
+from qrnn.memory.kernels.cpu.step import advance, keep_inactive, scratch_for, undo_block
+from qrnn.memory.kernels.cpu.team import copy_together, leads
 
 # Number of steps whose records are collected before the weight gradients are added up.
 RECORDS = 8
@@ -89,10 +83,10 @@ def angles_of(x, first, z, kind, layers, weights, biases, record, cs, lanes):
 
 
 @jit
-def add_noise(z, xi, share, inverse_shots):
+def add_noise(z, xi, factor, inverse_shots):
     """Add measurement noise to exact readouts; xi has one row per readout."""
     for at in range(0, z.size, LANES):
-        mean = load(z, at) * full_like(load(z, at), share)
+        mean = load(z, at) * full_like(load(z, at), factor)
         if inverse_shots > 0:
             one, zero = full_like(mean, 1), full_like(mean, 0)
             variance = (one - mean) * (one + mean) * full_like(mean, inverse_shots)
@@ -101,10 +95,12 @@ def add_noise(z, xi, share, inverse_shots):
         store(z, at, mean)
 
 
-@jit
-def forward_sequence_share(
+@kernel_jit
+def forward_sequence(
+    share,
     start,
     stop,
+    team,
     psi_in,
     psi_out,
     x,
@@ -112,7 +108,7 @@ def forward_sequence_share(
     z,
     active,
     xi,
-    share,
+    factor,
     inverse_shots,
     kind,
     layers,
@@ -124,8 +120,10 @@ def forward_sequence_share(
     """Advance some blocks by T steps.
 
     Args:
+        share: number of this thread.
         start: the first block.
         stop: one more than the last block.
+        team: the threads that share these blocks; see `team.team_of`.
         psi_in: (blocks, rows 2 LANES) states.
         psi_out: likewise, written.
         x: (T, B, D) inputs.
@@ -133,7 +131,7 @@ def forward_sequence_share(
         z: (T, B, R) readouts, written.
         active: (T, B) whether a sequence is active; (0, B): all are.
         xi: (T, B, R) standard normal numbers, or (0, B, R).
-        share: factor of each readout, 1 without depolarizing noise.
+        factor: of each readout, 1 without depolarizing noise.
         inverse_shots: 1 / S, or 0.
         kind: the controller's activation.
         layers: see `qrnn.memory.kernels.cpu.controller`.
@@ -146,8 +144,8 @@ def forward_sequence_share(
     for block in range(start, stop):
         first = block * block_size(lanes)
         psi = psi_out[block]
-        psi[:] = psi_in[block]
-        work = scratch_for(psi, program)
+        copy_together(psi_in[block], psi, team)
+        work = scratch_for(psi, program, team)
         record = np.empty(size, psi.dtype)
         cs = np.empty(layers[-1, 1] * ROW, psi.dtype)
         before = np.empty(z.shape[2] * LANES, psi.dtype)
@@ -158,27 +156,30 @@ def forward_sequence_share(
         for t in range(x.shape[0]):
             paused = not moving_lanes(active, t, first, moving, lanes)
             if not moving.any():
-                scatter(before, first, z[t], lanes)
+                if leads(team):
+                    scatter(before, first, z[t], lanes)
                 continue
             angles_of(x[t], first, before, kind, layers, weights, biases, record, cs, lanes)
             stay = psi.copy() if paused else psi
-            apply_gates(psi, cs, program, work)
-            read(psi, program, work, now)
-            if share != 1 or inverse_shots > 0:
+            advance(psi, cs, program, work, now, True, True)
+            if factor != 1 or inverse_shots > 0:
                 if xi.shape[0] > 0:
                     gather(xi[t], first, noise, lanes)
-                add_noise(now, noise, share, inverse_shots)
+                add_noise(now, noise, factor, inverse_shots)
             if paused:
                 keep_inactive(stay, psi, moving)
                 keep_inactive(before, now, moving)
-            scatter(now, first, z[t], lanes)
+            if leads(team):
+                scatter(now, first, z[t], lanes)
             before, now = now, before
 
 
-@jit
-def backward_sequence_share(
+@kernel_jit
+def backward_sequence(
+    share,
     start,
     stop,
+    team,
     psi_out,
     lam_out,
     psi_in,
@@ -188,7 +189,7 @@ def backward_sequence_share(
     z,
     grad_z,
     active,
-    share,
+    factor,
     kind,
     layers,
     weights,
@@ -206,34 +207,37 @@ def backward_sequence_share(
     The controller is rerun at each step, so that its activations need not be stored.
 
     Args:
-        start: the first block.
-        stop: one more than the last block.
+        share: see `forward_sequence`.
+        start: see `forward_sequence`.
+        stop: see `forward_sequence`.
+        team: see `forward_sequence`.
         psi_out: (blocks, rows 2 LANES) states after the last step.
         lam_out: likewise, their cotangent.
         psi_in: likewise, written: the states before the first step.
         lam_in: likewise, written: their cotangent.
-        x: see `forward_sequence_share`.
-        z_start: see `forward_sequence_share`.
+        x: see `forward_sequence`.
+        z_start: see `forward_sequence`.
         z: (T, B, R) readouts as they were fed back.
         grad_z: likewise, their cotangent without the feedback.
-        active: see `forward_sequence_share`.
-        share: see `forward_sequence_share`.
-        kind: see `forward_sequence_share`.
-        layers: see `forward_sequence_share`.
-        weights: see `forward_sequence_share`.
+        active: see `forward_sequence`.
+        factor: see `forward_sequence`.
+        kind: see `forward_sequence`.
+        layers: see `forward_sequence`.
+        weights: see `forward_sequence`.
         transposed: flat; each layer's weights transposed.
-        biases: see `forward_sequence_share`.
+        biases: see `forward_sequence`.
         program: see `layout.tables`.
-        size: see `forward_sequence_share`.
+        size: see `forward_sequence`.
         grad_x: (T, B, D) cotangent of the inputs, written; (0, B, D): not requested.
         grad_z_start: (B, R) cotangent of z_start, written.
-        grad_weights: flat, written.
-        grad_biases: flat, written.
+        grad_weights: (threads, weights) written.
+        grad_biases: (threads, biases) written.
     """
     lanes = program[8]
     width, readouts = x.shape[2] * LANES, z.shape[2] * LANES
-    grad_weights[:] = 0
-    grad_biases[:] = 0
+    weights_now, biases_now = grad_weights[share], grad_biases[share]
+    weights_now[:] = 0
+    biases_now[:] = 0
     records = np.empty(RECORDS * size, psi_in.dtype)
     cs = np.empty(layers[-1, 1] * ROW, psi_in.dtype)
     grads = np.empty(layers[-1, 1] * LANES, psi_in.dtype)
@@ -245,9 +249,9 @@ def backward_sequence_share(
     for block in range(start, stop):
         first = block * block_size(lanes)
         psi, lam = psi_in[block], lam_in[block]
-        psi[:] = psi_out[block]
-        lam[:] = lam_out[block]
-        work = scratch_for(psi, program)
+        copy_together(psi_out[block], psi, team)
+        copy_together(lam_out[block], lam, team)
+        work = scratch_for(psi, program, team)
         carry[:] = 0
         held = 0
         for t in range(x.shape[0] - 1, -1, -1):
@@ -256,7 +260,7 @@ def backward_sequence_share(
             angles_of(x[t], first, before, kind, layers, weights, biases, record, cs, lanes)
             gather(grad_z[t], first, given, lanes)
             for i in range(readouts):
-                gz[i] = (given[i] + carry[i]) * share
+                gz[i] = (given[i] + carry[i]) * factor
             paused = not moving_lanes(active, t, first, moving, lanes)
             if paused:
                 for m in range(LANES):
@@ -272,109 +276,12 @@ def backward_sequence_share(
                     if not moving[m]:
                         fed[m::LANES] = given[m::LANES] + carry[m::LANES]
             carry[:] = fed
-            if grad_x.shape[0] > 0:
+            if grad_x.shape[0] > 0 and leads(team):
                 scatter(record[scratch : scratch + width], first, grad_x[t], lanes)
             held += 1
-            if held == RECORDS:
-                weight_gradients(layers, records, held, size, grad_weights, grad_biases)
+            if held == RECORDS or t == 0:
+                if leads(team):
+                    weight_gradients(layers, records, held, size, weights_now, biases_now)
                 held = 0
-        weight_gradients(layers, records, held, size, grad_weights, grad_biases)
-        scatter(carry, first, grad_z_start, lanes)
-
-
-@parallel_jit
-def forward_sequence(
-    shares,
-    psi_in,
-    psi_out,
-    x,
-    z_start,
-    z,
-    active,
-    xi,
-    share,
-    inverse_shots,
-    kind,
-    layers,
-    weights,
-    biases,
-    program,
-    size,
-):
-    """Advance all blocks by T steps; shares (threads, 2) are the blocks of each thread."""
-    for i in nb.prange(len(shares)):
-        start, stop = shares[i]
-        forward_sequence_share(
-            start,
-            stop,
-            psi_in,
-            psi_out,
-            x,
-            z_start,
-            z,
-            active,
-            xi,
-            share,
-            inverse_shots,
-            kind,
-            layers,
-            weights,
-            biases,
-            program,
-            size,
-        )
-
-
-@parallel_jit
-def backward_sequence(
-    shares,
-    psi_out,
-    lam_out,
-    psi_in,
-    lam_in,
-    x,
-    z_start,
-    z,
-    grad_z,
-    active,
-    share,
-    kind,
-    layers,
-    weights,
-    transposed,
-    biases,
-    program,
-    size,
-    grad_x,
-    grad_z_start,
-    grad_weights,
-    grad_biases,
-):
-    """Take all blocks T steps back; grad_weights and grad_biases have one row per thread."""
-    for i in nb.prange(len(shares)):
-        start, stop = shares[i]
-        backward_sequence_share(
-            start,
-            stop,
-            psi_out,
-            lam_out,
-            psi_in,
-            lam_in,
-            x,
-            z_start,
-            z,
-            grad_z,
-            active,
-            share,
-            kind,
-            layers,
-            weights,
-            transposed,
-            biases,
-            program,
-            size,
-            grad_x,
-            grad_z_start,
-            grad_weights[i],
-            grad_biases[i],
-        )
+        if leads(team):
+            scatter(carry, first, grad_z_start, lanes)

@@ -197,6 +197,17 @@ def any_less(typingctx, a, b):
 
 
 @_intrinsic
+def negate_lanes(typingctx, vector, lanes):
+    """Return a vector with the opposite sign in the lanes whose bit is 1."""
+
+    def codegen(context, builder, sig, args):
+        chosen = builder.bitcast(args[1], ir.VectorType(ir.IntType(1), LANES))
+        return builder.select(chosen, builder.fneg(args[0]), args[0])
+
+    return vector(vector, types.uint16), codegen
+
+
+@_intrinsic
 def power_of_two(typingctx, k):
     """Return 2^k for whole numbers k of -126..127 in single precision."""
 

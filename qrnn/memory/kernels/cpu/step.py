@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
 from qrnn.memory.kernels.cpu.diagonal import add_z_cotangent, diagonal, read_z, undo_diagonal
@@ -23,7 +22,7 @@ from qrnn.memory.kernels.cpu.gates import (
     undo_rotate_y,
     undo_rotate_y2,
 )
-from qrnn.memory.kernels.cpu.jit import jit, parallel_jit
+from qrnn.memory.kernels.cpu.jit import jit, kernel_jit
 from qrnn.memory.kernels.cpu.layout import (
     READ_LANES,
     READ_WORD,
@@ -46,21 +45,34 @@ from qrnn.memory.kernels.cpu.spread import (
     sum_lanes,
     undo_rotate_lanes,
 )
+from qrnn.memory.kernels.cpu.team import (
+    copy_together,
+    leads,
+    share_of,
+    sum_together,
+    wait,
+)
 from qrnn.memory.kernels.cpu.tiles import here, holds, part_of, put_back, tile_of, word_on
 from qrnn.memory.kernels.program import DIAGONAL, MATRIX, PHASE, ROTATE, ROTATE_Y, ROTATE_Y2
 
 
 @jit
-def scratch_for(psi, program):
-    """Allocate tables of phases (or sums) for a tile's high bits and low bits, and two tiles."""
+def scratch_for(psi, program, team):
+    """Return tables of phases (or sums) for a tile's high bits and low bits, two tiles, the team."""
     stages = program[6]
     bits, copied = 0, 0
-    for _, _, low, high, _ in stages:
+    for _, _, _, low, high in stages:
         bits = max(bits, low + high)
         if high > 0:
             copied = max(copied, ROW << (low + high))
     tables = np.empty((4, (1 << (bits - bits // 2)) * ROW), psi.dtype)
-    return tables, np.empty(copied, psi.dtype), np.empty(copied, psi.dtype)
+    return tables, np.empty(copied, psi.dtype), np.empty(copied, psi.dtype), team
+
+
+@jit
+def constants_of(constants, layer):
+    """Return the constants of a diagonal layer, and their signs."""
+    return constants[0][layer], constants[1][layer]
 
 
 @jit
@@ -84,7 +96,8 @@ def run(psi, cs, program, tables, z, tile, first, stop):
         elif kind == ROTATE_LANES:
             rotate_lanes(psi, cs, instructions[g, 1:5], lanes)
         elif kind == DIAGONAL:
-            diagonal(psi, tables, z_slots[slot], constants[slot], cs, tile, lanes)
+            phases = constants_of(constants, slot)
+            diagonal(psi, tables, z_slots[slot], phases, cs, tile, lanes)
         elif kind == READ_XY:
             read_xy(psi, here(a, tile, lanes), here(b, tile, lanes), pairs[slot], z)
         elif kind == READ_Z:
@@ -133,8 +146,8 @@ def undo(psi, lam, cs, program, tables, grad_z, grads, tile, first, stop):
         elif kind == ROTATE_LANES:
             undo_rotate_lanes(psi, lam, cs, instructions[g, 1:5], grads, lanes)
         elif kind == DIAGONAL:
-            slots = z_slots[slot]
-            undo_diagonal(psi, lam, tables, slots, constants[slot], cs, grads, tile, lanes)
+            slots, phases = z_slots[slot], constants_of(constants, slot)
+            undo_diagonal(psi, lam, tables, slots, phases, cs, grads, tile, lanes)
         elif kind == READ_XY:
             high, low = here(a, tile, lanes), here(b, tile, lanes)
             add_xy_cotangent(psi, lam, high, low, pairs[slot], grad_z)
@@ -176,69 +189,69 @@ def row_bits(psi):
 
 
 @jit
-def run_stages(psi, cs, program, work, z, reading):
-    """Run the stages of a step that read, or the others."""
-    stages, n = program[6], row_bits(psi)
-    tables, buffer, _ = work
-    for first, stop, low, high, reads in stages:
-        if reads == reading:
-            for index in range(1 << (n - low - high)):
-                tile = tile_of(index, low, high, n)
-                part = part_of(psi, buffer, tile, low, high, n)
-                run(part, cs, program, tables, z, tile, first, stop)
-                if not reading:
-                    put_back(psi, part, tile, low, high, n)
+def part_to_run(stage, gates, reads):
+    """Return the instructions (first, last + 1) of a stage: its gates, what it reads, or both."""
+    return stage[0] if gates else stage[1], stage[2] if reads else stage[1]
 
 
 @jit
-def undo_stages(psi, lam, cs, program, work, grad_z, grads, reading):
-    """Undo the stages of a step that read, or the others; see `undo`."""
+def run_stages(psi, cs, program, work, z, gates, reads):
+    """Run a step's gates, its readouts, or both."""
+    n = row_bits(psi)
+    tables, buffer, _, team = work
+    for stage in program[6]:
+        first, stop = part_to_run(stage, gates, reads)
+        if first < stop:
+            low, high = stage[3], stage[4]
+            begin, end = share_of(1 << (n - low - high), team)
+            for index in range(begin, end):
+                tile = tile_of(index, low, high, n)
+                part = part_of(psi, buffer, tile, low, high, n)
+                run(part, cs, program, tables, z, tile, first, stop)
+                if first < stage[1]:
+                    put_back(psi, part, tile, low, high, n)
+            wait(team)
+
+
+@jit
+def undo_stages(psi, lam, cs, program, work, grad_z, grads, gates, reads):
+    """Undo a step's gates, its readouts, or both; see `undo`."""
     stages, n = program[6], row_bits(psi)
-    tables, buffer, buffer_lam = work
+    tables, buffer, buffer_lam, team = work
     for k in range(len(stages) - 1, -1, -1):
-        first, stop, low, high, reads = stages[k]
-        if reads == reading:
-            for index in range(1 << (n - low - high)):
+        first, stop = part_to_run(stages[k], gates, reads)
+        if first < stop:
+            low, high = stages[k, 3], stages[k, 4]
+            begin, end = share_of(1 << (n - low - high), team)
+            for index in range(begin, end):
                 tile = tile_of(index, low, high, n)
                 part = part_of(psi, buffer, tile, low, high, n)
                 part_lam = part_of(lam, buffer_lam, tile, low, high, n)
                 undo(part, part_lam, cs, program, tables, grad_z, grads, tile, first, stop)
-                if not reading:
+                if first < stages[k, 1]:
                     put_back(psi, part, tile, low, high, n)
                 put_back(lam, part_lam, tile, low, high, n)
+            wait(team)
 
 
 @jit
-def apply_gates(psi, cs, program, work):
-    """Apply all gates of one step to a block.
+def advance(psi, cs, program, work, z, gates, reads):
+    """Apply all gates of one step to a block, write its readouts, or both.
 
     Args:
         psi: flat block.
         cs: (S 2 LANES) cosines and sines.
         program: the program's tables; see `layout.tables`.
         work: from `scratch_for`.
+        z: (R LANES) readouts, written.
+        gates: whether to apply the gates.
+        reads: whether to read.
     """
-    run_stages(psi, cs, program, work, cs, 0)
-
-
-@jit
-def read(psi, program, work, z):
-    """Write the R readouts z (R LANES) of a block."""
     z[:] = 0
-    run_stages(psi, z, program, work, z, 1)
-    sum_lanes(z, program[8])
-
-
-@jit
-def undo_gates(psi, lam, cs, program, work, grads):
-    """Undo all gates on psi and lambda, adding each slot's gradient to grads (S LANES)."""
-    undo_stages(psi, lam, cs, program, work, cs, grads, 0)
-
-
-@jit
-def add_readout_cotangent(psi, lam, program, grad_z, work):
-    """Add 2 sum_r g_r O_r |psi> to lambda; grad_z (R LANES)."""
-    undo_stages(psi, lam, grad_z, program, work, grad_z, grad_z, 1)
+    run_stages(psi, cs, program, work, z, gates, reads)
+    if reads:
+        sum_together(z, work[3])
+        sum_lanes(z, program[8])
 
 
 @jit
@@ -253,36 +266,51 @@ def keep_inactive(source, target, active):
 def step_block(psi, source, cs, active, program, work, z):
     """Advance one block, initially a copy of `source`, and read it."""
     if active.any():
-        apply_gates(psi, cs, program, work)
+        advance(psi, cs, program, work, z, True, False)
         if not active.all():
             keep_inactive(source, psi, active)
-    read(psi, program, work, z)
+    advance(psi, cs, program, work, z, False, True)
 
 
 @jit
 def undo_block(psi, lam, cs, active, program, work, grad_z, grads):
-    """Take psi and lambda of one block one step back; write grads (S LANES)."""
+    """Take psi and lambda of one block one step back.
+
+    Args:
+        psi: flat block, after the step.
+        lam: likewise, its cotangent without the contribution 2 sum_r g_r O_r |psi> of the readouts.
+        cs: (S 2 LANES) cosines and sines.
+        active: (LANES,) the sequences to take back.
+        program: see `layout.tables`.
+        work: from `scratch_for`.
+        grad_z: (R LANES) the readouts' cotangent g.
+        grads: (S LANES) gradients of the slots, written.
+    """
     grads[:] = 0
-    add_readout_cotangent(psi, lam, program, grad_z, work)
     if active.all():
-        undo_gates(psi, lam, cs, program, work, grads)
-    elif active.any():
-        stay, lam_stay = psi.copy(), lam.copy()
-        undo_gates(psi, lam, cs, program, work, grads)
-        keep_inactive(stay, psi, active)
-        keep_inactive(lam_stay, lam, active)
-        for m in range(LANES):
-            if not active[m]:
-                grads[m::LANES] = 0
+        undo_stages(psi, lam, cs, program, work, grad_z, grads, True, True)
+    else:
+        undo_stages(psi, lam, cs, program, work, grad_z, grads, False, True)
+        if active.any():
+            stay, lam_stay = psi.copy(), lam.copy()
+            undo_stages(psi, lam, cs, program, work, grad_z, grads, True, False)
+            keep_inactive(stay, psi, active)
+            keep_inactive(lam_stay, lam, active)
+            for m in range(LANES):
+                if not active[m]:
+                    grads[m::LANES] = 0
+    sum_together(grads, work[3])
 
 
-@jit
-def forward_share(start, stop, psi_in, psi_out, cs, active, program, z):
+@kernel_jit
+def forward(share, start, stop, team, psi_in, psi_out, cs, active, program, z):
     """Advance some blocks by one step.
 
     Args:
+        share: number of this thread.
         start: the first block.
         stop: one more than the last block.
+        team: the threads that share these blocks; see `team.team_of`.
         psi_in: (blocks, 2^n 2 LANES) states.
         psi_out: likewise, written.
         cs: (blocks, S 2 LANES) cosines and sines of the slot angles.
@@ -290,22 +318,39 @@ def forward_share(start, stop, psi_in, psi_out, cs, active, program, z):
         program: see `layout.tables`.
         z: (blocks, R LANES) readouts, written.
     """
+    now = np.empty_like(z[0])
     for block in range(start, stop):
         psi = psi_out[block]
-        psi[:] = psi_in[block]
-        work = scratch_for(psi, program)
-        step_block(psi, psi_in[block], cs[block], active[block], program, work, z[block])
+        copy_together(psi_in[block], psi, team)
+        work = scratch_for(psi, program, team)
+        step_block(psi, psi_in[block], cs[block], active[block], program, work, now)
+        if leads(team):
+            z[block] = now
 
 
-@jit
-def backward_share(
-    start, stop, psi_out, lam_out, psi_in, lam_in, cs, active, program, grad_z, grads
+@kernel_jit
+def backward(
+    share,
+    start,
+    stop,
+    team,
+    psi_out,
+    lam_out,
+    psi_in,
+    lam_in,
+    cs,
+    active,
+    program,
+    grad_z,
+    grads,
 ):
     """Take some blocks one step back: recompute psi_in; compute lambda_in and grads.
 
     Args:
-        start: the first block.
-        stop: one more than the last block.
+        share: see `forward`.
+        start: see `forward`.
+        stop: see `forward`.
+        team: see `forward`.
         psi_out: (blocks, 2^n 2 LANES) states after the step.
         lam_out: likewise, the cotangent of psi_out without this step's readouts.
         psi_in: likewise, written: the states before the step.
@@ -316,27 +361,12 @@ def backward_share(
         grad_z: (blocks, R LANES) cotangent of the readouts.
         grads: (blocks, S LANES) cotangent of the slot angles, written.
     """
+    now = np.empty_like(grads[0])
     for block in range(start, stop):
         psi, lam = psi_in[block], lam_in[block]
-        psi[:] = psi_out[block]
-        lam[:] = lam_out[block]
-        work = scratch_for(psi, program)
-        undo_block(psi, lam, cs[block], active[block], program, work, grad_z[block], grads[block])
-
-
-@parallel_jit
-def forward(shares, psi_in, psi_out, cs, active, program, z):
-    """Advance all blocks by one step; shares (threads, 2) are the blocks of each thread."""
-    for i in nb.prange(len(shares)):
-        start, stop = shares[i]
-        forward_share(start, stop, psi_in, psi_out, cs, active, program, z)
-
-
-@parallel_jit
-def backward(shares, psi_out, lam_out, psi_in, lam_in, cs, active, program, grad_z, grads):
-    """Take all blocks one step back; see `forward`."""
-    for i in nb.prange(len(shares)):
-        start, stop = shares[i]
-        backward_share(
-            start, stop, psi_out, lam_out, psi_in, lam_in, cs, active, program, grad_z, grads
-        )
+        copy_together(psi_out[block], psi, team)
+        copy_together(lam_out[block], lam, team)
+        work = scratch_for(psi, program, team)
+        undo_block(psi, lam, cs[block], active[block], program, work, grad_z[block], now)
+        if leads(team):
+            grads[block] = now

@@ -117,11 +117,12 @@ class TritonKernels(Kernels):
 
     @override
     def backward(
-        self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: Step
+        self, psi: torch.Tensor, lam: torch.Tensor | None, grad_z: torch.Tensor | None, kept: Step
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         batch = len(psi)
         if grad_z is None:
             grad_z = psi.new_zeros(batch, self.program.n_readouts)
+        lam = torch.zeros_like(psi) if lam is None else lam.contiguous()
         psi_in, lam_in = torch.empty_like(psi), torch.empty_like(psi)
         grads = psi.new_zeros(batch, self.n_slots)
         launch(
@@ -194,12 +195,13 @@ class TritonKernels(Kernels):
     def backward_sequence(
         self,
         psi: torch.Tensor,
-        lam: torch.Tensor,
+        lam: torch.Tensor | None,
         grad_z: torch.Tensor | None,
         kept: _Sequence,
         *,
         want_x: bool,
     ) -> tuple[torch.Tensor, ...]:
+        lam = torch.zeros_like(psi) if lam is None else lam.contiguous()
         packed, (steps, batch, width) = kept.packed, kept.x.shape
         grad_z = torch.zeros_like(kept.z) if grad_z is None else grad_z.contiguous()
         grad_x = torch.empty_like(kept.x if want_x else kept.x[:0])

@@ -65,9 +65,10 @@ class LargeKernels(TritonKernels):
 
     @override
     def backward(
-        self, psi: torch.Tensor, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: Step
+        self, psi: torch.Tensor, lam: torch.Tensor | None, grad_z: torch.Tensor | None, kept: Step
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         tables, grid = self.tables(psi), (len(psi), self.tiles)
+        lam = torch.zeros_like(psi) if lam is None else lam.contiguous()
         lam_out = torch.empty_like(lam)
         if grad_z is None:
             lam_out.copy_(lam)
