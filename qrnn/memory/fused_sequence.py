@@ -196,9 +196,7 @@ class SequenceNode(torch.autograd.Function):
         _ = ctx.saved_tensors  # raises torch's error if z, which `kept` shares, was modified
         want_x = ctx.needs_input_grad[2]
         psi_in, lam_in, grad_x, grad_z_start, grad_weights, grad_biases = (
-            undo.kernels.backward_sequence(
-                undo.after.psi(), lam, grad_z, undo.kept, want_x=want_x
-            )
+            undo.kernels.backward_sequence(undo.after.psi(), lam, grad_z, undo.kept, want_x=want_x)
         )
         ctx.before.hold(psi_in)
         undo.after.release()

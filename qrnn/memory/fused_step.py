@@ -45,9 +45,7 @@ class StepNode(torch.autograd.Function):
     @override
     def backward(ctx: Any, lam, grad_z):
         undo: UndoStep = ctx.undo
-        psi_in, lam_in, grads = undo.kernels.backward(
-            undo.after.psi(), lam, grad_z, undo.kept
-        )
+        psi_in, lam_in, grads = undo.kernels.backward(undo.after.psi(), lam, grad_z, undo.kept)
         ctx.before.hold(psi_in)
         undo.after.release()
         return lam_in, grads, None, None

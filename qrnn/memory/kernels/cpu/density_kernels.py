@@ -40,7 +40,7 @@ class NumbaDensityKernels:
         return len(self.program.instructions) + 3
 
     def shares(self, blocks: int) -> list[tuple[int, int, int]]:
-        """Return the blocks of each thread, with its number; a thread for less than about 0.2 ms is not worth it."""
+        """Return the blocks of each thread; one for less than about 0.2 ms is not worth it."""
         numbers = blocks * self.rows * LANES * 4**self.program.n_wires
         return shares_of(blocks, max(1, min(torch.get_num_threads(), blocks, numbers >> 21)))
 

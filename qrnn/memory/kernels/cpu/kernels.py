@@ -21,15 +21,16 @@ from qrnn.memory.kernels.cpu.lanes import (
     shares_of,
     to_lanes,
 )
-from qrnn.memory.kernels.cpu.layout import tables
+from qrnn.memory.kernels.cpu.layout import WHOLE_BITS, tables
 from qrnn.memory.kernels.cpu.sequence import backward_sequence, forward_sequence
 from qrnn.memory.kernels.cpu.simd import LANE_BITS, LANES
 from qrnn.memory.kernels.cpu.step import backward, forward
-from qrnn.memory.kernels.cpu.team import run, team_of, teams_are_supported
+from qrnn.memory.kernels.cpu.team import idle_cores, run, team_of
 from qrnn.memory.kernels.program import Program
 
-# Number of qubits from which threads share a state, as measured.
-SHARED_FROM = 16
+# Number of qubits from which threads share a state. With fewer it stays whole in the cache of one
+# core, and two threads were slower than one.
+SHARED_FROM = WHOLE_BITS + LANE_BITS + 1
 
 
 @dataclass(frozen=True)
@@ -67,36 +68,48 @@ class NumbaKernels(Kernels):
     def __init__(self, program: Program):
         self.program = program
         self.n_readouts = program.n_readouts
-        self._tables: dict[tuple[torch.dtype, bool, bool], tuple] = {}
+        self._tables: dict[tuple[torch.dtype, bool], tuple] = {}
 
     def is_spread(self, psi: torch.Tensor) -> bool:
         """Return whether a state has the spread layout."""
         return psi.shape[1] < 2**self.program.n_wires
 
     def threads(self, psi: torch.Tensor) -> tuple[int, int]:
-        """Return the number of threads, and how many of them share each block."""
-        n, blocks, most = self.program.n_wires, psi.shape[0], torch.get_num_threads()
-        if blocks < most and self.is_spread(psi) and n >= SHARED_FROM and teams_are_supported():
-            return most, most
+        """Return the number of threads, and how many of them share each block.
+
+        A state is shared only by threads on idle cores, so rounding errors depend on the machine's
+        load, unless torch's algorithms are to be deterministic.
+        """
+        blocks, most = psi.shape[0], torch.get_num_threads()
+        if (
+            blocks < most
+            and self.is_spread(psi)
+            and self.program.n_wires >= SHARED_FROM
+            and not torch.are_deterministic_algorithms_enabled()
+            and (members := min(most, idle_cores())) > blocks
+        ):
+            return members, members
         return min(most, blocks), 1
 
     def tables(self, psi: torch.Tensor) -> tuple:
         """Return the program's tables for the layout and the precision of a state."""
-        key = psi.dtype, self.is_spread(psi), self.threads(psi)[1] > 1
+        key = psi.dtype, self.is_spread(psi)
         if key not in self._tables:
             real = psi.new_empty(0).numpy().dtype.type
-            self._tables[key] = tables(self.program, real, spread=key[1], shared=key[2])
+            self._tables[key] = tables(self.program, real, spread=key[1])
         return self._tables[key]
 
-    def run(self, kernel: Callable, psi: torch.Tensor, *arguments: Any) -> None:
-        """Run a kernel on all blocks of a state."""
-        blocks, (threads, members) = psi.shape[0], self.threads(psi)
+    def run(
+        self, kernel: Callable, psi: torch.Tensor, threads: tuple[int, int], *arguments: Any
+    ) -> None:
+        """Run a kernel on all blocks of a state; for `threads`, see there."""
+        blocks, (count, members) = psi.shape[0], threads
         slots = len(self.program.columns)
         with team_of(members, max(slots, self.n_readouts) * LANES, psi.numpy().dtype) as team:
             if members > 1:
                 calls = [(i, 0, blocks, member) for i, member in enumerate(team)]
             else:
-                calls = [(*share, *team) for share in shares_of(blocks, threads)]
+                calls = [(*share, *team) for share in shares_of(blocks, count)]
             run(kernel, calls, *arguments)
 
     @override
@@ -104,7 +117,7 @@ class NumbaKernels(Kernels):
         n = self.program.n_wires
         spread = spread_pays(n, batch)
         shape = (batch, 2 ** (n - LANE_BITS)) if spread else (blocks_of(batch), 2**n)
-        psi = empty(shape + (2 * LANES,), like.dtype).zero_()
+        psi = empty((*shape, 2 * LANES), like.dtype).zero_()
         psi[:, 0, : 1 if spread else LANES] = 1
         return psi
 
@@ -120,9 +133,9 @@ class NumbaKernels(Kernels):
         lanes = to_lanes(angles, blocks, spread=spread)
         kept = _Step(torch.stack([lanes.cos(), lanes.sin()], 2), mask, batch)
         psi_out = empty_like(psi)
-        z = psi.new_empty(blocks, self.n_readouts, LANES)
+        z, threads = psi.new_empty(blocks, self.n_readouts, LANES), self.threads(psi)
         arrays = [flat(a) for a in (psi, psi_out, kept.cs, kept.active)]
-        self.run(forward, psi, *arrays, self.tables(psi), flat(z))
+        self.run(forward, psi, threads, *arrays, self.tables(psi), flat(z))
         z = z[:, :, 0] if spread else from_lanes(z, batch)
         return psi_out, z, kept
 
@@ -138,7 +151,8 @@ class NumbaKernels(Kernels):
         grads = psi.new_empty(blocks, kept.cs.shape[1], LANES)
         arrays = [flat(a) for a in (psi, lam, psi_in, lam_in, kept.cs, kept.active)]
         given = flat(to_lanes(grad_z, blocks, spread=spread))
-        self.run(backward, psi, *arrays, self.tables(psi), given, flat(grads))
+        threads = self.threads(psi)
+        self.run(backward, psi, threads, *arrays, self.tables(psi), given, flat(grads))
         return psi_in, lam_in, from_lanes(grads, kept.batch, spread=spread)
 
     @override
@@ -163,7 +177,7 @@ class NumbaKernels(Kernels):
             packed,
             np.float32(factor),
         )
-        psi_out = empty_like(psi)
+        psi_out, threads = empty_like(psi), self.threads(psi)
         arrays = (
             flat(psi),
             flat(psi_out),
@@ -181,7 +195,7 @@ class NumbaKernels(Kernels):
             self.tables(psi),
             packed.size * LANES,
         )
-        self.run(forward_sequence, psi, *arrays)
+        self.run(forward_sequence, psi, threads, *arrays)
         return psi_out, z, kept
 
     @override
@@ -200,9 +214,9 @@ class NumbaKernels(Kernels):
         lam = empty_like(psi).zero_() if lam is None else lam.contiguous()
         grad_x = psi.new_empty(kept.x.shape if want_x else (0, *kept.x.shape[1:]))
         grad_z_start = psi.new_empty(kept.z_start.shape)
-        threads, _ = self.threads(psi)
-        grad_weights = psi.new_empty(threads, packed.weights.numel())
-        grad_biases = psi.new_empty(threads, packed.biases.numel())
+        threads = self.threads(psi)
+        grad_weights = psi.new_empty(threads[0], packed.weights.numel())
+        grad_biases = psi.new_empty(threads[0], packed.biases.numel())
         arrays = (
             flat(psi),
             flat(lam),
@@ -224,7 +238,8 @@ class NumbaKernels(Kernels):
             grad_x.numpy(),
             grad_z_start.numpy(),
         )
-        self.run(backward_sequence, psi, *arrays, grad_weights.numpy(), grad_biases.numpy())
+        sums = grad_weights.numpy(), grad_biases.numpy()
+        self.run(backward_sequence, psi, threads, *arrays, *sums)
         return psi_in, lam_in, grad_x, grad_z_start, grad_weights.sum(0), grad_biases.sum(0)
 
     @override

@@ -59,16 +59,8 @@ def constant_phases(
     return rows.astype(dtype), np.empty((len(constants), 0), np.uint16)
 
 
-def tables(
-    program: Program, dtype: type[np.floating], *, spread: bool, shared: bool = False
-) -> tuple:
+def tables(program: Program, dtype: type[np.floating], *, spread: bool) -> tuple:
     """Return what the kernels read.
-
-    Args:
-        program: the gate program.
-        dtype: the precision.
-        spread: whether the layout is the spread one.
-        shared: whether several threads share the tiles of a state.
 
     Returns:
         instructions, matrices and z_slots as in `Program`; `constant_phases`; pairs and z_out;
@@ -79,7 +71,7 @@ def tables(
     n, xy = program.n_wires, _xy(program)
     lanes: np.ndarray | None = None
     if spread:
-        shapes = _shapes(n - LANE_BITS, shared=shared)
+        shapes = _shapes(n - LANE_BITS)
         lanes = lane_tables(dtype)
         gates = _schedule(_singles(program.instructions.tolist()), shapes, n - LANE_BITS)
         edges = [LANE_BITS, *(LANE_BITS + low for low, high in shapes if not high), n]
@@ -134,9 +126,9 @@ def _only(xy: np.ndarray, first: int, stop: int) -> np.ndarray:
     return np.where((first <= bits) & (bits < stop), xy, -1)
 
 
-def _shapes(n: int, *, shared: bool) -> list[Shape]:
+def _shapes(n: int) -> list[Shape]:
     """Return the shapes of tiles for rows of n bits: the whole state, or low bits and high bits."""
-    if n <= WHOLE_BITS and not shared:
+    if n <= WHOLE_BITS:
         return [(n, 0)]
     low = max(TILE_BITS, n // 2 + 2)
     return [(low, 0), (max(TILE_BITS, low) - (n - low), n - low)]

@@ -8,9 +8,11 @@ in the operating system: threads that wait in a loop take the cores from those t
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Barrier, BrokenBarrierError, Thread
 from typing import Any
 
@@ -81,9 +83,15 @@ def sum_together(values, team):
         wait(team)
 
 
-def teams_are_supported() -> bool:
-    """Return whether this system's barrier is known."""
-    return sys.platform == "linux"
+def idle_cores() -> int:
+    """Return how many cores are idle now, this thread's included; 1 where it is not known.
+
+    Members of a team wait for the slowest one: on a busy machine, two are slower than one.
+    """
+    if sys.platform != "linux":  # which has the barrier, too
+        return 1
+    running = Path("/proc/loadavg").read_text().split()[3].partition("/")[0]
+    return (os.cpu_count() or 1) - int(running) + 1
 
 
 @contextmanager
