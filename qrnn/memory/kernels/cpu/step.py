@@ -58,7 +58,7 @@ from qrnn.memory.kernels.program import DIAGONAL, MATRIX, PHASE, ROTATE, ROTATE_
 
 @jit
 def scratch_for(psi, program, team):
-    """Return tables (of phases or sums) for high and low bits of a tile, two tiles, and the team."""
+    """Return tables (of phases or sums) for a tile's high and low bits, two tiles, the team."""
     stages = program[6]
     bits, copied = 0, 0
     for _, _, _, low, high in stages:
