@@ -23,6 +23,7 @@ from qrnn.memory.kernels.cpu.gates import ROW
 from qrnn.memory.kernels.cpu.jit import OPTIONS
 from qrnn.memory.kernels.cpu.layout import tables
 from qrnn.memory.kernels.cpu.simd import LANES
+from qrnn.memory.kernels.cpu.team import team_of
 
 REPEATS, RECORDS = 200, 8
 PARTS = (
@@ -38,24 +39,24 @@ PARTS = (
 
 @numba.njit(**OPTIONS)
 def repeat(
-    part, repeats, x, z, packed, program, psi, lam, cs, grad_z, grads, records, work, gradients
+    part, repeats, x, z, packed, program, psi, lam, cs, grad_z, grads, records, team, gradients
 ):
     """Run one part `repeats` times on one block."""
     kind, layers, weights, transposed, biases, size = packed
-    record = records[:size]
+    record, work = records[:size], step_kernels.scratch_for(psi, program, team)
     for _ in range(repeats):
         if part == 0:
             sequence_kernels.angles_of(
                 x, 0, z, kind, layers, weights, biases, record, cs, program[8]
             )
         elif part == 1:
-            step_kernels.apply_gates(psi, cs, program, work)
+            step_kernels.advance(psi, cs, program, work, z, True, False)
         elif part == 2:
-            step_kernels.read(psi, program, work, z)
+            step_kernels.advance(psi, cs, program, work, z, False, True)
         elif part == 3:
-            step_kernels.add_readout_cotangent(psi, lam, program, grad_z, work)
+            step_kernels.undo_stages(psi, lam, cs, program, work, grad_z, grads, False, True)
         elif part == 4:
-            step_kernels.undo_gates(psi, lam, cs, program, work, grads)
+            step_kernels.undo_stages(psi, lam, cs, program, work, grad_z, grads, True, False)
         elif part == 5:
             scratch = layers[-1, 5] + layers[-1, 1]
             controller_kernels.control_backward(kind, layers, transposed, biases, record, scratch)
@@ -78,6 +79,8 @@ def main() -> None:
     def values(*shape):
         return draw.normal(size=shape, scale=0.1).astype(np.float32)
 
+    with team_of(1, max(packed.layers[-1, 1], 3 * n) * LANES, np.dtype(np.float32)) as alone:
+        (team,) = alone
     slots, size = packed.layers[-1, 1], packed.size * LANES
     arguments = (
         values(LANES, N_FEATURES),
@@ -90,7 +93,7 @@ def main() -> None:
         values(3 * n * LANES),
         values(slots * LANES),
         values(RECORDS * size),
-        step_kernels.scratch_for(values(2**n * ROW), program),
+        team,
         (np.zeros_like(weights), np.zeros_like(biases)),
     )
     psi, lam, cs = arguments[4:7]

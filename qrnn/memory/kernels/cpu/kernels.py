@@ -106,6 +106,7 @@ class NumbaKernels(Kernels):
         blocks, (count, members) = psi.shape[0], threads
         slots = len(self.program.columns)
         with team_of(members, max(slots, self.n_readouts) * LANES, psi.numpy().dtype) as team:
+            calls: list[tuple]
             if members > 1:
                 calls = [(i, 0, blocks, member) for i, member in enumerate(team)]
             else:

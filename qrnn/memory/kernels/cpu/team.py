@@ -19,16 +19,15 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from qrnn.memory.kernels.cpu.jit import jit
-from qrnn.memory.kernels.cpu.simd import LANES
+from qrnn.memory.kernels.cpu.simd import LANES, _intrinsic
 
 # A barrier of POSIX threads has 32 bytes on Linux.
 BARRIER_BYTES = 64
 
 
-@intrinsic
+@_intrinsic
 def call_at(typingctx, address, argument):
     """Call the C function at an address with a pointer."""
 
