@@ -7,7 +7,7 @@ import pytest
 
 from helpers.paths import TESTS, program
 
-SOME = ["fused", "default.qubit", "lightning.qubit"]
+SOME = ["fused", "fused blocks", "default.qubit", "lightning.qubit"]
 OTHERS = [
     "default.qubit float64",
     "default.mixed",
@@ -45,3 +45,9 @@ def test_threads_get_what_one_thread_gets():
 @pytest.mark.parametrize("name", OTHERS)
 def test_so_they_do_in_every_way_of_running_circuits(name):
     probe([name])
+
+
+@pytest.mark.slow
+def test_kernels_run_in_threads_without_openmp_too():
+    threads = {"OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2"}
+    probe(["fused blocks"], NUMBA_THREADING_LAYER="workqueue", **threads)

@@ -16,13 +16,13 @@ from qrnn.neurons import QuantumNeuronRNN
 THREADS, CALLS, T, B, D = 8, 8, 2, 2, 2
 
 
-def recurrent(device, dtype=torch.float32, **options):
+def recurrent(device, dtype=torch.float32, batch=B, **options):
     """A QRNN with its gradient."""
     rnn = QRNN(D, 2, width=4, bias_range=2.0, readout="ZXY").to(dtype).on(device, **options)
 
     def call(seed):
         draw = torch.Generator().manual_seed(seed)
-        x = torch.rand(T, B, D, generator=draw, dtype=dtype).requires_grad_()
+        x = torch.rand(T, batch, D, generator=draw, dtype=dtype).requires_grad_()
         z = rnn(x)[0]
         return z.detach(), *torch.autograd.grad(z.square().sum(), (x, rnn.cell.quantum.bias))
 
@@ -60,6 +60,7 @@ def neurons(device):
 
 CASES = {
     "fused": lambda: recurrent("fused"),
+    "fused blocks": lambda: recurrent("fused", batch=40),
     "default.qubit": lambda: recurrent("default.qubit"),
     "default.qubit float64": lambda: recurrent("default.qubit", torch.float64),
     "default.mixed": lambda: recurrent("default.mixed"),

@@ -14,8 +14,8 @@ from qrnn.memory.kernels.cpu.lanes import (
     shares_of,
     to_lanes,
 )
+from qrnn.memory.kernels.cpu.parallel import run
 from qrnn.memory.kernels.cpu.simd import LANES
-from qrnn.memory.kernels.cpu.team import run
 from qrnn.memory.kernels.density_program import DensityProgram
 
 

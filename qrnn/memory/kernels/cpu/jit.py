@@ -32,9 +32,9 @@ def jit(function: Callable) -> Any:
     return nb.njit(**OPTIONS, **NO_WRAPPERS)(function)
 
 
-def kernel_jit(function: Callable) -> Any:
-    """Compile a kernel that Python calls, and save it."""
-    kernel = nb.njit(**OPTIONS)(function)
+def kernel_jit(function: Callable, *, parallel: bool = False) -> Any:
+    """Compile a kernel that Python calls, and save it; if parallel, with numba's scheduler."""
+    kernel = nb.njit(**OPTIONS, parallel=parallel)(function)
     kernel._cache = KernelCache(function)
     compile_kernel = kernel._compiler.compile
 

@@ -22,10 +22,11 @@ from qrnn.memory.kernels.cpu.lanes import (
     to_lanes,
 )
 from qrnn.memory.kernels.cpu.layout import WHOLE_BITS, tables
+from qrnn.memory.kernels.cpu.parallel import run
 from qrnn.memory.kernels.cpu.sequence import backward_sequence, forward_sequence
 from qrnn.memory.kernels.cpu.simd import LANE_BITS, LANES
 from qrnn.memory.kernels.cpu.step import backward, forward
-from qrnn.memory.kernels.cpu.team import idle_cores, run, team_of
+from qrnn.memory.kernels.cpu.team import idle_cores, run_team, team_of
 from qrnn.memory.kernels.program import Program
 
 # Number of qubits from which threads share a state. With fewer it stays whole in the cache of one
@@ -106,12 +107,12 @@ class NumbaKernels(Kernels):
         blocks, (count, members) = psi.shape[0], threads
         slots = len(self.program.columns)
         with team_of(members, max(slots, self.n_readouts) * LANES, psi.numpy().dtype) as team:
-            calls: list[tuple]
             if members > 1:
-                calls = [(i, 0, blocks, member) for i, member in enumerate(team)]
+                all_blocks = [(i, 0, blocks, member) for i, member in enumerate(team)]
+                run_team(kernel, all_blocks, *arguments)
             else:
-                calls = [(*share, *team) for share in shares_of(blocks, count)]
-            run(kernel, calls, *arguments)
+                parts = [(*share, *team) for share in shares_of(blocks, count)]
+                run(kernel, parts, *arguments)
 
     @override
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
-"""Threads of the kernels: each has blocks of its own, or they share the tiles of each block.
+"""Teams of threads that share the tiles of each block.
 
-The members of a team that shares a block all run the same code. What is no pass over amplitudes,
+The members of a team all run the same code. What is no pass over amplitudes,
 such as the controller, each of them computes for itself. After a stage they wait for each other
 in the operating system: threads that wait in a loop take the cores from those that work.
 """
@@ -114,15 +114,12 @@ def team_of(members: int, width: int, dtype: np.dtype) -> Iterator[list[tuple]]:
     library.pthread_barrier_destroy(ctypes.c_void_p(at))
 
 
-def run(kernel: Callable, calls: list[tuple], *arguments: Any) -> None:
-    """Run a kernel in a thread for each call: its first arguments, before those of all.
+def run_team(kernel: Callable, calls: list[tuple], *arguments: Any) -> None:
+    """Run a kernel in a Python thread for each call: its first arguments, before those of all.
 
-    Not in numba's threads: once started, torch uses as many, which spin on a busy machine. All
-    threads start before the first call, because members of a team wait for each other.
+    All threads start before the first call, because the members of a team wait for each other.
+    Numba's threads might run one call after another.
     """
-    if len(calls) == 1:
-        kernel(*calls[0], *arguments)
-        return
     started = Barrier(len(calls))
 
     def begin(call: tuple) -> None:
