@@ -152,6 +152,7 @@ class IBMDevice(Device):
             rep_delay=rep_delay,
         )
         n = len(self.wires) if self.wires else None
+        runtime.warnings_only("qiskit")
         if backend == "least_busy":  # a resumed run stays on its backend
             backend = recorded_backend(ledger) or backend
         found = resolve(backend, instance, n, fractional_gates=fractional_gates)
@@ -214,6 +215,18 @@ class IBMDevice(Device):
             DeviceError: the estimate exceeds what is left of the budget.
         """
         self._runner.budget.allow_run(qpu_seconds)
+
+    def allow(self, qpu_seconds: float, what: str) -> None:
+        """Check that what is left of `max_qpu_seconds` suffices.
+
+        Args:
+            qpu_seconds: estimate of jobs that are not in the ledger.
+            what: what they are for, for the message.
+
+        Raises:
+            DeviceError: the estimate exceeds it.
+        """
+        self._runner.budget.allow(qpu_seconds, what)
 
     def annotate(self, **what: Any) -> None:
         """Set a note that the ledger records with each of the next jobs.

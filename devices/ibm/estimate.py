@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pennylane.tape import QuantumScript
@@ -43,6 +43,25 @@ class Estimate:
     qpu_seconds: float
     seconds_left: float | None
     refusal: str | None
+
+    def __add__(self, other: Estimate) -> Estimate:
+        """Return the cost of both runs."""
+        return Estimate(
+            self.rounds + other.rounds,
+            self.jobs + other.jobs,
+            self.circuits + other.circuits,
+            max(self.depth, other.depth),
+            max(self.two_qubit_gates, other.two_qubit_gates),
+            self.executions + other.executions,
+            self.qpu_seconds + other.qpu_seconds,
+            self.seconds_left,
+            self.refusal or other.refusal,
+        )
+
+    def __mul__(self, times: int) -> Estimate:
+        """Return the cost of several such runs."""
+        sums = ("rounds", "jobs", "circuits", "executions", "qpu_seconds")
+        return replace(self, **{name: times * getattr(self, name) for name in sums})
 
 
 def estimate(device: IBMDevice, rounds: Iterable[Sequence[QuantumScript]]) -> Estimate:

@@ -16,50 +16,13 @@ from rich.console import Console
 from qrnn.data import Part, Split
 from qrnn.devices import Device, DeviceOptions
 from qrnn.devices.ibm import IBMDevice, estimate
+from qrnn.devices.ibm.cost import Cost, cost_of, job_count
 from qrnn.errors import DeviceError
 from qrnn.evaluation.damping import VALID, Calibration, Damping, calibration_of, save
 from qrnn.models.base import Model
 
 CALIBRATION = "calibration.json"  # in the folder of a run's ledger
 RESUME_HINT = "run the same command again to resume; no job is submitted twice"
-
-
-def job_count(jobs: int) -> str:
-    """Return a number of jobs as text: "1 job", "8 jobs"."""
-    return f"{jobs} job{'s' * (jobs != 1)}"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a run used on an IBM backend or its simulated copy, over all attempts.
-
-    Attributes:
-        backend: IBM's name of the backend.
-        jobs: number of jobs.
-        submitted: number of jobs submitted by the last attempt; the others were in the ledger.
-        executions: circuits x shots.
-        estimated_seconds: QPU seconds by IBM's formula.
-        metered_seconds: QPU seconds metered by IBM; 0 for a simulated copy.
-        ledger: the folder that records the jobs, or None.
-    """
-
-    backend: str
-    jobs: int
-    submitted: int
-    executions: int
-    estimated_seconds: float
-    metered_seconds: float
-    ledger: str | None
-
-    def __str__(self) -> str:
-        """Return the cost as one line."""
-        metered = f"metered {self.metered_seconds:.1f} s" if self.metered_seconds else "not metered"
-        found = self.jobs - self.submitted
-        there = f" ({found} found in the ledger)" if found else ""
-        return (
-            f"{self.backend}: estimate {self.estimated_seconds:.1f} s, {metered}, "
-            f"{job_count(self.jobs)}{there}"
-        )
 
 
 @dataclass(frozen=True)
@@ -98,15 +61,7 @@ class DeviceRun:
     @property
     def cost(self) -> Cost | None:
         """The cost so far; None on a device that submits no jobs."""
-        if self.plugin is None:
-            return None
-        usage = self.plugin.usage
-        return Cost(
-            self.plugin.backend_name,
-            submitted=self.plugin.jobs,
-            **vars(usage),
-            ledger=None if self.ledger is None else str(self.ledger),
-        )
+        return None if self.plugin is None else cost_of(self.plugin, self.ledger)
 
 
 @contextmanager

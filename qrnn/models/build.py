@@ -11,6 +11,7 @@ from torch import nn
 
 from qrnn.config import TrainConfig, to_plain
 from qrnn.data import KINDS, Labels, Objective, Shape
+from qrnn.devices import DeviceOptions, device_spec
 from qrnn.errors import ConfigError
 from qrnn.models.base import Model
 from qrnn.models.identity import made_of
@@ -32,7 +33,9 @@ def build_model(
     vectors: torch.Tensor | None = None,
     objective: Objective | None = None,
 ) -> Model:
-    """Return the untrained model of a configuration.
+    """Return the untrained model of a configuration, on its device.
+
+    A device that submits jobs is not opened to build a model, which is then on `fused`.
 
     Args:
         config: the full configuration.
@@ -53,11 +56,13 @@ def build_model(
 
 
 def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> Model:
-    model = config.model
+    model, device = config.model, config.device
+    if device_spec(device.name).submits_jobs:
+        device = DeviceOptions()
 
     def network(options: ModelConfig, input_size: int) -> Any:
-        solved = solve_width(options, input_size, config.device)
-        return NETWORKS[options.name].build(solved, input_size, config.device)
+        solved = solve_width(options, input_size, device)
+        return NETWORKS[options.name].build(solved, input_size, device)
 
     if NETWORKS[model.name].tokens:
         if not shape.tokens or shape.kind != "label":

@@ -27,17 +27,24 @@ def check_unchanged(saved: TrainerConfig, wanted: TrainerConfig) -> None:
             )
 
 
-def check_shapes(saved: dict[str, Any], wanted: dict[str, torch.Tensor]) -> None:
+def check_shapes(
+    saved: dict[str, Any], wanted: dict[str, torch.Tensor], key: str = "resume"
+) -> None:
     """Check that the model's weights have the shapes of the checkpoint's.
+
+    Args:
+        saved: the checkpoint's weights.
+        wanted: the model's.
+        key: the option that names the checkpoint, for the message.
 
     Raises:
         ConfigError: a weight has another shape, or exists only in the model or the checkpoint.
     """
-    for key in sorted({*saved, *wanted}):
-        before, now = size_of(saved, key), size_of(wanted, key)
+    for name in sorted({*saved, *wanted}):
+        before, now = size_of(saved, name), size_of(wanted, name)
         if before != now:
             raise ConfigError(
-                f"resume must keep the model's size, but {key:.80} is {before} in the checkpoint "
+                f"{key} must keep the model's size, but {name:.80} is {before} in the checkpoint "
                 f"and {now} now: leave out the keys that change it"
             )
 
