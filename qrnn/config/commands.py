@@ -125,7 +125,8 @@ class EstimateConfig(PartConfig):
 
     Attributes:
         device: where it would run; ledger, budget and timeout do not change the cost.
-        trainer: of a training that fine-tunes the checkpoint, with `trainer.optimizer=spsa`.
+        trainer: of a training that begins with the checkpoint, chosen by `trainer=spsa`; without
+            one, the cost is that of an evaluation.
         input: a CSV or Parquet file with new rows, as of `qrnn predict`; `-`: standard input; None:
             the cost is that of an evaluation.
         every: of a forecast of `input`, from every window of the table, not only from the last one.

@@ -121,7 +121,7 @@ def prices(
             plugin.close()
 
 
-def table(priced: Mapping[str, Price], price_per_second: float | None = None) -> Table:
+def table(priced: Mapping[str, Estimate], price_per_second: float | None = None) -> Table:
     """Return prices as a table, one column each, at most 80 characters wide.
 
     Args:
@@ -145,5 +145,7 @@ def table(priced: Mapping[str, Price], price_per_second: float | None = None) ->
         out.add_row("account has", *(f"{seconds:,.0f} s" for seconds in left))
     if price_per_second is not None:
         out.add_row("price", *(f"{one.qpu_seconds * price_per_second:,.2f}" for one in every))
-    out.add_row("error of z", *(f"{one.standard_error:.3f}" for one in every))
+    errors = [one.standard_error for one in every if isinstance(one, Price)]
+    if errors:
+        out.add_row("error of z", *(f"{error:.3f}" for error in errors))
     return out

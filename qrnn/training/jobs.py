@@ -119,9 +119,14 @@ class Jobs(pl.Callback):
         self._purpose, self._steps = "", itertools.count()
         model.rnn.cell.register_forward_pre_hook(self._note)
 
-    def settled(self) -> Cost:
-        """Return the cost, once IBM has metered the jobs, or a minute has passed."""
-        self.plugin.settle()
+    def settled(self, patience: float) -> Cost:
+        """Return the cost, once IBM has metered the jobs.
+
+        Args:
+            patience: seconds to wait for that; jobs that are not metered by then count with their
+                estimate.
+        """
+        self.plugin.settle(patience)
         return cost_of(self.plugin, self.ledger)
 
     def _begin(self, purpose: str) -> None:
@@ -182,7 +187,7 @@ class Jobs(pl.Callback):
             try:
                 self.check(done)
             except DeviceError as error:
-                self.stopped = str(error)
+                self.stopped = resumable(str(error), self.ledger.parent.parent)
                 trainer.should_stop = True
 
     @override

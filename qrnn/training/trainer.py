@@ -100,6 +100,9 @@ class TrainResult:
     baselines: dict[str, TrainResult] = field(default_factory=dict)
 
 
+PATIENCE = 60.0  # seconds to wait for IBM's meter after a training
+
+
 def quiet_lightning() -> None:
     """Silence Lightning's notices that do not concern the user."""
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -273,7 +276,7 @@ def _fit(
     best = Path(checkpoints.best_model_path or last)
     reached = stopper.reached
     failure = failure_of(trainer.callback_metrics)
-    cost = None if jobs is None else jobs.settled()
+    cost = None if jobs is None else jobs.settled(0.0 if trainer.interrupted else PATIENCE)
     if trainer.is_global_zero and not trainer.interrupted and failure is None:
         write_summary(run_dir, module, best, shown, times.seconds, reached, cost)
     return TrainResult(
