@@ -111,8 +111,8 @@ def _chosen(group: str, overrides: Sequence[str]) -> bool:
 
 def _with(saved: TrainConfig, config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
     """Return a saved configuration with the overrides of a composed one."""
-    given, saved = OmegaConf.structured(config), OmegaConf.structured(saved)
+    given, found = OmegaConf.structured(config), OmegaConf.structured(saved)
     for item in overrides:
         key = item.split("=")[0]
-        OmegaConf.update(saved, key, OmegaConf.select(given, key))
-    return to_typed(saved)
+        OmegaConf.update(found, key, OmegaConf.select(given, key))
+    return to_typed(found)

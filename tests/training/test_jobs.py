@@ -140,7 +140,7 @@ def test_a_killed_training_goes_on(training, undisturbed, fault):
 
 def test_a_failed_job_says_how_to_resume(training, undisturbed, monkeypatch):
     with pytest.raises(
-        DeviceError, match="planted. Resume with `qrnn train resume=.*last.ckpt` to"
+        DeviceError, match=r"planted. Resume with `qrnn train resume=.*last.ckpt` to"
     ):
         training.run(HARDWARE, {"fail": [3, "planted"]})
     training.run(HARDWARE, resume=True)

@@ -65,7 +65,7 @@ def test_the_copies_of_a_batch_give_what_each_gives_alone(device, lengths):
                     p += sign * size * spsa.deltas[name][m]
             value = mean_loss(one, data)
             values.append(value.item())
-            for name, p in theta(one).items():
+            for name in theta(one):
                 expected[name] += sign * value.item() / (2 * size * 2) * spsa.deltas[name][m]
             head = {f"head.{name}": p for name, p in one.head.named_parameters()}
             for name, g in zip(head, torch.autograd.grad(value, head.values()), strict=True):
@@ -154,7 +154,7 @@ def test_what_spsa_or_the_others_would_ignore_is_refused(options, message, tmp_p
 
 def test_a_model_without_circuits_needs_no_spsa(tmp_path):
     lstm = replace(config(optimizer="spsa"), model=NETWORKS["lstm"].schema(name="lstm"))
-    with pytest.raises(ConfigError, match="must have a hybrid model .*: leave it out for exact"):
+    with pytest.raises(ConfigError, match=r"must have a hybrid model .*: leave it out for exact"):
         train(lstm, tmp_path, data=small_digits())
 
 
