@@ -33,7 +33,7 @@ from qrnn.utils.overrides import argument
 
 @dataclass(frozen=True)
 class TrainingPrice:
-    """The estimated cost of a training, of sequences of equal length to the second.
+    """The estimated cost of a training; for sequences of different lengths, of its first epoch.
 
     Attributes:
         step: of an optimiser step, with a whole batch.
