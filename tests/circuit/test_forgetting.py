@@ -12,6 +12,7 @@ from helpers.problems import gradients, inputs, network
 from qrnn import ConfigError, DeviceError, export
 from qrnn.circuit.forgetting import FORGETS
 from qrnn.inspection.tracing import trace
+from qrnn.models.cells import reference_device
 
 DOUBLE = torch.float64
 N = 3
@@ -121,6 +122,13 @@ def test_what_cannot_forget_is_refused_in_one_line():
     long = forgetting("gate").on("default.qubit")
     with pytest.raises(DeviceError, match="each of 6 x 3 deferred measurements takes a qubit"):
         long(inputs(6, 1, DOUBLE))
+
+
+def test_the_device_that_is_proposed_next_runs_the_model():
+    rnn, x = forgetting("gate"), inputs(6, 1, DOUBLE)
+    assert reference_device(forgetting(None)) == "default.qubit"
+    torch.testing.assert_close(rnn.on(reference_device(rnn))(x)[0], rnn(x)[0], rtol=0, atol=1e-9)
+    assert reference_device(forgetting("gate", n_qubits=11)) == "default.qubit device.shots=1000"
 
 
 def test_the_export_to_qiskit_resets_the_ancilla():
