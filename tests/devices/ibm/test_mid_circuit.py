@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from qrnn import QRNN
-from qrnn.devices.ibm import IBMDevice, runtime
+from qrnn.devices.ibm import IBMDevice, runtime, transpiling
+from qrnn.devices.ibm.backends import fake_backend
 from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.circuits import build
 from qrnn.devices.ibm.translate import read
@@ -291,3 +292,29 @@ def test_a_forget_gate_runs_on_a_fake_backend():
     with torch.no_grad():
         exact, found = (one(x)[0] for one in (rnn, rnn.on("fake_manila", shots=SHOTS, seed=1)))
     assert (exact - found).abs().max() < 0.15
+
+
+@pytest.mark.parametrize(
+    ("backend", "expected"),
+    [
+        ("fake_boston", {"measure", "measure_2", "reset_2"}),
+        ("fake_kingston", {"measure", "measure_2", "reset"}),
+        ("fake_fez", {"measure", "reset"}),
+    ],
+)
+def test_a_backends_own_instructions_measure_in_between(backend, expected):
+    if "measure_2" not in fake_backend("fake_kingston").target.operation_names:
+        pytest.skip("this version of qiskit-ibm-runtime has no such instructions")
+    device = IBMDevice(wires=2, backend=backend, shots=400, seed=1)
+
+    def circuit(x):
+        qml.RY(x, 0)
+        m = qml.measure(0, reset=True)
+        qml.RY(x, 0)
+        return m, qml.Z(0)
+
+    got = node(device, circuit, lambda m, z: (qml.expval(m), qml.expval(z)))(2.0)
+    np.testing.assert_allclose(got, [(1 - np.cos(2.0)) / 2, np.cos(2.0)], atol=0.2)
+    compiled = list(transpiling._CACHE[device.transpiler.backend].values())[-1]
+    names = set(compiled.circuit.count_ops())
+    assert {name for name in names if name.startswith(("measure", "reset"))} == expected
