@@ -59,7 +59,7 @@ def train(config) -> float | None:
         print(f"qrnn: {failure}", file=sys.stderr)  # a trial of many; the sweeper goes on
     else:
         checkpoint = argument("checkpoint", best)
-        print(f"  next        qrnn evaluate {checkpoint} device=default.qubit")
+        print(f"  next        qrnn evaluate {checkpoint} device={result.reference}")
     return sweeps.to_improve(result.value, better)
 
 

@@ -20,7 +20,7 @@ from qrnn.config import TrainConfig, to_plain
 from qrnn.data import TaskData
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError, QRNNError
-from qrnn.models.cells import refuse_options
+from qrnn.models.cells import reference_device, refuse_options
 from qrnn.networks import n_parameters
 from qrnn.training.alarms import Alarms, input_warnings, warn
 from qrnn.training.baselines import baseline_configs, baseline_folder, check_baselines
@@ -73,6 +73,7 @@ class TrainResult:
         interrupted: whether the run was stopped with Ctrl-C.
         first_process: whether this is the first process of a distributed training.
         parameters: number of recurrent parameters.
+        reference: a device of PennyLane that runs the model, as in `device=...`.
         failure: why the last epoch failed, in one line; None: it did not.
         baselines: the results of `trainer.baselines`, by their names.
     """
@@ -89,6 +90,7 @@ class TrainResult:
     interrupted: bool
     first_process: bool
     parameters: int
+    reference: str
     failure: str | None = None
     baselines: dict[str, TrainResult] = field(default_factory=dict)
 
@@ -264,6 +266,7 @@ def _fit(
         interrupted=trainer.interrupted,
         first_process=trainer.is_global_zero,
         parameters=module.model.recurrent_parameters(),
+        reference=reference_device(module.model),
         failure=failure,
     )
 
