@@ -101,6 +101,10 @@ class Device:
         """PennyLane's method of mid-circuit measurement; None: the device's default."""
         return "deferred" if self.exact else "tree-traversal"
 
+    def executable(self, circuit: StepCircuit) -> StepCircuit:
+        """Return a circuit without channels if the device does not simulate density matrices."""
+        return circuit if self.spec.densities or not circuit.damped else circuit.unitary()
+
     def memory(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
         """Return the memory strategy for a circuit and its quantum layer.
 
@@ -108,15 +112,15 @@ class Device:
             DeviceError: the circuit measures mid-circuit, which the strategy does not support.
         """
         strategy = self.strategy
-        if circuit.measured is not None:
+        if self.executable(circuit).mid_measurements:
             able = self.spec.measured
             if self.options.strategy is None and strategy not in able and able:
                 strategy = able[0]
             if strategy not in able:
                 raise DeviceError(
                     f"device {self.name!r} with strategy {strategy} cannot measure mid-circuit: "
-                    f"use readout_mode=expval, or device default.mixed, default.qubit, aer, or an "
-                    f"IBM backend"
+                    f"use {'readout_mode=expval' if circuit.measured else 'forget=null'}, or "
+                    f"device default.mixed, default.qubit, aer, or an IBM backend"
                 )
         if strategy != "replayed":
             return self.carry(circuit, layer)
@@ -143,37 +147,33 @@ class Device:
             every_step: whether to return the t R results of all steps.
 
         Raises:
-            DeviceError: the circuit has more qubits than the device supports, or channels, but the
-                device does not simulate density matrices.
+            DeviceError: the circuit has more qubits than the device supports.
         """
-        if circuit.damped and not self.spec.densities:
-            raise DeviceError(
-                f"device {self.name!r} cannot run Damping, which needs density matrices: use "
-                f"fused or default.mixed"
-            )
+        circuit = self.executable(circuit)
         self.check_wires(circuit.n_wires)
-        deferred = circuit.measured is not None and self.mcm_method == "deferred"
+        measurements = circuit.mid_measurements
+        deferred = measurements and self.mcm_method == "deferred"
 
         def replay(inputs, bias):
             steps = qml.math.shape(inputs)[-1] // circuit.n_angles
             shape = (*qml.math.shape(inputs)[:-1], steps, circuit.n_angles)
             if deferred:  # each measurement is deferred to the end and takes another qubit
-                needed = circuit.n_wires + 1 + steps * len(circuit.words)
+                needed = circuit.n_wires + 1 + steps * measurements
                 self.check_wires(
                     needed,
-                    f"each of {steps} x {len(circuit.words)} deferred measurements takes a qubit; "
+                    f"each of {steps} x {measurements} deferred measurements takes a qubit; "
                     f"use fewer, or device aer with shots",
                 )
             theta = qml.math.reshape(inputs, shape) + bias
             return circuit.replay(theta, every_step=every_step)
 
-        gradient = self.spec.gradient(self.options, measured=circuit.measured is not None)
+        gradient = self.spec.gradient(self.options, measured=measurements > 0)
         # grad_on_execution=False: an evaluation must not compute gradients.
         keywords: dict[str, Any] = (
             {} if gradient in (None, "backprop") else {"grad_on_execution": False}
         )
         n_wires: int | None = circuit.n_wires
-        if circuit.measured is not None:
+        if measurements:
             n_wires = None if deferred else circuit.n_wires + 1
             if self.mcm_method is not None:
                 keywords["mcm_method"] = self.mcm_method

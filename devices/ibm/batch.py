@@ -58,7 +58,7 @@ class Batch:
     def _enter(self, tape: QuantumScript) -> _Tape:
         wires = self._wires or tape.wires
         positions = {wire: i for i, wire in enumerate(wires)}
-        body = read(tape.operations, positions)
+        body = read(tape.operations, positions, tape.measurements)
         plan = Plan(tape.measurements, tape.wires, body.bits)
         table = rows(body.angles, tape.batch_size)
         places = []

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitInstruction, Gate
+from qiskit.circuit import CircuitInstruction, Gate, Measure, Reset
 from qiskit.providers import BackendV2, Options
 from qiskit.transpiler import Target
 from qiskit_aer import AerSimulator
@@ -23,6 +23,7 @@ from qiskit_aer.noise import NoiseModel, QuantumError
 from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_readout_errors
 
 from qrnn.devices.ibm import pauli
+from qrnn.devices.ibm.circuits import MID_CIRCUIT
 
 
 class Noise:
@@ -122,6 +123,7 @@ class SharedFake(BackendV2):
     def run(self, run_input: QuantumCircuit | Sequence[QuantumCircuit], **options: Any) -> Any:
         """Run circuits in Aer with this backend's noise; see `AerSimulator.run`."""
         circuits = [run_input] if isinstance(run_input, QuantumCircuit) else list(run_input)
+        circuits = [known_to_aer(circuit) for circuit in circuits]
         return self._simulator.run(circuits, noise_model=self.noise(circuits).model, **options)
 
     def noise(self, circuits: Sequence[QuantumCircuit]) -> Noise:
@@ -130,6 +132,17 @@ class SharedFake(BackendV2):
         if qubits not in self._noises:
             self._noises[qubits] = Noise(self.fake, qubits)
         return self._noises[qubits]
+
+
+def known_to_aer(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return a circuit with Aer's `measure` and `reset` for a backend's own ones."""
+    if not set(MID_CIRCUIT.values()).intersection(circuit.count_ops()):
+        return circuit
+    plain = {MID_CIRCUIT["measure"]: Measure(), MID_CIRCUIT["reset"]: Reset()}
+    found = circuit.copy_empty_like()
+    for one in circuit.data:
+        found.append(one.replace(operation=plain.get(one.name, one.operation)))
+    return found
 
 
 def used_qubits(circuit: QuantumCircuit) -> set[int]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pennylane as qml
 from pennylane.devices.preprocess import decompose
+from pennylane.measurements import MeasurementProcess
 from pennylane.operation import Operator
 from pennylane.ops import Conditional, MeasurementValue, MidMeasure
 
@@ -188,17 +189,30 @@ def native(ops: Sequence[Operator]) -> list[Operator]:
     return tape.operations
 
 
-def read(ops: Iterable[Operator], positions: Mapping[Any, int]) -> Reading:
+def read(
+    ops: Iterable[Operator],
+    positions: Mapping[Any, int],
+    measurements: Iterable[MeasurementProcess] = (),
+) -> Reading:
     """Split native operations into steps and their angles, in order.
+
+    A reset whose outcome nobody reads is not measured.
 
     Args:
         ops: native operations.
         positions: wire label -> position.
+        measurements: the circuit's measurements, which may read mid-circuit outcomes.
     """
-    found = Reading()
+    found, ops = Reading(), list(ops)
+    values = [op.meas_val for op in ops if isinstance(op, Conditional)]
+    values += [value for one in measurements for value in _values(one.mv)]
+    kept = {one.meas_uid for value in values for one in value.measurements}
     for op in ops:
         wires = tuple(positions[w] for w in op.wires)
         if isinstance(op, MidMeasure):
+            if op.reset and op.postselect is None and op.meas_uid not in kept:
+                found.steps.append(Step("reset", wires))
+                continue
             bit = len(found.bits)
             found.bits[op.meas_uid] = bit
             found.steps.append(Step("measure", wires, bit=bit))
@@ -219,6 +233,13 @@ def read(ops: Iterable[Operator], positions: Mapping[Any, int]) -> Reading:
             found.steps.append(Step(op.name, wires, len(op.data), condition=condition))
             found.angles.extend(op.data)
     return found
+
+
+def _values(mv: Any) -> list[MeasurementValue]:
+    """Return the values of mid-circuit measurements that a measurement reads: none, one or more."""
+    if mv is None:
+        return []
+    return [mv] if isinstance(mv, MeasurementValue) else list(mv)
 
 
 def _condition(value: MeasurementValue, bits: Mapping[str, int]) -> Condition:

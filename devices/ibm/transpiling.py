@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from qrnn.devices.ibm import limits
-from qrnn.devices.ibm.circuits import FINAL, build
+from qrnn.devices.ibm.circuits import FINAL, MID_CIRCUIT, build
 from qrnn.devices.ibm.schedule import coherence, duration
 from qrnn.devices.ibm.translate import Structure
 from qrnn.errors import DeviceError
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
-    from qiskit.transpiler import PassManager
+    from qiskit.circuit import ClassicalRegister
+    from qiskit.transpiler import PassManager, Target
 
 # Transpiled circuits cached per backend; the oldest is dropped first.
 CACHE_SIZE = 1024
@@ -169,8 +170,9 @@ class Transpiler:
             chosen: Sequence[int] = range(structure.n)
         else:
             chosen = circuit.layout.initial_index_layout(filter_ancillas=True)
-        columns = tuple(parameter.index for parameter in circuit.parameters)
         target = self.backend.target
+        circuit = _mid_circuit(circuit, target)
+        columns = tuple(parameter.index for parameter in circuit.parameters)
         seconds, t2 = duration(circuit, target), coherence(circuit, target)
         return Compiled(circuit, columns, tuple(chosen), _read(circuit), seconds, t2)
 
@@ -187,12 +189,32 @@ class Transpiler:
         return self._managers[layout]
 
 
+def _mid_circuit(circuit: QuantumCircuit, target: Target) -> QuantumCircuit:
+    """Return a circuit with the backend's own instructions for what it measures in between.
+
+    Backends may have a shorter `measure_2` and `reset_2` for that.
+    """
+    names = [name for name in MID_CIRCUIT if MID_CIRCUIT[name] in target.operation_names]
+    found = circuit.copy_empty_like()
+    for one in circuit.data:
+        final = any(bit in register for bit in one.clbits for register in _final(circuit))
+        qubits = tuple(circuit.find_bit(qubit).index for qubit in one.qubits)
+        if one.name in names and not final and qubits in target[MID_CIRCUIT[one.name]]:
+            one = one.replace(operation=target.operation_from_name(MID_CIRCUIT[one.name]))
+        found.append(one)
+    return found
+
+
+def _final(circuit: QuantumCircuit) -> list[ClassicalRegister]:
+    """Return the final register, if there is one."""
+    return [register for register in circuit.cregs if register.name == FINAL]
+
+
 def _read(circuit: QuantumCircuit) -> tuple[int, ...]:
     """Return the physical qubit of each bit of the final register."""
-    final = [register for register in circuit.cregs if register.name == FINAL]
     source = {
         instruction.clbits[0]: circuit.find_bit(instruction.qubits[0]).index
         for instruction in circuit.data
         if instruction.name == "measure"
     }
-    return tuple(source[bit] for register in final for bit in register)
+    return tuple(source[bit] for register in _final(circuit) for bit in register)

@@ -14,6 +14,7 @@ from torch import nn
 from qrnn.cell.checks import check_controller, checked_inputs
 from qrnn.cell.on_device import HoldsQuantumLayer, M, shallow_copy
 from qrnn.circuit.ansatz import Ansatz, QuantumFunction, build_ansatz
+from qrnn.circuit.forgetting import with_forgetting
 from qrnn.circuit.observables import pauli_words
 from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.circuit.step import StepCircuit
@@ -117,6 +118,9 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         bias_range: the bias is initialised uniformly in [-bias_range, bias_range], radians. Near 0,
             blank inputs hardly change the state; at pi, each of these steps is the same random
             unitary, whose many frequencies distinguish equal inputs at different steps.
+        forget: how the state is damped before each step: `"gate"`: by a strength of each qubit that
+            the controller gives; `"constant"`: by one that is trained; `"reset"`: half of the
+            qubits are reset; see `qrnn.circuit.forgetting`. None: not at all.
         readout_mode: `"expval"`: expectation values, which do not disturb the state; `"measure"`:
             mid-circuit measurements through an ancilla, which do; see `qrnn.circuit.mid_circuit`.
         readout_angle: angle of the ancilla's controlled RY, radians in (0, pi]; mode `"measure"`
@@ -143,6 +147,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         ansatz: str | QuantumFunction | Ansatz = HybridConfig.ansatz,
         n_angles: int | None = None,
         readout: str | Sequence[str] = HybridConfig.readout,
+        forget: str | None = HybridConfig.forget,
         readout_mode: str = HybridConfig.readout_mode,
         readout_angle: float | None = None,
         controller: str | nn.Module = HybridConfig.controller,
@@ -165,7 +170,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             whole("n_qubits", n_qubits, 1)
         )  # before anything of that size is allocated
         self.circuit = StepCircuit(
-            build_ansatz(ansatz, n_qubits, n_angles, **ansatz_options),
+            with_forgetting(build_ansatz(ansatz, n_qubits, n_angles, **ansatz_options), forget),
             readout,
             readout_mode,
             readout_angle,

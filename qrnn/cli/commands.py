@@ -65,7 +65,7 @@ def train(config) -> float | None:
         print(f"qrnn: {failure}", file=sys.stderr)  # a trial of many; the sweeper goes on
     else:
         checkpoint = argument("checkpoint", best)
-        device = "default.qubit"
+        device = result.reference
         if result.cost is not None:  # where it was trained
             device = f"{typed.device.name} device.shots={typed.device.shots}"
         print(f"  next        qrnn evaluate {checkpoint} device={device}")

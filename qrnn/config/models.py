@@ -128,6 +128,8 @@ class HybridConfig(ModelConfig):
         topology: `line`, `ring`, `all` or a list of pairs; ansatz `rotations` only.
         readout: letters of XYZ on every qubit, `XX`, `YY` or `ZZ` on coupled pairs, several of
             these joined by `+`, or a list of Pauli words.
+        forget: `gate`, `constant` or `reset`: how the state is damped before each step; see
+            `QRNNCell`.
         readout_mode: `expval`, or `measure`: mid-circuit, through an ancilla.
         readout_angle: angle of the ancilla's controlled RY, radians; `measure` only.
         controller: `linear`, `relu`, `gelu` or `glu`.
@@ -153,6 +155,7 @@ class HybridConfig(ModelConfig):
     entangler: str | None = None
     topology: Any = None
     readout: Any = "XYZ"
+    forget: str | None = None
     readout_mode: str = "expval"
     readout_angle: float | None = None
     controller: str = "gelu"

@@ -21,7 +21,7 @@ from qrnn.data import TaskData
 from qrnn.devices import DeviceOptions
 from qrnn.devices.ibm.cost import Cost
 from qrnn.errors import ConfigError, QRNNError
-from qrnn.models.cells import refuse_options
+from qrnn.models.cells import reference_device, refuse_options
 from qrnn.networks import n_parameters
 from qrnn.training.alarms import Alarms, input_warnings, warn
 from qrnn.training.baselines import baseline_configs, baseline_folder, check_baselines
@@ -76,6 +76,7 @@ class TrainResult:
         interrupted: whether the run was stopped with Ctrl-C.
         first_process: whether this is the first process of a distributed training.
         parameters: number of recurrent parameters.
+        reference: a device of PennyLane that runs the model, as in `device=...`.
         failure: why the last epoch failed, in one line; None: it did not.
         stopped: why the budget of QPU seconds stopped the run, in one line; None: it did not.
         cost: what the run used on an IBM backend or its simulated copy; None on other devices.
@@ -94,6 +95,7 @@ class TrainResult:
     interrupted: bool
     first_process: bool
     parameters: int
+    reference: str
     failure: str | None = None
     stopped: str | None = None
     cost: Cost | None = None
@@ -292,6 +294,7 @@ def _fit(
         interrupted=trainer.interrupted,
         first_process=trainer.is_global_zero,
         parameters=module.model.recurrent_parameters(),
+        reference=reference_device(module.model),
         failure=failure,
         stopped=None if jobs is None else jobs.stopped,
         cost=cost,

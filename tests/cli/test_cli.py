@@ -447,7 +447,7 @@ def test_of_several_runs_only_the_refused_one_goes(qrnn_command, tmp_path, monke
     def checked(config, run_dir, data=None):
         check_trainer(config.trainer)
         best = (tmp_path, tmp_path, tmp_path, "accuracy", 1.0, 1)
-        return TrainResult(*best, 1, 1, None, False, True, 1)
+        return TrainResult(*best, 1, 1, None, False, True, 1, "default.qubit")
 
     monkeypatch.setattr("qrnn.training.trainer.train", checked)
     several = ("train", "-m", "hydra.sweep.dir=runs", "trainer.seed=1,-1")
