@@ -128,7 +128,11 @@ def test_the_trained_model_is_read_on_a_simulator(training):
 
 @pytest.mark.parametrize(
     "fault",
-    [{"die_before_submit": 2}, {"die_after_submit": JOBS - 1}, {"die_fetching": JOBS + 3}],
+    [
+        pytest.param({"die_before_submit": 2}, marks=pytest.mark.slow),
+        {"die_after_submit": JOBS - 1},
+        pytest.param({"die_fetching": JOBS + 3}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_killed_training_goes_on(training, undisturbed, fault):
     with pytest.raises(service_double.Killed):
