@@ -25,7 +25,7 @@ from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_reado
 
 from qrnn.devices.ibm import pauli
 from qrnn.devices.ibm.circuits import MID_CIRCUIT
-from qrnn.devices.ibm.idle import label, seconds
+from qrnn.devices.ibm.idle import label, waits
 
 
 class Noise:
@@ -79,7 +79,7 @@ class Noise:
     ) -> pauli.Channel | None:
         """Return the channel of a fixed gate on one or two qubits; None: it is something else."""
         key = label(instruction), qubits
-        if instruction.name == "delay":
+        if waits(instruction):
             if key not in self.channels:
                 self.channels[key] = pauli.noisy(IGate(), self.relaxation(instruction, qubits[0]))
             return self.channels[key]
@@ -92,7 +92,7 @@ class Noise:
     def relaxation(self, delay: CircuitInstruction, qubit: int) -> QuantumError:
         """Return the error of a qubit that waits, by its T1 and T2."""
         t1, t2 = self._properties.t1(qubit), self._properties.t2(qubit)
-        return thermal_relaxation_error(t1, min(t2, 2 * t1), seconds(delay))
+        return thermal_relaxation_error(t1, min(t2, 2 * t1), delay.params[0])
 
 
 class SharedFake(BackendV2):
@@ -155,7 +155,7 @@ def known_to_aer(circuit: QuantumCircuit, noise: Noise) -> QuantumCircuit:
     found = circuit.copy_empty_like()
     for one in circuit.data:
         operation = plain.get(one.name, one.operation)
-        if one.name == "delay":
+        if waits(one):
             operation = noise.relaxation(
                 one, circuit.find_bit(one.qubits[0]).index
             ).to_instruction()

@@ -56,11 +56,11 @@ def with_delays(circuit: QuantumCircuit, target: Target) -> QuantumCircuit:
     return found
 
 
+def waits(instruction: CircuitInstruction) -> bool:
+    """Return whether an instruction is one of `with_delays`'s delays."""
+    return instruction.name == "delay" and instruction.operation.unit == "s"
+
+
 def label(instruction: CircuitInstruction) -> str:
-    """Return an instruction's name, with its seconds if it is a delay."""
-    return f"delay {seconds(instruction)}" if instruction.name == "delay" else instruction.name
-
-
-def seconds(delay: CircuitInstruction) -> float:
-    """Return the length of one of `with_delays`'s delays."""
-    return float(delay.params[0])
+    """Return an instruction's name, with its seconds if it is such a delay."""
+    return f"delay {instruction.params[0]}" if waits(instruction) else instruction.name
