@@ -93,6 +93,8 @@ class IBMDevice(Device):
             backend only prices it.
         force_measure: whether to run circuits with readouts of mid-circuit measurements although
             they are longer than the shortest T2 of their qubits; they are refused otherwise.
+        idle_noise: whether qubits of a fake backend relax while they wait, by their T1 and T2, as
+            those of hardware do.
 
     Attributes:
         options: the options above.
@@ -126,6 +128,7 @@ class IBMDevice(Device):
         twirl_measurements: bool = False,
         fractional_gates: bool = False,
         rep_delay: float | None = None,
+        idle_noise: bool = False,
     ):
         super().__init__(wires=wires)
         # Set here, because the base class warns about shots; a config needs a default.
@@ -150,6 +153,7 @@ class IBMDevice(Device):
             twirl_measurements=twirl_measurements,
             fractional_gates=fractional_gates,
             rep_delay=rep_delay,
+            idle_noise=idle_noise,
         )
         n = len(self.wires) if self.wires else None
         runtime.warnings_only("qiskit")
@@ -159,7 +163,11 @@ class IBMDevice(Device):
         self._backend = replace(found, chosen_delay=rep_delay)
         self.options.check(self._backend, n)
         self.transpiler = Transpiler(
-            self._backend.backend, optimization_level, seed, self.options.initial_layout
+            self._backend.backend,
+            optimization_level,
+            seed,
+            self.options.initial_layout,
+            delays=idle_noise,
         )
         record = Ledger(ledger)
         local = self._backend.local

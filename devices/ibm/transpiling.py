@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from qrnn.devices.ibm import limits
 from qrnn.devices.ibm.circuits import FINAL, MID_CIRCUIT, build
+from qrnn.devices.ibm.idle import with_delays
 from qrnn.devices.ibm.schedule import coherence, duration
 from qrnn.devices.ibm.translate import Structure
 from qrnn.errors import DeviceError
@@ -105,6 +106,7 @@ class Transpiler:
         seed: seed of layout and routing; None: 0, so that an estimate is for the circuits that run,
             and a resumed run has the same circuits.
         initial_layout: physical qubit of each wire; None: chosen by Qiskit.
+        delays: whether waiting qubits get delays, which have errors on simulated backends.
     """
 
     def __init__(
@@ -113,17 +115,21 @@ class Transpiler:
         optimization_level: int,
         seed: int | None,
         initial_layout: Sequence[int] | None,
+        delays: bool = False,
     ):
         self.backend = backend
         self.optimization_level = optimization_level
         self.seed = seed
         self.initial_layout = None if initial_layout is None else tuple(initial_layout)
+        self.delays = delays
         self._layouts: list[tuple[Structure, tuple[int, ...]]] = []
         self._managers: dict[tuple[int, ...] | None, PassManager] = {}
 
     def fresh(self) -> Transpiler:
         """Return a transpiler with the same settings and no layouts."""
-        return Transpiler(self.backend, self.optimization_level, self.seed, self.initial_layout)
+        return Transpiler(
+            self.backend, self.optimization_level, self.seed, self.initial_layout, self.delays
+        )
 
     @property
     def layout(self) -> tuple[int, ...] | None:
@@ -139,7 +145,7 @@ class Transpiler:
         """
         layout = structure.pinned or self.initial_layout or self._known_layout(structure)
         cache = _CACHE.setdefault(self.backend, {})
-        key = (structure, self.optimization_level, self.seed, layout)
+        key = (structure, self.optimization_level, self.seed, self.delays, layout)
         if key not in cache:
             if len(cache) >= CACHE_SIZE:
                 del cache[next(iter(cache))]
@@ -172,6 +178,8 @@ class Transpiler:
             chosen = circuit.layout.initial_index_layout(filter_ancillas=True)
         target = self.backend.target
         circuit = _mid_circuit(circuit, target)
+        if self.delays:
+            circuit = with_delays(circuit, target)
         columns = tuple(parameter.index for parameter in circuit.parameters)
         seconds, t2 = duration(circuit, target), coherence(circuit, target)
         return Compiled(circuit, columns, tuple(chosen), _read(circuit), seconds, t2)

@@ -77,6 +77,8 @@ class DeviceOptions:
             prices; None: the backend's default.
         force_measure: whether to run circuits with measured readouts although they are longer than
             the shortest T2 of their qubits; None: they are refused.
+        idle_noise: whether qubits of a fake backend relax while they wait; None: as in Aer's noise
+            models, they do not.
         optimization_level: optimization level of Qiskit's transpiler, 0..3; None: 2.
         initial_layout: physical qubit of each of the n wires; None: chosen by Qiskit.
         options: keyword arguments for the device of a PennyLane plugin.
@@ -103,6 +105,7 @@ class DeviceOptions:
     fractional_gates: bool | None = option(ibm="real", shown=True)
     rep_delay: float | None = option(ibm="all", shown=True, at_least=0)
     force_measure: bool | None = option(ibm="all", identity=False)
+    idle_noise: bool | None = option(ibm="simulated", shown=True)
     optimization_level: int | None = option(ibm="all", shown=True)
     initial_layout: list[int] | None = option(ibm="all")  # noqa: RUF009
     options: dict[str, Any] = field(default_factory=dict, metadata={"info": OptionInfo()})
