@@ -73,8 +73,13 @@ def is_backend(noise: str | None) -> bool:
 
 def described(options: Mapping[str, Any]) -> str:
     """Return a noise model, given by the options of an evaluation, in words, for tables."""
-    noise = options["noise"]
-    return f"noise of {noise}" if is_backend(noise) else f"{noise} {options['strength']:g}"
+    noise, count = options["noise"], options.get("trajectories")
+    words = [f"noise of {noise}" if is_backend(noise) else f"{noise} {options['strength']:g}"]
+    if count and (is_backend(noise) or noise == "amplitude_damping"):
+        words.append("twirled")
+    if count:
+        words.append(f"{count} trajector{'y' if count == 1 else 'ies'}")
+    return ", ".join(words)
 
 
 def check_noise(options: DeviceOptions, *, backends: bool = False) -> None:
@@ -89,6 +94,11 @@ def check_noise(options: DeviceOptions, *, backends: bool = False) -> None:
             an option would be ignored.
     """
     noise, strength = options.noise, options.strength
+    if options.trajectories is not None and noise in (None, "readout"):
+        raise ConfigError(
+            f"device.trajectories must be left out without noise of gates, got "
+            f"{options.trajectories} with noise={noise}: set device.noise, e.g. to depolarizing"
+        )
     if is_backend(noise):
         if not backends:
             raise ConfigError(

@@ -26,7 +26,15 @@ EXTRAS = {"fake_": "ibm", "qiskit.": "qiskit-plugin"}
 FUSED = DeviceSpec(
     name="fused",
     strategies=("fused",),
-    options=("strategy", "noise", "strength", "optimization_level", "initial_layout"),
+    options=(
+        "strategy",
+        "seed",
+        "noise",
+        "strength",
+        "trajectories",
+        "optimization_level",
+        "initial_layout",
+    ),
     shots="no",
     noisy=True,
     max_wires=30,
@@ -34,7 +42,7 @@ FUSED = DeviceSpec(
     measured=(),
     batching=True,
     needs="numba",
-    cost="T 2^n B, memory without T; with noise T 4^n B",
+    cost="T 2^n B, memory without T; with noise T 4^n B, or T 2^n B times trajectories",
 )
 
 DEFAULT_QUBIT = DeviceSpec(

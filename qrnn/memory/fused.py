@@ -76,19 +76,26 @@ class FusedMemory(Memory):
         ConfigError: one sequence does not fit into this machine's memory.
     """
 
+    copies = 1  # states of a sequence
+
     def __init__(self, circuit: StepCircuit, layer: TorchLayer):
         super().__init__(circuit, layer)
+        remedy = "lower model.n_qubits"
         check_memory(
             f"a training of {circuit.n_wires} qubits on device 'fused'",
-            BYTES * 2.0**circuit.n_wires,
-            "lower model.n_qubits",
+            BYTES * self.copies * 2.0**circuit.n_wires,
+            remedy if self.copies == 1 else f"{remedy} or device.trajectories",
         )
-        self.program: Program = compile_program(circuit)
+        self.program: Program = self.compile()
         columns = self.program.columns
         self._identity = columns == list(range(circuit.n_parameters))
         self._columns = torch.tensor(columns, dtype=torch.long, device="cpu")
         self._factors = torch.tensor(self.program.factors, dtype=torch.float64, device="cpu")
         self._kernels: dict[str, Kernels] = {}
+
+    def compile(self) -> Program:
+        """Return the kernels' gate program."""
+        return compile_program(self.circuit)
 
     @override
     def __getstate__(self) -> dict[str, Any]:
@@ -117,6 +124,12 @@ class FusedMemory(Memory):
         self, state: FusedState, controls: torch.Tensor, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, FusedState]:
         angles = self.slot_angles(self.circuit.parameters(controls + self.layer.bias))
+        return self.advance(state, angles, active)
+
+    def advance(
+        self, state: FusedState, angles: torch.Tensor, active: torch.Tensor | None
+    ) -> tuple[torch.Tensor, FusedState]:
+        """Advance by one step with the slots' angles (B, S); return z (B, R) and the new state."""
         undo = UndoStep(self.kernels(state.psi.device), active)
         psi, z = StepNode.apply(state.psi, angles, state.snapshot, undo)
         if psi.requires_grad:

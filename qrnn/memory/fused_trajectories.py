@@ -1,0 +1,191 @@
+"""The fused strategy with noise as trajectories: pure states with random Pauli words.
+
+Each sequence has K states, which run as K sequences of the kernels, with signed angles. Readouts
+are means over them, and so is what the controller reads at the next step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from pennylane.qnn import TorchLayer
+from torch import nn
+from typing_extensions import override
+
+from qrnn.circuit.channels import CircuitNoise
+from qrnn.circuit.pauli_errors import GOLDEN, mixed
+from qrnn.circuit.readout_noise import ReadoutNoise
+from qrnn.circuit.step import StepCircuit
+from qrnn.memory.fused import FusedMemory, FusedState
+from qrnn.memory.kernels.program import Program
+from qrnn.memory.trajectories import compile_trajectories
+from qrnn.utils.limits import check_memory
+
+
+class Draws:
+    """The seeds of sequences, one after the other, so that they do not depend on the batch size.
+
+    Args:
+        seed: seed of all; None: drawn from NumPy's global generator.
+        index: tells the memories of a device apart.
+    """
+
+    def __init__(self, seed: int | None, index: int = 0):
+        if seed is None:
+            seed = np.random.randint(2**32, dtype=np.uint64)
+        self._rng = np.random.default_rng(seed)
+        self._index = np.uint64(index)
+
+    def seeds(self, batch: int) -> np.ndarray:
+        """Return the seeds of the next sequences (B,), uint64."""
+        drawn = self._rng.integers(2**64, size=batch, dtype=np.uint64)
+        return mixed(drawn + self._index * np.uint64(GOLDEN))
+
+
+@dataclass(frozen=True)
+class TrajectoryState:
+    """K trajectories of each of B sequences.
+
+    Attributes:
+        pure: the states of the kernels, B K sequences.
+        frame: bits of the Pauli words (B K, 2n), X and Z on each wire: a trajectory's state is its
+            word times its state of the kernels.
+        seeds: of the sequences (B,), uint64.
+        steps: number of steps so far (B,), uint64.
+        standard_error: of the last readouts (B, R), for the angles of that step, which depend on
+            the earlier readouts; None at the start, and for a single trajectory.
+    """
+
+    pure: FusedState
+    frame: torch.Tensor
+    seeds: np.ndarray
+    steps: np.ndarray
+    standard_error: torch.Tensor | None = None
+
+
+class FusedTrajectories(FusedMemory):
+    """The state as K pure states with random Pauli errors, advanced by the noiseless kernels.
+
+    Gradients are exact for the errors that were drawn. The mean of K readouts is fed back and
+    enters the loss, whose bias falls like 1 / K.
+
+    Args:
+        circuit: the step circuit.
+        layer: the quantum layer.
+        noise: the noise of the gates and readouts.
+        trajectories: number of trajectories K of a sequence.
+        draws: gives the seeds of sequences.
+
+    Raises:
+        DeviceError: the circuit has `Damping`, or the inputs' torch device has no kernels.
+        ConfigError: one sequence does not fit into this machine's memory.
+    """
+
+    def __init__(
+        self,
+        circuit: StepCircuit,
+        layer: TorchLayer,
+        noise: CircuitNoise,
+        trajectories: int,
+        draws: Draws,
+    ):
+        self.noise, self.copies, self.draws = noise, trajectories, draws
+        super().__init__(circuit, layer)
+
+    @override
+    def compile(self) -> Program:
+        self.paths = paths = compile_trajectories(self.circuit, self.noise)
+        self._at = torch.tensor(paths.columns, dtype=torch.long, device="cpu")
+        self._slopes = torch.tensor(paths.factors, dtype=torch.float64, device="cpu")
+        self._offsets = torch.tensor(paths.offsets, dtype=torch.float64, device="cpu")
+        self._parities = torch.tensor(paths.parities, dtype=torch.float32, device="cpu")
+        self._shrink = torch.tensor(paths.shrink, dtype=torch.float64, device="cpu")
+        return paths.program
+
+    @override
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "copies": self.copies}
+
+    @override
+    def slot_angles(self, parameters: torch.Tensor) -> torch.Tensor:
+        offsets = self._offsets.to(parameters)
+        if not any(self.paths.factors):
+            return offsets.expand(len(parameters), -1)
+        at = self._at.to(parameters.device)
+        return parameters[:, at] * self._slopes.to(parameters) + offsets
+
+    @override
+    def size(self, batch: int, like: torch.Tensor) -> float:
+        return super().size(batch * self.copies, like)
+
+    @override
+    def start(self, batch: int, like: torch.Tensor) -> TrajectoryState:
+        count = batch * self.copies
+        return TrajectoryState(
+            FusedState.of(self.kernels(like.device).start(count, like), count),
+            torch.zeros(count, 2 * self.n_wires, device=like.device),
+            self.draws.seeds(batch),
+            np.zeros(batch, np.uint64),
+        )
+
+    @override
+    def step(
+        self, state: TrajectoryState, controls: torch.Tensor, active: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, TrajectoryState]:
+        batch, copies = len(controls), self.copies
+        angles = self.slot_angles(self.circuit.parameters(controls + self.layer.bias))
+        errors = self.paths.errors.sample(state.seeds, state.steps, copies)
+        bits = torch.from_numpy(errors.reshape(batch * copies, -1)).to(controls.device)
+        # Sums of at most some thousand bits, which float32 holds exactly.
+        parities = torch.cat([state.frame, bits], 1) @ self._parities.to(controls.device) % 2
+        sizes = [angles.shape[1], len(self.circuit.read), 2 * self.n_wires]
+        turned, read, frame = parities.split(sizes, 1)
+        angles = (angles[:, None] * (1 - 2 * turned).to(angles).view(batch, copies, -1)).flatten(0, 1)
+        steps, all_active = state.steps + np.uint64(1), None
+        if active is not None:
+            all_active = active.repeat_interleave(copies)
+            frame = torch.where(all_active[:, None], frame, state.frame)
+            steps = np.where(active.cpu().numpy(), steps, state.steps)
+        z, pure = self.advance(state.pure, angles, all_active)
+        z = z * ((1 - 2 * read).to(z) * self._shrink.to(z))
+        z = self.circuit.values(z).view(batch, copies, -1)
+        error = z.detach().std(1) / copies**0.5 if copies > 1 else None
+        return z.mean(1), TrajectoryState(pure, frame, state.seeds, steps, error)
+
+    @override
+    def sequence(
+        self,
+        controller: nn.Module,
+        x: torch.Tensor,
+        state: TrajectoryState,
+        z_start: torch.Tensor,
+        active: torch.Tensor | None,
+        noise: ReadoutNoise,
+        n_fed_back: int | None = None,
+    ) -> None:
+        """Return None: the controller reads means over sequences of the kernels."""
+        return
+
+    @override
+    def detach(self, state: TrajectoryState) -> TrajectoryState:
+        return replace(state, pure=super().detach(state.pure))
+
+    @override
+    def amplitudes(self, state: TrajectoryState) -> torch.Tensor:
+        """Return the means of the trajectories' density matrices (B, 2^n, 2^n)."""
+        batch, size = len(state.seeds), 2**self.n_wires
+        check_memory(f"{batch} density matrices", 16.0 * batch * size**2, "use fewer qubits")
+        psi = super().amplitudes(state.pure)
+        # Wire 0 is the most significant bit; a word acts as X...X Z...Z, up to its phase.
+        values = 2 ** torch.arange(self.n_wires - 1, -1, -1, device=psi.device)
+        x, z = (state.frame[:, i::2].long() @ values for i in (0, 1))
+        numbers = torch.arange(size, device=psi.device)
+        odd = torch.zeros(len(psi), size, dtype=torch.long, device=psi.device)
+        for bit in values:
+            odd ^= ((z[:, None] & numbers & bit) > 0).long()
+        psi = (psi * (1 - 2 * odd)).gather(1, numbers ^ x[:, None])
+        psi = psi.view(batch, self.copies, size)
+        return torch.einsum("bki,bkj->bij", psi, psi.conj()) / self.copies
