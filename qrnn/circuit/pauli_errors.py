@@ -91,37 +91,36 @@ class PauliErrors:
     def __init__(self, locations: Sequence[Location]):
         wires = np.array([len(one.wires) for one in locations], np.int64)
         self.n_bits = int(2 * wires.sum())
-        self._first = 2 * wires.cumsum() - 2 * wires
-        self._shift = 2 * (2 - wires)  # to the number of a word on two wires
         # A number below edges[l, j] and not below edges[l, j - 1] gives word j + 1.
-        self._edges = np.full((len(wires), 15), 2**32, np.uint64)
-        for edges, one in zip(self._edges, locations, strict=True):
+        edges = np.full((len(wires), 15), 2**32, np.uint64)
+        for row, one in zip(edges, locations, strict=True):
             sums = one.probabilities[1:].cumsum()
-            edges[: len(sums)] = np.rint(2.0**32 * sums)
-        self._some = np.array([4**k - 2 for k in wires], np.int64)
-        self._total = self._edges[np.arange(len(wires)), self._some]
+            row[: len(sums)] = np.rint(2.0**32 * sums)
+        total = edges[np.arange(len(wires)), 4**wires - 2]
+        self._able = np.flatnonzero(total)
+        self._last = (total[self._able] - np.uint64(1)).astype(np.uint32)
+        self._edges = edges[self._able]
+        self._first = (2 * wires.cumsum() - 2 * wires)[self._able]
+        self._shift = (2 * (2 - wires))[self._able]  # to the number of a word on two wires
 
-    def sample(self, seeds: np.ndarray, steps: np.ndarray, count: int) -> np.ndarray:
-        """Return the bits of the words (B, count, n_bits), float32.
+    def sample(
+        self, seeds: np.ndarray, steps: np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bits that are 1 in the words of `count` samples of each of B sequences.
 
         Args:
             seeds: of the sequences (B,), uint64.
             steps: number of the step of each sequence (B,), uint64.
-            count: samples for each sequence.
+            count: samples of a sequence.
+
+        Returns:
+            the sample of each bit, in 0..B count - 1, and its number, in 0..n_bits - 1.
         """
-        found = np.zeros((len(seeds), count, self.n_bits), np.float32)
-        able = np.flatnonzero(self._total)
-        if not len(able):
-            return found
-        each = count * len(able)
-        first = mixed(seeds + np.uint64(GOLDEN) * steps)
+        each = count * len(self._able)
         counter = np.arange(1, each // 2 + 2, dtype=np.uint64) * np.uint64(GOLDEN)
-        drawn = mixed(first[:, None] + counter).view(np.uint32)[:, :each]
-        drawn = drawn.reshape(len(seeds), count, len(able))
-        last = (self._total[able] - np.uint64(1)).astype(np.uint32)
-        b, k, at = np.nonzero(drawn <= last)
-        places, number = able[at], drawn[b, k, at]
-        word = 1 + (self._edges[places] <= number[:, None]).sum(1)
-        hit, bit = np.nonzero(BITS[word << self._shift[places]])
-        found[b[hit], k[hit], self._first[places[hit]] + bit] = 1
-        return found
+        drawn = mixed(mixed(seeds + np.uint64(GOLDEN) * steps)[:, None] + counter)
+        drawn = drawn.view(np.uint32)[:, :each].reshape(len(seeds) * count, -1)
+        sample, at = np.nonzero(drawn <= self._last)
+        word = 1 + (self._edges[at] <= drawn[sample, at][:, None]).sum(1)
+        hit, bit = np.nonzero(BITS[word << self._shift[at]])
+        return sample[hit], self._first[at[hit]] + bit

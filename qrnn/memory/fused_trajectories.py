@@ -21,6 +21,7 @@ from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.circuit.step import StepCircuit
 from qrnn.memory.fused import FusedMemory, FusedState
 from qrnn.memory.kernels.program import Program
+from qrnn.memory.slots import Slots
 from qrnn.memory.trajectories import compile_trajectories
 from qrnn.utils.limits import check_memory
 
@@ -55,15 +56,24 @@ class TrajectoryState:
             word times its state of the kernels.
         seeds: of the sequences (B,), uint64.
         steps: number of steps so far (B,), uint64.
-        standard_error: of the last readouts (B, R), for the angles of that step, which depend on
-            the earlier readouts; None at the start, and for a single trajectory.
+        readouts: the last readouts of each trajectory (B, K, R); None at the start.
     """
 
     pure: FusedState
     frame: torch.Tensor
     seeds: np.ndarray
     steps: np.ndarray
-    standard_error: torch.Tensor | None = None
+    readouts: torch.Tensor | None = None
+
+    @property
+    def standard_error(self) -> torch.Tensor | None:
+        """Standard error of the last readouts (B, R), for the angles of that step.
+
+        These depend on earlier readouts, whose errors are not contained. NaN for one trajectory.
+        """
+        if self.readouts is None:
+            return None
+        return self.readouts.std(1) / self.readouts.shape[1] ** 0.5
 
 
 class FusedTrajectories(FusedMemory):
@@ -98,9 +108,7 @@ class FusedTrajectories(FusedMemory):
     @override
     def compile(self) -> Program:
         self.paths = paths = compile_trajectories(self.circuit, self.noise)
-        self._at = torch.tensor(paths.columns, dtype=torch.long, device="cpu")
-        self._slopes = torch.tensor(paths.factors, dtype=torch.float64, device="cpu")
-        self._offsets = torch.tensor(paths.offsets, dtype=torch.float64, device="cpu")
+        self.slots = Slots(paths.columns, paths.factors, paths.offsets)
         self._parities = torch.tensor(paths.parities, dtype=torch.float32, device="cpu")
         self._shrink = torch.tensor(paths.shrink, dtype=torch.float64, device="cpu")
         return paths.program
@@ -111,11 +119,7 @@ class FusedTrajectories(FusedMemory):
 
     @override
     def slot_angles(self, parameters: torch.Tensor) -> torch.Tensor:
-        offsets = self._offsets.to(parameters)
-        if not any(self.paths.factors):
-            return offsets.expand(len(parameters), -1)
-        at = self._at.to(parameters.device)
-        return parameters[:, at] * self._slopes.to(parameters) + offsets
+        return self.slots.angles(parameters)
 
     @override
     def size(self, batch: int, like: torch.Tensor) -> float:
@@ -137,12 +141,7 @@ class FusedTrajectories(FusedMemory):
     ) -> tuple[torch.Tensor, TrajectoryState]:
         batch, copies = len(controls), self.copies
         angles = self.slot_angles(self.circuit.parameters(controls + self.layer.bias))
-        errors = self.paths.errors.sample(state.seeds, state.steps, copies)
-        bits = torch.from_numpy(errors.reshape(batch * copies, -1)).to(controls.device)
-        # Sums of at most some thousand bits, which float32 holds exactly.
-        parities = torch.cat([state.frame, bits], 1) @ self._parities.to(controls.device) % 2
-        sizes = [angles.shape[1], len(self.circuit.read), 2 * self.n_wires]
-        turned, read, frame = parities.split(sizes, 1)
+        turned, read, frame = self.parities(state)
         angles = (angles[:, None] * (1 - 2 * turned).to(angles).view(batch, copies, -1)).flatten(0, 1)
         steps, all_active = state.steps + np.uint64(1), None
         if active is not None:
@@ -152,8 +151,22 @@ class FusedTrajectories(FusedMemory):
         z, pure = self.advance(state.pure, angles, all_active)
         z = z * ((1 - 2 * read).to(z) * self._shrink.to(z))
         z = self.circuit.values(z).view(batch, copies, -1)
-        error = z.detach().std(1) / copies**0.5 if copies > 1 else None
-        return z.mean(1), TrajectoryState(pure, frame, state.seeds, steps, error)
+        return z.mean(1), TrajectoryState(pure, frame, state.seeds, steps, z.detach())
+
+    def parities(self, state: TrajectoryState) -> tuple[torch.Tensor, ...]:
+        """Draw the errors of a step.
+
+        Returns:
+            whether the signs change of the angles (B K, S) and readouts (B K, R), and the frame
+            after the step (B K, 2n), as 0 and 1.
+        """
+        table = self._parities.to(state.frame.device)
+        found = self.paths.errors.sample(state.seeds, state.steps, self.copies)
+        samples, bits = (torch.from_numpy(index).to(table.device) for index in found)
+        sums = state.frame @ table[: 2 * self.n_wires]  # of some thousand bits: exact in float32
+        sums.index_add_(0, samples, table[2 * self.n_wires + bits])
+        sizes = [len(self.paths.columns), len(self.circuit.read), 2 * self.n_wires]
+        return (sums % 2).split(sizes, 1)
 
     @override
     def sequence(
