@@ -41,8 +41,8 @@ class Fused(Device):
         check_noise(options, backends=True)
         if options.seed is not None and options.trajectories is None:
             raise ConfigError(
-                f"device.seed must be left out on device fused without device.trajectories, got "
-                f"{options.seed}: nothing is drawn"
+                "device 'fused' would ignore device.seed, as it draws nothing: leave it out, or set "
+                "device.trajectories"
             )
         self.noise = circuit_noise(options.noise, options.strength)
 
