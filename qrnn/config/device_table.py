@@ -32,6 +32,7 @@ FUSED = DeviceSpec(
         "noise",
         "strength",
         "trajectories",
+        "twirl_damping",
         "optimization_level",
         "initial_layout",
     ),

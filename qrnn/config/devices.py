@@ -59,8 +59,10 @@ class DeviceOptions:
         strength: probability of the noise, for each gate and qubit, or each readout; backends have
             their own.
         trajectories: number of pure states with random Pauli errors that stand for the density
-            matrix of a sequence, whose amplitude damping is then Pauli-twirled; None: the density
-            matrix.
+            matrix of a sequence; None: the density matrix, up to 12 qubits.
+        twirl_damping: whether trajectories may have the amplitude damping of the noise in its
+            Pauli-twirled form, which relaxes towards the fully mixed state instead of 0; None: no,
+            such noise is refused.
         mode: job (None), batch or session of qiskit-ibm-runtime; sessions need a paid plan.
         instance: CRN of the IBM instance to bill; required if the account has a paid plan.
         max_qpu_seconds: budget in QPU seconds, over all attempts of the run; None: no limit.
@@ -93,6 +95,7 @@ class DeviceOptions:
     noise: str | None = option()
     strength: float | None = option()
     trajectories: int | None = option(at_least=1)
+    twirl_damping: bool | None = option()
     mode: str | None = option(ibm="all", identity=False)
     instance: str | None = option(ibm="real", identity=False, recorded=False)
     max_qpu_seconds: float | None = option(ibm="all", identity=False, at_least=0)

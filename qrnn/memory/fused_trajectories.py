@@ -141,24 +141,24 @@ class FusedTrajectories(FusedMemory):
     ) -> tuple[torch.Tensor, TrajectoryState]:
         batch, copies = len(controls), self.copies
         angles = self.slot_angles(self.circuit.parameters(controls + self.layer.bias))
-        turned, read, frame = self.parities(state)
-        angles = (angles[:, None] * (1 - 2 * turned).to(angles).view(batch, copies, -1)).flatten(0, 1)
+        signs, read, frame = self.signs(state)
+        angles = (angles[:, None] * signs.to(angles).view(batch, copies, -1)).flatten(0, 1)
         steps, all_active = state.steps + np.uint64(1), None
         if active is not None:
             all_active = active.repeat_interleave(copies)
             frame = torch.where(all_active[:, None], frame, state.frame)
             steps = np.where(active.cpu().numpy(), steps, state.steps)
         z, pure = self.advance(state.pure, angles, all_active)
-        z = z * ((1 - 2 * read).to(z) * self._shrink.to(z))
+        z = z * (read.to(z) * self._shrink.to(z))
         z = self.circuit.values(z).view(batch, copies, -1)
         return z.mean(1), TrajectoryState(pure, frame, state.seeds, steps, z.detach())
 
-    def parities(self, state: TrajectoryState) -> tuple[torch.Tensor, ...]:
+    def signs(self, state: TrajectoryState) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Draw the errors of a step.
 
         Returns:
-            whether the signs change of the angles (B K, S) and readouts (B K, R), and the frame
-            after the step (B K, 2n), as 0 and 1.
+            the signs of the angles (B K, S) and of the readouts (B K, R), and the frame after the
+            step (B K, 2n).
         """
         table = self._parities.to(state.frame.device)
         found = self.paths.errors.sample(state.seeds, state.steps, self.copies)
@@ -166,7 +166,8 @@ class FusedTrajectories(FusedMemory):
         sums = state.frame @ table[: 2 * self.n_wires]  # of some thousand bits: exact in float32
         sums.index_add_(0, samples, table[2 * self.n_wires + bits])
         sizes = [len(self.paths.columns), len(self.circuit.read), 2 * self.n_wires]
-        return (sums % 2).split(sizes, 1)
+        angles, readouts, frame = sums.remainder_(2).split(sizes, 1)
+        return 1 - 2 * angles, 1 - 2 * readouts, frame
 
     @override
     def sequence(

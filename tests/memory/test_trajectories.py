@@ -86,7 +86,8 @@ def twirl(monkeypatch):
 def test_the_mean_is_that_of_density_matrices(noise, problem, monkeypatch):
     twirl(monkeypatch)
     count, rnn, x = 3000, network(problem, DOUBLE), inputs(dtype=DOUBLE)
-    noisy = rnn.on("fused", noise=noise, strength=0.1, trajectories=count, seed=1).cell
+    options = {"twirl_damping": True} if noise == "amplitude_damping" else {}
+    noisy = rnn.on("fused", noise=noise, strength=0.1, trajectories=count, seed=1, **options).cell
     controls, found, errors, state = [], [], [], None
     z = noisy.circuit.start_readout().to(x).expand(x.shape[1], -1)
     with torch.no_grad():
@@ -282,6 +283,12 @@ def test_what_trajectories_cannot_do_is_refused():
         rnn.on("fused", **NOISE, seed=1)
     with pytest.raises(ConfigError, match=r"device.trajectories must be finite and at least 1"):
         rnn.on("fused", **NOISE, trajectories=0)
+    with pytest.raises(ConfigError, match=r"amplitude damping of .*: set device.twirl_damping=true"):
+        rnn.on("fused", noise="amplitude_damping", strength=0.1, trajectories=2)
+    with pytest.raises(ConfigError, match=r"twirl_damping must be left out without trajectories"):
+        rnn.on("fused", noise="amplitude_damping", strength=0.1, twirl_damping=True)
+    with pytest.raises(ConfigError, match=r"twirl_damping must be left out without trajectories"):
+        rnn.on("fused", **NOISE, trajectories=2, twirl_damping=True)
     with pytest.raises(DeviceError, match=r"at most 12 qubits .* set device.trajectories"):
         network(n_qubits=13).on("fused", **NOISE)
 
