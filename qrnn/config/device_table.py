@@ -43,7 +43,7 @@ FUSED = DeviceSpec(
     measured=(),
     batching=True,
     needs="numba",
-    cost="T 2^n B, memory without T; with noise T 4^n B, or T 2^n B times trajectories",
+    cost="T 2^n B, memory without T; with noise T 4^n B; K trajectories T 2^n B K",
 )
 
 DEFAULT_QUBIT = DeviceSpec(

@@ -46,12 +46,17 @@ class Draws:
         return mixed(drawn + self._index * np.uint64(GOLDEN))
 
 
+# Bytes of the states that run together, on a CPU: at 32 MB, each new one would take fresh pages from
+# the system, which costs as much time as the kernels.
+GROUP = 2**24
+
+
 @dataclass(frozen=True)
 class TrajectoryState:
     """K trajectories of each of B sequences.
 
     Attributes:
-        pure: the states of the kernels, B K sequences.
+        pure: the states of the kernels, B K sequences in groups.
         frame: bits of the Pauli words (B K, 2n), X and Z on each wire: a trajectory's state is its
             word times its state of the kernels.
         seeds: of the sequences (B,), uint64.
@@ -59,7 +64,7 @@ class TrajectoryState:
         readouts: the last readouts of each trajectory (B, K, R); None at the start.
     """
 
-    pure: FusedState
+    pure: tuple[FusedState, ...]
     frame: torch.Tensor
     seeds: np.ndarray
     steps: np.ndarray
@@ -127,9 +132,11 @@ class FusedTrajectories(FusedMemory):
 
     @override
     def start(self, batch: int, like: torch.Tensor) -> TrajectoryState:
-        count = batch * self.copies
+        count, kernels = batch * self.copies, self.kernels(like.device)
+        most = max(16, GROUP // int(super().size(1, like))) if like.device.type == "cpu" else count
+        sizes = [min(most, count - first) for first in range(0, max(1, count), most)]
         return TrajectoryState(
-            FusedState.of(self.kernels(like.device).start(count, like), count),
+            tuple(FusedState.of(kernels.start(size, like), size) for size in sizes),
             torch.zeros(count, 2 * self.n_wires, device=like.device),
             self.draws.seeds(batch),
             np.zeros(batch, np.uint64),
@@ -148,7 +155,12 @@ class FusedTrajectories(FusedMemory):
             all_active = active.repeat_interleave(copies)
             frame = torch.where(all_active[:, None], frame, state.frame)
             steps = np.where(active.cpu().numpy(), steps, state.steps)
-        z, pure = self.advance(state.pure, angles, all_active)
+        sizes = [one.batch for one in state.pure]
+        masks = [None] * len(sizes) if all_active is None else all_active.split(sizes)
+        each = [
+            self.advance(*one) for one in zip(state.pure, angles.split(sizes), masks, strict=True)
+        ]
+        z, pure = torch.cat([one for one, _ in each]), tuple(one for _, one in each)
         z = z * (read.to(z) * self._shrink.to(z))
         z = self.circuit.values(z).view(batch, copies, -1)
         return z.mean(1), TrajectoryState(pure, frame, state.seeds, steps, z.detach())
@@ -185,14 +197,15 @@ class FusedTrajectories(FusedMemory):
 
     @override
     def detach(self, state: TrajectoryState) -> TrajectoryState:
-        return replace(state, pure=super().detach(state.pure))
+        return replace(state, pure=tuple(FusedState.of(one.raw, one.batch) for one in state.pure))
 
     @override
     def amplitudes(self, state: TrajectoryState) -> torch.Tensor:
         """Return the means of the trajectories' density matrices (B, 2^n, 2^n)."""
         batch, size = len(state.seeds), 2**self.n_wires
         check_memory(f"{batch} density matrices", 16.0 * batch * size**2, "use fewer qubits")
-        psi = super().amplitudes(state.pure)
+        kernels = self.kernels(state.frame.device)
+        psi = torch.cat([kernels.amplitudes(one.psi, one.batch) for one in state.pure])
         # Wire 0 is the most significant bit; a word acts as X...X Z...Z, up to its phase.
         values = 2 ** torch.arange(self.n_wires - 1, -1, -1, device=psi.device)
         x, z = (state.frame[:, i::2].long() @ values for i in (0, 1))

@@ -263,6 +263,21 @@ def test_a_state_goes_on_when_it_is_pickled_and_when_it_is_detached():
     torch.testing.assert_close(copied(x)[0], again(x)[0], rtol=0, atol=0)
 
 
+def test_groups_of_trajectories_are_the_whole(monkeypatch):
+    rnn, x = network(dtype=DOUBLE), inputs(dtype=DOUBLE)
+
+    def run(net, x):
+        return net(x)[0].sin().mean()
+
+    def found():
+        noisy = rnn.on("fused", **NOISE, trajectories=20, seed=1)
+        return gradients(noisy, run, x), noisy(x)[1].amplitudes()
+
+    whole = found()
+    monkeypatch.setattr("qrnn.memory.fused_trajectories.GROUP", 1)
+    torch.testing.assert_close(found(), whole, rtol=0, atol=1e-12)
+
+
 def test_readout_errors_alone_are_exact_for_many_qubits():
     rnn, x = network(n_qubits=13, layers=1), inputs(2, 1)
     noisy = rnn.on("fused", noise="readout", strength=0.1)
