@@ -41,8 +41,8 @@ class Fused(Device):
         check_noise(options, backends=True)
         if options.seed is not None and options.trajectories is None:
             raise ConfigError(
-                "device 'fused' would ignore device.seed, as it draws nothing: leave it out, or set "
-                "device.trajectories"
+                "device 'fused' would ignore device.seed, as it draws nothing: leave it out, or "
+                "set device.trajectories"
             )
         self.noise = circuit_noise(options.noise, options.strength)
 

@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from pennylane.qnn import TorchLayer
-from torch import nn
 from typing_extensions import override
 
 from qrnn.circuit.channels import CircuitNoise
 from qrnn.circuit.pauli_errors import GOLDEN, mixed
-from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.circuit.step import StepCircuit
-from qrnn.memory.fused import FusedMemory, FusedState
+from qrnn.memory.fused import FusedState, PureStates
 from qrnn.memory.kernels.program import Program
 from qrnn.memory.slots import Slots
 from qrnn.memory.trajectories import compile_trajectories
@@ -36,7 +34,7 @@ class Draws:
 
     def __init__(self, seed: int | None, index: int = 0):
         if seed is None:
-            seed = np.random.randint(2**32, dtype=np.uint64)
+            seed = int(np.random.randint(2**32, dtype=np.uint64))
         self._rng = np.random.default_rng(seed)
         self._index = np.uint64(index)
 
@@ -46,8 +44,8 @@ class Draws:
         return mixed(drawn + self._index * np.uint64(GOLDEN))
 
 
-# Bytes of the states that run together, on a CPU: at 32 MB, each new one would take fresh pages from
-# the system, which costs as much time as the kernels.
+# Bytes of the states that run together, on a CPU: from 32 MB on, each new one takes fresh pages
+# from the system, which costs as much time as the kernels.
 GROUP = 2**24
 
 
@@ -81,7 +79,7 @@ class TrajectoryState:
         return self.readouts.std(1) / self.readouts.shape[1] ** 0.5
 
 
-class FusedTrajectories(FusedMemory):
+class FusedTrajectories(PureStates):
     """The state as K pure states with random Pauli errors, advanced by the noiseless kernels.
 
     Gradients are exact for the errors that were drawn. The mean of K readouts is fed back and
@@ -109,6 +107,7 @@ class FusedTrajectories(FusedMemory):
     ):
         self.noise, self.copies, self.draws = noise, trajectories, draws
         super().__init__(circuit, layer)
+        self.origin["another number of trajectories"] = trajectories
 
     @override
     def compile(self) -> Program:
@@ -121,10 +120,6 @@ class FusedTrajectories(FusedMemory):
     @override
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "copies": self.copies}
-
-    @override
-    def slot_angles(self, parameters: torch.Tensor) -> torch.Tensor:
-        return self.slots.angles(parameters)
 
     @override
     def size(self, batch: int, like: torch.Tensor) -> float:
@@ -147,7 +142,7 @@ class FusedTrajectories(FusedMemory):
         self, state: TrajectoryState, controls: torch.Tensor, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, TrajectoryState]:
         batch, copies = len(controls), self.copies
-        angles = self.slot_angles(self.circuit.parameters(controls + self.layer.bias))
+        angles = self.slots.angles(self.circuit.parameters(controls + self.layer.bias))
         signs, read, frame = self.signs(state)
         angles = (angles[:, None] * signs.to(angles).view(batch, copies, -1)).flatten(0, 1)
         steps, all_active = state.steps + np.uint64(1), None
@@ -180,20 +175,6 @@ class FusedTrajectories(FusedMemory):
         sizes = [len(self.paths.columns), len(self.circuit.read), 2 * self.n_wires]
         angles, readouts, frame = sums.remainder_(2).split(sizes, 1)
         return 1 - 2 * angles, 1 - 2 * readouts, frame
-
-    @override
-    def sequence(
-        self,
-        controller: nn.Module,
-        x: torch.Tensor,
-        state: TrajectoryState,
-        z_start: torch.Tensor,
-        active: torch.Tensor | None,
-        noise: ReadoutNoise,
-        n_fed_back: int | None = None,
-    ) -> None:
-        """Return None: the controller reads means over sequences of the kernels."""
-        return
 
     @override
     def detach(self, state: TrajectoryState) -> TrajectoryState:

@@ -62,7 +62,9 @@ class _Words:
         """Return for each word whether it anticommutes with a word, given by its letters."""
         odd = np.zeros(len(self.bits), np.uint8)
         for wire, letter in letters.items():
-            odd ^= (letter in "YZ") * self.bits[:, wire, 0] ^ (letter in "XY") * self.bits[:, wire, 1]
+            odd ^= (letter in "YZ") * self.bits[:, wire, 0] ^ (letter in "XY") * self.bits[
+                :, wire, 1
+            ]
         return odd
 
     def turn(self, rotation: PauliRotation) -> None:

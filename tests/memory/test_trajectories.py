@@ -163,15 +163,15 @@ def test_errors_that_are_certain_are_gates(monkeypatch):
 def pauli_transfer(kraus, n):
     """Return the factors of the Pauli words (4^n,) by a channel."""
     words = [dense(letters) for letters in product(range(4), repeat=n)]
-    return [
-        sum(np.trace(w @ k @ w @ k.conj().T).real for k in kraus) / 2**n
-        for w in words
-    ]
+    return [sum(np.trace(w @ k @ w @ k.conj().T).real for k in kraus) / 2**n for w in words]
 
 
 @pytest.mark.parametrize(
     "channel",
-    [*(kind.operator(0.3, wires=0) for kind in KINDS.values()), JointDepolarizing(0.9, wires=[0, 1])],
+    [
+        *(kind.operator(0.3, wires=0) for kind in KINDS.values()),
+        JointDepolarizing(0.9, wires=[0, 1]),
+    ],
     ids=str,
 )
 def test_the_words_of_a_channel_scale_pauli_words_as_it_does(channel):
@@ -258,6 +258,8 @@ def test_a_state_goes_on_when_it_is_pickled_and_when_it_is_detached():
         torch.testing.assert_close(rnn(x, other)[0], z, rtol=0, atol=0)
         torch.testing.assert_close(other.amplitudes(), state.amplitudes(), rtol=0, atol=0)
     assert rnn(x, state.detach())[0].requires_grad
+    with pytest.raises(ConfigError, match="a cell with another number of trajectories"):
+        network().on("fused", **NOISE, trajectories=5)(x, state)
     copied = pickle.loads(pickle.dumps(network().on("fused", **NOISE, trajectories=4, seed=1)))
     again = network().on("fused", **NOISE, trajectories=4, seed=1)
     torch.testing.assert_close(copied(x)[0], again(x)[0], rtol=0, atol=0)
@@ -298,7 +300,9 @@ def test_what_trajectories_cannot_do_is_refused():
         rnn.on("fused", **NOISE, seed=1)
     with pytest.raises(ConfigError, match=r"device.trajectories must be finite and at least 1"):
         rnn.on("fused", **NOISE, trajectories=0)
-    with pytest.raises(ConfigError, match=r"amplitude damping of .*: set device.twirl_damping=true"):
+    with pytest.raises(
+        ConfigError, match=r"amplitude damping of .*: set device.twirl_damping=true"
+    ):
         rnn.on("fused", noise="amplitude_damping", strength=0.1, trajectories=2)
     with pytest.raises(ConfigError, match=r"twirl_damping must be left out without trajectories"):
         rnn.on("fused", noise="amplitude_damping", strength=0.1, twirl_damping=True)
