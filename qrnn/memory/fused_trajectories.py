@@ -107,7 +107,7 @@ class FusedTrajectories(PureStates):
     ):
         self.noise, self.copies, self.draws = noise, trajectories, draws
         super().__init__(circuit, layer)
-        self.origin["another number of trajectories"] = trajectories
+        self.origin["another number of trajectories"] = (trajectories,)
 
     @override
     def compile(self) -> Program:
