@@ -38,14 +38,14 @@ class Device:
         self.spec = spec
         self.options = options
         self.strategy = spec.strategy(options)
-        self._plugins: WeakSet[qml.devices.Device] = WeakSet()  # a simulator may hold 2^n numbers
+        self._random: WeakSet[Any] = WeakSet()  # what draws numbers; a simulator may hold 2^n
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the simulators; a copy makes its own."""
-        return {name: value for name, value in vars(self).items() if name != "_plugins"}
+        return {name: value for name, value in vars(self).items() if name != "_random"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _plugins=WeakSet())
+        vars(self).update(state, _random=WeakSet())
 
     @property
     def name(self) -> str:
@@ -70,17 +70,18 @@ class Device:
         except (PennyLaneDeviceError, ImportError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise DeviceError(f"device {self.name!r} could not be opened: {reason}") from error
-        self._plugins.add(plugin)
+        self._random.add(plugin)
         return plugin
 
     def reseed(self, seed: int) -> None:
-        """Reseed the PennyLane devices in use, from a seed and `options.seed`.
+        """Reseed what draws random numbers, from a seed and `options.seed`.
 
-        This affects PennyLane's own simulators, which draw from a NumPy generator, and no others.
+        This affects trajectories and PennyLane's own simulators, which draw from a NumPy generator,
+        and no others.
         """
         fresh = np.random.default_rng([seed, self.options.seed or 0]).bit_generator.state
-        for plugin in self._plugins:
-            generator = getattr(plugin, "_rng", None)
+        for one in self._random:
+            generator = getattr(one, "_rng", None)
             if isinstance(generator, np.random.Generator):
                 generator.bit_generator.state = fresh  # in place: others may share it
 

@@ -108,6 +108,7 @@ KINDS = {
     "phase_damping": Kind(qml.PhaseDamping, lambda p: asin(sqrt(p))),
     "amplitude_damping": Kind(qml.AmplitudeDamping, lambda p: asin(sqrt(p))),
 }
+CHANNELS = {kind.operator: name for name, kind in KINDS.items()}
 
 
 @dataclass(frozen=True)

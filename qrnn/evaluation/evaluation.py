@@ -346,11 +346,13 @@ def file_name(evaluation: Evaluation) -> str:
     """Return the name of an evaluation's file.
 
     It contains the device and every setting that differs from the default, such as
-    `evaluation-fake_fez-open.json`; `limit` counts as one, and noise on `fused`.
+    `evaluation-fake_fez-open.json`; `limit` counts as one, and noise on `fused` and trajectories.
     """
     words = [evaluation.device]
     if evaluation.device == "fused" and (noise := evaluation.options.get("noise")):
         words.append(noise)
+        if evaluation.options.get("trajectories"):
+            words.append("trajectories")
     words += [
         word
         for word in (evaluation.split, evaluation.feedback, evaluation.readout_mode)

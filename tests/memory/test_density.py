@@ -124,8 +124,8 @@ def test_a_network_with_noise_is_pickled():
 
 def test_what_cannot_run_with_noise_is_refused():
     with pytest.raises(DeviceError, match=r"takes at most 12 qubits .*, got 13"):
-        network(n_qubits=13).on("fused", noise="readout", strength=0.1)
-    rnn = network(n_qubits=8).on("fused", noise="readout", strength=0.1)
+        network(n_qubits=13).on("fused", noise="depolarizing", strength=0.1)
+    rnn = network(n_qubits=8).on("fused", noise="depolarizing", strength=0.1)
     with pytest.raises(ConfigError, match=r"the state of 1000000 sequences must fit .* GB"):
         rnn(torch.zeros(1, 10**6, 2))
     with pytest.raises(DeviceError, match=r"device 'fused' with device.noise needs .* on cpu"):
