@@ -46,7 +46,8 @@ class Evaluation:
         sequences: number of sequences, or of predicted tokens of a text.
         metric: the task's metric, a key of `METRICS`.
         value: value of that metric.
-        loss: mean loss; of labels the cross entropy in nats.
+        loss: mean loss; of labels the cross entropy in nats, or with `model.frozen` the squared
+            error of the scores.
         accuracy: fraction of labels predicted correctly; None: numbers are predicted.
         agreement: fraction of labels predicted as on the reference device; None: numbers are
             predicted, see `difference`.

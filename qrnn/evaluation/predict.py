@@ -32,7 +32,7 @@ class Outcome:
         objective: what the model was trained for.
         outputs: of the head, for all sequences or all steps that are asked for, (M, C).
         targets: the true ones, (M,) labels or (M, H, K) scaled numbers.
-        loss: mean loss; of labels the cross entropy in nats; NaN where nothing is asked for.
+        loss: mean loss, see `Objective.losses`; NaN where nothing is asked for.
         each: outputs of the head for all sequences, one tensor per batch.
         z: the network's outputs, one tensor (B, T, R) per batch; or (B, K, R), see `steps`.
         kept: mean of `Answer.kept` over all steps; None where it is None.
