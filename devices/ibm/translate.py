@@ -119,6 +119,11 @@ class Structure:
         return sum(step.bit is not None for step in self.steps)
 
     @property
+    def bits(self) -> int:
+        """Number of bits of a shot: of the final measurements, then the mid-circuit ones."""
+        return len(self.measured) + self.mid_bits
+
+    @property
     def pairs(self) -> frozenset[tuple[int, ...]]:
         """The sets of qubits that it couples, which determine the layout."""
         return frozenset(tuple(sorted(s.wires)) for s in self.steps if len(s.wires) > 1)

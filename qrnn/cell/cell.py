@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-import pennylane as qml
 import torch
 from pennylane.qnn import TorchLayer
 from torch import nn
@@ -193,25 +192,6 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             init_method=lambda bias: torch.empty(bias.shape).uniform_(-bias_range, bias_range),
         )
         self.memory = self.device.memory(self.circuit, self.quantum)
-
-    @property
-    def qnode(self) -> qml.QNode:
-        """The replayed QNode on the cell's device: `(inputs (t P,), bias (P,))` to R readouts."""
-        return self.quantum.qnode
-
-    @property
-    def plugin(self) -> qml.devices.Device:
-        """The PennyLane device that the QNode runs on."""
-        return self.qnode.device
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """Plain values that, with the parameters, define how the circuits are read."""
-        measured = self.circuit.measured
-        return {
-            "readouts": self.circuit.words,
-            "angle": None if measured is None else measured.angle,
-        }
 
     def start(self, batch: int, like: torch.Tensor) -> QRNNState:
         """Return the start state of `batch` sequences, with the dtype and device of `like`.

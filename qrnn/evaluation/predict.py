@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from rich.progress import Progress
 
+from qrnn.cell.cell import QRNNCell
 from qrnn.data import Batch, Labels, Objective, Part, Split
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of
@@ -113,7 +113,8 @@ def run(
         batch_size: number of sequences that run together; None: all.
         title: title of a progress bar, which counts time steps (a round of circuits each, on a
             device that replays), or batches where whole sequences run at once; None: no bar.
-        note: called before each step.
+        note: called before each step of a hybrid cell, or each batch of another; of cells at
+            different steps, all are given, as "3+2".
     """
     todo = part.all_batches(batch_size)
     # A hook on the cell would make the fused kernels run step by step.
@@ -121,16 +122,23 @@ def run(
     unit = "steps" if cells else "batches"
     total = sum(model.cell_steps(batch) for batch in todo) if cells else len(todo)
     size = batch_size or len(part)
-    now = (0, itertools.count())  # batch and steps
+    batch_now = 0
+    steps = dict.fromkeys(cells, -1)  # of each cell, the last one begun
 
-    def announce(*_) -> None:
-        note(str(next(now[1])), span(now[0] * size, size, len(part)))
+    def announce(cell: QRNNCell, *_: Any) -> None:
+        steps[cell] += 1
+        begun = dict.fromkeys(str(step) for step in steps.values() if step >= 0)
+        note("+".join(begun), span(batch_now * size, size, len(part)))
 
     def answers() -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor | None]]:
-        nonlocal now
+        nonlocal batch_now, steps
         state = None
         for i, batch in enumerate(todo):
-            now = (i, itertools.count())
+            batch_now = i
+            if not part.continues(todo, i):
+                steps = dict.fromkeys(cells, -1)
+            if not cells:
+                note(f"0-{batch.x.shape[1] - 1}", span(i * size, size, len(part)))
             answer = model.answer(batch, state if part.continues(todo, i) else None)
             state = answer.state
             if not cells:

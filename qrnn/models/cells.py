@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from qrnn.cell.cell import QRNNCell
@@ -18,6 +20,11 @@ def device_of(model: nn.Module) -> Device | None:
     """Return the device that runs a model's circuits, or None if it has no circuits."""
     devices = (getattr(module, "device", None) for module in model.modules())
     return next((device for device in devices if isinstance(device, Device)), None)
+
+
+def circuits_of(model: nn.Module) -> list[Any]:
+    """Return the cells of a model that run circuits, each with `device`, `plugin` and `recipe`."""
+    return [m for m in model.modules() if isinstance(getattr(m, "device", None), Device)]
 
 
 def refuse_options(model: nn.Module, options: DeviceOptions) -> None:

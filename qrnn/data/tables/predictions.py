@@ -53,7 +53,9 @@ def label_columns(
         y: labels (M,), `IGNORED` where the truth is not known.
         objective: of the labels.
     """
-    shares, letter = (outputs.softmax(-1), "p") if objective.has_probabilities else (outputs, "score")
+    shares, letter = (
+        (outputs.softmax(-1), "p") if objective.has_probabilities else (outputs, "score")
+    )
     found: dict[str, Any] = {
         "prediction": [classes[label] for label in objective.answers(outputs).tolist()]
     }
