@@ -84,9 +84,9 @@ class Batch:
 
     def zeros(self) -> tuple:
         """Return each tape's result if all measurements give 0."""
-        # The same bits for all shots, without memory for them.
-        bits = [
-            np.broadcast_to(np.uint8(0), (len(one.values), one.shots, one.structure.bits))
+        cut = any(one.tape.shots.has_partitioned_shots for one in self._tapes)
+        bits = [  # of one shot, which has the same means
+            np.zeros((len(one.values), one.shots if cut else 1, one.structure.bits), np.uint8)
             for one in self.blocks
         ]
         return self.results(bits)[0]

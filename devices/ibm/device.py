@@ -336,7 +336,7 @@ class IBMDevice(Device):
         Args:
             calls: functions of no arguments, none of which waits for another.
         """
-        return together(self, self._execute, calls)
+        return together(self, meeting_of(self) or self._execute, calls)
 
     @contextmanager
     def counting(self, counter: Any) -> Iterator[None]:

@@ -10,9 +10,13 @@ from typing import Any
 import torch
 from pennylane.tape import QuantumScript
 
+from qrnn.circuit.threads import PENNYLANE
+
 Execute = Callable[[Sequence[QuantumScript]], Sequence[Any]]
 
 _THREAD = threading.local()
+# Waiting for one's turn releases PennyLane's lock, which a cell holds while it executes.
+_TURNS = threading.Condition(PENNYLANE)  # type: ignore[arg-type]
 
 
 class _Left(BaseException):
@@ -23,7 +27,7 @@ class _Call:
     """A call in a thread of its own, which runs only between `go_on` and its next execution.
 
     Attributes:
-        tapes: what it waits to have executed; None: it has ended.
+        tapes: what it waits to have executed; None: it runs or has ended.
         found: what it returned.
         error: what it raised.
     """
@@ -35,45 +39,53 @@ class _Call:
         self.error: BaseException | None = None
         self._call, self._grad = call, torch.is_grad_enabled()
         self._results: Sequence[Any] = ()
-        self._left = False
-        self._turn, self._back = threading.Semaphore(0), threading.Semaphore(0)
+        self._turn = self._left = False
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         _THREAD.call = self
         try:
-            self._turn.acquire()
+            self._wait(True)
             if not self._left:
                 with torch.set_grad_enabled(self._grad):  # of this thread alone
                     self.found = self._call()
         except BaseException as error:  # raised in the thread of the meeting
             self.error = error
         finally:
-            self.tapes = None
-            self._back.release()
+            self._give(False)
+
+    def _give(self, turn: bool) -> None:
+        with _TURNS:
+            self._turn = turn
+            _TURNS.notify_all()
+
+    def _wait(self, turn: bool) -> None:
+        with _TURNS:
+            _TURNS.wait_for(lambda: self._turn is turn)
 
     def go_on(self, results: Sequence[Any] = ()) -> None:
         """Run on with the results of the last execution; raise what the call raises."""
-        self._results = results
-        self._turn.release()
-        self._back.acquire()
+        self._results, self.tapes = results, None
+        self._give(True)
+        self._wait(False)
         if self.error is not None:
             raise self.error
 
     def execute(self, tapes: Sequence[QuantumScript]) -> Sequence[Any]:
         """Wait for the meeting to execute tapes; called in the call's thread."""
-        self.tapes = tapes
-        self._back.release()
-        self._turn.acquire()
+        if not self._left:
+            self.tapes = tapes
+            self._give(False)
+            self._wait(True)
         if self._left:
             raise _Left
         return self._results
 
     def leave(self) -> None:
-        """End the thread, wherever it waits."""
+        """End the thread, wherever it is."""
         self._left = True
-        self._turn.release()
+        self._give(True)
         self._thread.join()
 
 
@@ -109,7 +121,6 @@ def together(device: Any, execute: Execute, calls: Sequence[Callable[[], Any]]) 
             first = 0
             for one in waiting:
                 n = len(one.tapes or ())
-                one.tapes = None
                 one.go_on(results[first : first + n])
                 first += n
         return [one.found for one in running]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -46,6 +46,14 @@ class QRNNState:
         """Return the state detached from the autograd graph (truncated backpropagation)."""
         carried = self.memory.detach(self.carried)
         return QRNNState(self.z.detach(), carried, self.memory, self.step)
+
+    def select(self, rows: torch.Tensor) -> QRNNState:
+        """Return the states of some sequences, by their indices (K,); one may be repeated.
+
+        Raises:
+            DeviceError: the device carries more than angles.
+        """
+        return replace(self, z=self.z[rows], carried=self.memory.select(self.carried, rows))
 
     def amplitudes(self) -> torch.Tensor:
         """Return complex amplitudes (B, 2^n), or density matrices (B, 2^n, 2^n).

@@ -39,6 +39,10 @@ class QRNNStates:
         """Return the states detached from the autograd graph (truncated backpropagation)."""
         return QRNNStates(tuple(state.detach() for state in self.cells), self.directions)
 
+    def select(self, rows: torch.Tensor) -> QRNNStates:
+        """Return the states of some sequences; see `QRNNState.select`."""
+        return QRNNStates(tuple(state.select(rows) for state in self.cells), self.directions)
+
 
 Together = Callable[[Sequence[Callable[[], Any]]], list[Any]]
 """Runs calls that do not depend on each other; see `Device.together`."""

@@ -220,7 +220,7 @@ def evaluate(
             found = expected
         else:
             found = run(on.model, part, batch_size, title, on.note)
-        translations = translate(on.model, part, judge.vocabulary, batch_size, title)
+        translations = translate(on.model, part, judge.vocabulary, batch_size, title, on.note)
         on.settle()
         cost = on.cost
     cells = cells_of(on.model)

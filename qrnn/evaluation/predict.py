@@ -165,14 +165,20 @@ def translate(
     vocabulary: Sequence[str],
     batch_size: int | None = None,
     title: str | None = None,
+    note: Note = _no_note,
 ) -> list[str]:
-    """Return the translation of each sequence as text; nothing if the model does not translate."""
+    """Return the translation of each sequence as text; nothing if the model does not translate.
+
+    See `run`.
+    """
     if not model.translates:
         return []
     sentences = []
     with progress_bar("batches", title is not None) as progress:
         todo = part.all_batches(batch_size)
-        for batch in progress.track(todo, description=f"{title}: BLEU"):
+        size = batch_size or len(part)
+        for i, batch in enumerate(progress.track(todo, description=f"{title}: BLEU")):
+            note("translation", span(i * size, size, len(part)))
             sentences += model.sentences(batch, vocabulary)
     return sentences
 

@@ -81,12 +81,15 @@ class Model(OnDevice):
         """Return the total number of steps that the hybrid cells take for a batch."""
         return len(cells_of(self)) * batch.x.shape[1]
 
-    def sentences(self, batch: Batch, vocabulary: Sequence[str]) -> list[str]:
+    def sentences(
+        self, batch: Batch, vocabulary: Sequence[str], *, longest: bool = False
+    ) -> list[str]:
         """Return the translation of each sequence; nothing if the model does not translate.
 
         Args:
             batch: the sequences.
             vocabulary: text of each target token.
+            longest: whether no sentence may end early, for an estimate of the cost.
         """
         return []
 
