@@ -76,12 +76,13 @@ class ReplayedMemory(Memory):
         # Sequences that skipped the same steps share a circuit; inactive ones need none.
         z = controls.new_zeros(len(controls), len(self.circuit.words))
         patterns, group = moved.unique(dim=0, return_inverse=True)
-        every = [((group == k) & active).nonzero().flatten() for k in range(len(patterns))]
-        parts = [
-            (rows, pattern) for rows, pattern in zip(every, patterns, strict=True) if len(rows)
-        ]
-        calls = [partial(self._read, history[rows][:, pattern]) for rows, pattern in parts]
-        for (rows, _), found in zip(parts, self._together(calls), strict=True):
+        chosen, calls = [], []
+        for index, pattern in enumerate(patterns):
+            rows = ((group == index) & active).nonzero().flatten()
+            if len(rows):
+                chosen.append(rows)
+                calls.append(partial(self._read, history[rows][:, pattern]))
+        for rows, found in zip(chosen, self._together(calls), strict=True):
             z = z.index_put((rows,), found)
         return z, state
 
