@@ -28,7 +28,13 @@ from qrnn.devices.ibm.meeting import meeting_of, together
 from qrnn.devices.ibm.mitigation import Calibration, only_pauli_expectations, zero_noise
 from qrnn.devices.ibm.options import Options
 from qrnn.devices.ibm.remote import Remote
-from qrnn.devices.ibm.translate import NAME, decomposed, is_native, unsupported
+from qrnn.devices.ibm.translate import (
+    NAME,
+    UnsupportedError,
+    decomposed,
+    is_native,
+    unsupported,
+)
 from qrnn.devices.ibm.transpiling import Transpiler
 from qrnn.errors import DeviceError
 
@@ -51,7 +57,7 @@ def _sampled_only(tape: QuantumScript):
     """Refuse measurements that a sampling device cannot make."""
     for mp in tape.measurements:
         if not isinstance(mp, SampleMeasurement):
-            raise DeviceError(
+            raise UnsupportedError(
                 f"Measurements on {NAME} must be expval, var, probs, counts or sample, but got "
                 f"{mp}: use default.qubit for it"
             )
