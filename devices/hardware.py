@@ -45,7 +45,7 @@ class IBMBackend(Device):
         if len(calls) < 2 or torch.is_grad_enabled():
             return super().together(calls)
         (plugin,) = self._plugins
-        return plugin.together(calls)  # type: ignore[attr-defined]
+        return plugin.together(calls)
 
     @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:

@@ -16,7 +16,7 @@ Execute = Callable[[Sequence[QuantumScript]], Sequence[Any]]
 
 _THREAD = threading.local()
 # Waiting for one's turn releases PennyLane's lock, which a cell holds while it executes.
-_TURNS = threading.Condition(PENNYLANE)  # type: ignore[arg-type]
+_TURNS = threading.Condition(PENNYLANE)
 
 
 class _Left(BaseException):

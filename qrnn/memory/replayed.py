@@ -86,7 +86,7 @@ class ReplayedMemory(Memory):
             z = z.index_put((rows,), found)
         return z, state
 
-    def _together(self, calls: list[Callable[[], torch.Tensor]]) -> list[torch.Tensor]:
+    def _together(self, calls: Sequence[Callable[[], torch.Tensor]]) -> list[torch.Tensor]:
         """Return what calls return; on IBM devices, they are one job."""
         joins = getattr(self.layer.qnode.device, "together", None)
         if joins is None or len(calls) < 2 or torch.is_grad_enabled():

@@ -87,8 +87,8 @@ class Reservoir(Learner):
         check_frozen(config, data)
         super().__init__(config, data)
         self.automatic_optimization = False
-        head: Any = self.model.head
-        self.solved: nn.Linear = head[-1] if isinstance(head, nn.Sequential) else head
+        head = self.model.head
+        self.solved: Any = head[-1] if isinstance(head, nn.Sequential) else head
         nn.init.zeros_(self.solved.weight)
         nn.init.zeros_(self.solved.bias)
         self.parts = {name: Collected() for name in self.means}
@@ -112,11 +112,12 @@ class Reservoir(Learner):
         return offsets.new_zeros(())
 
     @override
-    def training_step(self, batch: Batch, batch_index: int) -> None:
-        self._step(batch, batch_index, "train")
+    def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
+        nothing = self._step(batch, batch_index, "train")
         if self.trainer.is_last_batch:  # counts the step; without gradients nothing moves
             optimizer: Any = self.optimizers()
             optimizer.step()
+        return nothing
 
     @override
     def on_train_batch_end(self, *_: Any) -> None:
