@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -88,7 +88,7 @@ class Reservoir(Learner):
         super().__init__(config, data)
         self.automatic_optimization = False
         head = self.model.head
-        self.solved: Any = head[-1] if isinstance(head, nn.Sequential) else head
+        self.solved = cast(nn.Linear, head[-1] if isinstance(head, nn.Sequential) else head)
         nn.init.zeros_(self.solved.weight)
         nn.init.zeros_(self.solved.bias)
         self.parts = {name: Collected() for name in self.means}
