@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -72,6 +72,14 @@ class Device:
             raise DeviceError(f"device {self.name!r} could not be opened: {reason}") from error
         self._random.add(plugin)
         return plugin
+
+    def together(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Return what calls return, which do not depend on each other.
+
+        Args:
+            calls: functions of no arguments that run circuits on this device.
+        """
+        return [call() for call in calls]
 
     def reseed(self, seed: int) -> None:
         """Reseed what draws random numbers, from a seed and `options.seed`.

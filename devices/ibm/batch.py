@@ -82,6 +82,15 @@ class Batch:
         self._parts[block].append(values)
         return block, slice(start, start + len(values))
 
+    def zeros(self) -> tuple:
+        """Return each tape's result if all measurements give 0."""
+        cut = any(one.tape.shots.has_partitioned_shots for one in self._tapes)
+        bits = [  # of one shot, which has the same means
+            np.zeros((len(one.values), one.shots if cut else 1, one.structure.bits), np.uint8)
+            for one in self.blocks
+        ]
+        return self.results(bits)[0]
+
     def results(
         self, bits: Sequence[np.ndarray], corrections: Sequence[np.ndarray] | None = None
     ) -> tuple[tuple, tuple]:

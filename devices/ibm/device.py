@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,17 @@ from qrnn.devices.ibm.budget import Budget, Usage
 from qrnn.devices.ibm.fractional import fold_rotations
 from qrnn.devices.ibm.jobs import Runner
 from qrnn.devices.ibm.ledger import Ledger, recorded_backend
+from qrnn.devices.ibm.meeting import meeting_of, together
 from qrnn.devices.ibm.mitigation import Calibration, only_pauli_expectations, zero_noise
 from qrnn.devices.ibm.options import Options
 from qrnn.devices.ibm.remote import Remote
-from qrnn.devices.ibm.translate import NAME, decomposed, is_native, unsupported
+from qrnn.devices.ibm.translate import (
+    NAME,
+    UnsupportedError,
+    decomposed,
+    is_native,
+    unsupported,
+)
 from qrnn.devices.ibm.transpiling import Transpiler
 from qrnn.errors import DeviceError
 
@@ -49,7 +57,7 @@ def _sampled_only(tape: QuantumScript):
     """Refuse measurements that a sampling device cannot make."""
     for mp in tape.measurements:
         if not isinstance(mp, SampleMeasurement):
-            raise DeviceError(
+            raise UnsupportedError(
                 f"Measurements on {NAME} must be expval, var, probs, counts or sample, but got "
                 f"{mp}: use default.qubit for it"
             )
@@ -172,6 +180,7 @@ class IBMDevice(Device):
         record = Ledger(ledger)
         local = self._backend.local
         self._kept: tuple = ()
+        self._counter: Any = None
         self._runner = Runner(
             self._backend,
             self.transpiler,
@@ -330,6 +339,13 @@ class IBMDevice(Device):
             DeviceError: a limit of IBM's is exceeded, the backend failed, or another device has
                 opened the ledger's folder after `close`.
         """
+        if (execute := meeting_of(self)) is not None:
+            return tuple(execute(circuits))
+        return self._execute(circuits)
+
+    def _execute(self, circuits: Sequence[QuantumScript]) -> tuple:
+        if self._counter is not None:
+            return self._counter.execute(circuits)
         batch = Batch(circuits, self.wires)
         blocks, corrections = batch.blocks, None
         if self.options.readout_mitigation:
@@ -340,6 +356,27 @@ class IBMDevice(Device):
             bits = self._runner.run(blocks)
         results, self._kept = batch.results(bits[: len(blocks)], corrections)
         return results
+
+    def together(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Return what calls return; what they execute at the same time is one job.
+
+        Args:
+            calls: functions of no arguments, none of which waits for another.
+        """
+        return together(self, meeting_of(self) or self._execute, calls)
+
+    @contextmanager
+    def counting(self, counter: Any) -> Iterator[None]:
+        """Count what is executed, instead of running it; the results are those of zeros.
+
+        Args:
+            counter: has `execute`, called instead of this device's.
+        """
+        self._counter = counter
+        try:
+            yield
+        finally:
+            self._counter = None
 
 
 def _add_decomposition(program: CompilePipeline) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pennylane as qml
 from pennylane.devices.preprocess import decompose
+from pennylane.exceptions import DeviceError as PennyLaneDeviceError
 from pennylane.measurements import MeasurementProcess
 from pennylane.operation import Operator
 from pennylane.ops import Conditional, MeasurementValue, MidMeasure
@@ -120,6 +121,11 @@ class Structure:
         return sum(step.bit is not None for step in self.steps)
 
     @property
+    def bits(self) -> int:
+        """Number of bits of a shot: of the final measurements, then the mid-circuit ones."""
+        return len(self.measured) + self.mid_bits
+
+    @property
     def pairs(self) -> frozenset[tuple[int, ...]]:
         """The sets of qubits that it couples, which determine the layout."""
         return frozenset(tuple(sorted(s.wires)) for s in self.steps if len(s.wires) > 1)
@@ -160,9 +166,13 @@ def is_native(op: Operator) -> bool:
     return op.name in GATES or op.name in DROPPED or isinstance(op, (MidMeasure, qml.Barrier))
 
 
+class UnsupportedError(DeviceError, PennyLaneDeviceError):
+    """The device cannot run a part of a tape; also PennyLane's own error."""
+
+
 def unsupported(message: str) -> DeviceError:
     """Return PennyLane's error about an operation as a one-line `DeviceError`."""
-    return DeviceError(f"{' '.join(message.split())} Use gates that decompose to unitary ones")
+    return UnsupportedError(f"{' '.join(message.split())} Use gates that decompose to unitary ones")
 
 
 def decomposed(op: Operator) -> list[Operator]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
-import pennylane as qml
 import torch
 from pennylane.qnn import TorchLayer
 from torch import nn
@@ -48,6 +47,14 @@ class QRNNState:
         """Return the state detached from the autograd graph (truncated backpropagation)."""
         carried = self.memory.detach(self.carried)
         return QRNNState(self.z.detach(), carried, self.memory, self.step)
+
+    def select(self, rows: torch.Tensor) -> QRNNState:
+        """Return the states of some sequences, by their indices (K,); one may be repeated.
+
+        Raises:
+            DeviceError: the device carries more than angles.
+        """
+        return replace(self, z=self.z[rows], carried=self.memory.select(self.carried, rows))
 
     def amplitudes(self) -> torch.Tensor:
         """Return complex amplitudes (B, 2^n), or density matrices (B, 2^n, 2^n).
@@ -198,25 +205,6 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             init_method=lambda bias: torch.empty(bias.shape).uniform_(-bias_range, bias_range),
         )
         self.memory = self.device.memory(self.circuit, self.quantum)
-
-    @property
-    def qnode(self) -> qml.QNode:
-        """The replayed QNode on the cell's device: `(inputs (t P,), bias (P,))` to R readouts."""
-        return self.quantum.qnode
-
-    @property
-    def plugin(self) -> qml.devices.Device:
-        """The PennyLane device that the QNode runs on."""
-        return self.qnode.device
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """Plain values that, with the parameters, define how the circuits are read."""
-        measured = self.circuit.measured
-        return {
-            "readouts": self.circuit.words,
-            "angle": None if measured is None else measured.angle,
-        }
 
     def start(self, batch: int, like: torch.Tensor) -> QRNNState:
         """Return the start state of `batch` sequences, with the dtype and device of `like`.

@@ -19,6 +19,7 @@ from qrnn.evaluation.costs import FORMULA, Price, priceable, prices, table
 from qrnn.evaluation.evaluation import check_runnable
 from qrnn.evaluation.trained import load
 from qrnn.models.base import Model
+from qrnn.models.cells import cells_of
 from qrnn.training.checkpoint import load_data
 from qrnn.training.checks import batches_of_epoch, check_trainer
 from qrnn.training.jobs import price
@@ -62,7 +63,7 @@ def run(config: EstimateConfig) -> None:
 
     console = Console()
     if model.projects:
-        print(f"{head(config, len(part))}, {options.shots} kept shots of each")
+        print(f"{head(config, part)}, {options.shots} kept shots of each")
         console.print(neuron_costs.table(neuron_costs.neuron_prices(model, options, part)))
         print("Costs of reading each sequence's last step, projected on its tokens.")
         print("Fraction of shots kept: median over the sequences. Executions: circuits x shots,")
@@ -70,13 +71,11 @@ def run(config: EstimateConfig) -> None:
         print(FORMULA)
         return
     check_runnable(model, part, "closed", ibm=True)
-    split = part.sequences("an IBM device")
-    steps = split.x.shape[1]
-    print(f"{head(config, len(split))}, {steps} steps, {options.shots} shots")
+    print(f"{head(config, part)}, {options.shots} shots")
     if config.input is None:
-        found, notes = evaluations(model, options, split, config, training)
+        found, notes = evaluations(model, options, part, config, training)
     else:
-        found = prices(model, options, split, config.batch_size, ["closed"], training)
+        found = prices(model, options, part, config.batch_size, ["closed"], training)
         notes = []
     console.print(table(found, money))
     print_copy(config, options)
@@ -133,7 +132,7 @@ def fine_tuning(config: EstimateConfig, options: DeviceOptions) -> None:
     batches_of_epoch(data, trainer)
     found = price(loaded.model, options, data, trainer)
     epochs = trainer.epochs
-    print(f"{head(config, len(data.train))} of training, {options.shots} shots")
+    print(f"{config.device.name}: {counted(len(data.train))} of training, {options.shots} shots")
     columns = {"a step": found.step, "an epoch": found.epoch, "training": found.epoch * epochs}
     Console().print(table(columns, config.price_per_second))
     print_copy(config, options)
@@ -142,29 +141,54 @@ def fine_tuning(config: EstimateConfig, options: DeviceOptions) -> None:
     print_units()
 
 
-def head(config: EstimateConfig, n: int) -> str:
-    """Return the device and the number of sequences."""
-    return f"{config.device.name}: {n} sequence{'' if n == 1 else 's'}"
+def head(config: EstimateConfig, part: Part) -> str:
+    """Return the device, and the number of sequences and of their steps, or of a text's tokens."""
+    n = len(part)
+    if not isinstance(part, Split):
+        return f"{config.device.name}: {n} predicted tokens of a text"
+    return f"{config.device.name}: {counted(n)}, {part.x.shape[1]} steps"
+
+
+def counted(n: int) -> str:
+    """Return a number of sequences."""
+    return f"{n} sequence{'' if n == 1 else 's'}"
 
 
 def evaluations(
     model: Model,
     options: DeviceOptions,
-    split: Split,
+    part: Part,
     config: EstimateConfig,
     training: Callable[[], Part],
 ) -> tuple[dict[str, Price], list[str]]:
     """Return the price of each way to evaluate, and notes on what could not be priced."""
     found, notes, feedbacks = {}, [], ["closed"]
+    if model.translates:
+        notes.append(
+            "With a beam search of sentences as long as the longest target: of those that end "
+            "earlier, fewer circuits run."
+        )
     try:
-        check_runnable(model, split, "open", ibm=True)
+        check_runnable(model, part, "open", ibm=True)
         feedbacks.append("open")
     except ConfigError as error:
         notes.append(f"The open loop has no price: {error}")
-    for mode, angle in (("expval", None), ("measure", config.readout_angle)):
-        reading = {"readout_mode": mode, "readout_angle": angle}
+    modes: dict[str, dict[str, Any]] = {"expval": {}}
+    if cells_of(model):
+        modes["expval"] = {"readout_mode": "expval"}
+        modes["measure"] = {"readout_mode": "measure", "readout_angle": config.readout_angle}
+    for mode, reading in modes.items():
         try:
-            loops = prices(model, options, split, config.batch_size, feedbacks, training, **reading)
+            loops = prices(
+                model,
+                options,
+                part,
+                config.batch_size,
+                feedbacks,
+                training,
+                translates=model.translates,
+                **reading,
+            )
         except QRNNError as error:
             if mode == "expval":
                 raise

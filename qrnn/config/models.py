@@ -38,6 +38,9 @@ class ModelConfig:
         residual: `last`: the head predicts the change since the targets' last values, of a
             forecast; None: the values themselves.
         attention: `additive` or `dot`, over the encoder's outputs; translation only.
+        frozen: `circuit`: the recurrent network (controller and circuit) and the embedding keep
+            their random initial weights, and the head alone is trained, by ridge regression in one
+            pass (a reservoir); the keys of the optimiser are not read. None: all is trained.
     """
 
     name: str = MISSING
@@ -53,6 +56,7 @@ class ModelConfig:
     skip: bool = False
     residual: str | None = None
     attention: str = "additive"
+    frozen: str | None = None
 
 
 @dataclass(frozen=True)

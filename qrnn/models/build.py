@@ -51,6 +51,8 @@ def build_model(
     with limit_allocations("the model", size_remedy(config.model)):
         model = _build(config, shape, vectors)
     model.objective = objective or Labels(shape.n_classes)
+    if config.model.frozen is not None:
+        model.objective = model.objective.squared()
     model.made_of = made_of(to_plain(config), asdict(shape))
     return model
 
@@ -134,6 +136,8 @@ def check_model(config: ModelConfig) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"model.{key} must be a finite number, got {value}")
     whole("model.num_layers", config.num_layers, 1, MOST_LAYERS)
+    if config.frozen not in (None, "circuit"):
+        raise ConfigError(f"model.frozen must be null or circuit, got {config.frozen}")
     limits: dict[str, tuple[bool, str]] = {
         "budget": (
             config.budget is None or 1 <= config.budget <= MAX_BUDGET,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from qrnn.cell.cell import QRNNCell
@@ -29,6 +31,11 @@ def reference_device(model: nn.Module) -> str:
     # Without shots, default.qubit takes another qubit for each mid-circuit measurement.
     fits = max(circuit.n_wires for circuit in circuits) <= DEFAULT_MIXED.max_wires
     return "default.mixed" if fits else "default.qubit device.shots=1000"
+
+
+def circuits_of(model: nn.Module) -> list[Any]:
+    """Return the cells of a model that run circuits, each with `device`, `plugin` and `recipe`."""
+    return [m for m in model.modules() if isinstance(getattr(m, "device", None), Device)]
 
 
 def refuse_options(model: nn.Module, options: DeviceOptions) -> None:

@@ -10,18 +10,19 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from pennylane.tape import QuantumScript
+import torch
 from rich.console import Console
 from typing_extensions import override
 
 from qrnn.config import TrainerConfig
-from qrnn.data import Batch, Split, TaskData, loader
+from qrnn.data import Batch, TaskData, loader
 from qrnn.devices import DeviceOptions, device_spec
-from qrnn.devices.ibm import Estimate, IBMDevice, estimate
+from qrnn.devices.ibm import Estimate, IBMDevice, estimate_of
 from qrnn.devices.ibm.cost import Cost, cost_of, job_count
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.models.base import Model
@@ -81,9 +82,9 @@ def _price(
             lengths = None if batch.lengths is None else tuple(sorted(batch.lengths.tolist()))
             sizes[batch.x.shape, lengths] += 1
             if (batch.x.shape, lengths) not in known:
-                part = Split(batch.x, batch.y, batch.lengths)
-                rounds: Iterator[list[QuantumScript]] = iter(model.executions(part, "closed", None))
-                known[batch.x.shape, lengths] = estimate(plugin, rounds)
+                with torch.no_grad():
+                    found = estimate_of(plugin, partial(model.answer, batch))
+                known[batch.x.shape, lengths] = found
         found, *others = [known[size] * number for size, number in sizes.items()]
         for one in others:
             found += one

@@ -8,22 +8,22 @@ import lightning.pytorch as pl
 import torch
 from torch.optim import Optimizer
 
-from qrnn.config import TrainerConfig
+from qrnn.config import TrainConfig
 from qrnn.errors import ConfigError
 from qrnn.training.checkpoint import size_of
 
 
-def check_unchanged(saved: TrainerConfig, wanted: TrainerConfig) -> None:
-    """Check that the optimiser and the schedule are those of the checkpoint.
+def check_unchanged(saved: TrainConfig, wanted: TrainConfig) -> None:
+    """Check that the optimiser, the schedule and what is trained are those of the checkpoint.
 
     Raises:
-        ConfigError: the optimiser or the schedule has changed.
+        ConfigError: one of them has changed.
     """
-    for name in ("optimizer", "schedule"):
-        before, now = getattr(saved, name), getattr(wanted, name)
+    for group, name in (("trainer", "optimizer"), ("trainer", "schedule"), ("model", "frozen")):
+        before, now = (getattr(getattr(one, group), name) for one in (saved, wanted))
         if before != now:
             raise ConfigError(
-                f"trainer.{name} must stay {before} with resume, got {now}: leave it out"
+                f"{group}.{name} must stay {before} with resume, got {now}: leave it out"
             )
 
 

@@ -47,6 +47,7 @@ from qrnn.training.learner import Learner, TaskDataModule
 from qrnn.training.loggers import check_loggers, loggers
 from qrnn.training.origins import config_of
 from qrnn.training.progress import progress
+from qrnn.training.reservoir import Reservoir
 from qrnn.training.resume import (
     check_shapes,
     check_state,
@@ -149,12 +150,12 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     data = data if data is not None else load_task(config.task)
     limit = batches_of_epoch(data, config.trainer)
     pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
-    module = Learner(config, data)
+    module = (Learner if config.model.frozen is None else Reservoir)(config, data)
     refuse_options(module.model, config.device)
     for text in input_warnings(data, config):
         warn(text)
     if saved:
-        check_unchanged(config_of(saved).trainer, config.trainer)
+        check_unchanged(config_of(saved), config)
         check_shapes(saved["state_dict"], module.state_dict())
         with checkpoint_errors(config.resume):
             check_weights(saved["state_dict"], module.state_dict())
@@ -233,12 +234,12 @@ def _fit(
     if config.trainer.progress:
         callbacks.append(progress(times))
     trainer = pl.Trainer(
-        max_epochs=config.trainer.epochs,
+        max_epochs=config.trainer.epochs if module.automatic_optimization else 1,
         limit_train_batches=limit,
         accelerator=accelerator(config.device),
         devices=config.trainer.processes,
         strategy="ddp" if config.trainer.processes > 1 else "auto",
-        gradient_clip_val=config.trainer.clip,
+        gradient_clip_val=config.trainer.clip if module.automatic_optimization else None,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         logger=False,  # those of `loggers` are set below
