@@ -89,7 +89,14 @@ def test_what_can_run_at_the_same_time_is_one_job_as_estimated(kind, config, par
     assert done.cost.estimated_seconds == pytest.approx(price.qpu_seconds)
 
 
-@pytest.mark.parametrize("config", [*LAYERED, replace(LAYERED[1], num_layers=2)])
+# QLSTMs take most of the time.
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(config, marks=[pytest.mark.slow] if isinstance(config, QLSTMConfig) else [])
+        for config in (*LAYERED, replace(LAYERED[1], num_layers=2))
+    ],
+)
 @pytest.mark.parametrize("part", [NUMBERS, VARYING])
 def test_the_readouts_are_those_of_one_cell_after_the_other(config, part):
     model = model_of(config)
