@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -38,14 +38,14 @@ class Device:
         self.spec = spec
         self.options = options
         self.strategy = spec.strategy(options)
-        self._plugins: WeakSet[qml.devices.Device] = WeakSet()  # a simulator may hold 2^n numbers
+        self._random: WeakSet[Any] = WeakSet()  # what draws numbers; a simulator may hold 2^n
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the simulators; a copy makes its own."""
-        return {name: value for name, value in vars(self).items() if name != "_plugins"}
+        return {name: value for name, value in vars(self).items() if name != "_random"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _plugins=WeakSet())
+        vars(self).update(state, _random=WeakSet())
 
     @property
     def name(self) -> str:
@@ -70,17 +70,26 @@ class Device:
         except (PennyLaneDeviceError, ImportError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise DeviceError(f"device {self.name!r} could not be opened: {reason}") from error
-        self._plugins.add(plugin)
+        self._random.add(plugin)
         return plugin
 
-    def reseed(self, seed: int) -> None:
-        """Reseed the PennyLane devices in use, from a seed and `options.seed`.
+    def together(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Return what calls return, which do not depend on each other.
 
-        This affects PennyLane's own simulators, which draw from a NumPy generator, and no others.
+        Args:
+            calls: functions of no arguments that run circuits on this device.
+        """
+        return [call() for call in calls]
+
+    def reseed(self, seed: int) -> None:
+        """Reseed what draws random numbers, from a seed and `options.seed`.
+
+        This affects trajectories and PennyLane's own simulators, which draw from a NumPy generator,
+        and no others.
         """
         fresh = np.random.default_rng([seed, self.options.seed or 0]).bit_generator.state
-        for plugin in self._plugins:
-            generator = getattr(plugin, "_rng", None)
+        for one in self._random:
+            generator = getattr(one, "_rng", None)
             if isinstance(generator, np.random.Generator):
                 generator.bit_generator.state = fresh  # in place: others may share it
 
@@ -101,6 +110,10 @@ class Device:
         """PennyLane's method of mid-circuit measurement; None: the device's default."""
         return "deferred" if self.exact else "tree-traversal"
 
+    def executable(self, circuit: StepCircuit) -> StepCircuit:
+        """Return a circuit without channels if the device does not simulate density matrices."""
+        return circuit if self.spec.densities or not circuit.damped else circuit.unitary()
+
     def memory(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
         """Return the memory strategy for a circuit and its quantum layer.
 
@@ -108,15 +121,15 @@ class Device:
             DeviceError: the circuit measures mid-circuit, which the strategy does not support.
         """
         strategy = self.strategy
-        if circuit.measured is not None:
+        if self.executable(circuit).mid_measurements:
             able = self.spec.measured
             if self.options.strategy is None and strategy not in able and able:
                 strategy = able[0]
             if strategy not in able:
                 raise DeviceError(
                     f"device {self.name!r} with strategy {strategy} cannot measure mid-circuit: "
-                    f"use readout_mode=expval, or device default.mixed, default.qubit, aer, or an "
-                    f"IBM backend"
+                    f"use {'readout_mode=expval' if circuit.measured else 'forget=null'}, or "
+                    f"device default.mixed, default.qubit, aer, or an IBM backend"
                 )
         if strategy != "replayed":
             return self.carry(circuit, layer)
@@ -143,37 +156,33 @@ class Device:
             every_step: whether to return the t R results of all steps.
 
         Raises:
-            DeviceError: the circuit has more qubits than the device supports, or channels, but the
-                device does not simulate density matrices.
+            DeviceError: the circuit has more qubits than the device supports.
         """
-        if circuit.damped and not self.spec.densities:
-            raise DeviceError(
-                f"device {self.name!r} cannot run Damping, which needs density matrices: use "
-                f"fused or default.mixed"
-            )
+        circuit = self.executable(circuit)
         self.check_wires(circuit.n_wires)
-        deferred = circuit.measured is not None and self.mcm_method == "deferred"
+        measurements = circuit.mid_measurements
+        deferred = measurements and self.mcm_method == "deferred"
 
         def replay(inputs, bias):
             steps = qml.math.shape(inputs)[-1] // circuit.n_angles
             shape = (*qml.math.shape(inputs)[:-1], steps, circuit.n_angles)
             if deferred:  # each measurement is deferred to the end and takes another qubit
-                needed = circuit.n_wires + 1 + steps * len(circuit.words)
+                needed = circuit.n_wires + 1 + steps * measurements
                 self.check_wires(
                     needed,
-                    f"each of {steps} x {len(circuit.words)} deferred measurements takes a qubit; "
+                    f"each of {steps} x {measurements} deferred measurements takes a qubit; "
                     f"use fewer, or device aer with shots",
                 )
             theta = qml.math.reshape(inputs, shape) + bias
             return circuit.replay(theta, every_step=every_step)
 
-        gradient = self.spec.gradient(self.options, measured=circuit.measured is not None)
+        gradient = self.spec.gradient(self.options, measured=measurements > 0)
         # grad_on_execution=False: an evaluation must not compute gradients.
         keywords: dict[str, Any] = (
             {} if gradient in (None, "backprop") else {"grad_on_execution": False}
         )
         n_wires: int | None = circuit.n_wires
-        if circuit.measured is not None:
+        if measurements:
             n_wires = None if deferred else circuit.n_wires + 1
             if self.mcm_method is not None:
                 keywords["mcm_method"] = self.mcm_method

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import pennylane as qml
+import torch
 from typing_extensions import override
 
 from qrnn.config.device_table import LEAST_BUSY
@@ -28,6 +32,20 @@ class IBMBackend(Device):
     """An IBM backend, real or simulated, or ideal Aer: `qml.device("qrnn.ibm")` by name."""
 
     mcm_method = None
+
+    @override
+    def plugin(self, n_wires: int | None) -> qml.devices.Device:
+        """Return the PennyLane device, one for all cells: they share ledger, budget and jobs."""
+        found = (one for one in self._random if len(one.wires or ()) == (n_wires or 0))
+        return next(found, None) or super().plugin(n_wires)
+
+    @override
+    def together(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+        """What the calls execute at the same time is one job."""
+        if len(calls) < 2 or torch.is_grad_enabled():
+            return super().together(calls)
+        (plugin,) = self._random
+        return plugin.together(calls)
 
     @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:

@@ -73,8 +73,13 @@ def is_backend(noise: str | None) -> bool:
 
 def described(options: Mapping[str, Any]) -> str:
     """Return a noise model, given by the options of an evaluation, in words, for tables."""
-    noise = options["noise"]
-    return f"noise of {noise}" if is_backend(noise) else f"{noise} {options['strength']:g}"
+    noise, count = options["noise"], options.get("trajectories")
+    words = [f"noise of {noise}" if is_backend(noise) else f"{noise} {options['strength']:g}"]
+    if options.get("twirl_damping"):
+        words.append("twirled")
+    if count:
+        words.append(f"{count} trajector{'y' if count == 1 else 'ies'}")
+    return ", ".join(words)
 
 
 def check_noise(options: DeviceOptions, *, backends: bool = False) -> None:
@@ -89,6 +94,7 @@ def check_noise(options: DeviceOptions, *, backends: bool = False) -> None:
             an option would be ignored.
     """
     noise, strength = options.noise, options.strength
+    _check_trajectories(options)
     if is_backend(noise):
         if not backends:
             raise ConfigError(
@@ -119,6 +125,27 @@ def check_noise(options: DeviceOptions, *, backends: bool = False) -> None:
     largest = 0.5 if noise == "readout" else 1.0
     allowed = f"in [0, {largest:g}] for {noise} noise"
     number("device.strength", strength, allowed, lambda p: 0 <= p <= largest)
+
+
+def _check_trajectories(options: DeviceOptions) -> None:
+    """Check the options of trajectories."""
+    noise, count = options.noise, options.trajectories
+    if count is not None and noise in (None, "readout"):
+        raise ConfigError(
+            f"device.trajectories must be left out without noise of gates, got {count} with "
+            f"noise={noise}: set device.noise, e.g. to depolarizing"
+        )
+    damped = count is not None and (is_backend(noise) or noise == "amplitude_damping")
+    if damped and not options.twirl_damping:
+        raise ConfigError(
+            f"device.trajectories cannot have the amplitude damping of device.noise={noise}: set "
+            f"device.twirl_damping=true for its Pauli-twirled form, or leave out the trajectories"
+        )
+    if options.twirl_damping and not damped:
+        raise ConfigError(
+            "device.twirl_damping must be left out without trajectories of noise with amplitude "
+            "damping: set device.trajectories and device.noise, e.g. to amplitude_damping"
+        )
 
 
 def noise_transform(noise: CircuitNoise) -> Callable[[qml.QNode], qml.QNode]:

@@ -19,22 +19,31 @@ from qrnn.devices.noise import (
     readout_errors,
     values_transform,
 )
-from qrnn.errors import DeviceError
+from qrnn.errors import ConfigError, DeviceError
 from qrnn.memory.base import Memory
 from qrnn.memory.carried import CarriedDensities, CarriedVectors, MeasuredDensities
 from qrnn.memory.fused import FusedMemory
 from qrnn.memory.fused_density import FusedDensities
+from qrnn.memory.fused_trajectories import Draws, FusedTrajectories
 from qrnn.memory.lightning import CarriedLightning
 
 MOST_NOISY = 12  # qubits of density matrices on the fused device: 4^n numbers for a sequence
 
 
 class Fused(Device):
-    """qrnn's own kernels, with noise on density matrices; the QNode is for drawing and checking."""
+    """qrnn's own kernels, with noise on density matrices or by trajectories.
+
+    The QNode is for drawing and checking.
+    """
 
     def __init__(self, spec: DeviceSpec, options: DeviceOptions):
         super().__init__(spec, options)
         check_noise(options, backends=True)
+        if options.seed is not None and options.trajectories is None:
+            raise ConfigError(
+                "device 'fused' would ignore device.seed, as it draws nothing: leave it out, or "
+                "set device.trajectories"
+            )
         self.noise = circuit_noise(options.noise, options.strength)
 
     @override
@@ -54,8 +63,17 @@ class Fused(Device):
         )
 
     def mixes(self, circuit: StepCircuit) -> bool:
-        """Return whether the circuit, or the device's noise, needs density matrices."""
+        """Return whether the circuit, or the device's noise, makes mixed states."""
         return self.options.noise is not None or circuit.damped
+
+    def trajectories(self, circuit: StepCircuit) -> int | None:
+        """Return the number of trajectories of a sequence; None: density matrices.
+
+        Readout errors alone leave a state pure: one trajectory is exact.
+        """
+        if self.options.noise == "readout" and not circuit.damped:
+            return 1
+        return self.options.trajectories
 
     @override
     def qnode(
@@ -66,13 +84,15 @@ class Fused(Device):
         every_step: bool = False,
     ) -> qml.QNode:
         if self.mixes(circuit):
-            if circuit.n_wires > MOST_NOISY:
+            large = circuit.n_wires > MOST_NOISY
+            if large and self.trajectories(circuit) is None:
                 raise DeviceError(
                     f"device 'fused' with noise or Damping takes at most {MOST_NOISY} qubits (a "
-                    f"state has 4^n numbers), got {circuit.n_wires}: lower model.n_qubits, or "
-                    f"evaluate on a fake backend, e.g. device=fake_fez device.shots=1024"
+                    f"state has 4^n numbers), got {circuit.n_wires}: set device.trajectories, e.g. "
+                    f"to 100, lower model.n_qubits, or leave out Damping"
                 )
-            plugin = plugin or qml.device("default.mixed", wires=circuit.n_wires)
+            # With a fixed number of wires, it refuses many at once, not only when it runs.
+            plugin = plugin or qml.device("default.mixed", wires=None if large else circuit.n_wires)
         run = self.as_run(circuit)
         node = super().qnode(run, plugin, every_step=every_step)
         return node if run is circuit else values_transform(run)(node)
@@ -83,6 +103,10 @@ class Fused(Device):
 
     @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
+        if (count := self.trajectories(circuit)) is not None:
+            draws = Draws(self.options.seed, len(self._random))
+            self._random.add(draws)
+            return FusedTrajectories(self.as_run(circuit), layer, self.noise, count, draws)
         if self.mixes(circuit):
             return FusedDensities(self.as_run(circuit), layer, self.noise)
         return FusedMemory(circuit, layer)

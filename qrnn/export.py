@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pennylane as qml
 import torch
 from pennylane.operation import Operator
@@ -107,7 +108,7 @@ def source(cell: QRNNCell | StepCircuit, theta: Any) -> str:
             outcomes[op.meas_uid] = variable = f"m{len(outcomes)}"
             lines.append(f"{variable} = qml.measure({op.wires[0]}, reset={op.reset})")
         else:
-            lines.append(_call(op))
+            lines += [_call(one) for one in (_damping(op) if isinstance(op, Damping) else [op])]
     if circuit.measured is None:
         read = [
             " @ ".join(f"qml.{p}({wire})" for wire, p in enumerate(word) if p != "I")
@@ -123,10 +124,15 @@ def source(cell: QRNNCell | StepCircuit, theta: Any) -> str:
     )
 
 
+def _damping(op: Damping) -> list[Operator]:
+    """Return damping at a given angle as PennyLane's operators."""
+    phi = float(qml.math.detach(op.data[0]))
+    z = [qml.Z(op.wires)] if np.cos(phi) < 0 else []
+    return [qml.AmplitudeDamping(np.sin(phi) ** 2, wires=op.wires), *z]
+
+
 def _call(op: Operator) -> str:
     """Return the Python call of a gate of `qrnn.circuit.gates.GATES`."""
-    if isinstance(op, Damping):
-        (op,) = op.decomposition()
     name = op.name.removeprefix("Adjoint(").rstrip(")")
     values = (repr(float(qml.math.detach(value))) for value in op.data)
     arguments = [*values, f"wires={op.wires.tolist()}"]
@@ -166,12 +172,12 @@ def qiskit_circuit(
             the qubit is not measured. None: no final measurement.
 
     Returns:
-        A circuit on n qubits, plus the ancilla of measured readouts. Register `c` holds the final
-        measurement, one bit per measured qubit in the order of the wires; register `m` holds the
-        mid-circuit outcomes, bit t R + r for Pauli word r of step t.
+        A circuit on n qubits, plus an ancilla for measured readouts or `Damping`. Register `c`
+        holds the final measurement, one bit per measured qubit in the order of the wires;
+        register `m` holds the mid-circuit outcomes, bit t R + r for Pauli word r of step t.
 
     Raises:
-        ConfigError: see `tape`; or the basis is not n such letters, or the circuit has Damping.
+        ConfigError: see `tape`; or the basis is not n such letters.
         MissingExtraError: Qiskit is not installed.
     """
     try:
@@ -181,12 +187,14 @@ def qiskit_circuit(
     from qrnn.devices.ibm.circuits import build
     from qrnn.devices.ibm.translate import Structure, native, read, rows
 
-    written, circuit = tape(cell, theta), circuit_of(cell)
+    circuit = circuit_of(cell)
     if circuit.damped:
-        raise ConfigError("the circuit must be unitary for Qiskit, got Damping: export its source")
-    n = circuit.n_wires + (circuit.measured is not None)
+        circuit = circuit.unitary()
+    written = tape(circuit, theta)
+    n = circuit.n_wires + (circuit.mid_measurements > 0)
     turns, measured = _turns(basis, circuit.n_wires)
-    reading = read(native([*written.operations, *turns]), {wire: wire for wire in range(n)})
+    measurements = [] if circuit.measured is None else written.measurements
+    reading = read(native([*written.operations, *turns]), {w: w for w in range(n)}, measurements)
     built = build(Structure(n, tuple(reading.steps), measured))
     built.name = "qrnn"
     return built.assign_parameters(rows(reading.angles, None)[0])

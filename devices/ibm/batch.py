@@ -58,7 +58,7 @@ class Batch:
     def _enter(self, tape: QuantumScript) -> _Tape:
         wires = self._wires or tape.wires
         positions = {wire: i for i, wire in enumerate(wires)}
-        body = read(tape.operations, positions)
+        body = read(tape.operations, positions, tape.measurements)
         plan = Plan(tape.measurements, tape.wires, body.bits)
         table = rows(body.angles, tape.batch_size)
         places = []
@@ -81,6 +81,15 @@ class Batch:
         start = sum(len(part) for part in self._parts[block])
         self._parts[block].append(values)
         return block, slice(start, start + len(values))
+
+    def zeros(self) -> tuple:
+        """Return each tape's result if all measurements give 0."""
+        cut = any(one.tape.shots.has_partitioned_shots for one in self._tapes)
+        bits = [  # of one shot, which has the same means
+            np.zeros((len(one.values), one.shots if cut else 1, one.structure.bits), np.uint8)
+            for one in self.blocks
+        ]
+        return self.results(bits)[0]
 
     def results(
         self, bits: Sequence[np.ndarray], corrections: Sequence[np.ndarray] | None = None

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Names of the classical registers of final and mid-circuit measurements.
 FINAL, MID = "c", "m"
+# The instructions that some backends have for measurements and resets in between.
+MID_CIRCUIT = {"measure": "measure_2", "reset": "reset_2"}
 
 
 def build(structure: Structure) -> QuantumCircuit:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,17 @@ from qrnn.devices.ibm.budget import Budget, Usage
 from qrnn.devices.ibm.fractional import fold_rotations
 from qrnn.devices.ibm.jobs import Runner
 from qrnn.devices.ibm.ledger import Ledger, recorded_backend
+from qrnn.devices.ibm.meeting import meeting_of, together
 from qrnn.devices.ibm.mitigation import Calibration, only_pauli_expectations, zero_noise
 from qrnn.devices.ibm.options import Options
 from qrnn.devices.ibm.remote import Remote
-from qrnn.devices.ibm.translate import NAME, decomposed, is_native, unsupported
+from qrnn.devices.ibm.translate import (
+    NAME,
+    UnsupportedError,
+    decomposed,
+    is_native,
+    unsupported,
+)
 from qrnn.devices.ibm.transpiling import Transpiler
 from qrnn.errors import DeviceError
 
@@ -49,7 +57,7 @@ def _sampled_only(tape: QuantumScript):
     """Refuse measurements that a sampling device cannot make."""
     for mp in tape.measurements:
         if not isinstance(mp, SampleMeasurement):
-            raise DeviceError(
+            raise UnsupportedError(
                 f"Measurements on {NAME} must be expval, var, probs, counts or sample, but got "
                 f"{mp}: use default.qubit for it"
             )
@@ -93,6 +101,8 @@ class IBMDevice(Device):
             backend only prices it.
         force_measure: whether to run circuits with readouts of mid-circuit measurements although
             they are longer than the shortest T2 of their qubits; they are refused otherwise.
+        idle_noise: whether qubits of a fake backend relax while they wait, by their T1 and T2, as
+            those of hardware do.
 
     Attributes:
         options: the options above.
@@ -126,6 +136,7 @@ class IBMDevice(Device):
         twirl_measurements: bool = False,
         fractional_gates: bool = False,
         rep_delay: float | None = None,
+        idle_noise: bool = False,
     ):
         super().__init__(wires=wires)
         # Set here, because the base class warns about shots; a config needs a default.
@@ -150,19 +161,26 @@ class IBMDevice(Device):
             twirl_measurements=twirl_measurements,
             fractional_gates=fractional_gates,
             rep_delay=rep_delay,
+            idle_noise=idle_noise,
         )
         n = len(self.wires) if self.wires else None
+        runtime.warnings_only("qiskit")
         if backend == "least_busy":  # a resumed run stays on its backend
             backend = recorded_backend(ledger) or backend
         found = resolve(backend, instance, n, fractional_gates=fractional_gates)
         self._backend = replace(found, chosen_delay=rep_delay)
         self.options.check(self._backend, n)
         self.transpiler = Transpiler(
-            self._backend.backend, optimization_level, seed, self.options.initial_layout
+            self._backend.backend,
+            optimization_level,
+            seed,
+            self.options.initial_layout,
+            delays=idle_noise,
         )
         record = Ledger(ledger)
         local = self._backend.local
         self._kept: tuple = ()
+        self._counter: Any = None
         self._runner = Runner(
             self._backend,
             self.transpiler,
@@ -214,6 +232,18 @@ class IBMDevice(Device):
             DeviceError: the estimate exceeds what is left of the budget.
         """
         self._runner.budget.allow_run(qpu_seconds)
+
+    def allow(self, qpu_seconds: float, what: str) -> None:
+        """Check that what is left of `max_qpu_seconds` suffices.
+
+        Args:
+            qpu_seconds: estimate of jobs that are not in the ledger.
+            what: what they are for, for the message.
+
+        Raises:
+            DeviceError: the estimate exceeds it.
+        """
+        self._runner.budget.allow(qpu_seconds, what)
 
     def annotate(self, **what: Any) -> None:
         """Set a note that the ledger records with each of the next jobs.
@@ -309,6 +339,13 @@ class IBMDevice(Device):
             DeviceError: a limit of IBM's is exceeded, the backend failed, or another device has
                 opened the ledger's folder after `close`.
         """
+        if (execute := meeting_of(self)) is not None:
+            return tuple(execute(circuits))
+        return self._execute(circuits)
+
+    def _execute(self, circuits: Sequence[QuantumScript]) -> tuple:
+        if self._counter is not None:
+            return self._counter.execute(circuits)
         batch = Batch(circuits, self.wires)
         blocks, corrections = batch.blocks, None
         if self.options.readout_mitigation:
@@ -319,6 +356,27 @@ class IBMDevice(Device):
             bits = self._runner.run(blocks)
         results, self._kept = batch.results(bits[: len(blocks)], corrections)
         return results
+
+    def together(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Return what calls return; what they execute at the same time is one job.
+
+        Args:
+            calls: functions of no arguments, none of which waits for another.
+        """
+        return together(self, meeting_of(self) or self._execute, calls)
+
+    @contextmanager
+    def counting(self, counter: Any) -> Iterator[None]:
+        """Count what is executed, instead of running it; the results are those of zeros.
+
+        Args:
+            counter: has `execute`, called instead of this device's.
+        """
+        self._counter = counter
+        try:
+            yield
+        finally:
+            self._counter = None
 
 
 def _add_decomposition(program: CompilePipeline) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from pennylane.tape import QuantumScript
 
@@ -44,6 +44,25 @@ class Estimate:
     seconds_left: float | None
     refusal: str | None
 
+    def __add__(self, other: Estimate) -> Estimate:
+        """Return the cost of both runs."""
+        return Estimate(
+            self.rounds + other.rounds,
+            self.jobs + other.jobs,
+            self.circuits + other.circuits,
+            max(self.depth, other.depth),
+            max(self.two_qubit_gates, other.two_qubit_gates),
+            self.executions + other.executions,
+            self.qpu_seconds + other.qpu_seconds,
+            self.seconds_left,
+            self.refusal or other.refusal,
+        )
+
+    def __mul__(self, times: int) -> Estimate:
+        """Return the cost of several such runs."""
+        sums = ("rounds", "jobs", "circuits", "executions", "qpu_seconds")
+        return replace(self, **{name: times * getattr(self, name) for name in sums})
+
 
 def estimate(device: IBMDevice, rounds: Iterable[Sequence[QuantumScript]]) -> Estimate:
     """Estimate the cost of running batches of tapes on a device, one after the other.
@@ -61,32 +80,85 @@ def estimate(device: IBMDevice, rounds: Iterable[Sequence[QuantumScript]]) -> Es
     Raises:
         DeviceError: the device cannot run one of the tapes.
     """
-    transpiler = device.transpiler.fresh()
-    program = device.preprocess_transforms()
-    calibration_shots = device.options.readout_mitigation
-    count = jobs = circuits = depth = gates = executions = 0
-    seconds = 0.0
-    refusal = None
+    counter, program = Counter(device), device.preprocess_transforms()
     for tapes in rounds:
-        prepared, _ = program(tapes)
-        blocks = Batch(prepared, device.wires).blocks
-        if calibration_shots:
-            blocks += Calibration(blocks, transpiler, calibration_shots).blocks
+        counter.add(program(tapes)[0])
+    return counter.total()
+
+
+def estimate_of(device: IBMDevice, run: Callable[[], Any]) -> Estimate:
+    """Estimate the cost of what a function executes on a device; see `estimate`.
+
+    Args:
+        device: where it would run. Its results are those of measuring 0 everywhere.
+        run: executes.
+
+    Raises:
+        DeviceError: the device cannot run one of the tapes.
+    """
+    counter = Counter(device)
+    with device.counting(counter):
+        run()
+    return counter.total()
+
+
+class Counter:
+    """The cost of executions, one after the other.
+
+    Args:
+        device: where they would run; it does not change.
+    """
+
+    def __init__(self, device: IBMDevice):
+        self._device, self._transpiler = device, device.transpiler.fresh()
+        self._rounds = self._jobs = self._circuits = self._depth = self._gates = 0
+        self._executions, self._seconds = 0, 0.0
+        self._refusal: str | None = None
+
+    def execute(self, tapes: Sequence[QuantumScript]) -> tuple:
+        """Count an execution; return its results, as if all measurements gave 0; see `add`."""
+        return self.add(tapes).zeros()
+
+    def add(self, tapes: Sequence[QuantumScript]) -> Batch:
+        """Count an execution of preprocessed tapes.
+
+        Raises:
+            DeviceError: the device cannot run one of them.
+        """
+        options, transpiler = self._device.options, self._transpiler
+        batch = Batch(tapes, self._device.wires)
+        blocks = batch.blocks
+        if options.readout_mitigation:
+            blocks += Calibration(blocks, transpiler, options.readout_mitigation).blocks
         every = [transpiler(block.structure) for block in blocks]
-        count += 1
+        self._rounds += 1
         for job in split(blocks, limits.MAX_EXECUTIONS_PER_JOB):
-            work = Work("", job, [every[index] for index, _ in job], device.rep_delay)
-            jobs, executions = jobs + 1, executions + work.executions
-            seconds += work.seconds
+            work = Work("", job, [every[index] for index, _ in job], self._device.rep_delay)
+            self._jobs += 1
+            self._executions += work.executions
+            self._seconds += work.seconds
         for block, compiled in zip(blocks, every, strict=True):
-            device.options.check_circuit(block.structure, block.shots)
-            circuits += len(block.values)
-            depth = max(depth, compiled.circuit.depth())
-            gates = max(gates, compiled.two_qubit_gates)
-            if block.reads_mid_circuit and not device.options.force_measure:
+            options.check_circuit(block.structure, block.shots)
+            self._circuits += len(block.values)
+            self._depth = max(self._depth, compiled.circuit.depth())
+            self._gates = max(self._gates, compiled.two_qubit_gates)
+            if block.reads_mid_circuit and not options.force_measure:
                 try:
-                    compiled.check_coherence(device.backend_name)
+                    compiled.check_coherence(self._device.backend_name)
                 except DeviceError as error:
-                    refusal = str(error)
-    left = device.seconds_left
-    return Estimate(count, jobs, circuits, depth, gates, executions, seconds, left, refusal)
+                    self._refusal = str(error)
+        return batch
+
+    def total(self) -> Estimate:
+        """Return the estimate of all executions."""
+        return Estimate(
+            rounds=self._rounds,
+            jobs=self._jobs,
+            circuits=self._circuits,
+            depth=self._depth,
+            two_qubit_gates=self._gates,
+            executions=self._executions,
+            qpu_seconds=self._seconds,
+            seconds_left=self._device.seconds_left,
+            refusal=self._refusal,
+        )

@@ -15,14 +15,17 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitInstruction, Gate
+from qiskit.circuit import CircuitInstruction, Gate, Measure, Reset
+from qiskit.circuit.library import IGate
 from qiskit.providers import BackendV2, Options
 from qiskit.transpiler import Target
 from qiskit_aer import AerSimulator
-from qiskit_aer.noise import NoiseModel, QuantumError
+from qiskit_aer.noise import NoiseModel, QuantumError, thermal_relaxation_error
 from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_readout_errors
 
 from qrnn.devices.ibm import pauli
+from qrnn.devices.ibm.circuits import MID_CIRCUIT
+from qrnn.devices.ibm.idle import label, waits
 
 
 class Noise:
@@ -58,6 +61,7 @@ class Noise:
         self.flips: dict[int, np.ndarray] = {
             on[0]: error.probabilities for on, error in self._readouts
         }
+        self._properties = fake.properties()
         self.channels: dict[tuple[str, tuple[int, ...]], pauli.Channel] = {}
 
     @functools.cached_property
@@ -74,12 +78,21 @@ class Noise:
         self, instruction: CircuitInstruction, qubits: tuple[int, ...]
     ) -> pauli.Channel | None:
         """Return the channel of a fixed gate on one or two qubits; None: it is something else."""
-        key = instruction.name, qubits
+        key = label(instruction), qubits
+        if waits(instruction):
+            if key not in self.channels:
+                self.channels[key] = pauli.noisy(IGate(), self.relaxation(instruction, qubits[0]))
+            return self.channels[key]
         if key not in self.channels and not instruction.params and len(qubits) <= 2:
             gate = instruction.operation
             if isinstance(gate, Gate):
                 self.channels[key] = pauli.noisy(gate, self.errors.get(key))
         return None if instruction.params else self.channels.get(key)
+
+    def relaxation(self, delay: CircuitInstruction, qubit: int) -> QuantumError:
+        """Return the error of a qubit that waits, by its T1 and T2."""
+        t1, t2 = self._properties.t1(qubit), self._properties.t2(qubit)
+        return thermal_relaxation_error(t1, min(t2, 2 * t1), delay.params[0])
 
 
 class SharedFake(BackendV2):
@@ -122,7 +135,9 @@ class SharedFake(BackendV2):
     def run(self, run_input: QuantumCircuit | Sequence[QuantumCircuit], **options: Any) -> Any:
         """Run circuits in Aer with this backend's noise; see `AerSimulator.run`."""
         circuits = [run_input] if isinstance(run_input, QuantumCircuit) else list(run_input)
-        return self._simulator.run(circuits, noise_model=self.noise(circuits).model, **options)
+        noise = self.noise(circuits)
+        circuits = [known_to_aer(circuit, noise) for circuit in circuits]
+        return self._simulator.run(circuits, noise_model=noise.model, **options)
 
     def noise(self, circuits: Sequence[QuantumCircuit]) -> Noise:
         """Return the errors of the physical qubits that some circuits use."""
@@ -130,6 +145,22 @@ class SharedFake(BackendV2):
         if qubits not in self._noises:
             self._noises[qubits] = Noise(self.fake, qubits)
         return self._noises[qubits]
+
+
+def known_to_aer(circuit: QuantumCircuit, noise: Noise) -> QuantumCircuit:
+    """Return a circuit with Aer's `measure` and `reset`, and errors for delays."""
+    if not {"delay", *MID_CIRCUIT.values()}.intersection(circuit.count_ops()):
+        return circuit
+    plain = {MID_CIRCUIT["measure"]: Measure(), MID_CIRCUIT["reset"]: Reset()}
+    found = circuit.copy_empty_like()
+    for one in circuit.data:
+        operation = plain.get(one.name, one.operation)
+        if waits(one):
+            operation = noise.relaxation(
+                one, circuit.find_bit(one.qubits[0]).index
+            ).to_instruction()
+        found.append(one.replace(operation=operation))
+    return found
 
 
 def used_qubits(circuit: QuantumCircuit) -> set[int]:

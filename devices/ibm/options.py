@@ -35,6 +35,7 @@ class Options:
     twirl_measurements: bool
     fractional_gates: bool
     rep_delay: float | None
+    idle_noise: bool
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -46,6 +47,7 @@ class Options:
             # Only those that are set, so that keys stay as they were.
             **self.sampler,
             **({"fractional_gates": True} if self.fractional_gates else {}),
+            **({"idle_noise": True} if self.idle_noise else {}),
         }
 
     @property
@@ -155,7 +157,11 @@ class Options:
                 f"Argument `queue_timeout` must be left out for the local backend {backend.name}: "
                 "it has no queue"
             )
-
+        if self.idle_noise and not hasattr(backend.backend, "fake"):
+            raise DeviceError(
+                f"Argument `idle_noise` must be left out for the local backend {backend.name}, "
+                "whose qubits have no T1 and T2: use a fake backend"
+            )
         ignored = ("dynamical_decoupling", "twirl_gates", "twirl_measurements")
         if given := [name for name in ignored if getattr(self, name)]:
             raise DeviceError(
@@ -168,6 +174,10 @@ class Options:
             raise DeviceError(
                 f"Argument `seed` must be left out on hardware, but got {self.seed} for "
                 f"{backend.name}: only local backends are reproducible"
+            )
+        if self.idle_noise:
+            raise DeviceError(
+                f"Argument `idle_noise` must be left out on hardware ({backend.name}), which has it"
             )
         if self.ledger is None:
             raise DeviceError(

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from qrnn.devices.ibm.idle import label
+
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
@@ -87,7 +89,7 @@ def program(circuit: QuantumCircuit, noise: Noise) -> Program | None:
         bit: index for bits in (circuit.qubits, circuit.clbits) for index, bit in enumerate(bits)
     }
     for instruction in circuit.data:
-        name, qubits = instruction.name, tuple(place[qubit] for qubit in instruction.qubits)
+        name, qubits = label(instruction), tuple(place[qubit] for qubit in instruction.qubits)
         if name == "barrier":
             continue
         if done.intersection(qubits):

@@ -16,6 +16,13 @@ from qrnn.errors import DeviceError, require_extra
 MODES = ("job", "batch", "session")
 
 
+def warnings_only(name: str) -> None:
+    """Hide a package's other log messages; Hydra enables all of every logger."""
+    log = logging.getLogger(name)
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.WARNING)
+
+
 def has_account() -> bool:
     """Return whether there is an account: a saved one, or a token in the environment."""
     if os.environ.get("QISKIT_IBM_TOKEN"):
@@ -44,9 +51,7 @@ def open_service(instance: str | None) -> Any:
         from qiskit_ibm_runtime import QiskitRuntimeService
     except ImportError as error:
         raise require_extra("qiskit-ibm-runtime", "ibm", "device qrnn.ibm") from error
-    log = logging.getLogger("qiskit_ibm_runtime")
-    if log.level == logging.NOTSET:  # Hydra enables all messages of every logger
-        log.setLevel(logging.WARNING)
+    warnings_only("qiskit_ibm_runtime")
     try:
         return QiskitRuntimeService(instance=instance)
     except Exception as error:

@@ -22,7 +22,7 @@ def duration(circuit: QuantumCircuit, target: Target) -> float:
     """
     places = {qubit: index for index, qubit in enumerate(circuit.qubits)}
     used = {places[q] for instruction in circuit.data for q in instruction.qubits}
-    reset = max((_length("reset", (qubit,), target) for qubit in used), default=0.0)
+    reset = max((length("reset", (qubit,), target) for qubit in used), default=0.0)
     return reset + _critical_path(circuit, places, target)
 
 
@@ -53,12 +53,13 @@ def _critical_path(circuit: QuantumCircuit, places: dict[Any, int], target: Targ
             )
         elif instruction.name != "barrier":
             qubits = tuple(places[qubit] for qubit in instruction.qubits)
-            end += _length(instruction.name, qubits, target)
+            end += length(instruction.name, qubits, target)
         free.update(dict.fromkeys(bits, end))
     return max(free.values(), default=0.0)
 
 
-def _length(name: str, qubits: tuple[int, ...], target: Target) -> float:
+def length(name: str, qubits: tuple[int, ...], target: Target) -> float:
+    """Return the seconds that an instruction takes; 0 if the target does not say."""
     if name not in target:
         return 0.0
     properties = target[name].get(qubits)

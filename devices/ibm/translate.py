@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pennylane as qml
 from pennylane.devices.preprocess import decompose
+from pennylane.exceptions import DeviceError as PennyLaneDeviceError
+from pennylane.measurements import MeasurementProcess
 from pennylane.operation import Operator
 from pennylane.ops import Conditional, MeasurementValue, MidMeasure
 
@@ -119,6 +121,11 @@ class Structure:
         return sum(step.bit is not None for step in self.steps)
 
     @property
+    def bits(self) -> int:
+        """Number of bits of a shot: of the final measurements, then the mid-circuit ones."""
+        return len(self.measured) + self.mid_bits
+
+    @property
     def pairs(self) -> frozenset[tuple[int, ...]]:
         """The sets of qubits that it couples, which determine the layout."""
         return frozenset(tuple(sorted(s.wires)) for s in self.steps if len(s.wires) > 1)
@@ -159,9 +166,13 @@ def is_native(op: Operator) -> bool:
     return op.name in GATES or op.name in DROPPED or isinstance(op, (MidMeasure, qml.Barrier))
 
 
+class UnsupportedError(DeviceError, PennyLaneDeviceError):
+    """The device cannot run a part of a tape; also PennyLane's own error."""
+
+
 def unsupported(message: str) -> DeviceError:
     """Return PennyLane's error about an operation as a one-line `DeviceError`."""
-    return DeviceError(f"{' '.join(message.split())} Use gates that decompose to unitary ones")
+    return UnsupportedError(f"{' '.join(message.split())} Use gates that decompose to unitary ones")
 
 
 def decomposed(op: Operator) -> list[Operator]:
@@ -188,17 +199,30 @@ def native(ops: Sequence[Operator]) -> list[Operator]:
     return tape.operations
 
 
-def read(ops: Iterable[Operator], positions: Mapping[Any, int]) -> Reading:
+def read(
+    ops: Iterable[Operator],
+    positions: Mapping[Any, int],
+    measurements: Iterable[MeasurementProcess] = (),
+) -> Reading:
     """Split native operations into steps and their angles, in order.
+
+    A reset whose outcome nobody reads is not measured.
 
     Args:
         ops: native operations.
         positions: wire label -> position.
+        measurements: the circuit's measurements, which may read mid-circuit outcomes.
     """
-    found = Reading()
+    found, ops = Reading(), list(ops)
+    values = [op.meas_val for op in ops if isinstance(op, Conditional)]
+    values += [value for one in measurements for value in _values(one.mv)]
+    kept = {one.meas_uid for value in values for one in value.measurements}
     for op in ops:
         wires = tuple(positions[w] for w in op.wires)
         if isinstance(op, MidMeasure):
+            if op.reset and op.postselect is None and op.meas_uid not in kept:
+                found.steps.append(Step("reset", wires))
+                continue
             bit = len(found.bits)
             found.bits[op.meas_uid] = bit
             found.steps.append(Step("measure", wires, bit=bit))
@@ -219,6 +243,13 @@ def read(ops: Iterable[Operator], positions: Mapping[Any, int]) -> Reading:
             found.steps.append(Step(op.name, wires, len(op.data), condition=condition))
             found.angles.extend(op.data)
     return found
+
+
+def _values(mv: Any) -> list[MeasurementValue]:
+    """Return the values of mid-circuit measurements that a measurement reads: none, one or more."""
+    if mv is None:
+        return []
+    return [mv] if isinstance(mv, MeasurementValue) else list(mv)
 
 
 def _condition(value: MeasurementValue, bits: Mapping[str, int]) -> Condition:

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from qrnn.devices.ibm import limits
-from qrnn.devices.ibm.circuits import FINAL, build
+from qrnn.devices.ibm.circuits import FINAL, MID_CIRCUIT, build
+from qrnn.devices.ibm.idle import with_delays
 from qrnn.devices.ibm.schedule import coherence, duration
 from qrnn.devices.ibm.translate import Structure
 from qrnn.errors import DeviceError
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
-    from qiskit.transpiler import PassManager
+    from qiskit.circuit import ClassicalRegister
+    from qiskit.transpiler import PassManager, Target
 
 # Transpiled circuits cached per backend; the oldest is dropped first.
 CACHE_SIZE = 1024
@@ -104,6 +106,7 @@ class Transpiler:
         seed: seed of layout and routing; None: 0, so that an estimate is for the circuits that run,
             and a resumed run has the same circuits.
         initial_layout: physical qubit of each wire; None: chosen by Qiskit.
+        delays: whether waiting qubits get delays, which have errors on simulated backends.
     """
 
     def __init__(
@@ -112,17 +115,21 @@ class Transpiler:
         optimization_level: int,
         seed: int | None,
         initial_layout: Sequence[int] | None,
+        delays: bool = False,
     ):
         self.backend = backend
         self.optimization_level = optimization_level
         self.seed = seed
         self.initial_layout = None if initial_layout is None else tuple(initial_layout)
+        self.delays = delays
         self._layouts: list[tuple[Structure, tuple[int, ...]]] = []
         self._managers: dict[tuple[int, ...] | None, PassManager] = {}
 
     def fresh(self) -> Transpiler:
         """Return a transpiler with the same settings and no layouts."""
-        return Transpiler(self.backend, self.optimization_level, self.seed, self.initial_layout)
+        return Transpiler(
+            self.backend, self.optimization_level, self.seed, self.initial_layout, self.delays
+        )
 
     @property
     def layout(self) -> tuple[int, ...] | None:
@@ -138,7 +145,7 @@ class Transpiler:
         """
         layout = structure.pinned or self.initial_layout or self._known_layout(structure)
         cache = _CACHE.setdefault(self.backend, {})
-        key = (structure, self.optimization_level, self.seed, layout)
+        key = (structure, self.optimization_level, self.seed, self.delays, layout)
         if key not in cache:
             if len(cache) >= CACHE_SIZE:
                 del cache[next(iter(cache))]
@@ -169,8 +176,11 @@ class Transpiler:
             chosen: Sequence[int] = range(structure.n)
         else:
             chosen = circuit.layout.initial_index_layout(filter_ancillas=True)
-        columns = tuple(parameter.index for parameter in circuit.parameters)
         target = self.backend.target
+        circuit = _mid_circuit(circuit, target)
+        if self.delays:
+            circuit = with_delays(circuit, target)
+        columns = tuple(parameter.index for parameter in circuit.parameters)
         seconds, t2 = duration(circuit, target), coherence(circuit, target)
         return Compiled(circuit, columns, tuple(chosen), _read(circuit), seconds, t2)
 
@@ -187,12 +197,32 @@ class Transpiler:
         return self._managers[layout]
 
 
+def _mid_circuit(circuit: QuantumCircuit, target: Target) -> QuantumCircuit:
+    """Return a circuit with the backend's own instructions for what it measures in between.
+
+    Backends may have a shorter `measure_2` and `reset_2` for that.
+    """
+    names = [name for name in MID_CIRCUIT if MID_CIRCUIT[name] in target.operation_names]
+    found = circuit.copy_empty_like()
+    for one in circuit.data:
+        final = any(bit in register for bit in one.clbits for register in _final(circuit))
+        qubits = tuple(circuit.find_bit(qubit).index for qubit in one.qubits)
+        if one.name in names and not final and qubits in target[MID_CIRCUIT[one.name]]:
+            one = one.replace(operation=target.operation_from_name(MID_CIRCUIT[one.name]))
+        found.append(one)
+    return found
+
+
+def _final(circuit: QuantumCircuit) -> list[ClassicalRegister]:
+    """Return the final register, if there is one."""
+    return [register for register in circuit.cregs if register.name == FINAL]
+
+
 def _read(circuit: QuantumCircuit) -> tuple[int, ...]:
     """Return the physical qubit of each bit of the final register."""
-    final = [register for register in circuit.cregs if register.name == FINAL]
     source = {
         instruction.clbits[0]: circuit.find_bit(instruction.qubits[0]).index
         for instruction in circuit.data
         if instruction.name == "measure"
     }
-    return tuple(source[bit] for register in final for bit in register)
+    return tuple(source[bit] for register in _final(circuit) for bit in register)

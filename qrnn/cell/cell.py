@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
-import pennylane as qml
 import torch
 from pennylane.qnn import TorchLayer
 from torch import nn
@@ -14,6 +13,7 @@ from torch import nn
 from qrnn.cell.checks import check_controller, checked_inputs
 from qrnn.cell.on_device import HoldsQuantumLayer, M, shallow_copy
 from qrnn.circuit.ansatz import Ansatz, QuantumFunction, build_ansatz
+from qrnn.circuit.forgetting import with_forgetting
 from qrnn.circuit.observables import pauli_words
 from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.circuit.step import StepCircuit
@@ -47,6 +47,14 @@ class QRNNState:
         """Return the state detached from the autograd graph (truncated backpropagation)."""
         carried = self.memory.detach(self.carried)
         return QRNNState(self.z.detach(), carried, self.memory, self.step)
+
+    def select(self, rows: torch.Tensor) -> QRNNState:
+        """Return the states of some sequences, by their indices (K,); one may be repeated.
+
+        Raises:
+            DeviceError: the device carries more than angles.
+        """
+        return replace(self, z=self.z[rows], carried=self.memory.select(self.carried, rows))
 
     def amplitudes(self) -> torch.Tensor:
         """Return complex amplitudes (B, 2^n), or density matrices (B, 2^n, 2^n).
@@ -117,6 +125,9 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         bias_range: the bias is initialised uniformly in [-bias_range, bias_range], radians. Near 0,
             blank inputs hardly change the state; at pi, each of these steps is the same random
             unitary, whose many frequencies distinguish equal inputs at different steps.
+        forget: how the state is damped before each step: `"gate"`: by a strength of each qubit that
+            the controller gives; `"constant"`: by one that is trained; `"reset"`: half of the
+            qubits are reset; see `qrnn.circuit.forgetting`. None: not at all.
         readout_mode: `"expval"`: expectation values, which do not disturb the state; `"measure"`:
             mid-circuit measurements through an ancilla, which do; see `qrnn.circuit.mid_circuit`.
         readout_angle: angle of the ancilla's controlled RY, radians in (0, pi]; mode `"measure"`
@@ -143,6 +154,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         ansatz: str | QuantumFunction | Ansatz = HybridConfig.ansatz,
         n_angles: int | None = None,
         readout: str | Sequence[str] = HybridConfig.readout,
+        forget: str | None = HybridConfig.forget,
         readout_mode: str = HybridConfig.readout_mode,
         readout_angle: float | None = None,
         controller: str | nn.Module = HybridConfig.controller,
@@ -165,7 +177,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             whole("n_qubits", n_qubits, 1)
         )  # before anything of that size is allocated
         self.circuit = StepCircuit(
-            build_ansatz(ansatz, n_qubits, n_angles, **ansatz_options),
+            with_forgetting(build_ansatz(ansatz, n_qubits, n_angles, **ansatz_options), forget),
             readout,
             readout_mode,
             readout_angle,
@@ -193,25 +205,6 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             init_method=lambda bias: torch.empty(bias.shape).uniform_(-bias_range, bias_range),
         )
         self.memory = self.device.memory(self.circuit, self.quantum)
-
-    @property
-    def qnode(self) -> qml.QNode:
-        """The replayed QNode on the cell's device: `(inputs (t P,), bias (P,))` to R readouts."""
-        return self.quantum.qnode
-
-    @property
-    def plugin(self) -> qml.devices.Device:
-        """The PennyLane device that the QNode runs on."""
-        return self.qnode.device
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """Plain values that, with the parameters, define how the circuits are read."""
-        measured = self.circuit.measured
-        return {
-            "readouts": self.circuit.words,
-            "angle": None if measured is None else measured.angle,
-        }
 
     def start(self, batch: int, like: torch.Tensor) -> QRNNState:
         """Return the start state of `batch` sequences, with the dtype and device of `like`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any, TypeVar
 
+import pennylane as qml
 from pennylane.qnn import TorchLayer
 from torch import nn
 
@@ -42,6 +43,25 @@ class HoldsQuantumLayer(nn.Module):
     device: Device
     memory: Memory
     quantum: TorchLayer
+
+    @property
+    def qnode(self) -> qml.QNode:
+        """The replayed QNode on the cell's device: `(inputs (t P,), bias (P,))` to R readouts."""
+        return self.quantum.qnode
+
+    @property
+    def plugin(self) -> qml.devices.Device:
+        """The PennyLane device that the QNode runs on."""
+        return self.qnode.device
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Plain values that, with the parameters, define how the circuits are read."""
+        measured = self.circuit.measured
+        return {
+            "readouts": self.circuit.words,
+            "angle": None if measured is None else measured.angle,
+        }
 
     def use(self, device: Device) -> None:
         """Switch to another device, in place."""

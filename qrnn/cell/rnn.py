@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,6 +38,19 @@ class QRNNStates:
     def detach(self) -> QRNNStates:
         """Return the states detached from the autograd graph (truncated backpropagation)."""
         return QRNNStates(tuple(state.detach() for state in self.cells), self.directions)
+
+    def select(self, rows: torch.Tensor) -> QRNNStates:
+        """Return the states of some sequences; see `QRNNState.select`."""
+        return QRNNStates(tuple(state.select(rows) for state in self.cells), self.directions)
+
+
+Together = Callable[[Sequence[Callable[[], Any]]], list[Any]]
+"""Runs calls that do not depend on each other; see `Device.together`."""
+
+
+def one_by_one(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Return what calls return."""
+    return [call() for call in calls]
 
 
 class StackedCells(OnDevice):
@@ -119,20 +133,64 @@ class StackedCells(OnDevice):
             raise ConfigError(
                 f"state must be from this network's {len(self.cells)} cells, got {len(states)}"
             )
+        device = getattr(self.cell, "device", None)
+        if device is not None and device.spec.submits_jobs and not torch.is_grad_enabled():
+            together = device.together
+            if self.directions == 1 and len(self.cells) > 1:
+                return self._in_waves(x, states, active, together)
+        else:
+            together = one_by_one
         after = []
         for first in range(0, len(self.cells), self.directions):
             if first and active is not None:  # mask the padding for the next layer
                 x = x.masked_fill(~active[:, :, None], 0)
-            z, last = self.cells[first].sequence(x, states[first], active)  # type: ignore[operator]
-            after.append(last)
+            inputs = [x] if self.directions == 1 else [x, backwards(x, lengths)]
+            calls = [
+                partial(self._sequence, first + k, one, states[first + k], active)
+                for k, one in enumerate(inputs)
+            ]
+            found = together(calls)
+            after += [state for _, state in found]
+            z = found[0][0]
             if self.directions == 2:
-                back, last = self.cells[first + 1].sequence(  # type: ignore[operator]
-                    backwards(x, lengths), states[first + 1], active
-                )
-                after.append(last)
-                z = torch.cat([z, backwards(back, lengths)], 2)
+                z = torch.cat([z, backwards(found[1][0], lengths)], 2)
             x = z
         return x, after[0] if len(after) == 1 else QRNNStates(tuple(after), self.directions)
+
+    def _sequence(self, cell: int, *arguments: Any) -> tuple[torch.Tensor, QRNNState]:
+        return self.cells[cell].sequence(*arguments)  # type: ignore[operator]
+
+    def _in_waves(
+        self,
+        x: torch.Tensor,
+        states: list[QRNNState | None],
+        active: torch.Tensor | None,
+        together: Together,
+    ) -> tuple[torch.Tensor, QRNNStates]:
+        """Run L layers at the same time, each a step behind the one below: T + L - 1 rounds.
+
+        Args:
+            x: inputs (T, B, D).
+            states: of each layer.
+            active: (T, B) bool, or None.
+            together: see `Device.together`.
+        """
+        z: list[list[torch.Tensor]] = [list(x.unbind()), *([] for _ in self.cells)]
+        for wave in range(len(x) + len(self.cells) - 1):
+            layers = [k for k in range(len(self.cells)) if 0 <= wave - k < len(x)]
+            calls = []
+            for k in layers:
+                t = wave - k
+                now = None if active is None else active[t : t + 1]
+                below = z[k][t][None]
+                if k and now is not None:
+                    below = below.masked_fill(~now[:, :, None], 0)
+                calls.append(partial(self._sequence, k, below, states[k], now))
+            for k, (found, state) in zip(layers, together(calls), strict=True):
+                z[k + 1].append(found[0])
+                states[k] = state
+        after = tuple(state for state in states if state is not None)
+        return torch.stack(z[-1]), QRNNStates(after, 1)
 
 
 class QRNN(StackedCells):

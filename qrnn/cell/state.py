@@ -33,6 +33,10 @@ class CellState:
             self, z=self.z.detach(), carried=tuple(part.detach() for part in self.carried)
         )
 
+    def select(self, rows: torch.Tensor) -> CellState:
+        """Return the states of some sequences, by their indices (K,); one may be repeated."""
+        return replace(self, z=self.z[rows], carried=tuple(part[rows] for part in self.carried))
+
 
 def describe_state(state: Any) -> str:
     """Describe a state of the wrong kind, for messages."""

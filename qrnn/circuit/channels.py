@@ -15,9 +15,11 @@ from pennylane.operation import Operator
 class Damping(PennyLaneChannel):
     """Amplitude damping of strength sin^2(phi), as a part of a cell's circuit.
 
-    The angle phi, like that of a gate, may be one of the controller's: each sequence then forgets
-    its own fraction of a qubit at each step, as `Damping(angles[k], wires=w)` in a cell's quantum
-    function. It runs on devices that simulate density matrices.
+    Its Kraus matrices are diag(1, cos(phi)) and sin(phi) |0><1|, smooth in phi: where cos(phi) is
+    negative, it is amplitude damping followed by Z. The angle phi, like that of a gate, may be one
+    of the controller's: each sequence then forgets its own fraction of a qubit at each step, as
+    `Damping(angles[k], wires=w)` in a cell's quantum function. Devices that do not simulate
+    density matrices run it with an ancilla that is reset.
 
     Args:
         phi: the angle, radians.
@@ -33,13 +35,20 @@ class Damping(PennyLaneChannel):
 
     @staticmethod
     def compute_decomposition(phi, wires):
-        """Return PennyLane's channel."""
-        return [qml.AmplitudeDamping(qml.math.sin(phi) ** 2, wires=wires)]
+        """Return PennyLane's channel, and Z if cos(phi) is negative."""
+        turn = np.pi * (qml.math.detach(qml.math.cos(phi)) < 0)
+        damping = qml.AmplitudeDamping(qml.math.sin(phi) ** 2, wires=wires)
+        return [damping, qml.PhaseShift(turn, wires=wires)]
 
     @staticmethod
     def compute_kraus_matrices(phi):
         """Return the two Kraus matrices."""
-        return qml.AmplitudeDamping.compute_kraus_matrices(qml.math.sin(phi) ** 2)
+        c, s = qml.math.cos(phi), qml.math.sin(phi)
+        zero = qml.math.zeros_like(c)
+        return [
+            qml.math.stack([qml.math.stack(row) for row in rows])
+            for rows in ([[zero + 1, zero], [zero, c]], [[zero, s], [zero, zero]])
+        ]
 
 
 class JointDepolarizing(PennyLaneChannel):
@@ -99,6 +108,7 @@ KINDS = {
     "phase_damping": Kind(qml.PhaseDamping, lambda p: asin(sqrt(p))),
     "amplitude_damping": Kind(qml.AmplitudeDamping, lambda p: asin(sqrt(p))),
 }
+CHANNELS = {kind.operator: name for name, kind in KINDS.items()}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from pennylane.tape import QuantumScript
 from qrnn.circuit.angle_map import AngleMap, precision_of
 from qrnn.circuit.ansatz import Ansatz
 from qrnn.circuit.channels import Damping, has_constant_strength
+from qrnn.circuit.forgetting import damp_by_ancilla
 from qrnn.circuit.mid_circuit import MeasuredReadout, check_mode
 from qrnn.circuit.observables import masks, observables, pauli_words
 from qrnn.circuit.threads import one_at_a_time
@@ -53,6 +54,8 @@ class StepCircuit:
         gates: U's gates, all in `qrnn.circuit.gates.GATES` or `Damping`, with placeholder
             parameters.
         n_parameters: number of gate parameters S.
+        ancilla: the wire that takes up what `Damping` removes and is reset, in a circuit of
+            `unitary`; None: `Damping` is a channel.
 
     Raises:
         ConfigError: the ansatz contains measurements, uses wires outside 0..n-1, does not use P
@@ -78,6 +81,7 @@ class StepCircuit:
             self.measured = self._measured(readout_mode, readout_angle)
             self.map = AngleMap(ansatz)
         self.gates, self.n_parameters = self.map.gates, len(self.map.offset)
+        self.ancilla: int | None = None
 
     def _measured(self, mode: str, angle: float | None) -> MeasuredReadout | None:
         check_mode(mode, angle)
@@ -91,6 +95,18 @@ class StepCircuit:
             angle = self.measured.angle
         other.measured = self._measured(mode, angle)
         return other
+
+    def unitary(self) -> StepCircuit:
+        """Return the same circuit with `Damping` as gates with an ancilla that is reset."""
+        other = copy.copy(self)
+        other.ancilla = self.n_wires
+        return other
+
+    @property
+    def mid_measurements(self) -> int:
+        """Number of measurements within a step."""
+        resets = 0 if self.ancilla is None else sum(isinstance(g, Damping) for g in self.gates)
+        return resets + (0 if self.measured is None else len(self.words))
 
     @property
     def weights(self) -> Weights:
@@ -136,7 +152,10 @@ class StepCircuit:
         act on the same gates.
         """
         for operation in self.operations(theta):
-            qml.apply(operation)
+            if self.ancilla is not None and isinstance(operation, Damping):
+                damp_by_ancilla(operation, self.ancilla)
+            else:
+                qml.apply(operation)
 
     def expvals(self) -> list[qml.measurements.ExpectationMP]:
         """Return (and queue, inside a quantum function) the expectation values of `read`."""

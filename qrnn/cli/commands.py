@@ -23,7 +23,7 @@ def train(config) -> float | None:
     from qrnn.cli.errors import fail
     from qrnn.config import TrainConfig, to_typed
     from qrnn.evaluation.metrics import METRICS, shown
-    from qrnn.training.run import resumed
+    from qrnn.training.run import fine_tuned, resumed
     from qrnn.training.trainer import train as run
     from qrnn.utils.overrides import argument
 
@@ -31,6 +31,8 @@ def train(config) -> float | None:
     typed: TrainConfig = to_typed(config)
     if config.resume is not None:  # an error if --config-name named something else
         typed = resumed(typed, list(hydra.overrides.task))
+    elif config.finetune is not None:
+        typed = fine_tuned(typed, list(hydra.overrides.task))
     result = run(typed, hydra.runtime.output_dir, data=sweeps.task_data(typed))
     if not result.first_process:  # only the first process prints
         return None
@@ -43,6 +45,10 @@ def train(config) -> float | None:
     (name, better), value = METRICS[result.metric], shown(result.metric, result.value)
     print(f"{epochs}; best checkpoint: epoch {result.best_epoch}, validation {name} {value}")
     print(f"  checkpoint  {best}")
+    if result.cost is not None:
+        print(f"  cost        {result.cost}")
+    if result.stopped is not None:
+        print(f"  stopped     {result.stopped}")
     for baseline, one in result.baselines.items():
         title = f"{baseline}, {one.parameters:,} weights (the model has {result.parameters:,})"
         if one.interrupted:
@@ -59,7 +65,10 @@ def train(config) -> float | None:
         print(f"qrnn: {failure}", file=sys.stderr)  # a trial of many; the sweeper goes on
     else:
         checkpoint = argument("checkpoint", best)
-        print(f"  next        qrnn evaluate {checkpoint} device=default.qubit")
+        device = result.reference
+        if result.cost is not None:  # where it was trained
+            device = f"{typed.device.name} device.shots={typed.device.shots}"
+        print(f"  next        qrnn evaluate {checkpoint} device={device}")
     return sweeps.to_improve(result.value, better)
 
 

@@ -1,4 +1,4 @@
-"""`qrnn estimate`: what an evaluation or a prediction would cost on an IBM backend."""
+"""`qrnn estimate`: the cost of an evaluation, a prediction or a training on an IBM backend."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
-from qrnn.config import EstimateConfig
+from qrnn.config import EstimateConfig, TrainerConfig
+from qrnn.config.commands import SPSA
 from qrnn.data import Part, Split
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError, QRNNError
@@ -18,8 +19,13 @@ from qrnn.evaluation.costs import FORMULA, Price, priceable, prices, table
 from qrnn.evaluation.evaluation import check_runnable
 from qrnn.evaluation.trained import load
 from qrnn.models.base import Model
+from qrnn.models.cells import cells_of
 from qrnn.training.checkpoint import load_data
+from qrnn.training.checks import batches_of_epoch, check_trainer
+from qrnn.training.jobs import price
+from qrnn.training.spsa import check_model
 
+OF_AN_EVALUATION = ("split", "limit", "batch_size", "readout_angle", "input", "every")
 OF_THE_TASK = ("split", "limit", "data_dir", "readout_angle")
 
 
@@ -35,6 +41,9 @@ def run(config: EstimateConfig) -> None:
     money = config.price_per_second
     if money is not None and not 0 <= money < math.inf:
         raise ConfigError(f"price_per_second must be a number of at least 0, got {money}")
+    if config.trainer != TrainerConfig():
+        fine_tuning(config, options)
+        return
     if config.input is None:
         if config.every:
             raise ConfigError("every must be left out without input: it is about new rows")
@@ -54,7 +63,7 @@ def run(config: EstimateConfig) -> None:
 
     console = Console()
     if model.projects:
-        print(f"{head(config, len(part))}, {options.shots} kept shots of each")
+        print(f"{head(config, part)}, {options.shots} kept shots of each")
         console.print(neuron_costs.table(neuron_costs.neuron_prices(model, options, part)))
         print("Costs of reading each sequence's last step, projected on its tokens.")
         print("Fraction of shots kept: median over the sequences. Executions: circuits x shots,")
@@ -62,19 +71,14 @@ def run(config: EstimateConfig) -> None:
         print(FORMULA)
         return
     check_runnable(model, part, "closed", ibm=True)
-    split = part.sequences("an IBM device")
-    steps = split.x.shape[1]
-    print(f"{head(config, len(split))}, {steps} steps, {options.shots} shots")
+    print(f"{head(config, part)}, {options.shots} shots")
     if config.input is None:
-        found, notes = evaluations(model, options, split, config, training)
+        found, notes = evaluations(model, options, part, config, training)
     else:
-        found = prices(model, options, split, config.batch_size, ["closed"], training)
+        found = prices(model, options, part, config.batch_size, ["closed"], training)
         notes = []
     console.print(table(found, money))
-    if options.name != config.device.name:
-        print(f"Priced on {options.name}, its simulated copy, as no IBM account is saved here.")
-        if config.device.fractional_gates:
-            print("The copy has no fractional gates, with which the circuits would be shorter.")
+    print_copy(config, options)
     for note in notes:
         print(fill(note, 80))
     if options.calibrate is not None:
@@ -87,34 +91,104 @@ def run(config: EstimateConfig) -> None:
     else:
         print("A recursive forecast runs this once for each of its horizons. Depth and")
     print("gates: largest circuit. Error of z: shot noise of the least precise readout.")
+    print_units()
+
+
+def print_copy(config: EstimateConfig, options: DeviceOptions) -> None:
+    """Print that a backend was priced on its simulated copy, if it was."""
+    if options.name != config.device.name:
+        print(f"Priced on {options.name}, its simulated copy, as no IBM account is saved here.")
+        if config.device.fractional_gates:
+            print("The copy has no fractional gates, with which the circuits would be shorter.")
+
+
+def print_units() -> None:
+    """Print the meaning of the rows that all tables have."""
     print("Executions: circuits x shots. Open Plan: share of its 10 minutes in 28 days.")
     print("QPU seconds: 2 a job + (delay + length) x executions, IBM's formula:")
     print(FORMULA)
 
 
-def head(config: EstimateConfig, n: int) -> str:
-    """Return the device and the number of sequences."""
-    return f"{config.device.name}: {n} sequence{'' if n == 1 else 's'}"
+def fine_tuning(config: EstimateConfig, options: DeviceOptions) -> None:
+    """Print the cost of fine-tuning a checkpoint with SPSA.
+
+    Raises:
+        ConfigError: another optimiser is set, or keys of an evaluation.
+        DeviceError: the device cannot run the model.
+    """
+    trainer = config.trainer
+    if trainer.optimizer != SPSA:
+        raise ConfigError(
+            f"trainer.optimizer must be spsa to train on {config.device.name}, which gives no "
+            f"gradients, got {trainer.optimizer}: trainer=spsa"
+        )
+    for key in OF_AN_EVALUATION:
+        if (given := getattr(config, key)) != getattr(EstimateConfig, key):
+            raise ConfigError(f"{key} must be left out with trainer=spsa, got {given}")
+    check_trainer(trainer)
+    loaded = load(config.checkpoint)
+    check_model(loaded.model)
+    data = load_data(loaded.config, config.data_dir)
+    batches_of_epoch(data, trainer)
+    found = price(loaded.model, options, data, trainer)
+    epochs = trainer.epochs
+    print(f"{config.device.name}: {counted(len(data.train))} of training, {options.shots} shots")
+    columns = {"a step": found.step, "an epoch": found.epoch, "training": found.epoch * epochs}
+    Console().print(table(columns, config.price_per_second))
+    print_copy(config, options)
+    print(f"Training: {epochs} epoch{'s' * (epochs != 1)}, each with a validation of", end=" ")
+    print(f"{found.validation.qpu_seconds:,.1f} QPU seconds.")
+    print_units()
+
+
+def head(config: EstimateConfig, part: Part) -> str:
+    """Return the device, and the number of sequences and of their steps, or of a text's tokens."""
+    n = len(part)
+    if not isinstance(part, Split):
+        return f"{config.device.name}: {n} predicted tokens of a text"
+    return f"{config.device.name}: {counted(n)}, {part.x.shape[1]} steps"
+
+
+def counted(n: int) -> str:
+    """Return a number of sequences."""
+    return f"{n} sequence{'' if n == 1 else 's'}"
 
 
 def evaluations(
     model: Model,
     options: DeviceOptions,
-    split: Split,
+    part: Part,
     config: EstimateConfig,
     training: Callable[[], Part],
 ) -> tuple[dict[str, Price], list[str]]:
     """Return the price of each way to evaluate, and notes on what could not be priced."""
     found, notes, feedbacks = {}, [], ["closed"]
+    if model.translates:
+        notes.append(
+            "With a beam search of sentences as long as the longest target: of those that end "
+            "earlier, fewer circuits run."
+        )
     try:
-        check_runnable(model, split, "open", ibm=True)
+        check_runnable(model, part, "open", ibm=True)
         feedbacks.append("open")
     except ConfigError as error:
         notes.append(f"The open loop has no price: {error}")
-    for mode, angle in (("expval", None), ("measure", config.readout_angle)):
-        reading = {"readout_mode": mode, "readout_angle": angle}
+    modes: dict[str, dict[str, Any]] = {"expval": {}}
+    if cells_of(model):
+        modes["expval"] = {"readout_mode": "expval"}
+        modes["measure"] = {"readout_mode": "measure", "readout_angle": config.readout_angle}
+    for mode, reading in modes.items():
         try:
-            loops = prices(model, options, split, config.batch_size, feedbacks, training, **reading)
+            loops = prices(
+                model,
+                options,
+                part,
+                config.batch_size,
+                feedbacks,
+                training,
+                translates=model.translates,
+                **reading,
+            )
         except QRNNError as error:
             if mode == "expval":
                 raise

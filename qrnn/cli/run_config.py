@@ -42,7 +42,7 @@ def with_run_config(arguments: Sequence[str]) -> list[str]:
     chosen = {item.partition("=")[0] for item in parsed.overrides}
     names, kept = [], {}
     for key, value in values.items():
-        if key not in (*GROUPS, "resume"):
+        if key not in (*GROUPS, "resume", "finetune"):
             raise unknown_name(f"key of {path}", key, GROUPS)
         if key == "resume" or key in chosen:  # what a resumed run began with is not there again
             continue

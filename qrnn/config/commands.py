@@ -15,8 +15,15 @@ TABLES: dict[str, Registry[Any]] = {"task": TASKS, "model": NETWORKS}
 
 SPLITS = ("test", "val", "train")  # the parts of a task's data, attributes of `TaskData`
 FEEDBACKS = ("closed", "open")
-# By name, the classes of `torch.optim`.
-OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "rmsprop": "RMSprop", "sgd": "SGD"}
+SPSA = "spsa"
+# By name, the classes of `torch.optim`; SPSA's gradients are estimates, which Adam follows.
+OPTIMIZERS = {
+    "adamw": "AdamW",
+    "adam": "Adam",
+    "rmsprop": "RMSprop",
+    "sgd": "SGD",
+    SPSA: "Adam",
+}
 
 
 @dataclass
@@ -27,9 +34,14 @@ class TrainerConfig:
         epochs: number of passes over the training data.
         batch_size: number of sequences per batch B, over all processes.
         lr: peak learning rate.
-        optimizer: torch optimiser, `adamw`, `adam`, `rmsprop` or `sgd`.
+        optimizer: torch optimiser, `adamw`, `adam`, `rmsprop` or `sgd`; or `spsa`, which needs no
+            gradients, for devices that run jobs; `trainer=spsa` sets the keys that go with it.
+        directions: of `spsa`, random directions per step, each with two evaluations of the batch;
+            None: 4.
+        perturbation: of `spsa`, change of each weight in the first step's evaluations; None: 0.05.
         weight_decay: decoupled for `adamw`, added to the gradient for the others.
-        schedule: `cosine` (warm-up, then cosine decay to zero over all epochs) or `constant`.
+        schedule: `cosine` (warm-up, then cosine decay to zero over all epochs), `constant` or
+            `power` (Spall's gains, lr ((1 + A) / (k + 1 + A))^0.602 at step k, A a tenth of all).
         clip: largest gradient norm; larger gradients are scaled down.
         patience: epochs without a lower validation loss before stopping; None: never stop.
         stop_below: validation loss (nats) below which training stops; None: never stop.
@@ -47,6 +59,8 @@ class TrainerConfig:
     batch_size: int = 32
     lr: float = 2e-2
     optimizer: str = "adamw"
+    directions: int | None = None
+    perturbation: float | None = None
     weight_decay: float = 1e-2
     schedule: str = "cosine"
     clip: float = 1.0
@@ -70,6 +84,8 @@ class TrainConfig:
         device: the device that runs its circuits.
         trainer: options of the trainer.
         resume: checkpoint to resume from, which then sets the configuration.
+        finetune: checkpoint whose weights a new training begins with; task and model are the
+            checkpoint's, device and trainer are not.
     """
 
     task: TaskConfig = MISSING
@@ -77,6 +93,7 @@ class TrainConfig:
     device: DeviceOptions = field(default_factory=DeviceOptions)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     resume: str | None = None
+    finetune: str | None = None
 
 
 @dataclass
@@ -104,10 +121,12 @@ class PartConfig:
 
 @dataclass
 class EstimateConfig(PartConfig):
-    """`qrnn estimate`: of an evaluation, or with `input` of a prediction.
+    """`qrnn estimate`: of an evaluation, with `input` of a prediction, or of a training.
 
     Attributes:
         device: where it would run; ledger, budget and timeout do not change the cost.
+        trainer: of a training that begins with the checkpoint, chosen by `trainer=spsa`; without
+            one, the cost is that of an evaluation.
         input: a CSV or Parquet file with new rows, as of `qrnn predict`; `-`: standard input; None:
             the cost is that of an evaluation.
         every: of a forecast of `input`, from every window of the table, not only from the last one.
@@ -117,6 +136,7 @@ class EstimateConfig(PartConfig):
     input: str | None = None
     every: bool = False
     price_per_second: float | None = None
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 
 @dataclass

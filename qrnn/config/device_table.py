@@ -26,7 +26,16 @@ EXTRAS = {"fake_": "ibm", "qiskit.": "qiskit-plugin"}
 FUSED = DeviceSpec(
     name="fused",
     strategies=("fused",),
-    options=("strategy", "noise", "strength", "optimization_level", "initial_layout"),
+    options=(
+        "strategy",
+        "seed",
+        "noise",
+        "strength",
+        "trajectories",
+        "twirl_damping",
+        "optimization_level",
+        "initial_layout",
+    ),
     shots="no",
     noisy=True,
     max_wires=30,
@@ -34,7 +43,7 @@ FUSED = DeviceSpec(
     measured=(),
     batching=True,
     needs="numba",
-    cost="T 2^n B, memory without T; with noise T 4^n B",
+    cost="T 2^n B, memory without T; with noise T 4^n B; K trajectories T 2^n B K",
 )
 
 DEFAULT_QUBIT = DeviceSpec(

@@ -52,12 +52,17 @@ class DeviceOptions:
         name: a name listed by `qrnn devices`, or the name of an IBM backend, e.g. ibm_fez.
         strategy: fused, carried or replayed; None: the device's default.
         shots: executions of each circuit; required on sampling devices.
-        seed: seed of the sampling, on local devices.
+        seed: seed of the sampling, on local devices, or of trajectories.
         gradient: differentiation method of the replayed strategy; None: the device's default.
         noise: depolarizing, amplitude_damping, phase_damping or readout; on `fused`, also the name
             of a backend, e.g. fake_fez, for its errors.
         strength: probability of the noise, for each gate and qubit, or each readout; backends have
             their own.
+        trajectories: number of pure states with random Pauli errors that stand for the density
+            matrix of a sequence; None: the density matrix, up to 12 qubits.
+        twirl_damping: whether trajectories may have the amplitude damping of the noise in its
+            Pauli-twirled form, which relaxes towards the fully mixed state instead of 0; None: no,
+            such noise is refused.
         mode: job (None), batch or session of qiskit-ibm-runtime; sessions need a paid plan.
         instance: CRN of the IBM instance to bill; required if the account has a paid plan.
         max_qpu_seconds: budget in QPU seconds, over all attempts of the run; None: no limit.
@@ -77,6 +82,8 @@ class DeviceOptions:
             prices; None: the backend's default.
         force_measure: whether to run circuits with measured readouts although they are longer than
             the shortest T2 of their qubits; None: they are refused.
+        idle_noise: whether qubits of a fake backend relax while they wait; None: as in Aer's noise
+            models, they do not.
         optimization_level: optimization level of Qiskit's transpiler, 0..3; None: 2.
         initial_layout: physical qubit of each of the n wires; None: chosen by Qiskit.
         options: keyword arguments for the device of a PennyLane plugin.
@@ -89,6 +96,8 @@ class DeviceOptions:
     gradient: str | None = option(identity=False, shown=True)
     noise: str | None = option()
     strength: float | None = option()
+    trajectories: int | None = option(at_least=1)
+    twirl_damping: bool | None = option()
     mode: str | None = option(ibm="all", identity=False)
     instance: str | None = option(ibm="real", identity=False, recorded=False)
     max_qpu_seconds: float | None = option(ibm="all", identity=False, at_least=0)
@@ -103,6 +112,7 @@ class DeviceOptions:
     fractional_gates: bool | None = option(ibm="real", shown=True)
     rep_delay: float | None = option(ibm="all", shown=True, at_least=0)
     force_measure: bool | None = option(ibm="all", identity=False)
+    idle_noise: bool | None = option(ibm="simulated", shown=True)
     optimization_level: int | None = option(ibm="all", shown=True)
     initial_layout: list[int] | None = option(ibm="all")  # noqa: RUF009
     options: dict[str, Any] = field(default_factory=dict, metadata={"info": OptionInfo()})

@@ -38,6 +38,9 @@ class ModelConfig:
         residual: `last`: the head predicts the change since the targets' last values, of a
             forecast; None: the values themselves.
         attention: `additive` or `dot`, over the encoder's outputs; translation only.
+        frozen: `circuit`: the recurrent network (controller and circuit) and the embedding keep
+            their random initial weights, and the head alone is trained, by ridge regression in one
+            pass (a reservoir); the keys of the optimiser are not read. None: all is trained.
     """
 
     name: str = MISSING
@@ -53,6 +56,7 @@ class ModelConfig:
     skip: bool = False
     residual: str | None = None
     attention: str = "additive"
+    frozen: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,8 @@ class HybridConfig(ModelConfig):
         topology: `line`, `ring`, `all` or a list of pairs; ansatz `rotations` only.
         readout: letters of XYZ on every qubit, `XX`, `YY` or `ZZ` on coupled pairs, several of
             these joined by `+`, or a list of Pauli words.
+        forget: `gate`, `constant` or `reset`: how the state is damped before each step; see
+            `QRNNCell`.
         readout_mode: `expval`, or `measure`: mid-circuit, through an ancilla.
         readout_angle: angle of the ancilla's controlled RY, radians; `measure` only.
         controller: `linear`, `relu`, `gelu` or `glu`.
@@ -153,6 +159,7 @@ class HybridConfig(ModelConfig):
     entangler: str | None = None
     topology: Any = None
     readout: Any = "XYZ"
+    forget: str | None = None
     readout_mode: str = "expval"
     readout_angle: float | None = None
     controller: str = "gelu"

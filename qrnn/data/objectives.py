@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Self
 
 import torch
 from torch.nn import functional
@@ -16,6 +16,7 @@ from qrnn.errors import ConfigError
 from qrnn.utils.registry import unknown_name
 
 LOSSES = ("mse", "mae", "huber", "quantile")
+LABEL_LOSSES = ("cross_entropy", "squared")
 MEDIAN = 0.5
 
 
@@ -73,6 +74,25 @@ class Objective(ABC):
     def metric_of(self, means: torch.Tensor) -> torch.Tensor:
         """Return the metric `shown` of the means (K) of all that `measure` returned."""
 
+    @abstractmethod
+    def squared(self) -> Self:
+        """Return the same with the squared error as its loss, whose least is a linear system.
+
+        Raises:
+            ConfigError: it has another loss.
+        """
+
+    @abstractmethod
+    def least_squares(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss as a weighted square: losses are (weights (outputs - targets)^2).sum(1).
+
+        Args:
+            y: targets that `asked` returned, (M, ...), of an objective that `squared` returned.
+
+        Returns:
+            targets and weights (M, C), the weight 0 where there is no target.
+        """
+
     def plain(self) -> dict[str, Any]:
         """Return it as plain values, for a checkpoint."""
         values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
@@ -81,11 +101,17 @@ class Objective(ABC):
 
 @dataclass(frozen=True)
 class Labels(Objective):
-    """One of C labels; the loss is the cross entropy.
+    """One of C labels.
 
     Attributes:
         n_classes: number of labels C.
         weights: of the labels in the loss (C); empty: all alike.
+        loss: `cross_entropy` (nats), or `squared`: the mean over the C outputs of the squared
+            difference from 1 for the label and 0 for all others. The outputs are then scores,
+            not logits, and give no probabilities.
+
+    Raises:
+        ConfigError: an unknown loss.
     """
 
     name: ClassVar[str] = "labels"
@@ -93,6 +119,16 @@ class Labels(Objective):
 
     n_classes: int
     weights: tuple[float, ...] = ()
+    loss: str = LABEL_LOSSES[0]
+
+    def __post_init__(self) -> None:
+        if self.loss not in LABEL_LOSSES:
+            raise unknown_name("loss of labels", self.loss, LABEL_LOSSES)
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether the softmax of the outputs are probabilities."""
+        return self.loss == LABEL_LOSSES[0]
 
     @property
     @override
@@ -113,7 +149,10 @@ class Labels(Objective):
 
     @override
     def losses(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        found = functional.cross_entropy(outputs, y, reduction="none")
+        if self.has_probabilities:
+            found = functional.cross_entropy(outputs, y, reduction="none")
+        else:
+            found = (outputs - functional.one_hot(y, self.n_classes)).square().mean(-1)
         return found * outputs.new_tensor(self.weights)[y] if self.weights else found
 
     @override
@@ -131,6 +170,16 @@ class Labels(Objective):
     @override
     def metric_of(self, means: torch.Tensor) -> torch.Tensor:
         return means.mean()
+
+    @override
+    def squared(self) -> Self:
+        return replace(self, loss="squared")
+
+    @override
+    def least_squares(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        targets = functional.one_hot(y, self.n_classes).double()
+        each = targets.new_tensor(self.weights or [1.0] * self.n_classes)[y] / self.n_classes
+        return targets, each[:, None].expand_as(targets)
 
 
 @dataclass(frozen=True)
@@ -267,6 +316,18 @@ class Numbers(Objective):
         variance = square - mean.square()
         # Of a target that does not vary there is none.
         return torch.where(variance > 0, errors / variance, torch.nan).sqrt().nanmean()
+
+    @override
+    def squared(self) -> Self:
+        if self.loss != "mse":
+            raise ConfigError(f"task.loss must be mse for a closed form, got {self.loss}")
+        return self
+
+    @override
+    def least_squares(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y = y.flatten(1).double()
+        known = (~y.isnan()).double()
+        return y.nan_to_num(), known / known.sum(1, keepdim=True)
 
 
 SHOWN = ("accuracy", "rmse", "nrmse")

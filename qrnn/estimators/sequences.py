@@ -17,7 +17,7 @@ from qrnn.data import IGNORED, Labels, Numbers, Objective, Split, TaskData
 from qrnn.data.tables.labels import shares
 from qrnn.data.tables.scaling import Scaling
 from qrnn.devices import Device, DeviceOptions
-from qrnn.errors import DataError
+from qrnn.errors import ConfigError, DataError
 from qrnn.estimators.fitting import config_of, fitted, moved
 from qrnn.evaluation.trained import TrainedModel, joined
 
@@ -247,8 +247,19 @@ class QRNNClassifier(ClassifierMixin, SequenceEstimator):
         return Labels(len(self.classes_)), torch.as_tensor(y)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probabilities of the classes, (N, C), in the order of `classes_`."""
-        return self._outputs(X).double().softmax(-1).numpy()
+        """Return the probabilities of the classes, (N, C), in the order of `classes_`.
+
+        Raises:
+            ConfigError: the model was trained with `model.frozen`, whose outputs are scores.
+        """
+        outputs = self._outputs(X).double()
+        objective = self.trained_.objective
+        if isinstance(objective, Labels) and not objective.has_probabilities:
+            raise ConfigError(
+                "predict_proba must have a model that learned probabilities, got one with "
+                "model.frozen, which has scores: use predict"
+            )
+        return outputs.softmax(-1).numpy()
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each sequence, (N,).

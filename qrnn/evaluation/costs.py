@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pennylane.tape import QuantumScript
 from rich.table import Table
 
-from qrnn.data import Part, Split
+from qrnn.data import Part
 from qrnn.devices import DeviceOptions, device_spec
 from qrnn.devices.hardware import IN_SERVICE
-from qrnn.devices.ibm import Estimate, estimate, limits
+from qrnn.devices.ibm import Estimate, limits
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.evaluation.damping import calibration_of
+from qrnn.evaluation.rehearsal import rehearsed
 from qrnn.models.base import Model
-from qrnn.models.cells import cells_of
+from qrnn.models.cells import circuits_of
 
 FORMULA = "https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time"
 
@@ -74,10 +73,11 @@ class Price(Estimate):
 def prices(
     model: Model,
     options: DeviceOptions,
-    part: Split,
+    part: Part,
     batch_size: int | None = None,
     feedbacks: Sequence[str] = ("closed", "open"),
     training: Callable[[], Part] | None = None,
+    translates: bool = False,
     **reading: Any,
 ) -> dict[str, Price]:
     """Return the price of evaluating sequences, for each feedback; nothing is run.
@@ -85,11 +85,12 @@ def prices(
     Args:
         model: the model.
         options: where it would run, as returned by `priceable`.
-        part: the sequences.
+        part: the sequences, or a text.
         batch_size: number of sequences that run together; None: all.
         feedbacks: `closed`, `open` or both.
         training: returns the training sequences, for `device.calibrate`, which is priced as if
             nothing had been calibrated before.
+        translates: whether sentences are translated as well.
         **reading: `readout_mode` and `readout_angle` of `model.on`.
 
     Raises:
@@ -98,30 +99,26 @@ def prices(
     # Hardware requires a ledger; this one stays empty.
     with tempfile.TemporaryDirectory() as folder:
         target = model.on(replace(options, ledger=folder, calibrate=None), **reading)
-        (cell,) = cells_of(target)
+        cell = circuits_of(target)[0]  # all cells share the device
         plugin: Any = cell.plugin
         high, low = cell.circuit.outcomes
         measured = cell.circuit.measured is not None
 
-        def rounds(feedback: str) -> Iterable[Sequence[QuantumScript]]:
+        def price(feedback: str) -> Price:
             first = calibration_of(model, options, part, feedback, measured, training)
-            run = target.executions(part, feedback, batch_size)
-            return run if first is None else itertools.chain(first.rounds(target), run)
+            found = rehearsed(
+                target, plugin, part, feedback, batch_size, first, translates=translates
+            )
+            return Price(**vars(found), standard_error=error)
 
         error = math.sqrt((-high * low).max().item() / (options.shots or 1))
         try:
-            return {
-                feedback: Price(
-                    **vars(estimate(plugin, rounds(feedback))),
-                    standard_error=error,
-                )
-                for feedback in feedbacks
-            }
+            return {feedback: price(feedback) for feedback in feedbacks}
         finally:
             plugin.close()
 
 
-def table(priced: Mapping[str, Price], price_per_second: float | None = None) -> Table:
+def table(priced: Mapping[str, Estimate], price_per_second: float | None = None) -> Table:
     """Return prices as a table, one column each, at most 80 characters wide.
 
     Args:
@@ -145,5 +142,7 @@ def table(priced: Mapping[str, Price], price_per_second: float | None = None) ->
         out.add_row("account has", *(f"{seconds:,.0f} s" for seconds in left))
     if price_per_second is not None:
         out.add_row("price", *(f"{one.qpu_seconds * price_per_second:,.2f}" for one in every))
-    out.add_row("error of z", *(f"{one.standard_error:.3f}" for one in every))
+    errors = [one.standard_error for one in every if isinstance(one, Price)]
+    if errors:
+        out.add_row("error of z", *(f"{error:.3f}" for error in errors))
     return out

@@ -20,14 +20,13 @@ It includes the noise of the shots, which the division amplifies.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from pennylane.tape import QuantumScript
 
 from qrnn.data import Part, Split
 from qrnn.devices import DeviceOptions
@@ -35,7 +34,7 @@ from qrnn.devices.ibm import IBMDevice
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.evaluation.predict import record_controls
 from qrnn.models.base import Model
-from qrnn.models.cells import device_of
+from qrnn.models.cells import cells_of, device_of
 from qrnn.utils.files import write_text
 
 SMALLEST = 0.2  # a smaller factor amplifies the noise of the shots more than 5 times
@@ -170,10 +169,6 @@ class Calibration:
     options: DeviceOptions
     circuit: str = ""
 
-    def rounds(self, target: Model) -> Iterable[list[QuantumScript]]:
-        """Return the tapes of the execution, for an estimate."""
-        return target.executions(self.sequences, "open", None, self.steps)
-
     def measure(self, model: Model, target: Any, plugin: IBMDevice, config: str) -> Damping:
         """Run the sequences on the device.
 
@@ -232,7 +227,7 @@ class Calibration:
 def calibration_of(
     model: Model,
     options: DeviceOptions,
-    part: Split,
+    part: Part,
     feedback: str,
     measured: bool,
     training: Callable[[], Part] | None,
@@ -252,18 +247,22 @@ def calibration_of(
     """
     if options.calibrate is None:
         return None
-    if training is None or model.projects or measured:
+    cells = len(cells_of(model))
+    if training is None or cells != 1 or measured:
         reason = (
             "measured readouts, which disturb the state"
             if measured
             else "quantum neurons"
             if model.projects
+            else f"{cells} hybrid cells"
+            if cells != 1
             else "no training sequences"
         )
         raise ConfigError(
-            "device.calibrate must have a hybrid model read by expectation values, with its "
-            f"training sequences, got {reason}: leave it out"
+            "device.calibrate must have a model of one hybrid cell read by expectation values, and "
+            f"its training sequences, got {reason}: leave it out"
         )
+    part = part.sequences("device.calibrate")
     steps = part.x.shape[1] if part.lengths is None else int(part.lengths.max())
     split = training().sequences("device.calibrate")
     enough = torch.arange(len(split))

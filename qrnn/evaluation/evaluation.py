@@ -21,7 +21,7 @@ from qrnn.evaluation.metrics import METRICS, Judge, shown
 from qrnn.evaluation.predict import Outcome, rms_difference, run, run_open_loop, translate
 from qrnn.evaluation.scores import by_step, rms_distance
 from qrnn.models.base import Model
-from qrnn.models.cells import cells_of, device_of, refuse_options
+from qrnn.models.cells import cells_of, circuits_of, device_of, refuse_options
 from qrnn.models.identity import model_identity
 from qrnn.networks import NETWORKS
 from qrnn.training.baselines import baseline_folder
@@ -46,7 +46,8 @@ class Evaluation:
         sequences: number of sequences, or of predicted tokens of a text.
         metric: the task's metric, a key of `METRICS`.
         value: value of that metric.
-        loss: mean loss; of labels the cross entropy in nats.
+        loss: mean loss; of labels the cross entropy in nats, or with `model.frozen` the squared
+            error of the scores.
         accuracy: fraction of labels predicted correctly; None: numbers are predicted.
         agreement: fraction of labels predicted as on the reference device; None: numbers are
             predicted, see `difference`.
@@ -123,8 +124,8 @@ def check_runnable(model: Model, part: Part, feedback: str, ibm: bool) -> None:
         ibm: whether the device is IBM's.
 
     Raises:
-        ConfigError: the feedback is unknown, or the evaluation needs a model of one hybrid cell,
-            or sequences instead of a text.
+        ConfigError: the feedback is unknown, or the open loop needs a model of one hybrid cell,
+            or sequences of equal length, or an IBM device a model with circuits.
     """
     if feedback not in FEEDBACKS:
         raise unknown_name("feedback", feedback, FEEDBACKS)
@@ -134,18 +135,14 @@ def check_runnable(model: Model, part: Part, feedback: str, ibm: bool) -> None:
             "feedback=open must have a hybrid model, got quantum neurons, which have no feedback: "
             "use feedback=closed"
         )
-    if (feedback == "open" or ibm) and cells != 1 and not model.projects:
-        what = "feedback=open" if feedback == "open" else "an IBM device"
-        raise ConfigError(f"{what} must have a model with one hybrid cell, got {cells}")
+    if feedback == "open" and (cells != 1 or model.translates):
+        raise ConfigError(f"feedback=open must have a model with one hybrid cell, got {cells}")
+    if ibm and not circuits_of(model):
+        raise ConfigError("an IBM device must have a model with circuits, got one without")
     if feedback == "open" and part.n_steps is None:
         raise ConfigError(
             "feedback=open must have sequences of equal length, got a text or different lengths: "
             "use feedback=closed"
-        )
-    if ibm and part.is_text:
-        raise ConfigError(
-            "an IBM device must have sequences, got a text: it cannot carry the state from one "
-            "batch to the next"
         )
 
 
@@ -213,6 +210,7 @@ def evaluate(
         folder=folder,
         quiet=not progress,
         training=None if training is None else lambda: training,
+        translates=model.translates,
     ) as on:
         expected = run(model, part, batch_size)
         if feedback == "open":
@@ -222,7 +220,7 @@ def evaluate(
             found = expected
         else:
             found = run(on.model, part, batch_size, title, on.note)
-        translations = translate(on.model, part, judge.vocabulary, batch_size, title)
+        translations = translate(on.model, part, judge.vocabulary, batch_size, title, on.note)
         on.settle()
         cost = on.cost
     cells = cells_of(on.model)
@@ -346,11 +344,13 @@ def file_name(evaluation: Evaluation) -> str:
     """Return the name of an evaluation's file.
 
     It contains the device and every setting that differs from the default, such as
-    `evaluation-fake_fez-open.json`; `limit` counts as one, and noise on `fused`.
+    `evaluation-fake_fez-open.json`; `limit` counts as one, and noise on `fused` and trajectories.
     """
     words = [evaluation.device]
     if evaluation.device == "fused" and (noise := evaluation.options.get("noise")):
         words.append(noise)
+        if evaluation.options.get("trajectories"):
+            words.append("trajectories")
     words += [
         word
         for word in (evaluation.split, evaluation.feedback, evaluation.readout_mode)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,51 +14,16 @@ from rich.console import Console
 
 from qrnn.data import Part, Split
 from qrnn.devices import Device, DeviceOptions
-from qrnn.devices.ibm import IBMDevice, estimate
+from qrnn.devices.ibm import IBMDevice
+from qrnn.devices.ibm.cost import Cost, cost_of, job_count
 from qrnn.errors import DeviceError
 from qrnn.evaluation.damping import VALID, Calibration, Damping, calibration_of, save
+from qrnn.evaluation.rehearsal import rehearsed
 from qrnn.models.base import Model
+from qrnn.models.cells import circuits_of
 
 CALIBRATION = "calibration.json"  # in the folder of a run's ledger
 RESUME_HINT = "run the same command again to resume; no job is submitted twice"
-
-
-def job_count(jobs: int) -> str:
-    """Return a number of jobs as text: "1 job", "8 jobs"."""
-    return f"{jobs} job{'s' * (jobs != 1)}"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a run used on an IBM backend or its simulated copy, over all attempts.
-
-    Attributes:
-        backend: IBM's name of the backend.
-        jobs: number of jobs.
-        submitted: number of jobs submitted by the last attempt; the others were in the ledger.
-        executions: circuits x shots.
-        estimated_seconds: QPU seconds by IBM's formula.
-        metered_seconds: QPU seconds metered by IBM; 0 for a simulated copy.
-        ledger: the folder that records the jobs, or None.
-    """
-
-    backend: str
-    jobs: int
-    submitted: int
-    executions: int
-    estimated_seconds: float
-    metered_seconds: float
-    ledger: str | None
-
-    def __str__(self) -> str:
-        """Return the cost as one line."""
-        metered = f"metered {self.metered_seconds:.1f} s" if self.metered_seconds else "not metered"
-        found = self.jobs - self.submitted
-        there = f" ({found} found in the ledger)" if found else ""
-        return (
-            f"{self.backend}: estimate {self.estimated_seconds:.1f} s, {metered}, "
-            f"{job_count(self.jobs)}{there}"
-        )
 
 
 @dataclass(frozen=True)
@@ -98,15 +62,7 @@ class DeviceRun:
     @property
     def cost(self) -> Cost | None:
         """The cost so far; None on a device that submits no jobs."""
-        if self.plugin is None:
-            return None
-        usage = self.plugin.usage
-        return Cost(
-            self.plugin.backend_name,
-            submitted=self.plugin.jobs,
-            **vars(usage),
-            ledger=None if self.ledger is None else str(self.ledger),
-        )
+        return None if self.plugin is None else cost_of(self.plugin, self.ledger)
 
 
 @contextmanager
@@ -121,19 +77,21 @@ def start_run(
     folder: str | Path | None,
     quiet: bool,
     training: Callable[[], Part] | None = None,
+    translates: bool = False,
 ) -> Iterator[DeviceRun]:
     """Put a model on a device; on an IBM device, open its ledger, price the run, check the budget.
 
     Args:
         model: the model, on its own device.
         device: the device to run on.
-        part: the sequences; an IBM device cannot run a text.
+        part: the sequences, or a text.
         feedback: `closed` or `open`.
         reading: `readout_mode` and `readout_angle` of `model.on`.
         batch_size: number of sequences that run together; None: all.
         folder: the run's folder, where jobs are recorded unless `device.ledger` is set.
         quiet: whether to hide price, ledger and calibration.
         training: returns the training sequences, for `device.calibrate`; None: there are none.
+        translates: whether sentences are translated as well.
 
     Yields:
         The run.
@@ -146,9 +104,8 @@ def start_run(
     if not device.spec.submits_jobs:
         yield DeviceRun(model.on(device, **reading))
         return
-    split = part.sequences("an IBM device")
     options = device.options
-    work = work_id(model, options, split, feedback, reading, batch_size)
+    work = work_id(model, options, part, feedback, reading, batch_size)
     ledger = None
     if options.ledger is not None:
         ledger = Path(options.ledger) / f"{device.name}-{work}"
@@ -157,22 +114,21 @@ def start_run(
     # Without gradients, the tapes need not be expanded into differentiable gates.
     place = None if ledger is None else str(ledger)
     target = model.on(replace(options, ledger=place, gradient="none", calibrate=None), **reading)
-    cell = target.networks()[0].rnn.cell
-    plugin: IBMDevice = cell.plugin
-    measured = not model.projects and cell.circuit.measured is not None
+    cells = circuits_of(target)
+    plugin: IBMDevice = cells[0].plugin  # which they share
+    measured = not model.projects and cells[0].circuit.measured is not None
     run = DeviceRun(target, plugin, work, ledger)
     try:
-        calibration = calibration_of(model, options, split, feedback, measured, training)
-        rounds = target.executions(split, feedback, batch_size)
-        damping, again = None, ""
+        calibration = calibration_of(model, options, part, feedback, measured, training)
+        damping, again, first = None, "", None
         if calibration is not None:
             circuit = work_id(model, options, calibration.sequences, "open", {}, None)
             calibration = replace(calibration, circuit=circuit)
             damping = _recorded(calibration, plugin, ledger)
             again = "" if damping is None else "found: "
             if damping is None or (ledger is not None and damping.ledger == ledger.name):
-                rounds = itertools.chain(calibration.rounds(target), rounds)
-        price = estimate(plugin, rounds)
+                first = calibration
+        price = rehearsed(target, plugin, part, feedback, batch_size, first, translates=translates)
         if price.refusal is not None:
             raise DeviceError(price.refusal)
         plugin.check_budget(price.qpu_seconds)
@@ -184,7 +140,7 @@ def start_run(
                 damping = replace(damping, ledger=None if ledger is None else ledger.name)
             if ledger is not None:
                 _record(damping, device.name, ledger)
-            cell.memory.damping = damping.table(cell.n_readouts)
+            cells[0].memory.damping = damping.table(cells[0].n_readouts)
             run = replace(run, damping=damping)
             if not quiet:
                 _say(f"{again}{damping}")
@@ -243,7 +199,7 @@ def _say(text: str) -> None:
 def work_id(
     model: Model,
     options: DeviceOptions,
-    part: Split,
+    part: Part,
     feedback: str,
     reading: Mapping[str, Any],
     batch_size: int | None,
@@ -252,7 +208,8 @@ def work_id(
 
     It names the ledger's folder. Within a ledger, each job has a key of its own.
     """
-    cell: Any = model.networks()[0].rnn.cell
+    cell = circuits_of(model)[0]
+    data = (part.x, part.y) if isinstance(part, Split) else (part.tokens,)  # type: ignore[attr-defined]
     what = {
         "device": options.given_where(lambda one: one.identity),
         "name": options.name,
@@ -263,7 +220,7 @@ def work_id(
         "batch_size": batch_size or len(part),
     }
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
-    for value in (*model.state_dict().values(), part.x, part.y):
+    for value in (*model.state_dict().values(), *data):
         digest.update(repr(tuple(value.shape)).encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]

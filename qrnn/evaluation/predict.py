@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from rich.progress import Progress
 
+from qrnn.cell.cell import QRNNCell
 from qrnn.data import Batch, Labels, Objective, Part, Split
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of
@@ -32,7 +32,7 @@ class Outcome:
         objective: what the model was trained for.
         outputs: of the head, for all sequences or all steps that are asked for, (M, C).
         targets: the true ones, (M,) labels or (M, H, K) scaled numbers.
-        loss: mean loss; of labels the cross entropy in nats; NaN where nothing is asked for.
+        loss: mean loss, see `Objective.losses`; NaN where nothing is asked for.
         each: outputs of the head for all sequences, one tensor per batch.
         z: the network's outputs, one tensor (B, T, R) per batch; or (B, K, R), see `steps`.
         kept: mean of `Answer.kept` over all steps; None where it is None.
@@ -113,7 +113,8 @@ def run(
         batch_size: number of sequences that run together; None: all.
         title: title of a progress bar, which counts time steps (a round of circuits each, on a
             device that replays), or batches where whole sequences run at once; None: no bar.
-        note: called before each step.
+        note: called before each step of a hybrid cell, or each batch of another; of cells at
+            different steps, all are given, as "3+2".
     """
     todo = part.all_batches(batch_size)
     # A hook on the cell would make the fused kernels run step by step.
@@ -121,16 +122,23 @@ def run(
     unit = "steps" if cells else "batches"
     total = sum(model.cell_steps(batch) for batch in todo) if cells else len(todo)
     size = batch_size or len(part)
-    now = (0, itertools.count())  # batch and steps
+    batch_now = 0
+    steps = dict.fromkeys(cells, -1)  # of each cell, the last one begun
 
-    def announce(*_) -> None:
-        note(str(next(now[1])), span(now[0] * size, size, len(part)))
+    def announce(cell: QRNNCell, *_: Any) -> None:
+        steps[cell] += 1
+        begun = dict.fromkeys(str(step) for step in steps.values() if step >= 0)
+        note("+".join(begun), span(batch_now * size, size, len(part)))
 
     def answers() -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor | None]]:
-        nonlocal now
+        nonlocal batch_now, steps
         state = None
         for i, batch in enumerate(todo):
-            now = (i, itertools.count())
+            batch_now = i
+            if not part.continues(todo, i):
+                steps = dict.fromkeys(cells, -1)
+            if not cells:
+                note(f"0-{batch.x.shape[1] - 1}", span(i * size, size, len(part)))
             answer = model.answer(batch, state if part.continues(todo, i) else None)
             state = answer.state
             if not cells:
@@ -157,14 +165,20 @@ def translate(
     vocabulary: Sequence[str],
     batch_size: int | None = None,
     title: str | None = None,
+    note: Note = _no_note,
 ) -> list[str]:
-    """Return the translation of each sequence as text; nothing if the model does not translate."""
+    """Return the translation of each sequence as text; nothing if the model does not translate.
+
+    See `run`.
+    """
     if not model.translates:
         return []
     sentences = []
     with progress_bar("batches", title is not None) as progress:
         todo = part.all_batches(batch_size)
-        for batch in progress.track(todo, description=f"{title}: BLEU"):
+        size = batch_size or len(part)
+        for i, batch in enumerate(progress.track(todo, description=f"{title}: BLEU")):
+            note("translation", span(i * size, size, len(part)))
             sentences += model.sentences(batch, vocabulary)
     return sentences
 

@@ -84,12 +84,18 @@ def figures(one: Inspection) -> Iterator[tuple[str, Callable[[Inspection], Figur
     overview = [given, read]
     if found.bloch is not None:
         overview += [half, Panel(panels.fidelity)]
+    forgets = []
+    if found.damping is not None:
+        forgets.append(Panel(panels.damping, panels.height_of(found.damping.shape[1])))
+    overview += forgets
     if found.gradient_norm is not None:
         overview.append(Panel(panels.gradient, 1.3))
     yield "overview", partial(over_time, parts=overview)
     yield "readouts", partial(over_time, parts=[given, read])
     theta = Panel(panels.angles, panels.height_of(len(one.angles)))
     yield "angles", partial(over_time, parts=[theta, Panel(panels.angle_changes, 1.2)])
+    if forgets:
+        yield "damping", partial(over_time, parts=[given, *forgets])
     if found.entropy is not None:
         rows_height = panels.height_of(found.entropy.shape[1])
         yield "bloch", bloch

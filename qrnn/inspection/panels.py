@@ -252,6 +252,13 @@ def fidelity(strip: Strip, one: Inspection) -> None:
     legend(strip)
 
 
+def damping(strip: Strip, one: Inspection) -> None:
+    """Draw the strength of each qubit's damping."""
+    assert one.trace.damping is not None
+    heat(strip, one.trace.damping, None, r"damping $\gamma$", (0, 1))
+    strip.axes.set_ylabel("qubit")
+
+
 def angles(strip: Strip, one: Inspection) -> None:
     """Draw all angles of the circuit."""
     theta = one.trace.theta

@@ -74,6 +74,7 @@ def summary_of(one: Inspection) -> Iterator[str]:
     rows = {
         "half-chain entropy, bits": found.half_chain_entropy,
         "fidelity with the start": found.fidelity_start,
+        "damping, mean of qubits": None if found.damping is None else found.damping.mean(1),
         "gradient norm, nats": found.gradient_norm,
     }
     beside = {"RMS difference of z": one.rms_z, "fidelity of the states": one.fidelity}

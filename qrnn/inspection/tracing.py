@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from qrnn.cell.cell import QRNNCell, QRNNState
+from qrnn.circuit.channels import Damping
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.inspection import quantities
 from qrnn.inspection.gradients import tensors_of
@@ -29,6 +30,7 @@ class Trace:
         x: the cell's inputs (T, D).
         z: its readouts (T, R).
         theta: angles of its circuit (T, P), bias included, radians.
+        damping: strength of the damping of each qubit at each step (T, n); None: without.
         bloch: Bloch vector of each qubit after each step (T, n, 3).
         entropy: von Neumann entropy of each qubit (T, n), bits.
         half_chain_entropy: entropy of the first n // 2 qubits (T,), bits.
@@ -46,6 +48,7 @@ class Trace:
     x: np.ndarray
     z: np.ndarray
     theta: np.ndarray
+    damping: np.ndarray | None = None
     bloch: np.ndarray | None = None
     entropy: np.ndarray | None = None
     half_chain_entropy: np.ndarray | None = None
@@ -122,10 +125,12 @@ def trace(cell: QRNNCell, run: Callable[[], Any]) -> Trace:
         loss = run()
     if not steps.x:
         raise ConfigError("run must call the cell, but did not: pass the cell that it calls")
+    theta = torch.cat(steps.controls) + cell.quantum.bias
     found = Trace(
         x=as_array(torch.cat(steps.x)),
         z=as_array(torch.cat([state.z for state in steps.states[1:]])),
-        theta=as_array(torch.cat(steps.controls) + cell.quantum.bias),
+        theta=as_array(theta),
+        damping=damping_of(cell, theta),
     )
     if not shows_state(cell):
         return found
@@ -133,6 +138,19 @@ def trace(cell: QRNNCell, run: Callable[[], Any]) -> Trace:
     if isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.requires_grad:
         found = replace(found, gradient_norm=gradient_norms(loss, steps.states[1:]))
     return with_states(found, states[0], states[1:])
+
+
+def damping_of(cell: QRNNCell, theta: torch.Tensor) -> np.ndarray | None:
+    """Return how much of each qubit's |1> a step damps (T, n), at angles (T, P), or None."""
+    circuit = cell.circuit
+    if not circuit.damped:
+        return None
+    kept = np.ones((len(theta), circuit.n_wires))
+    gates = [gate for gate in circuit.gates for _ in gate.data]
+    for gate, phi in zip(gates, as_array(circuit.parameters(theta)).T, strict=True):
+        if isinstance(gate, Damping):
+            kept[:, gate.wires[0]] *= np.cos(phi) ** 2
+    return 1 - kept
 
 
 def as_array(values: torch.Tensor) -> np.ndarray:

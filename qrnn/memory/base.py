@@ -12,6 +12,7 @@ from torch import nn
 
 from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.circuit.step import StepCircuit
+from qrnn.errors import DeviceError
 
 State = Any
 """What a strategy carries; opaque to the cell, created only by `start` and `step`."""
@@ -123,6 +124,16 @@ class Memory(ABC):
     @abstractmethod
     def detach(self, state: State) -> State:
         """Return the state detached from the autograd graph, for truncated backpropagation."""
+
+    def select(self, state: State, rows: torch.Tensor) -> State:
+        """Return the states of some sequences, by their indices (K,); one may be repeated.
+
+        Raises:
+            DeviceError: the strategy carries more than angles.
+        """
+        raise DeviceError(
+            "a state can be copied only where it is replayed: device.strategy=replayed"
+        )
 
     @abstractmethod
     def amplitudes(self, state: State) -> torch.Tensor:

@@ -64,31 +64,35 @@ class FusedState:
         return FusedState.of, (self.raw, self.batch)
 
 
-class FusedMemory(Memory):
-    """The state as amplitudes, advanced by the kernels for its torch device.
+class PureStates(Memory):
+    """Pure states that the kernels for their torch device advance.
 
-    The cost is linear in T; memory does not depend on T. For the gradient, see the reversible
-    adjoint in docs/how-it-works.md.
+    Attributes:
+        copies: number of states of a sequence.
+        program: the kernels' gate program.
 
     Raises:
         DeviceError: the inputs' torch device has no kernels.
         MissingExtraError: the kernels need a package that is not installed.
-        ConfigError: one sequence does not fit into this machine's memory.
+        ConfigError: the states of one sequence do not fit into this machine's memory.
     """
+
+    copies = 1
 
     def __init__(self, circuit: StepCircuit, layer: TorchLayer):
         super().__init__(circuit, layer)
+        remedy = "lower model.n_qubits"
         check_memory(
             f"a training of {circuit.n_wires} qubits on device 'fused'",
-            BYTES * 2.0**circuit.n_wires,
-            "lower model.n_qubits",
+            BYTES * self.copies * 2.0**circuit.n_wires,
+            remedy if self.copies == 1 else f"{remedy} or device.trajectories",
         )
-        self.program: Program = compile_program(circuit)
-        columns = self.program.columns
-        self._identity = columns == list(range(circuit.n_parameters))
-        self._columns = torch.tensor(columns, dtype=torch.long, device="cpu")
-        self._factors = torch.tensor(self.program.factors, dtype=torch.float64, device="cpu")
+        self.program: Program = self.compile()
         self._kernels: dict[str, Kernels] = {}
+
+    def compile(self) -> Program:
+        """Return the kernels' gate program."""
+        return compile_program(self.circuit)
 
     @override
     def __getstate__(self) -> dict[str, Any]:
@@ -100,6 +104,31 @@ class FusedMemory(Memory):
         if device.type not in self._kernels:
             self._kernels[device.type] = kernels_for(self.program, device)
         return self._kernels[device.type]
+
+    def advance(
+        self, state: FusedState, angles: torch.Tensor, active: torch.Tensor | None
+    ) -> tuple[torch.Tensor, FusedState]:
+        """Advance by one step with the slots' angles (B, S); return z (B, R) and the new state."""
+        undo = UndoStep(self.kernels(state.psi.device), active)
+        psi, z = StepNode.apply(state.psi, angles, state.snapshot, undo)
+        if psi.requires_grad:
+            state.snapshot.follow(undo)
+        return z, FusedState(psi, undo.after.psi(), undo.after, state.batch)
+
+
+class FusedMemory(PureStates):
+    """The state as amplitudes, advanced by the kernels for its torch device.
+
+    The cost is linear in T; memory does not depend on T. For the gradient, see the reversible
+    adjoint in docs/how-it-works.md.
+    """
+
+    def __init__(self, circuit: StepCircuit, layer: TorchLayer):
+        super().__init__(circuit, layer)
+        columns = self.program.columns
+        self._identity = columns == list(range(circuit.n_parameters))
+        self._columns = torch.tensor(columns, dtype=torch.long, device="cpu")
+        self._factors = torch.tensor(self.program.factors, dtype=torch.float64, device="cpu")
 
     def slot_angles(self, parameters: torch.Tensor) -> torch.Tensor:
         """Return the slots' angles (B, S) for gate parameters (B, n_parameters)."""
@@ -117,11 +146,7 @@ class FusedMemory(Memory):
         self, state: FusedState, controls: torch.Tensor, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, FusedState]:
         angles = self.slot_angles(self.circuit.parameters(controls + self.layer.bias))
-        undo = UndoStep(self.kernels(state.psi.device), active)
-        psi, z = StepNode.apply(state.psi, angles, state.snapshot, undo)
-        if psi.requires_grad:
-            state.snapshot.follow(undo)
-        return z, FusedState(psi, undo.after.psi(), undo.after, state.batch)
+        return self.advance(state, angles, active)
 
     @override
     def sequence(

@@ -19,6 +19,7 @@ from qrnn.circuit.step import StepCircuit
 from qrnn.errors import DeviceError
 from qrnn.memory.base import Memory
 from qrnn.memory.kernels.density_program import compile_density_program
+from qrnn.memory.slots import Slots
 from qrnn.utils.autograd import once_differentiable
 
 
@@ -119,9 +120,7 @@ class FusedDensities(Memory):
     def __init__(self, circuit: StepCircuit, layer: TorchLayer, noise: CircuitNoise):
         super().__init__(circuit, layer)
         self.program = compile_density_program(circuit, noise)
-        self._columns = torch.tensor(self.program.columns, dtype=torch.long, device="cpu")
-        self._factors = torch.tensor(self.program.factors, dtype=torch.float64, device="cpu")
-        self._offsets = torch.tensor(self.program.offsets, dtype=torch.float64, device="cpu")
+        self.slots = Slots(self.program.columns, self.program.factors, self.program.offsets)
         self._kernels: Any = None
 
     @override
@@ -146,13 +145,6 @@ class FusedDensities(Memory):
             self._kernels = NumbaDensityKernels(self.program)
         return self._kernels
 
-    def slot_angles(self, parameters: torch.Tensor) -> torch.Tensor:
-        """Return the slots' angles (B, S) for gate parameters (B, n_parameters)."""
-        offsets = self._offsets.to(parameters)
-        if not any(self.program.factors):
-            return offsets.expand(len(parameters), -1)
-        return parameters[:, self._columns] * self._factors.to(parameters) + offsets
-
     @override
     def size(self, batch: int, like: torch.Tensor) -> float:
         return self.kernels(like.device).size(batch) * like.element_size()
@@ -165,7 +157,7 @@ class FusedDensities(Memory):
     def step(
         self, state: DensityState, controls: torch.Tensor, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, DensityState]:
-        angles = self.slot_angles(self.circuit.parameters(controls + self.layer.bias))
+        angles = self.slots.angles(self.circuit.parameters(controls + self.layer.bias))
         kernels = self.kernels(controls.device)
         r, results = DensityNode.apply(state.r, angles, kernels, active, state.moment)
         z = self.circuit.values(results)

@@ -7,7 +7,8 @@ executions and O(T^2) gates. Gradients are the device's own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import pennylane as qml
@@ -75,11 +76,22 @@ class ReplayedMemory(Memory):
         # Sequences that skipped the same steps share a circuit; inactive ones need none.
         z = controls.new_zeros(len(controls), len(self.circuit.words))
         patterns, group = moved.unique(dim=0, return_inverse=True)
+        chosen, calls = [], []
         for index, pattern in enumerate(patterns):
             rows = ((group == index) & active).nonzero().flatten()
             if len(rows):
-                z = z.index_put((rows,), self._read(history[rows][:, pattern]))
+                chosen.append(rows)
+                calls.append(partial(self._read, history[rows][:, pattern]))
+        for rows, found in zip(chosen, self._together(calls), strict=True):
+            z = z.index_put((rows,), found)
         return z, state
+
+    def _together(self, calls: Sequence[Callable[[], torch.Tensor]]) -> list[torch.Tensor]:
+        """Return what calls return; on IBM devices, they are one job."""
+        joins = getattr(self.layer.qnode.device, "together", None)
+        if joins is None or len(calls) < 2 or torch.is_grad_enabled():
+            return [call() for call in calls]
+        return joins(calls)
 
     def _read(self, history: torch.Tensor) -> torch.Tensor:
         """Return z (B, R) for controls (B, t, P)."""
@@ -137,6 +149,10 @@ class ReplayedMemory(Memory):
     @override
     def detach(self, state: ReplayedState) -> ReplayedState:
         return ReplayedState(tuple(c.detach() for c in state.controls), state.active)
+
+    @override
+    def select(self, state: ReplayedState, rows: torch.Tensor) -> ReplayedState:
+        return ReplayedState(*(tuple(one[rows] for one in part) for part in state))
 
     @override
     def amplitudes(self, state: ReplayedState) -> torch.Tensor:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from pennylane.tape import QuantumScript
 from torch import nn
 
 from qrnn.cell.cell import OnDevice
-from qrnn.data import Batch, Objective, Split
+from qrnn.data import Batch, Objective
 from qrnn.models.cells import cells_of
 from qrnn.networks import State
 
@@ -82,34 +81,18 @@ class Model(OnDevice):
         """Return the total number of steps that the hybrid cells take for a batch."""
         return len(cells_of(self)) * batch.x.shape[1]
 
-    def sentences(self, batch: Batch, vocabulary: Sequence[str]) -> list[str]:
+    def sentences(
+        self, batch: Batch, vocabulary: Sequence[str], *, longest: bool = False
+    ) -> list[str]:
         """Return the translation of each sequence; nothing if the model does not translate.
 
         Args:
             batch: the sequences.
             vocabulary: text of each target token.
+            longest: whether no sentence may end early, for an estimate of the cost.
         """
         return []
 
     def steps_read(self, steps: int) -> range:
         """Return the steps that the head reads, from 0, of sequences of a number of steps."""
         return range(steps)
-
-    def executions(
-        self,
-        part: Split,
-        feedback: str,
-        batch_size: int | None,
-        steps: Sequence[int] | None = None,
-    ) -> Iterable[list[QuantumScript]]:
-        """Return the tapes of each execution of an evaluation, in order.
-
-        They serve to estimate the cost, so their angles are arbitrary.
-
-        Args:
-            part: the sequences.
-            feedback: `closed` or `open`.
-            batch_size: number of sequences that run together; None: all.
-            steps: of the open loop, the steps that run, from 0; None: those that the head reads.
-        """
-        raise NotImplementedError(f"{type(self).__name__} runs no circuits on its own")

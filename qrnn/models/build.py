@@ -11,6 +11,7 @@ from torch import nn
 
 from qrnn.config import TrainConfig, to_plain
 from qrnn.data import KINDS, Labels, Objective, Shape
+from qrnn.devices import DeviceOptions, device_spec
 from qrnn.errors import ConfigError
 from qrnn.models.base import Model
 from qrnn.models.identity import made_of
@@ -32,7 +33,9 @@ def build_model(
     vectors: torch.Tensor | None = None,
     objective: Objective | None = None,
 ) -> Model:
-    """Return the untrained model of a configuration.
+    """Return the untrained model of a configuration, on its device.
+
+    A device that submits jobs is not opened to build a model, which is then on `fused`.
 
     Args:
         config: the full configuration.
@@ -48,16 +51,20 @@ def build_model(
     with limit_allocations("the model", size_remedy(config.model)):
         model = _build(config, shape, vectors)
     model.objective = objective or Labels(shape.n_classes)
+    if config.model.frozen is not None:
+        model.objective = model.objective.squared()
     model.made_of = made_of(to_plain(config), asdict(shape))
     return model
 
 
 def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> Model:
-    model = config.model
+    model, device = config.model, config.device
+    if device_spec(device.name).submits_jobs:
+        device = DeviceOptions()
 
     def network(options: ModelConfig, input_size: int) -> Any:
-        solved = solve_width(options, input_size, config.device)
-        return NETWORKS[options.name].build(solved, input_size, config.device)
+        solved = solve_width(options, input_size, device)
+        return NETWORKS[options.name].build(solved, input_size, device)
 
     if NETWORKS[model.name].tokens:
         if not shape.tokens or shape.kind != "label":
@@ -129,6 +136,8 @@ def check_model(config: ModelConfig) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"model.{key} must be a finite number, got {value}")
     whole("model.num_layers", config.num_layers, 1, MOST_LAYERS)
+    if config.frozen not in (None, "circuit"):
+        raise ConfigError(f"model.frozen must be null or circuit, got {config.frozen}")
     limits: dict[str, tuple[bool, str]] = {
         "budget": (
             config.budget is None or 1 <= config.budget <= MAX_BUDGET,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
 from pennylane.tape import QuantumScript
 from typing_extensions import override
 
-from qrnn.data import IGNORED, Batch, Labels, Split
+from qrnn.data import IGNORED, Batch, Labels
 from qrnn.errors import ConfigError
 from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.networks import State, n_parameters
@@ -62,16 +61,6 @@ class NextToken(Model):
     @override
     def networks(self) -> list[Recurrent]:
         return [Recurrent("", self.rnn, None)]
-
-    @override
-    def executions(
-        self,
-        part: Split,
-        feedback: str,
-        batch_size: int | None,
-        steps: Sequence[int] | None = None,
-    ) -> Iterator[list[QuantumScript]]:
-        return (self.tapes(batch) for batch in part.all_batches(batch_size))
 
     @override
     def recurrent_parameters(self) -> int:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pennylane as qml
 import torch
-from pennylane.tape import QuantumScript
 from torch import nn
 from typing_extensions import override
 
-from qrnn.circuit.threads import one_at_a_time
-from qrnn.data import Batch, Labels, Numbers, Split
+from qrnn.data import Batch, Labels, Numbers
 from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.networks import Network, State, n_parameters
 from qrnn.utils.checks import probability, whole
@@ -68,39 +64,6 @@ class SequenceModel(Model):
     @override
     def recurrent_parameters(self) -> int:
         return n_parameters(self.rnn)
-
-    @override
-    def executions(
-        self,
-        part: Split,
-        feedback: str,
-        batch_size: int | None,
-        steps: Sequence[int] | None = None,
-    ) -> Iterator[list[QuantumScript]]:
-        """The angles are the biases. Closed, each step is an execution; open, each batch."""
-        cell = self.rnn.cell
-        bias = cell.quantum.bias.detach()
-
-        # In the open loop, one mid-circuit measured circuit returns the readouts of all steps.
-        at_once = getattr(cell.memory, "at_once", None)
-
-        @one_at_a_time
-        def tapes(batch: int, t: int, qnode: qml.QNode) -> list[QuantumScript]:
-            inputs = bias.new_zeros(batch, t * len(bias))
-            built, _ = qml.workflow.construct_batch(qnode, level="user")(inputs, bias)
-            return list(built)
-
-        for batch in part.all_batches(batch_size):
-            rows, most = batch.x.shape[:2]
-            if feedback == "open" and at_once is not None:
-                yield tapes(rows, most, at_once)
-            elif feedback == "open":
-                read = self.steps_read(most) if steps is None else steps
-                yield [tape for t in read for tape in tapes(rows, t + 1, cell.qnode)]
-            else:
-                lengths = batch.lengths if batch.lengths is not None else torch.full([rows], most)
-                for t in range(1, most + 1):  # sequences that have ended need no circuit
-                    yield tapes(int((lengths >= t).sum()), t, cell.qnode)
 
     @abstractmethod
     def read(self, z: torch.Tensor, state: State) -> torch.Tensor:

@@ -12,7 +12,7 @@ from typing_extensions import override
 from qrnn.data import IGNORED, Batch, Labels, detokenise
 from qrnn.models.attention import Attention
 from qrnn.models.base import Answer, Model, Recurrent
-from qrnn.models.cells import cells_of
+from qrnn.models.cells import cells_of, device_of
 from qrnn.networks import Network, State, n_parameters
 from qrnn.utils.checks import probability, real, whole
 from qrnn.utils.tensors import checked_lengths
@@ -110,9 +110,19 @@ class Translator(Model):
         return encoder * batch.x.shape[1] + decoder * batch.y.shape[1]
 
     @override
-    def sentences(self, batch: Batch, vocabulary: Sequence[str]) -> list[str]:
-        found, _ = self.translate(batch.x, batch.lengths)
+    def sentences(
+        self, batch: Batch, vocabulary: Sequence[str], *, longest: bool = False
+    ) -> list[str]:
+        """See `Model`; on IBM devices, no sentence is longer than the longest target."""
+        options = {"max_steps": batch.y.shape[1]} if self._in_jobs else {}
+        found, _ = self.translate(batch.x, batch.lengths, ends=not longest, **options)
         return [detokenise(vocabulary[token] for token in one) for one in found]
+
+    @property
+    def _in_jobs(self) -> bool:
+        """Whether each call of the decoder is a job of an IBM device."""
+        device = device_of(self.decoder)
+        return device is not None and device.spec.submits_jobs
 
     @override
     def recurrent_parameters(self) -> int:
@@ -135,12 +145,22 @@ class Translator(Model):
             source: the encoder's result for the same sequences.
             tokens: target tokens so far (B, U), the first one `BOS`.
         """
+        queries, q, state = self._queries(tokens, source.state)
+        return *self._attend(source, queries), q, state
+
+    def _queries(
+        self, tokens: torch.Tensor, state: State | None
+    ) -> tuple[torch.Tensor, torch.Tensor, State]:
+        """Return queries (B, U, Q), the decoder's outputs and its state after tokens (B, U)."""
         embedded = self.target(tokens)
-        q, state = self.decoder(embedded, source.state)
-        queries = self._with_skip(q, embedded)
+        q, state = self.decoder(embedded, state)
+        return self._with_skip(q, embedded), q, state
+
+    def _attend(self, source: Source, queries: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits (B, U, V) and attention weights (B, U, S) of queries."""
         context, weights = self.attention(queries, source.z, source.lengths)
         mixed = torch.tanh(self.combine(torch.cat([context, queries], 2)))
-        return self.head(self.dropout(mixed)), weights, q, state
+        return self.head(self.dropout(mixed)), weights
 
     def _with_skip(self, outputs: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
         return torch.cat([outputs, embedded], 2) if self.skip else outputs
@@ -162,11 +182,13 @@ class Translator(Model):
         beam: int = 5,
         max_steps: int = 60,
         length_penalty: float = 1.0,
+        ends: bool = True,
     ) -> tuple[list[list[int]], list[torch.Tensor]]:
         """Return the most likely target of each source sequence, found by beam search.
 
-        Each round runs the decoder over all tokens so far: a hidden state on hardware can be
-        neither copied nor stored, and the fused kernels run whole sequences at once.
+        Each round runs the decoder over all tokens so far, as the fused kernels run whole sequences
+        at once. On IBM devices, where a state is the angles so far, which can be copied, each round
+        is one step of all candidates that have not ended.
 
         Args:
             x: source tokens (B, S).
@@ -175,6 +197,7 @@ class Translator(Model):
             max_steps: largest number of target tokens.
             length_penalty: candidates are ranked by log probability / length^length_penalty.
                 Candidates without `EOS` after `max_steps` count only if all lack it.
+            ends: whether candidates may end before `max_steps`; False: for an estimate of the cost.
 
         Returns:
             The tokens of each target without `EOS`, and its attention weights (U, S).
@@ -184,17 +207,19 @@ class Translator(Model):
         rows = len(x)
         if lengths is not None:
             lengths = checked_lengths(lengths, *x.shape).to(x.device)
-        x = x.repeat_interleave(beam, 0)
-        lengths = None if lengths is None else lengths.repeat_interleave(beam, 0)
-        source = self.encode(x, lengths)
+        if self._in_jobs:
+            decoder: _Rounds = _Steps(self, self.encode(x, lengths), beam)
+        else:
+            repeated = None if lengths is None else lengths.repeat_interleave(beam, 0)
+            decoder = _Rounds(self, self.encode(x.repeat_interleave(beam, 0), repeated))
         tokens = torch.full((rows * beam, 1), BOS, device=x.device)
         # All candidates start equal, so only the first is active.
         scores = torch.full((rows, beam), -torch.inf, device=x.device)
         scores[:, 0] = 0.0
         ended = torch.zeros(rows, beam, dtype=torch.bool, device=x.device)
         for _ in range(max_steps):
-            logits = self.decode(source, tokens)[0][:, -1].double()
-            logits[:, [PAD, BOS]] = -torch.inf  # neither is ever a target
+            logits = decoder.logits(tokens).double()
+            logits[:, [PAD, BOS] if ends else [PAD, BOS, EOS]] = -torch.inf  # never a target
             gains = logits.log_softmax(1).view(rows, beam, -1)
             gains[ended] = -torch.inf
             gains[..., PAD][ended] = 0.0  # finished candidates keep their score
@@ -204,6 +229,8 @@ class Translator(Model):
             tokens = tokens.view(rows, beam, -1).take_along_dim(parent[:, :, None], 1)
             tokens = torch.cat([tokens, token[:, :, None]], 2).flatten(0, 1)
             ended = ended.take_along_dim(parent, 1) | (token == EOS)
+            first = torch.arange(rows, device=x.device)[:, None] * beam
+            decoder.keep((first + parent).flatten(), ended.flatten())
             if ended.all():
                 break
         n_steps = (tokens[:, 1:] != PAD).sum(1).view(rows, beam)
@@ -211,11 +238,77 @@ class Translator(Model):
         out = ended.any(1, keepdim=True) & ~ended
         chosen = (scores / n_steps**length_penalty).masked_fill(out, -torch.inf).argmax(1)
         kept = torch.arange(rows, device=x.device) * beam + chosen
-        weights = self.decode(source, tokens)[1][kept]
+        weights = decoder.weights(tokens)[kept]
         targets, maps = [], []
         for row, one in enumerate(tokens[kept, 1:].tolist()):
             target = [token for token in one if token not in (PAD, EOS)]
             targets.append(target)
-            n_source = x.shape[1] if lengths is None else int(lengths[row * beam])
+            n_source = x.shape[1] if lengths is None else int(lengths[row])
             maps.append(weights[row, : len(target), :n_source])
         return targets, maps
+
+
+class _Rounds:
+    """The decoder in a beam search, over all tokens in each round.
+
+    Args:
+        model: the translator.
+        source: the encoder's result for each candidate.
+    """
+
+    def __init__(self, model: Translator, source: Source):
+        self.model, self.source = model, source
+
+    def logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the logits (N, V) after tokens (N, U) of all candidates."""
+        return self.model.decode(self.source, tokens)[0][:, -1]
+
+    def keep(self, parents: torch.Tensor, ended: torch.Tensor) -> None:
+        """Continue with other candidates.
+
+        Args:
+            parents: index of each one's parent among the candidates before (N,).
+            ended: which need no more logits (N,).
+        """
+
+    def weights(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the attention weights (N, U, S)."""
+        return self.model.decode(self.source, tokens)[1]
+
+
+class _Steps(_Rounds):
+    """One step in each round, of candidates that have not ended; their states are copied.
+
+    Args:
+        model: the translator.
+        source: the encoder's result for each sequence.
+        beam: number of candidates per sequence.
+    """
+
+    def __init__(self, model: Translator, source: Source, beam: int):
+        n = len(source.z)
+        # All candidates of a sequence start equal: one row each, until the first `keep`.
+        self._state, self._rows = source.state, torch.arange(n) * beam
+        self._of = torch.arange(n).repeat_interleave(beam)  # the row of each candidate
+        lengths = None if source.lengths is None else source.lengths[self._of]
+        super().__init__(model, Source(source.z[self._of], None, lengths))
+        self._queries: list[torch.Tensor] = []  # of each step, (N, 1, Q)
+
+    @override
+    def logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        queries, _, self._state = self.model._queries(tokens[self._rows, -1:], self._state)
+        self._queries.append(queries[self._of])
+        return self.model._attend(self.source, self._queries[-1])[0][:, -1]
+
+    @override
+    def keep(self, parents: torch.Tensor, ended: torch.Tensor) -> None:
+        self._queries = [one[parents] for one in self._queries]
+        self._rows = (~ended).nonzero().flatten()
+        state: Any = self._state
+        self._state = state.select(self._of[parents[self._rows]])
+        self._of = torch.zeros_like(self._of)  # of those that have ended: any row
+        self._of[self._rows] = torch.arange(len(self._rows))
+
+    @override
+    def weights(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.model._attend(self.source, torch.cat(self._queries, 1))[1]

@@ -48,7 +48,8 @@ def defaults(run: RunFolder) -> dict[str, Any]:
     names = [f"{group}={run.name_of(group)}" for group in TABLES]
     with suppress(QRNNError):  # with the recipe of the task and the model
         return flat(to_plain(compose("train", names)))
-    groups = {"device": asdict(DeviceOptions()), "trainer": asdict(TrainConfig().trainer)}
+    groups: dict[str, Any] = {"finetune": TrainConfig.finetune}
+    groups |= {"device": asdict(DeviceOptions()), "trainer": asdict(TrainConfig().trainer)}
     for group, registry in TABLES.items():
         try:
             groups[group] = asdict(registry[run.name_of(group)].schema())

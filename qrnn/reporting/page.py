@@ -11,7 +11,7 @@ from rich.console import Console
 
 from qrnn.circuit.step import StepCircuit
 from qrnn.config import from_plain
-from qrnn.data import KINDS, Numbers, Objective, TaskData
+from qrnn.data import KINDS, Labels, Numbers, Objective, TaskData
 from qrnn.data.tables.base import Encoder
 from qrnn.devices.ibm.ledger import recorded_circuits
 from qrnn.errors import ConfigError, QRNNError
@@ -188,7 +188,7 @@ def results(run: RunFolder, loaded: Loaded) -> Iterator[Part]:
             yield from numbers.figures(run.evaluations, aim, loaded.encoder, loaded.data)
         return
     facts = {
-        "loss": f"{small(one.loss)} nats per label",
+        "loss": f"{small(one.loss)} {unit_of(objective)}",
         "accuracy": percent(one.accuracy),
         METRICS[one.metric][0]: shown(one.metric, one.value),
     }
@@ -196,6 +196,13 @@ def results(run: RunFolder, loaded: Loaded) -> Iterator[Part]:
     yield from numbers.baselines(one, run.name_of("model"))
     if loaded.data is not None and loaded.data.kind == "classify":
         yield from predictions(one, loaded.data.classes, run.name_of("task"))
+
+
+def unit_of(objective: Objective | None) -> str:
+    """Return what the loss of labels is, after its value."""
+    if isinstance(objective, Labels) and not objective.has_probabilities:
+        return "(squared error of scores)"
+    return "nats per label"
 
 
 def predictions(one: Evaluation, classes: tuple[str, ...], task: str) -> Iterator[Part]:

@@ -59,8 +59,9 @@ def curves(series: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
 
     figure = Figure(figsize=(9.6, 2.4), layout="constrained")
     metric = metric_of(series)
+    of_labels = metric == "accuracy" and "ridge" not in series  # of a frozen network: squared error
     quantities = {
-        "loss": "cross entropy (nats)" if metric == "accuracy" else "loss (scaled numbers)",
+        "loss": "cross entropy (nats)" if of_labels else "loss (scaled numbers)",
         metric: METRICS[metric][0],
         "gradient": "gradient norm before clipping",
     }

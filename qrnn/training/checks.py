@@ -7,13 +7,15 @@ from typing import Any
 
 import torch
 
-from qrnn.config import TrainerConfig
+from qrnn.config import TrainConfig, TrainerConfig
 from qrnn.config.commands import OPTIMIZERS as CLASSES
+from qrnn.config.commands import SPSA
 from qrnn.data import TaskData
+from qrnn.devices import device_spec
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import typed
 
-SCHEDULES = ("cosine", "constant")
+SCHEDULES = ("cosine", "constant", "power")
 OPTIMIZERS: dict[str, Any] = {name: getattr(torch.optim, cls) for name, cls in CLASSES.items()}
 
 
@@ -30,6 +32,11 @@ def check_trainer(config: TrainerConfig) -> None:
         "lr": (config.lr > 0 and math.isfinite(config.lr), "positive"),
         "optimizer": (config.optimizer in OPTIMIZERS, " or ".join(OPTIMIZERS)),
         "weight_decay": (config.weight_decay >= 0, "at least 0"),
+        "directions": (config.directions is None or config.directions >= 1, "at least 1"),
+        "perturbation": (
+            config.perturbation is None or 0 < config.perturbation < math.inf,
+            "positive",
+        ),
         "schedule": (config.schedule in SCHEDULES, " or ".join(SCHEDULES)),
         "clip": (config.clip > 0, "positive"),
         "patience": (config.patience is None or config.patience >= 1, "null or at least 1"),
@@ -50,6 +57,40 @@ def check_trainer(config: TrainerConfig) -> None:
     for key, (holds, allowed) in limits.items():
         if not holds:
             raise ConfigError(f"trainer.{key} must be {allowed}, got {getattr(config, key)}")
+    if config.optimizer != SPSA:
+        for key in ("directions", "perturbation"):
+            if (given := getattr(config, key)) is not None:
+                raise ConfigError(
+                    f"trainer.{key} must be left out with trainer.optimizer={config.optimizer}, "
+                    f"got {given}: it is for spsa"
+                )
+    elif config.processes > 1 or config.baselines:
+        key = "processes" if config.processes > 1 else "baselines"
+        raise ConfigError(
+            f"trainer.{key} must be left out with trainer.optimizer=spsa, got "
+            f"{getattr(config, key)}"
+        )
+
+
+def check_jobs(config: TrainConfig) -> None:
+    """Check that a device that runs jobs can train a model.
+
+    Raises:
+        ConfigError: the optimiser needs gradients, or the ledger is not in the run's folder.
+    """
+    device = config.device
+    if not device_spec(device.name).submits_jobs:
+        return
+    if config.trainer.optimizer != SPSA:
+        raise ConfigError(
+            f"trainer.optimizer must be spsa on device {device.name!r}, which gives no gradients, "
+            f"got {config.trainer.optimizer}"
+        )
+    if device.ledger is not None:
+        raise ConfigError(
+            "device.ledger must be left out in training, which records its jobs in the run's "
+            f"folder, got {device.ledger}"
+        )
 
 
 def batches_of_epoch(data: TaskData, config: TrainerConfig) -> int | float:

@@ -12,14 +12,17 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from qrnn.config import TrainConfig, TrainerConfig, to_plain
+from qrnn.config.commands import SPSA
 from qrnn.data import Batch, TaskData, loader
 from qrnn.models.build import build_model
+from qrnn.models.cells import device_of
 from qrnn.training.checks import OPTIMIZERS
 from qrnn.training.groups import param_groups
 from qrnn.training.means import Means
 from qrnn.training.origins import modules_of
 from qrnn.training.resume import set_rates
 from qrnn.training.seeding import epoch_seed, seed_all
+from qrnn.training.spsa import DIRECTIONS, PERTURBATION, Spsa, check_model, gain
 
 WARM_UP = 0.1  # fraction of the steps; without it, lr 1e-2 sometimes ends at chance level
 EVAL_BATCH = 512
@@ -41,15 +44,42 @@ class Learner(pl.LightningModule):
         self.model = build_model(config, data.shape, data.vectors, data.objective)
         self.states: dict[str, Any] = {}  # of the texts of training and validation
         self.means = {part: Means() for part in ("train", "val")}
+        self.spsa: Spsa | None = None
+        if config.trainer.optimizer == SPSA:
+            check_model(self.model)
+            data.train.sequences("trainer.optimizer=spsa")
+            own = device_of(self.model)
+            assert own is not None
+            self.run_on(self.model.on(own))
+
+    def run_on(self, model: Any) -> None:
+        """Run the circuits of training and validation by a copy of the model, with SPSA.
+
+        Dropout and simulated readout noise are off, since the copies of a step are compared.
+
+        Args:
+            model: the copy, which shares the weights.
+        """
+        trainer = self.config.trainer
+        options = (trainer.directions or DIRECTIONS, trainer.perturbation or PERTURBATION)
+        self.spsa = Spsa(model.eval(), *options, trainer.seed)
 
     def _step(self, batch: Batch, index: int, part: str) -> torch.Tensor:
-        fresh = self.read.resets_state(index)
-        answer = self.model.answer(batch, None if fresh else self.states[part])
-        if self.read.is_text:
-            self.states[part] = answer.state.detach()
+        if self.spsa is not None and part == "train":
+            batch, logits = self.spsa.answer(batch, self.global_step)
+        else:
+            fresh = self.read.resets_state(index)
+            model = self.model if self.spsa is None else self.spsa.model
+            answer = model.answer(batch, None if fresh else self.states[part])
+            logits = answer.logits
+            if self.read.is_text:
+                self.states[part] = answer.state.detach()
         objective = self.model.objective
-        outputs, y = objective.asked(answer.logits, batch.y)
-        loss = objective.losses(outputs, y).mean()
+        outputs, y = objective.asked(logits, batch.y)
+        losses = objective.losses(outputs, y)
+        loss = losses.mean()
+        if self.spsa is not None and part == "train":
+            loss = self.spsa.loss(losses)
         measured = objective.measure(outputs.detach(), y)
         means = self.means[part]
         means.add("loss", loss.detach() * len(y), len(y))
@@ -121,12 +151,15 @@ class Learner(pl.LightningModule):
         A parameter's attribute `lr_scale` multiplies its learning rate.
         """
         optimizer = self.optimizer()
-        if self.config.trainer.schedule == "constant":
+        schedule = self.config.trainer.schedule
+        if schedule == "constant":
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
         warm_up = max(1, int(WARM_UP * steps))
 
         def factor(step: int) -> float:
+            if schedule == "power":
+                return gain(step, steps)
             if step < warm_up:
                 return (step + 1) / warm_up
             return 0.5 * (
@@ -134,8 +167,8 @@ class Learner(pl.LightningModule):
             )
 
         # Not OneCycleLR: its state fixes the number of steps, but a resumed run may take more.
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+        rates = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return [optimizer], [{"scheduler": rates, "interval": "step"}]
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Return a new optimiser, with one parameter group per learning rate."""

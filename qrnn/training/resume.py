@@ -8,36 +8,43 @@ import lightning.pytorch as pl
 import torch
 from torch.optim import Optimizer
 
-from qrnn.config import TrainerConfig
+from qrnn.config import TrainConfig
 from qrnn.errors import ConfigError
 from qrnn.training.checkpoint import size_of
 
 
-def check_unchanged(saved: TrainerConfig, wanted: TrainerConfig) -> None:
-    """Check that the optimiser and the schedule are those of the checkpoint.
+def check_unchanged(saved: TrainConfig, wanted: TrainConfig) -> None:
+    """Check that the optimiser, the schedule and what is trained are those of the checkpoint.
 
     Raises:
-        ConfigError: the optimiser or the schedule has changed.
+        ConfigError: one of them has changed.
     """
-    for name in ("optimizer", "schedule"):
-        before, now = getattr(saved, name), getattr(wanted, name)
+    for group, name in (("trainer", "optimizer"), ("trainer", "schedule"), ("model", "frozen")):
+        before, now = (getattr(getattr(one, group), name) for one in (saved, wanted))
         if before != now:
             raise ConfigError(
-                f"trainer.{name} must stay {before} with resume, got {now}: leave it out"
+                f"{group}.{name} must stay {before} with resume, got {now}: leave it out"
             )
 
 
-def check_shapes(saved: dict[str, Any], wanted: dict[str, torch.Tensor]) -> None:
+def check_shapes(
+    saved: dict[str, Any], wanted: dict[str, torch.Tensor], key: str = "resume"
+) -> None:
     """Check that the model's weights have the shapes of the checkpoint's.
+
+    Args:
+        saved: the checkpoint's weights.
+        wanted: the model's.
+        key: the option that names the checkpoint, for the message.
 
     Raises:
         ConfigError: a weight has another shape, or exists only in the model or the checkpoint.
     """
-    for key in sorted({*saved, *wanted}):
-        before, now = size_of(saved, key), size_of(wanted, key)
+    for name in sorted({*saved, *wanted}):
+        before, now = size_of(saved, name), size_of(wanted, name)
         if before != now:
             raise ConfigError(
-                f"resume must keep the model's size, but {key:.80} is {before} in the checkpoint "
+                f"{key} must keep the model's size, but {name:.80} is {before} in the checkpoint "
                 f"and {now} now: leave out the keys that change it"
             )
 

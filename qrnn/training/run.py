@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -51,6 +52,8 @@ def train(
         typed = compose("train", config)
         if typed.resume is not None:
             typed = resumed(typed, config)
+        elif typed.finetune is not None:
+            typed = fine_tuned(typed, config)
     if run_dir is None:
         new = f"runs/{typed.task.name}/{datetime.now():%Y-%m-%d_%H-%M-%S}"
         run_dir = own_folder(typed.resume, new)
@@ -69,12 +72,47 @@ def resumed(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
         DataError: the file to resume from is not a checkpoint.
     """
     for group in ("task", "model", "device", "trainer", "experiment"):
-        if any(item.lstrip("+").split("=")[0] == group for item in overrides):
-            raise ConfigError(f"{group} must be left out with resume: the checkpoint sets it")
+        if _chosen(group, overrides):
+            others = ("device", "trainer")
+            remedy = ", or use finetune=FILE for a new training" if group in others else ""
+            raise ConfigError(
+                f"{group} must be left out with resume: the checkpoint sets it{remedy}"
+            )
     assert config.resume is not None
-    given = OmegaConf.structured(config)
-    saved = OmegaConf.structured(config_of(read_checkpoint(config.resume)))
-    for item in overrides:  # `resume` is one of them
+    if config.finetune is not None:
+        raise ConfigError("finetune must be left out with resume, which goes on with a training")
+    return _with(config_of(read_checkpoint(config.resume)), config, overrides)
+
+
+def fine_tuned(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
+    """Return the configuration of a training that begins with a checkpoint's weights.
+
+    Args:
+        config: as the overrides compose it, whose device and trainer are used. Task and model are
+            the checkpoint's, with the overrides, unless they are chosen.
+        overrides: such as `trainer.epochs=3`.
+
+    Raises:
+        DataError: the file to begin with is not a checkpoint.
+    """
+    assert config.finetune is not None
+    saved = config_of(read_checkpoint(config.finetune))
+    found = {}
+    for group in ("task", "model"):
+        if not _chosen(group, overrides):
+            keys = [item for item in overrides if item.lstrip("+").startswith(f"{group}.")]
+            found[group] = getattr(_with(saved, config, keys), group)
+    return replace(config, **found)
+
+
+def _chosen(group: str, overrides: Sequence[str]) -> bool:
+    return any(item.lstrip("+").split("=")[0] == group for item in overrides)
+
+
+def _with(saved: TrainConfig, config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
+    """Return a saved configuration with the overrides of a composed one."""
+    given, found = OmegaConf.structured(config), OmegaConf.structured(saved)
+    for item in overrides:
         key = item.split("=")[0]
-        OmegaConf.update(saved, key, OmegaConf.select(given, key))
-    return to_typed(saved)
+        OmegaConf.update(found, key, OmegaConf.select(given, key))
+    return to_typed(found)

@@ -9,7 +9,7 @@ import statistics
 import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ import torch
 from qrnn.config import TrainConfig, to_plain
 from qrnn.data import TaskData
 from qrnn.devices import DeviceOptions
+from qrnn.devices.ibm.cost import Cost
 from qrnn.errors import ConfigError, QRNNError
-from qrnn.models.cells import refuse_options
+from qrnn.models.cells import reference_device, refuse_options
 from qrnn.networks import n_parameters
 from qrnn.training.alarms import Alarms, input_warnings, warn
 from qrnn.training.baselines import baseline_configs, baseline_folder, check_baselines
@@ -37,13 +38,16 @@ from qrnn.training.checkpoint import (
     checkpoint_errors,
     load_task,
     read_checkpoint,
+    weights_of,
 )
-from qrnn.training.checks import batches_of_epoch, check_trainer
+from qrnn.training.checks import batches_of_epoch, check_jobs, check_trainer
 from qrnn.training.history import Best, Metrics, best_of, history
+from qrnn.training.jobs import Jobs, job_price, recorded_jobs
 from qrnn.training.learner import Learner, TaskDataModule
 from qrnn.training.loggers import check_loggers, loggers
 from qrnn.training.origins import config_of
 from qrnn.training.progress import progress
+from qrnn.training.reservoir import Reservoir
 from qrnn.training.resume import (
     check_shapes,
     check_state,
@@ -73,7 +77,10 @@ class TrainResult:
         interrupted: whether the run was stopped with Ctrl-C.
         first_process: whether this is the first process of a distributed training.
         parameters: number of recurrent parameters.
+        reference: a device of PennyLane that runs the model, as in `device=...`.
         failure: why the last epoch failed, in one line; None: it did not.
+        stopped: why the budget of QPU seconds stopped the run, in one line; None: it did not.
+        cost: what the run used on an IBM backend or its simulated copy; None on other devices.
         baselines: the results of `trainer.baselines`, by their names.
     """
 
@@ -89,8 +96,14 @@ class TrainResult:
     interrupted: bool
     first_process: bool
     parameters: int
+    reference: str
     failure: str | None = None
+    stopped: str | None = None
+    cost: Cost | None = None
     baselines: dict[str, TrainResult] = field(default_factory=dict)
+
+
+PATIENCE = 60.0  # seconds to wait for IBM's meter after a training
 
 
 def quiet_lightning() -> None:
@@ -114,7 +127,8 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     Args:
         config: the full configuration. `config.resume` names a checkpoint to resume from; the
             losses are then those of an uninterrupted run. The best checkpoint and the metrics so
-            far are read from the checkpoint's folder.
+            far are read from the checkpoint's folder. `config.finetune` names one whose weights
+            the training begins with.
         run_dir: folder of the run, created if missing. It must not hold another run.
         data: the task's data; None: loaded from `config.task`.
 
@@ -127,6 +141,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     check_trainer(config.trainer)
     check_loggers(config.trainer.loggers)
     check_baselines(config.trainer.baselines, config.model.name, config.trainer.processes)
+    check_jobs(config)
     run_dir = Path(run_dir)
     check_free(run_dir, config.resume)
     quiet_lightning()
@@ -135,21 +150,28 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     data = data if data is not None else load_task(config.task)
     limit = batches_of_epoch(data, config.trainer)
     pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
-    module = Learner(config, data)
+    module = (Learner if config.model.frozen is None else Reservoir)(config, data)
     refuse_options(module.model, config.device)
     for text in input_warnings(data, config):
         warn(text)
     if saved:
-        check_unchanged(config_of(saved).trainer, config.trainer)
+        check_unchanged(config_of(saved), config)
         check_shapes(saved["state_dict"], module.state_dict())
         with checkpoint_errors(config.resume):
             check_weights(saved["state_dict"], module.state_dict())
             check_structure(saved, {"global_step": 0}, "")
+    elif config.finetune is not None:
+        weights = weights_of(read_checkpoint(config.finetune))
+        check_shapes(weights, module.model.state_dict(), "finetune")
+        with checkpoint_errors(config.finetune):
+            check_weights(weights, module.model.state_dict())
+        module.model.load_state_dict(weights)
     baselines = baseline_configs(config, module.model, data.shape)
     for name in baselines:
         check_free(baseline_folder(run_dir, name), _baseline_resume(name, config.resume))
-    with locked(run_dir, config.resume):
-        result = _fit(module, data, limit, run_dir, saved)
+    price = job_price(module, data)
+    with locked(run_dir, config.resume), recorded_jobs(module, run_dir, price) as jobs:
+        result = _fit(module, data, limit, run_dir, saved, jobs)
     for name, one in baselines.items():
         if result.interrupted or result.failure is not None:
             break
@@ -175,7 +197,12 @@ def _baseline_resume(name: str, resume: str | None) -> str | None:
 
 
 def _fit(
-    module: Learner, data: TaskData, limit: Any, run_dir: Path, saved: dict[str, Any]
+    module: Learner,
+    data: TaskData,
+    limit: Any,
+    run_dir: Path,
+    saved: dict[str, Any],
+    jobs: Jobs | None,
 ) -> TrainResult:
     """Train after all checks, in a locked folder; see `train`.
 
@@ -185,6 +212,7 @@ def _fit(
         limit: batches per epoch, for Lightning's `limit_train_batches`.
         run_dir: folder of the run.
         saved: content of the checkpoint to resume from; empty for a new run.
+        jobs: of a device that submits jobs; None: it does not.
     """
     config = module.config
     checkpoints = BestCheckpoint(run_dir, config.resume)
@@ -194,22 +222,24 @@ def _fit(
         interrupts,
         times,
         Metrics(run_dir, config.resume, saved.get("global_step", 0)),
-        Alarms(config.trainer.clip),
+        Alarms(math.inf if module.spsa is not None else config.trainer.clip),
         checkpoints,
         last_checkpoint,
     ]
     stopper = Stopper(config.trainer.stop_below, config.trainer.patience)
     if not (config.trainer.stop_below is None and config.trainer.patience is None):
         callbacks.append(stopper)
+    if jobs is not None:
+        callbacks.append(jobs)
     if config.trainer.progress:
         callbacks.append(progress(times))
     trainer = pl.Trainer(
-        max_epochs=config.trainer.epochs,
+        max_epochs=config.trainer.epochs if module.automatic_optimization else 1,
         limit_train_batches=limit,
         accelerator=accelerator(config.device),
         devices=config.trainer.processes,
         strategy="ddp" if config.trainer.processes > 1 else "auto",
-        gradient_clip_val=config.trainer.clip,
+        gradient_clip_val=config.trainer.clip if module.automatic_optimization else None,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         logger=False,  # those of `loggers` are set below
@@ -249,8 +279,9 @@ def _fit(
     best = Path(checkpoints.best_model_path or last)
     reached = stopper.reached
     failure = failure_of(trainer.callback_metrics)
+    cost = None if jobs is None else jobs.settled(0.0 if trainer.interrupted else PATIENCE)
     if trainer.is_global_zero and not trainer.interrupted and failure is None:
-        write_summary(run_dir, module, best, shown, times.seconds, reached)
+        write_summary(run_dir, module, best, shown, times.seconds, reached, cost)
     return TrainResult(
         run_dir=run_dir,
         best=best,
@@ -264,7 +295,10 @@ def _fit(
         interrupted=trainer.interrupted,
         first_process=trainer.is_global_zero,
         parameters=module.model.recurrent_parameters(),
+        reference=reference_device(module.model),
         failure=failure,
+        stopped=None if jobs is None else jobs.stopped,
+        cost=cost,
     )
 
 
@@ -290,6 +324,7 @@ def write_summary(
     shown: Best,
     seconds: list[float],
     reached: bool | None,
+    cost: Cost | None,
 ) -> None:
     """Write the result, time, memory and size of a finished run to `summary.json`.
 
@@ -300,6 +335,7 @@ def write_summary(
         shown: its epoch and validation metric.
         seconds: seconds of each epoch.
         reached: see `TrainResult`.
+        cost: see `TrainResult`.
     """
     per_epoch = statistics.median(seconds) if seconds else 0.0
     summary = {
@@ -316,6 +352,7 @@ def write_summary(
         "peak_memory_mb": peak_memory_mb(),
         "parameters": module.model.recurrent_parameters(),
         "all_parameters": n_parameters(module.model),
+        **({} if cost is None else {"cost": asdict(cost)}),
         "config": to_plain(module.config),
     }
     write_text(run_dir / "summary.json", json.dumps(summary, indent=1) + "\n")

@@ -209,7 +209,7 @@ WRONG = [
     (["train", "task=digit"], "task 'digit' is not known: did you mean digits"),
     (["train", "device=fused_"], "device 'fused_' is not known: did you mean fused"),
     (["train", "model.n_qubit=3"], "key 'model.n_qubit' is not known: did you mean n_qubits"),
-    (["train", "trainer.lrr=3"], "Allowed: baselines, batch_size, clip, epochs"),
+    (["train", "trainer.lrr=3"], "Allowed: baselines, batch_size, clip, directions, epochs"),
     (["train", "model.n_qubits=many"], "model.n_qubits: Value 'many'"),
     (["train", "model.n_qubits=0"], "n_qubits must be at least 1, got 0"),
     (["train", "model.n_qubits=99"], "takes at most 30 qubits, got 99"),
@@ -276,18 +276,33 @@ WRONG = [
         "device 'default.qubit' would ignore device.zne",
     ),
     (["evaluate", "checkpoint=x", "device=ibm_Torino"], "device 'ibm_Torino' is not known"),
-    (["train", "device=ibm", "device.shots=10"], "must be reachable with a saved account"),
-    (["train", "device=ibm_boston", "device.shots=10"], "must be reachable with a saved account"),
-    (["train", "device=ibm", "device.name=ibm_boston", "device.shots=10"], "with a saved account"),
     (
-        ["train", "device=fake_fez", "device.shots=10", "device.zne=[2,3]"],
+        ["train", "trainer=spsa", "device=ibm", "device.shots=10"],
+        "must be reachable with a saved account",
+    ),
+    (
+        ["train", "trainer=spsa", "device=ibm_boston", "device.shots=10"],
+        "must be reachable with a saved account",
+    ),
+    (
+        ["train", "trainer=spsa", "device=ibm", "device.name=ibm_boston", "device.shots=10"],
+        "with a saved account",
+    ),
+    (
+        ["train", "trainer=spsa", "device=fake_fez", "device.shots=10", "device.zne=[2,3]"],
         "`zne` must be odd whole factors",
     ),
     (
-        ["train", "device=fake_manila", "device.shots=10"],
+        ["train", "trainer=spsa", "device=fake_manila", "device.shots=10"],
         "device 'fake_manila' takes at most 5 qubits, got 6",
     ),
-    (["train", "device=aer", "device.shots=10", "device.mode=queue"], "must be one of job, batch"),
+    (
+        ["train", "trainer=spsa", "device=aer", "device.shots=10", "device.mode=queue"],
+        "must be one of job, batch",
+    ),
+    (["train", "device=aer", "device.shots=10"], "trainer.optimizer must be spsa on device 'aer'"),
+    (["train", "resume=none.ckpt", "device=aer"], "or use finetune=FILE for a new training"),
+    (["train", "finetune=none.ckpt"], "must be a file that `qrnn train` wrote"),
     (["estimate"], "checkpoint must name a file: qrnn estimate checkpoint=FILE device=ibm_fez"),
     (["estimate", "checkpoint=x"], "device 'ibm' must have a fake twin to be priced without"),
     (["estimate", "checkpoint=x", "device=ibm_atlantis"], "'ibm_atlantis' must have a fake twin"),
@@ -432,7 +447,7 @@ def test_of_several_runs_only_the_refused_one_goes(qrnn_command, tmp_path, monke
     def checked(config, run_dir, data=None):
         check_trainer(config.trainer)
         best = (tmp_path, tmp_path, tmp_path, "accuracy", 1.0, 1)
-        return TrainResult(*best, 1, 1, None, False, True, 1)
+        return TrainResult(*best, 1, 1, None, False, True, 1, "default.qubit")
 
     monkeypatch.setattr("qrnn.training.trainer.train", checked)
     several = ("train", "-m", "hydra.sweep.dir=runs", "trainer.seed=1,-1")

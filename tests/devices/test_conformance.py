@@ -17,6 +17,7 @@ SHOTS = 4000
 EXACT = {
     "fused": {},
     "fused densities": {"noise": "amplitude_damping", "strength": 0.0},
+    "fused trajectories": {"noise": "depolarizing", "strength": 0.0, "trajectories": 2},
     "default.qubit carried": {},
     "default.qubit replayed": {},
     "default.mixed carried": {},

@@ -6,7 +6,7 @@
 - A `text` block right behind one of these is what it prints. `...` stands for anything, whole
   numbers must be equal, those with a decimal point to a quarter (machines differ), seconds not at
   all. Where it has a line `qrnn: ...`, the command must fail with that error.
-- A block whose first line is `# Not run in the tests: REASON` does not run.
+- A block after the comment `<!-- not run: REASON -->` does not run; readers do not see the comment.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from typing import Any
 from qrnn.cli import main
 
 SECONDS = 240
-NOT_RUN = "# Not run in the tests: "
 RUNNABLE = ("python", "sh")
 FENCE = re.compile(
-    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^(?P=indent)```$",
+    r"^(?: *<!-- not run: (?P<reason>[^\n]*) -->\n)?"
+    r"(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
@@ -48,6 +48,7 @@ class Block:
         language: of the fence.
         code: without the fence's indentation.
         output: text of a `text` block right behind it; None: there is none.
+        not_run: why the tests do not run it; None: they do.
     """
 
     page: str
@@ -55,11 +56,12 @@ class Block:
     language: str
     code: str
     output: str | None
+    not_run: str | None = None
 
     @property
     def runs(self) -> bool:
         """Whether the tests run it."""
-        return self.language in RUNNABLE and not self.code.startswith(NOT_RUN)
+        return self.language in RUNNABLE and self.not_run is None
 
     @property
     def file(self) -> str | None:
@@ -93,6 +95,7 @@ def blocks(path: Path) -> list[Block]:
                 match["language"],
                 unindented(match["code"], match["indent"]),
                 unindented(after["code"], after["indent"]) if is_output and after else None,
+                match["reason"],
             )
         )
     return found

@@ -289,3 +289,17 @@ def test_a_thousand_steps_on_a_gpu_come_back_to_where_they_began(monkeypatch):
     z, _ = rnn(inputs(1000, 64).to(DEVICE))
     z.square().mean().backward()
     torch.testing.assert_close(before[0][0], memory.start(64, z).psi, rtol=0, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_trajectories_are_those_of_the_cpu():
+    noise = {"noise": "depolarizing", "strength": 0.1, "trajectories": 3, "seed": 1}
+    small, x = {"n_qubits": 2, "layers": 1, "dtype": DOUBLE}, inputs(2, 1, DOUBLE)
+
+    def loss(rnn, x):
+        return rnn(x)[0].sin().sum()
+
+    expected = gradients(on_numba(network(**small).on("fused", **noise)), loss, x)
+    found = gradients(network(**small).to(DEVICE).on("fused", **noise), loss, x.to(DEVICE))
+    found = {name: value.cpu() for name, value in found.items()}
+    torch.testing.assert_close(found, expected, rtol=0, atol=TOLERANCE[DOUBLE])

@@ -39,7 +39,11 @@ FLAGS = (
 @cache
 def values() -> dict[str, tuple[str, ...]]:
     """Return the possible values of each key that takes one of several names."""
-    shipped = files("qrnn.configs") / "experiment"
+
+    def shipped(group: str) -> tuple[str, ...]:
+        names = (one.name for one in (files("qrnn.configs") / group).iterdir())
+        return tuple(sorted(Path(name).stem for name in names if name.endswith(".yaml")))
+
     found: dict[str, tuple[str, ...]] = {
         **{group: tuple(table) for group, table in TABLES.items()},
         "device": tuple(device_table()),
@@ -48,9 +52,8 @@ def values() -> dict[str, tuple[str, ...]]:
         "trainer.optimizer": tuple(OPTIMIZERS),
         "feedback": FEEDBACKS,
         "split": SPLITS,
-        "+experiment": tuple(
-            sorted(Path(one.name).stem for one in shipped.iterdir() if one.name.endswith(".yaml"))
-        ),
+        "trainer": shipped("trainer"),
+        "+experiment": shipped("experiment"),
     }
     for key, kind in _leaves(TrainConfig):
         if kind is bool:

@@ -45,7 +45,7 @@ def beside(keys: pd.DataFrame, columns: dict[str, Any]) -> pd.DataFrame:
 def label_columns(
     classes: Sequence[str], outputs: torch.Tensor, y: torch.Tensor, objective: Labels
 ) -> dict[str, Any]:
-    """Return predicted labels, probabilities and truths as columns of M rows.
+    """Return predicted labels, probabilities (or scores) and truths as columns of M rows.
 
     Args:
         classes: names of the labels (C).
@@ -53,11 +53,13 @@ def label_columns(
         y: labels (M,), `IGNORED` where the truth is not known.
         objective: of the labels.
     """
-    shares = outputs.softmax(-1)
+    shares, letter = (
+        (outputs.softmax(-1), "p") if objective.has_probabilities else (outputs, "score")
+    )
     found: dict[str, Any] = {
         "prediction": [classes[label] for label in objective.answers(outputs).tolist()]
     }
-    found |= {f"p_{name}": shares[:, c].numpy() for c, name in enumerate(classes)}
+    found |= {f"{letter}_{name}": shares[:, c].numpy() for c, name in enumerate(classes)}
     if (y != IGNORED).any():
         found["truth"] = [None if label == IGNORED else classes[label] for label in y.tolist()]
     return found

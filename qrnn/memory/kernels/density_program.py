@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qrnn.circuit.channels import KINDS, Channel, CircuitNoise, Damping, JointDepolarizing
+from qrnn.circuit.channels import (
+    CHANNELS,
+    KINDS,
+    Channel,
+    CircuitNoise,
+    Damping,
+    JointDepolarizing,
+)
 from qrnn.circuit.gates import GATES
 from qrnn.circuit.pauli_rotations import (
     PauliRotation,
@@ -27,7 +34,6 @@ from qrnn.circuit.step import StepCircuit
 LOCAL, PERMUTE, ROTATE = range(3)
 PARTS = {name: kind for kind, name in enumerate(("X", "Y", "Z", *KINDS))}
 SCALED = {"depolarizing": (1, 2, 3), "phase_damping": (1, 3)}  # the numbers of letters
-CHANNELS = {kind.operator: name for name, kind in KINDS.items()}
 
 
 @dataclass(frozen=True)

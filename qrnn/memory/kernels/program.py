@@ -192,24 +192,35 @@ def _is_diagonal(primitive: Primitive) -> bool:
 
 def compile_program(circuit: StepCircuit) -> Program:
     """Translate a step circuit into a gate program."""
+    primitives, first = [], 0
+    for gate in circuit.gates:
+        primitives += [(primitive, first) for primitive in GATES[gate.name](gate)]
+        first += len(gate.data)
+    return program_of(circuit, primitives)
+
+
+def program_of(circuit: StepCircuit, primitives: Sequence[tuple[Primitive, int]]) -> Program:
+    """Return the gate program of primitives, each with the column of its parameter.
+
+    Args:
+        circuit: the step circuit, which has the qubits and the readouts.
+        primitives: the primitives in the order in which they act.
+    """
     compiler = _Compiler(circuit.n_wires)
     run: list[tuple[Primitive, int]] = []
-    first = 0
-    for gate in circuit.gates:
-        for primitive in GATES[gate.name](gate):
-            if _is_diagonal(primitive):
-                run.append((primitive, first))
-            else:
-                compiler.flush(run)
-                run = []
-                compiler.emit(primitive, first)
-        first += len(gate.data)
+    for primitive, first in primitives:
+        if _is_diagonal(primitive):
+            run.append((primitive, first))
+        else:
+            compiler.flush(run)
+            run = []
+            compiler.emit(primitive, first)
     compiler.flush(run)
 
     n = circuit.n_wires
     singles = np.full((3, n), -1, np.int64)
     words = []
-    for index, word in enumerate(circuit.words):
+    for index, word in enumerate(circuit.read):
         letters = word.replace("I", "")
         if len(letters) == 1:
             singles["XYZ".index(letters), n - 1 - word.index(letters)] = index

@@ -81,6 +81,46 @@ def test_states_and_gradients_are_those_of_default_mixed_with_the_same_channels(
     torch.testing.assert_close(*slopes, rtol=0, atol=1e-10)
 
 
+DRAWN = {"trajectories": 4000, "twirl_damping": True, "seed": 1}
+
+
+class Twirled(qml.AmplitudeDamping):
+    """Amplitude damping, averaged over Pauli words."""
+
+    @staticmethod
+    def compute_decomposition(gamma, wires):
+        paulis = [np.eye(2), *(gate.compute_matrix() for gate in (qml.X, qml.Y, qml.Z))]
+        kraus = qml.AmplitudeDamping.compute_kraus_matrices(float(gamma))
+        return [qml.QubitChannel([p @ k @ p / 2 for k in kraus for p in paulis], wires)]
+
+
+@pytest.mark.parametrize("fake", ["fake_manila", "fake_sherbrooke"])
+def test_trajectories_have_the_same_channels_with_twirled_damping(fake):
+    rnn = network("affine function", DOUBLE).on("fused", noise=fake, **DRAWN)
+    cell, memory = rnn.cell, rnn.cell.memory
+    circuit = memory.circuit
+    damping = [type(gate) is qml.AmplitudeDamping for gate in circuit.gates]
+    assert any(damping)
+    circuit.gates = [
+        Twirled(gate.data[0], gate.wires) if damped else gate
+        for gate, damped in zip(circuit.gates, damping, strict=True)
+    ]
+    theta = torch.randn(2, cell.circuit.n_angles, dtype=DOUBLE)
+
+    @qml.qnode(qml.device("default.mixed", wires=3))
+    def expected(theta):
+        for angles in theta:
+            circuit.apply(angles)
+        return circuit.expvals()
+
+    state = memory.start(1, theta)
+    with torch.no_grad(), precision_of(theta):
+        for angles in theta:
+            z, state = memory.step(state, angles[None] - cell.quantum.bias)
+        exact = circuit.values(torch.stack(expected(theta)))
+    assert ((z[0] - exact).abs() <= 5 * state.standard_error[0]).all()
+
+
 @pytest.mark.parametrize("readout", ["XYZ", ["ZI"]])
 @pytest.mark.parametrize("noise", [{"noise": "fake_manila"}, {"noise": "readout", "strength": 0.1}])
 def test_the_qnode_takes_batches_and_single_words(noise, readout):
@@ -239,3 +279,7 @@ def test_what_has_no_noise_of_a_backend_is_refused():
 def test_tables_name_the_backend():
     assert described({"noise": "fake_fez"}) == "noise of fake_fez"
     assert described({"noise": "readout", "strength": 0.1}) == "readout 0.1"
+    drawn = {"noise": "fake_fez", "trajectories": 8, "twirl_damping": True}
+    assert described(drawn) == "noise of fake_fez, twirled, 8 trajectories"
+    drawn = {"noise": "depolarizing", "strength": 0.1, "trajectories": 1}
+    assert described(drawn) == "depolarizing 0.1, 1 trajectory"

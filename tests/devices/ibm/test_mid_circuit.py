@@ -3,10 +3,14 @@
 import numpy as np
 import pennylane as qml
 import pytest
+import torch
 
-from qrnn.devices.ibm import IBMDevice, runtime
+from qrnn import QRNN
+from qrnn.devices.ibm import IBMDevice, runtime, transpiling
+from qrnn.devices.ibm.backends import fake_backend
 from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.circuits import build
+from qrnn.devices.ibm.translate import read
 from qrnn.errors import DeviceError
 
 SHOTS = 4000
@@ -267,3 +271,50 @@ def test_other_ways_of_measuring_are_refused(options, ideal):
     function = node(ideal, plain, lambda a, b: qml.expval(a), **options)
     with pytest.raises(DeviceError, match=next(iter(options))):
         qml.set_shots(function, shots=10)(0.3)
+
+
+@pytest.mark.parametrize(("reads", "expected"), [(False, ["reset"]), (True, ["measure", "reset"])])
+def test_a_reset_is_measured_only_if_its_outcome_is_read(reads, expected):
+    with qml.queuing.AnnotatedQueue() as queue:
+        m = qml.measure(0, reset=True)
+        qml.cond(m if reads else qml.measure(1), qml.X)(1)
+        qml.expval(qml.Z(1))
+    tape = qml.tape.QuantumScript.from_queue(queue)
+    found = read(tape.operations, {0: 0, 1: 1}, tape.measurements)
+    assert [step.name for step in found.steps if step.wires == (0,)] == expected
+    assert len(found.bits) == 1
+
+
+def test_a_forget_gate_runs_on_a_fake_backend():
+    torch.manual_seed(0)
+    rnn = QRNN(2, 2, forget="gate", width=4, bias_range=1.0)
+    x = torch.randn(2, 2, 2)
+    with torch.no_grad():
+        exact, found = (one(x)[0] for one in (rnn, rnn.on("fake_manila", shots=SHOTS, seed=1)))
+    assert (exact - found).abs().max() < 0.15
+
+
+@pytest.mark.parametrize(
+    ("backend", "expected"),
+    [
+        ("fake_boston", {"measure", "measure_2", "reset_2"}),
+        ("fake_kingston", {"measure", "measure_2", "reset"}),
+        ("fake_fez", {"measure", "reset"}),
+    ],
+)
+def test_a_backends_own_instructions_measure_in_between(backend, expected):
+    if "measure_2" not in fake_backend("fake_kingston").target.operation_names:
+        pytest.skip("this version of qiskit-ibm-runtime has no such instructions")
+    device = IBMDevice(wires=2, backend=backend, shots=400, seed=1)
+
+    def circuit(x):
+        qml.RY(x, 0)
+        m = qml.measure(0, reset=True)
+        qml.RY(x, 0)
+        return m, qml.Z(0)
+
+    got = node(device, circuit, lambda m, z: (qml.expval(m), qml.expval(z)))(2.0)
+    np.testing.assert_allclose(got, [(1 - np.cos(2.0)) / 2, np.cos(2.0)], atol=0.2)
+    compiled = list(transpiling._CACHE[device.transpiler.backend].values())[-1]
+    names = set(compiled.circuit.count_ops())
+    assert {name for name in names if name.startswith(("measure", "reset"))} == expected
