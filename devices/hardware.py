@@ -42,7 +42,8 @@ class IBMBackend(Device):
     @override
     def together(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         """What the calls execute at the same time is one job."""
-        if len(calls) < 2 or torch.is_grad_enabled():
+        # With several, of different numbers of qubits, each has jobs of its own.
+        if len(calls) < 2 or torch.is_grad_enabled() or len(self._random) != 1:
             return super().together(calls)
         (plugin,) = self._random
         return plugin.together(calls)

@@ -22,10 +22,11 @@ def train(config) -> float | None:
     from qrnn.cli import sweeps
     from qrnn.cli.errors import fail
     from qrnn.config import TrainConfig, to_typed
+    from qrnn.config.device_table import device_spec
     from qrnn.evaluation.metrics import METRICS, shown
     from qrnn.training.run import fine_tuned, resumed
     from qrnn.training.trainer import train as run
-    from qrnn.utils.overrides import argument
+    from qrnn.utils.overrides import argument, device_arguments
 
     hydra = HydraConfig.get()
     typed: TrainConfig = to_typed(config)
@@ -65,10 +66,11 @@ def train(config) -> float | None:
         print(f"qrnn: {failure}", file=sys.stderr)  # a trial of many; the sweeper goes on
     else:
         checkpoint = argument("checkpoint", best)
-        device = result.reference
+        command, device = "evaluate", f"device={result.reference}"
         if result.cost is not None:  # where it was trained
-            device = f"{typed.device.name} device.shots={typed.device.shots}"
-        print(f"  next        qrnn evaluate {checkpoint} device={device}")
+            command = "estimate" if device_spec(typed.device.name).account else "evaluate"
+            device = device_arguments(typed.device)
+        print(f"  next        qrnn {command} {checkpoint} {device}")
     return sweeps.to_improve(result.value, better)
 
 
