@@ -187,8 +187,12 @@ def test_resume_takes_the_checkpoints_configuration(trained):
 def test_devices_are_listed_within_80_columns(tmp_path):
     done = qrnn("devices", cwd=tmp_path)
     assert done.returncode == 0
-    for name in ("fused", "default.mixed", "lightning.gpu", "fake_fez"):
+    for name in ("fused", "default.mixed", "lightning.gpu", "fake_* ("):
         assert name in done.stdout
+    assert len(done.stdout.splitlines()) < 40
+    fakes = qrnn("devices", "fake", cwd=tmp_path).stdout
+    assert re.search(r"^fake_manila +5$", fakes, re.MULTILINE)
+    assert re.search(r"^fake_fez +156$", fakes, re.MULTILINE)
     assert max(map(len, done.stdout.splitlines())) <= 80
     one = qrnn("devices", "lightning.gpu", cwd=tmp_path)
     assert "gradients    adjoint" in one.stdout
