@@ -43,7 +43,7 @@ FUSED = DeviceSpec(
     measured=(),
     batching=True,
     needs="numba",
-    cost="T 2^n B, memory without T; with noise T 4^n B; K trajectories T 2^n B K",
+    cost="T 2^n B, memory without T; noise T 4^n B; trajectories K T 2^n B",
 )
 
 DEFAULT_QUBIT = DeviceSpec(
