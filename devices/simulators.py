@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from functools import partial
+from typing import Any
 
 import pennylane as qml
 from pennylane.qnn import TorchLayer
@@ -45,6 +46,11 @@ class Fused(Device):
             )
         self._drawing = itertools.count()  # numbers the cells that draw
         self.noise = circuit_noise(options.noise, options.strength)
+
+    @override
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._drawing = itertools.count()  # a copy's cells draw what the first ones drew
 
     @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
