@@ -210,6 +210,7 @@ def test_draw_shows_the_circuit_and_its_size(tmp_path):
 WRONG = [
     (["fly"], "command 'fly' is not known: Allowed: completion, devices, draw, estimate, eval"),
     (["devices", "fakes"], "device 'fakes' is not known: did you mean fake_"),
+    (["train", "trainer.loggers=[[1]]"], "trainer.loggers must be a list of names, got [[1]]"),
     (["train", "task=digit"], "task 'digit' is not known: did you mean digits"),
     (["train", "device=fused_"], "device 'fused_' is not known: did you mean fused"),
     (["train", "model.n_qubit=3"], "key 'model.n_qubit' is not known: did you mean n_qubits"),
