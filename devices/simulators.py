@@ -111,7 +111,7 @@ class Fused(Device):
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
         if (count := self.trajectories(circuit)) is not None:
             draws = Draws(self.options.seed, next(self._drawing))
-            self._random.add(draws)
+            self._opened.add(draws)
             return FusedTrajectories(self.as_run(circuit), layer, self.noise, count, draws)
         if self.mixes(circuit):
             return FusedDensities(self.as_run(circuit), layer, self.noise)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from qrnn.config import EstimateConfig, TrainerConfig
 from qrnn.config.commands import SPSA
-from qrnn.data import Part, Split
+from qrnn.data import Part
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError, QRNNError
 from qrnn.evaluation import neuron_costs
@@ -146,9 +146,9 @@ def fine_tuning(config: EstimateConfig, options: DeviceOptions) -> None:
 def head(config: EstimateConfig, part: Part) -> str:
     """Return the device, and the number of sequences and of their steps, or of a text's tokens."""
     n = len(part)
-    if not isinstance(part, Split):
+    if part.is_text:
         return f"{config.device.name}: {n} predicted tokens of a text"
-    return f"{config.device.name}: {counted(n)}, {part.x.shape[1]} steps"
+    return f"{config.device.name}: {counted(n)}, {part.tensors[0].shape[1]} steps"
 
 
 def counted(n: int) -> str:
