@@ -38,14 +38,14 @@ class Device:
         self.spec = spec
         self.options = options
         self.strategy = spec.strategy(options)
-        self._random: WeakSet[Any] = WeakSet()  # what draws numbers; a simulator may hold 2^n
+        self._opened: WeakSet[Any] = WeakSet()  # to reseed; a simulator may hold 2^n numbers
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the simulators; a copy makes its own."""
-        return {name: value for name, value in vars(self).items() if name != "_random"}
+        return {name: value for name, value in vars(self).items() if name != "_opened"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _random=WeakSet())
+        vars(self).update(state, _opened=WeakSet())
 
     @property
     def name(self) -> str:
@@ -70,7 +70,7 @@ class Device:
         except (PennyLaneDeviceError, ImportError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise DeviceError(f"device {self.name!r} could not be opened: {reason}") from error
-        self._random.add(plugin)
+        self._opened.add(plugin)
         return plugin
 
     def together(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -88,7 +88,7 @@ class Device:
         and no others.
         """
         fresh = np.random.default_rng([seed, self.options.seed or 0]).bit_generator.state
-        for one in self._random:
+        for one in self._opened:
             generator = getattr(one, "_rng", None)
             if isinstance(generator, np.random.Generator):
                 generator.bit_generator.state = fresh  # in place: others may share it

@@ -36,15 +36,16 @@ class IBMBackend(Device):
     @override
     def plugin(self, n_wires: int | None) -> qml.devices.Device:
         """Return the PennyLane device, one for all cells: they share ledger, budget and jobs."""
-        found = (one for one in self._random if len(one.wires or ()) == (n_wires or 0))
+        found = (one for one in self._opened if len(one.wires or ()) == (n_wires or 0))
         return next(found, None) or super().plugin(n_wires)
 
     @override
     def together(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         """What the calls execute at the same time is one job."""
-        if len(calls) < 2 or torch.is_grad_enabled():
+        # With several, of different numbers of qubits, each has jobs of its own.
+        if len(calls) < 2 or torch.is_grad_enabled() or len(self._opened) != 1:
             return super().together(calls)
-        (plugin,) = self._random
+        (plugin,) = self._opened
         return plugin.together(calls)
 
     @override

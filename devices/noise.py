@@ -23,8 +23,8 @@ MODELS = (*KINDS, "readout")
 def circuit_noise(noise: str | None, strength: float | None) -> CircuitNoise:
     """Return the noise of a model: its channel on each wire of each gate, or readout errors.
 
-    The preparation of a carried state is noiseless, and so is a mid-circuit measurement, except
-    with `readout` noise.
+    The preparation of a carried state is noiseless, so is `Damping`, and so is a mid-circuit
+    measurement, except with `readout` noise.
     """
     if noise is None or strength is None:  # of a backend, it is in the circuit
         return CircuitNoise({})

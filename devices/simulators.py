@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
+from typing import Any
 
 import pennylane as qml
 from pennylane.qnn import TorchLayer
@@ -23,11 +25,9 @@ from qrnn.errors import ConfigError, DeviceError
 from qrnn.memory.base import Memory
 from qrnn.memory.carried import CarriedDensities, CarriedVectors, MeasuredDensities
 from qrnn.memory.fused import FusedMemory
-from qrnn.memory.fused_density import FusedDensities
+from qrnn.memory.fused_density import MOST_NOISY, FusedDensities
 from qrnn.memory.fused_trajectories import Draws, FusedTrajectories
 from qrnn.memory.lightning import CarriedLightning
-
-MOST_NOISY = 12  # qubits of density matrices on the fused device: 4^n numbers for a sequence
 
 
 class Fused(Device):
@@ -40,11 +40,17 @@ class Fused(Device):
         super().__init__(spec, options)
         check_noise(options, backends=True)
         if options.seed is not None and options.trajectories is None:
+            more = "" if options.noise in (None, "readout") else ", or set device.trajectories"
             raise ConfigError(
-                "device 'fused' would ignore device.seed, as it draws nothing: leave it out, or "
-                "set device.trajectories"
+                "device 'fused' would ignore device.seed, as it draws nothing: leave it out" + more
             )
+        self._drawing = itertools.count()  # numbers the cells that draw
         self.noise = circuit_noise(options.noise, options.strength)
+
+    @override
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._drawing = itertools.count()  # a copy's cells draw what the first ones drew
 
     @override
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
@@ -104,8 +110,8 @@ class Fused(Device):
     @override
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
         if (count := self.trajectories(circuit)) is not None:
-            draws = Draws(self.options.seed, len(self._random))
-            self._random.add(draws)
+            draws = Draws(self.options.seed, next(self._drawing))
+            self._opened.add(draws)
             return FusedTrajectories(self.as_run(circuit), layer, self.noise, count, draws)
         if self.mixes(circuit):
             return FusedDensities(self.as_run(circuit), layer, self.noise)

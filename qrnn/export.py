@@ -84,9 +84,13 @@ def tape(cell: QRNNCell | StepCircuit, theta: Any) -> QuantumScript:
     Raises:
         ConfigError: theta has the wrong shape or is not finite.
     """
+    return _tape(cell, theta)
+
+
+def _tape(cell: QRNNCell | StepCircuit, theta: Any, *, every_step: bool = False) -> QuantumScript:
     circuit, theta = _checked(cell, theta)
     with precision_of(theta), qml.queuing.AnnotatedQueue() as queue:
-        circuit.replay(theta)
+        circuit.replay(theta, every_step=every_step)
     return QuantumScript.from_queue(queue)
 
 
@@ -190,11 +194,11 @@ def qiskit_circuit(
     circuit = circuit_of(cell)
     if circuit.damped:
         circuit = circuit.unitary()
-    written = tape(circuit, theta)
+    written = _tape(circuit, theta, every_step=circuit.measured is not None)
     n = circuit.n_wires + (circuit.mid_measurements > 0)
     turns, measured = _turns(basis, circuit.n_wires)
-    measurements = [] if circuit.measured is None else written.measurements
-    reading = read(native([*written.operations, *turns]), {w: w for w in range(n)}, measurements)
+    operations = native([*written.operations, *turns])
+    reading = read(operations, {wire: wire for wire in range(n)}, written.measurements)
     built = build(Structure(n, tuple(reading.steps), measured))
     built.name = "qrnn"
     return built.assign_parameters(rows(reading.angles, None)[0])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any
 
@@ -17,6 +18,16 @@ Execute = Callable[[Sequence[QuantumScript]], Sequence[Any]]
 _THREAD = threading.local()
 # Waiting for one's turn releases PennyLane's lock, which a cell holds while it executes.
 _TURNS = threading.Condition(PENNYLANE)
+
+
+@contextmanager
+def _own_dtype() -> Iterator[None]:
+    """Keep torch's default dtype, which cells set while they execute, while another call runs."""
+    default = torch.get_default_dtype()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 class _Left(BaseException):
@@ -39,7 +50,7 @@ class _Call:
         self.error: BaseException | None = None
         self._call, self._grad = call, torch.is_grad_enabled()
         self._results: Sequence[Any] = ()
-        self._turn = self._left = False
+        self._turn = self._left = self._ended = False
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), daemon=True)
         self._thread.start()
 
@@ -53,6 +64,7 @@ class _Call:
         except BaseException as error:  # raised in the thread of the meeting
             self.error = error
         finally:
+            self._ended = True
             self._give(False)
 
     def _give(self, turn: bool) -> None:
@@ -67,8 +79,9 @@ class _Call:
     def go_on(self, results: Sequence[Any] = ()) -> None:
         """Run on with the results of the last execution; raise what the call raises."""
         self._results, self.tapes = results, None
-        self._give(True)
-        self._wait(False)
+        with _own_dtype():
+            self._give(True)
+            self._wait(False)
         if self.error is not None:
             raise self.error
 
@@ -76,8 +89,9 @@ class _Call:
         """Wait for the meeting to execute tapes; called in the call's thread."""
         if not self._left:
             self.tapes = tapes
-            self._give(False)
-            self._wait(True)
+            with _own_dtype():
+                self._give(False)
+                self._wait(True)
         if self._left:
             raise _Left
         return self._results
@@ -85,8 +99,11 @@ class _Call:
     def leave(self) -> None:
         """End the thread, wherever it is."""
         self._left = True
-        self._give(True)
-        self._thread.join()
+        with _own_dtype():
+            self._give(True)
+            with _TURNS:  # which waiting releases, unlike a join
+                _TURNS.wait_for(lambda: self._ended)
+            self._thread.join()
 
 
 def meeting_of(device: Any) -> Execute | None:

@@ -65,8 +65,8 @@ def on_backend(
     check_transpiling(backend, n, optimization_level, layout)
     if circuit.damped:
         raise DeviceError(
-            f"Damping cannot run on a backend, so device.noise={name} has no noise for it: use a "
-            f"channel, e.g. device.noise=depolarizing"
+            f"device.noise={name} does not model the ancilla of model.forget or Damping: use "
+            f"device.noise=depolarizing, or evaluate on device={name} itself"
         )
     # Row 0 is for parameters 0, and each other row for one of them at 1.
     probes = torch.eye(circuit.n_parameters, dtype=torch.float64)

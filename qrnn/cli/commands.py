@@ -22,10 +22,11 @@ def train(config) -> float | None:
     from qrnn.cli import sweeps
     from qrnn.cli.errors import fail
     from qrnn.config import TrainConfig, to_typed
+    from qrnn.config.device_table import device_spec
     from qrnn.evaluation.metrics import METRICS, shown
     from qrnn.training.run import fine_tuned, resumed
     from qrnn.training.trainer import train as run
-    from qrnn.utils.overrides import argument
+    from qrnn.utils.overrides import argument, device_arguments
 
     hydra = HydraConfig.get()
     typed: TrainConfig = to_typed(config)
@@ -65,10 +66,11 @@ def train(config) -> float | None:
         print(f"qrnn: {failure}", file=sys.stderr)  # a trial of many; the sweeper goes on
     else:
         checkpoint = argument("checkpoint", best)
-        device = result.reference
+        command, device = "evaluate", f"device={result.reference}"
         if result.cost is not None:  # where it was trained
-            device = f"{typed.device.name} device.shots={typed.device.shots}"
-        print(f"  next        qrnn evaluate {checkpoint} device={device}")
+            command = "estimate" if device_spec(typed.device.name).account else "evaluate"
+            device = device_arguments(typed.device)
+        print(f"  next        qrnn {command} {checkpoint} {device}")
     return sweeps.to_improve(result.value, better)
 
 
@@ -322,68 +324,6 @@ def draw(config) -> None:
     for name, value in cell.specs().items():
         shown = ", ".join(f"{k} {v}" for k, v in value.items()) if name == "gate_types" else value
         print(f"{name.replace('_', ' '):<16} {shown}")
-
-
-def devices() -> None:
-    """List all devices, or print the details of some."""
-    from qrnn.cli.errors import Parser
-
-    parser = Parser(
-        prog="qrnn devices",
-        description="List all devices, or print the details and options of a device.",
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a device, e.g. fake_fez")
-    named = parser.parse_args().names
-
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from qrnn.config.device_table import device_table
-
-    if named:
-        for name in named:
-            _device(name)
-        return
-    table = Table(title="Devices: device=NAME", title_style="bold")
-    for heading in ("device", "readout", "noise", "n", "strategies", "runs here"):
-        table.add_column(heading, no_wrap=heading == "device", overflow="fold")
-    readouts = {"no": "exact", "optional": "exact/shots", "required": "shots"}
-    for name, (spec, _) in device_table().loaded():
-        table.add_row(
-            name,
-            readouts[spec.shots],
-            "yes" if spec.noisy else "no",
-            str(spec.max_wires),
-            ", ".join(spec.strategies),
-            escape(spec.runs_here),
-        )
-    Console().print(table)
-    print("ibm is IBM's least busy backend; choose one by its name: device=ibm_fez")
-    print("For the details and options of a device: qrnn devices NAME")
-
-
-def _device(name: str) -> None:
-    """Print a device's specification and options, at most 80 characters wide."""
-    from dataclasses import fields
-    from textwrap import fill
-
-    from qrnn.cli.help import meanings
-    from qrnn.config.device_table import device_spec
-    from qrnn.config.devices import DeviceOptions
-
-    spec = device_spec(name)
-    for field in fields(spec):
-        value = getattr(spec, field.name)
-        if field.name != "options" and not (field.name == "qubits" and value is None):
-            shown = ", ".join(value) if isinstance(value, tuple) else value
-            print(f"{field.name.replace('_', ' '):<12} {shown}")
-    print(f"{'runs here':<12} {spec.runs_here}")
-    print("options")
-    descriptions = meanings(DeviceOptions)
-    for option in spec.options:
-        head, text = f"  device.{option}  ", descriptions[option]
-        print(fill(text, 79, initial_indent=f"{head:<29}", subsequent_indent=" " * 29))
 
 
 def completion(names: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ from io import StringIO, TextIOWrapper
 from typing import Any
 
 from qrnn.cli import commands
+from qrnn.cli.devices import devices
 
 USAGE = """\
 qrnn: recurrent networks whose hidden state is a quantum state
@@ -109,7 +110,7 @@ COMMANDS: dict[str, Callable[[], None]] = {
     "estimate": lambda: _with_hydra(commands.estimate, "estimate"),
     "report": lambda: _with_hydra(commands.report, "report"),
     "draw": lambda: _with_hydra(commands.draw, "draw"),
-    "devices": commands.devices,
+    "devices": devices,
     "completion": lambda: commands.completion(COMMANDS),
 }
 

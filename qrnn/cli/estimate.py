@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from textwrap import fill
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from qrnn.config import EstimateConfig, TrainerConfig
 from qrnn.config.commands import SPSA
-from qrnn.data import Part, Split
+from qrnn.data import Part
 from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError, QRNNError
 from qrnn.evaluation import neuron_costs
@@ -21,9 +22,9 @@ from qrnn.evaluation.trained import load
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of
 from qrnn.training.checkpoint import load_data
-from qrnn.training.checks import batches_of_epoch, check_trainer
+from qrnn.training.checks import batches_of_epoch, check_jobs, check_trainer
 from qrnn.training.jobs import price
-from qrnn.training.spsa import check_model
+from qrnn.training.spsa import check_spsa
 
 OF_AN_EVALUATION = ("split", "limit", "batch_size", "readout_angle", "input", "every")
 OF_THE_TASK = ("split", "limit", "data_dir", "readout_angle")
@@ -127,8 +128,9 @@ def fine_tuning(config: EstimateConfig, options: DeviceOptions) -> None:
             raise ConfigError(f"{key} must be left out with trainer=spsa, got {given}")
     check_trainer(trainer)
     loaded = load(config.checkpoint)
-    check_model(loaded.model)
     data = load_data(loaded.config, config.data_dir)
+    check_jobs(replace(loaded.config, device=options, trainer=trainer))
+    check_spsa(loaded.model, data)
     batches_of_epoch(data, trainer)
     found = price(loaded.model, options, data, trainer)
     epochs = trainer.epochs
@@ -144,9 +146,9 @@ def fine_tuning(config: EstimateConfig, options: DeviceOptions) -> None:
 def head(config: EstimateConfig, part: Part) -> str:
     """Return the device, and the number of sequences and of their steps, or of a text's tokens."""
     n = len(part)
-    if not isinstance(part, Split):
+    if part.is_text:
         return f"{config.device.name}: {n} predicted tokens of a text"
-    return f"{config.device.name}: {counted(n)}, {part.x.shape[1]} steps"
+    return f"{config.device.name}: {counted(n)}, {part.tensors[0].shape[1]} steps"
 
 
 def counted(n: int) -> str:

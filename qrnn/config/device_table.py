@@ -43,7 +43,7 @@ FUSED = DeviceSpec(
     measured=(),
     batching=True,
     needs="numba",
-    cost="T 2^n B, memory without T; with noise T 4^n B; K trajectories T 2^n B K",
+    cost="T 2^n B, memory without T; noise T 4^n B; trajectories K T 2^n B",
 )
 
 DEFAULT_QUBIT = DeviceSpec(
@@ -173,10 +173,14 @@ def plugin_spec(name: str, module: str) -> DeviceSpec:
 LEFT_OUT = ("default.gaussian", "default.qutrit", "default.qutrit.mixed", "qrnn.ibm")
 
 
+# What devices of PennyLane itself need.
+NEEDED = {"default.clifford": "stim", "default.tensor": "quimb"}
+
+
 def installed_plugins() -> dict[str, str]:
-    """Return the names of all installed PennyLane devices and the modules they come from."""
+    """Return the names of all installed PennyLane devices and the modules that they need."""
     return {
-        point.name: point.value.split(":")[0].split(".")[0]
+        point.name: NEEDED.get(point.name) or point.value.split(":")[0].split(".")[0]
         for point in entry_points(group="pennylane.plugins")
         if point.name not in LEFT_OUT
     }

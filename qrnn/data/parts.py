@@ -78,6 +78,11 @@ class Part(ABC):
     def n_steps(self) -> int | None:
         """Number of steps T; None for a text, or sequences of different lengths."""
 
+    @property
+    @abstractmethod
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """What the part consists of: inputs and labels, or the tokens of a text."""
+
     @abstractmethod
     def windows(self) -> Split:
         """Return sequences unchanged, or a text cut into windows with a fresh state each."""
@@ -185,6 +190,11 @@ class Split(Part):
 
     @property
     @override
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        return self.x, self.y
+
+    @property
+    @override
     def n_steps(self) -> int | None:
         return self.x.shape[1] if self.lengths is None else None
 
@@ -266,6 +276,11 @@ class Stream(Part):
     @override
     def sequences(self, needed_by: str) -> Split:
         raise ConfigError(f"{needed_by} must have sequences, got a text")
+
+    @property
+    @override
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        return (self.tokens,)
 
     @property
     @override

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from qrnn.data import Part, Split
+from qrnn.data import Part
 from qrnn.devices import Device, DeviceOptions
 from qrnn.devices.ibm import IBMDevice
 from qrnn.devices.ibm.cost import Cost, cost_of, job_count
@@ -209,7 +209,6 @@ def work_id(
     It names the ledger's folder. Within a ledger, each job has a key of its own.
     """
     cell = circuits_of(model)[0]
-    data = (part.x, part.y) if isinstance(part, Split) else (part.tokens,)  # type: ignore[attr-defined]
     what = {
         "device": options.given_where(lambda one: one.identity),
         "name": options.name,
@@ -220,7 +219,7 @@ def work_id(
         "batch_size": batch_size or len(part),
     }
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
-    for value in (*model.state_dict().values(), *data):
+    for value in (*model.state_dict().values(), *part.tensors):
         digest.update(repr(tuple(value.shape)).encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]

@@ -22,6 +22,8 @@ from qrnn.memory.kernels.density_program import compile_density_program
 from qrnn.memory.slots import Slots
 from qrnn.utils.autograd import once_differentiable
 
+MOST_NOISY = 12  # qubits of density matrices: 4^n numbers for a sequence
+
 
 class Moment:
     """A state that autograd may need: kept, or computed again from the moment before.

@@ -17,7 +17,9 @@ from typing_extensions import override
 from qrnn.circuit.channels import CircuitNoise
 from qrnn.circuit.pauli_errors import GOLDEN, mixed
 from qrnn.circuit.step import StepCircuit
+from qrnn.errors import DeviceError
 from qrnn.memory.fused import FusedState, PureStates
+from qrnn.memory.fused_density import MOST_NOISY
 from qrnn.memory.kernels.program import Program
 from qrnn.memory.slots import Slots
 from qrnn.memory.trajectories import compile_trajectories
@@ -36,12 +38,12 @@ class Draws:
         if seed is None:
             seed = int(np.random.randint(2**32, dtype=np.uint64))
         self._rng = np.random.default_rng(seed)
-        self._index = np.uint64(index)
+        self._offset = np.uint64(index * GOLDEN % 2**64)
 
     def seeds(self, batch: int) -> np.ndarray:
         """Return the seeds of the next sequences (B,), uint64."""
         drawn = self._rng.integers(2**64, size=batch, dtype=np.uint64)
-        return mixed(drawn + self._index * np.uint64(GOLDEN))
+        return mixed(drawn + self._offset)
 
 
 # Bytes of the states that run together, on a CPU: from 32 MB on, each new one takes fresh pages
@@ -132,7 +134,7 @@ class FusedTrajectories(PureStates):
         sizes = [min(most, count - first) for first in range(0, max(1, count), most)]
         return TrajectoryState(
             tuple(FusedState.of(kernels.start(size, like), size) for size in sizes),
-            torch.zeros(count, 2 * self.n_wires, device=like.device),
+            self._parities.new_zeros(count, 2 * self.n_wires).to(like.device),
             self.draws.seeds(batch),
             np.zeros(batch, np.uint64),
         )
@@ -182,7 +184,16 @@ class FusedTrajectories(PureStates):
 
     @override
     def amplitudes(self, state: TrajectoryState) -> torch.Tensor:
-        """Return the means of the trajectories' density matrices (B, 2^n, 2^n)."""
+        """Return the means of the trajectories' density matrices (B, 2^n, 2^n).
+
+        Raises:
+            DeviceError: a density matrix of so many qubits is too large.
+        """
+        if self.n_wires > MOST_NOISY:
+            raise DeviceError(
+                f"device 'fused' shows the state of at most {MOST_NOISY} qubits with noise, got "
+                f"{self.n_wires}: readouts are available"
+            )
         batch, size = len(state.seeds), 2**self.n_wires
         check_memory(f"{batch} density matrices", 16.0 * batch * size**2, "use fewer qubits")
         kernels = self.kernels(state.frame.device)

@@ -76,11 +76,17 @@ def check_jobs(config: TrainConfig) -> None:
     """Check that a device that runs jobs can train a model.
 
     Raises:
-        ConfigError: the optimiser needs gradients, or the ledger is not in the run's folder.
+        ConfigError: the network is frozen, the optimiser needs gradients, or the ledger is not in
+            the run's folder.
     """
     device = config.device
     if not device_spec(device.name).submits_jobs:
         return
+    if config.model.frozen is not None:
+        raise ConfigError(
+            f"device must be a simulator to train a frozen network, got {device.name}: train on "
+            f"fused, e.g. with device.noise=fake_fez, and evaluate on the device"
+        )
     if config.trainer.optimizer != SPSA:
         raise ConfigError(
             f"trainer.optimizer must be spsa on device {device.name!r}, which gives no gradients, "

@@ -24,6 +24,7 @@ from qrnn.data import Batch, TaskData, loader
 from qrnn.devices import DeviceOptions, device_spec
 from qrnn.devices.ibm import Estimate, IBMDevice, estimate_of
 from qrnn.devices.ibm.cost import Cost, cost_of, job_count
+from qrnn.devices.ibm.ledger import recorded_backend
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of
@@ -40,11 +41,13 @@ class TrainingPrice:
         step: of an optimiser step, with a whole batch.
         validation: of the validation after each epoch.
         epoch: of an epoch with its validation.
+        backend: the backend that it is for.
     """
 
     step: Estimate
     validation: Estimate
     epoch: Estimate
+    backend: str
 
 
 def price(
@@ -96,7 +99,7 @@ def _price(
     epoch = total(train) + validation
     if epoch.refusal is not None:
         raise DeviceError(epoch.refusal)
-    return TrainingPrice(step, validation, epoch)
+    return TrainingPrice(step, validation, epoch, plugin.backend_name)
 
 
 class Jobs(pl.Callback):
@@ -211,13 +214,22 @@ def job_price(module: Learner, data: TaskData) -> TrainingPrice | None:
         The price; None: the device submits no jobs.
 
     Raises:
-        ConfigError: the model has more than one hybrid cell, or there is no budget on hardware.
+        ConfigError: the model has more than one hybrid cell, the epochs differ, or there is no
+            budget on hardware.
         DeviceError: the device cannot run the model, or the budget is too small for an epoch.
     """
     config = module.config
     options, spec = config.device, device_spec(config.device.name)
     if not spec.submits_jobs:
         return None
+    if data.curriculum:
+        raise ConfigError(
+            f"task.curriculum must be left out to train on {options.name!r}: an epoch is priced as "
+            f"the first"
+        )
+    if config.resume is not None:  # the least busy backend is another one now
+        known = recorded_backend(ledger_of(Path(config.resume).parent, options))
+        options = replace(options, name=known or options.name)
     found = price(module.model, options, data, config.trainer)
     seconds = found.epoch.qpu_seconds
     most = options.max_qpu_seconds
@@ -256,8 +268,8 @@ def recorded_jobs(
         yield None
         return
     options = module.config.device
-    ledger = run_dir / "jobs" / f"{options.name}-training"
-    target = on_jobs(module.model, options, ledger)
+    ledger = ledger_of(run_dir, options)
+    target = on_jobs(module.model, replace(options, name=price.backend), ledger)
     plugin = target.rnn.cell.plugin
     module.run_on(target)
     try:
@@ -266,6 +278,11 @@ def recorded_jobs(
         raise DeviceError(resumable(str(error), run_dir)) from error
     finally:
         plugin.close()
+
+
+def ledger_of(run_dir: Path, options: DeviceOptions) -> Path:
+    """Return the folder in which a run records its training's jobs."""
+    return run_dir / "jobs" / f"{options.name}-training"
 
 
 def on_jobs(model: Model, options: DeviceOptions, ledger: str | Path) -> Any:

@@ -22,7 +22,7 @@ from qrnn.training.means import Means
 from qrnn.training.origins import modules_of
 from qrnn.training.resume import set_rates
 from qrnn.training.seeding import epoch_seed, seed_all
-from qrnn.training.spsa import DIRECTIONS, PERTURBATION, Spsa, check_model, gain
+from qrnn.training.spsa import DIRECTIONS, PERTURBATION, Spsa, check_spsa, gain
 
 WARM_UP = 0.1  # fraction of the steps; without it, lr 1e-2 sometimes ends at chance level
 EVAL_BATCH = 512
@@ -46,8 +46,7 @@ class Learner(pl.LightningModule):
         self.means = {part: Means() for part in ("train", "val")}
         self.spsa: Spsa | None = None
         if config.trainer.optimizer == SPSA:
-            check_model(self.model)
-            data.train.sequences("trainer.optimizer=spsa")
+            check_spsa(self.model, data)
             own = device_of(self.model)
             assert own is not None
             self.run_on(self.model.on(own))

@@ -10,6 +10,7 @@ from torch import nn
 from typing_extensions import override
 
 from qrnn.config import TrainConfig
+from qrnn.config.commands import SPSA
 from qrnn.data import Batch, TaskData
 from qrnn.errors import ConfigError, NumericsError
 from qrnn.training.learner import Learner
@@ -89,9 +90,13 @@ class Reservoir(Learner):
         self.automatic_optimization = False
         head = self.model.head
         self.solved = cast(nn.Linear, head[-1] if isinstance(head, nn.Sequential) else head)
+        self.parts = {name: Collected() for name in self.means}
+
+    @override
+    def on_train_start(self) -> None:
+        """Begin with a head of zeros, also where the weights are those of a checkpoint."""
         nn.init.zeros_(self.solved.weight)
         nn.init.zeros_(self.solved.bias)
-        self.parts = {name: Collected() for name in self.means}
 
     @override
     def _step(self, batch: Batch, index: int, part: str) -> torch.Tensor:
@@ -171,6 +176,10 @@ def check_frozen(config: TrainConfig, data: TaskData) -> None:
         raise ConfigError(
             f"model.frozen must be left out of a task with the metric {data.metric}: least squares "
             f"gives scores, not probabilities"
+        )
+    if config.trainer.optimizer == SPSA:
+        raise ConfigError(
+            "trainer.optimizer=spsa must be left out with model.frozen, whose head is solved"
         )
     if data.curriculum:
         raise ConfigError("task.curriculum must be left out with model.frozen, which has one epoch")

@@ -93,8 +93,13 @@ def fine_tuned(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
         overrides: such as `trainer.epochs=3`.
 
     Raises:
+        ConfigError: an experiment is chosen as well.
         DataError: the file to begin with is not a checkpoint.
     """
+    if _chosen("experiment", overrides):
+        raise ConfigError(
+            "experiment must be left out with finetune, whose checkpoint sets task and model"
+        )
     assert config.finetune is not None
     saved = config_of(read_checkpoint(config.finetune))
     found = {}
@@ -113,6 +118,6 @@ def _with(saved: TrainConfig, config: TrainConfig, overrides: Sequence[str]) -> 
     """Return a saved configuration with the overrides of a composed one."""
     given, found = OmegaConf.structured(config), OmegaConf.structured(saved)
     for item in overrides:
-        key = item.split("=")[0]
+        key = item.lstrip("+").split("=")[0]
         OmegaConf.update(found, key, OmegaConf.select(given, key))
     return to_typed(found)

@@ -26,7 +26,7 @@ from torch.func import functional_call
 from qrnn.cell.cell import QRNNCell
 from qrnn.cell.on_device import shallow_copy
 from qrnn.cell.rnn import QRNN
-from qrnn.data import Batch
+from qrnn.data import Batch, TaskData
 from qrnn.errors import ConfigError
 from qrnn.models.base import Model
 from qrnn.models.sequence import SequenceModel
@@ -55,13 +55,14 @@ def theta(model: SequenceModel) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if not name.startswith("head.")}
 
 
-def check_model(model: Model) -> None:
+def check_spsa(model: Model, data: TaskData) -> None:
     """Check that SPSA can train a model.
 
     Raises:
-        ConfigError: it runs no circuits, is not one hybrid network with a head, or its ansatz has
-            weights of its own.
+        ConfigError: the data are a text; or the model runs no circuits, is not one hybrid network
+            with a head, or its ansatz has weights of its own.
     """
+    data.train.sequences("trainer.optimizer=spsa")
     if not isinstance(model, SequenceModel) or not isinstance(model.rnn, QRNN):
         raise ConfigError(
             "trainer.optimizer=spsa must have a hybrid model that labels or forecasts sequences, "
@@ -147,7 +148,6 @@ class Spsa:
     """
 
     def __init__(self, model: SequenceModel, directions: int, perturbation: float, seed: int):
-        check_model(model)
         self.model = model
         self.directions, self.perturbation, self.seed = directions, perturbation, seed
 

@@ -132,6 +132,9 @@ def typed(config: Any, group: str) -> None:
             real(name, value)
         elif kind == "bool":
             flag(name, value)
+        elif kind == "list[str]":
+            if isinstance(value, str) or not all(isinstance(one, str) for one in value):
+                raise ConfigError(f"{name} must be a list of names, got {shown(value)}")
         elif kind == "list[int]":
             if isinstance(value, str) or not isinstance(value, Sequence):
                 raise ConfigError(f"{name} must be a list of whole numbers, got {shown(value)}")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
+
+if TYPE_CHECKING:
+    from qrnn.config.devices import DeviceOptions
 
 _BARE = re.compile(r"[A-Za-z_./][\w./+-]*", re.ASCII)  # a string that needs no quotes
 _SPECIAL = re.compile(r"null|true|false|on|off|yes|no|nan|inf", re.IGNORECASE)
@@ -21,6 +24,13 @@ def override(key: str, value: Any) -> str:
 def argument(key: str, value: Any) -> str:
     """Return `key=value` as a shell passes it on to Hydra."""
     return shell_quoted(override(key, value))
+
+
+def device_arguments(options: DeviceOptions) -> str:
+    """Return a device and its options, without those of one run, as a shell passes them on."""
+    given = {k: v for k, v in options.given().items() if k not in ("ledger", "max_qpu_seconds")}
+    keys = [argument(f"device.{name}", value) for name, value in given.items()]
+    return " ".join([argument("device", options.name), *keys])
 
 
 def shell_quoted(text: str) -> str:

@@ -27,7 +27,8 @@ def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> ConfigErro
     close = difflib.get_close_matches(str(given), names, n=3)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     if len(names) > 24:
-        allowed_names = f"(one of {len(names)} names{'' if close else f': {names[0]}, ...'})"
+        one_of = f"one of {len(names)} names"
+        allowed_names = f"({one_of})" if close else f"it must be {one_of}: {names[0]}, ..."
     else:
         allowed_names = f"Allowed: {', '.join(names)}"
     return ConfigError(f"{kind} {given!r} is not known: {hint}{allowed_names}")

@@ -187,8 +187,12 @@ def test_resume_takes_the_checkpoints_configuration(trained):
 def test_devices_are_listed_within_80_columns(tmp_path):
     done = qrnn("devices", cwd=tmp_path)
     assert done.returncode == 0
-    for name in ("fused", "default.mixed", "lightning.gpu", "fake_fez"):
+    for name in ("fused", "default.mixed", "lightning.gpu", "fake_* ("):
         assert name in done.stdout
+    assert len(done.stdout.splitlines()) < 40
+    fakes = qrnn("devices", "fake", cwd=tmp_path).stdout
+    assert re.search(r"^fake_manila +5$", fakes, re.MULTILINE)
+    assert re.search(r"^fake_fez +156$", fakes, re.MULTILINE)
     assert max(map(len, done.stdout.splitlines())) <= 80
     one = qrnn("devices", "lightning.gpu", cwd=tmp_path)
     assert "gradients    adjoint" in one.stdout
@@ -205,7 +209,8 @@ def test_draw_shows_the_circuit_and_its_size(tmp_path):
 
 WRONG = [
     (["fly"], "command 'fly' is not known: Allowed: completion, devices, draw, estimate, eval"),
-    (["devices", "fake"], "device 'fake' is not known: did you mean fake_"),
+    (["devices", "fakes"], "device 'fakes' is not known: did you mean fake_"),
+    (["train", "trainer.loggers=[[1]]"], "trainer.loggers must be a list of names, got [[1]]"),
     (["train", "task=digit"], "task 'digit' is not known: did you mean digits"),
     (["train", "device=fused_"], "device 'fused_' is not known: did you mean fused"),
     (["train", "model.n_qubit=3"], "key 'model.n_qubit' is not known: did you mean n_qubits"),

@@ -290,6 +290,29 @@ def test_readout_errors_alone_are_exact_for_many_qubits():
     assert isinstance(noisy.cell.memory, FusedTrajectories)
 
 
+def test_each_cell_has_errors_of_its_own_however_often_it_is_moved():
+    rnn = network("default", num_layers=2).on("fused", trajectories=2, seed=1, **NOISE)
+    for cell in rnn.cells:
+        cell.use(rnn.cell.device)
+    first, second = (cell.memory.draws.seeds(3) for cell in rnn.cells)
+    assert not (first == second).any()
+
+
+def test_another_default_dtype_changes_nothing():
+    rnn, x = network("default").on("fused", trajectories=3, seed=1, **NOISE), inputs()
+    torch.set_default_dtype(DOUBLE)
+    try:
+        assert rnn(x)[0].dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_the_state_of_many_qubits_is_not_shown():
+    rnn = QRNN(1, 13, readout="Z", width=2).on("fused", noise="readout", strength=0.1)
+    with pytest.raises(DeviceError, match="shows the state of at most 12 qubits with noise"):
+        rnn(torch.zeros(1, 1, 1))[1].amplitudes()
+
+
 def test_what_trajectories_cannot_do_is_refused():
     rnn = network()
     with pytest.raises(ConfigError, match=r"trajectories must be left out without noise of gates"):
@@ -316,6 +339,6 @@ def test_what_trajectories_cannot_do_is_refused():
 
     with pytest.raises(DeviceError, match=r"trajectories must be left out with Damping"):
         network(ansatz=forgetting, n_angles=1).on("fused", **NOISE, trajectories=2)
-    memory = network(n_qubits=14, layers=1).on("fused", **NOISE, trajectories=1).cell.memory
+    memory = network(n_qubits=12, layers=1).on("fused", **NOISE, trajectories=1).cell.memory
     with pytest.raises(ConfigError, match="1000 density matrices must fit"):
         memory.amplitudes(memory.start(1000, torch.zeros(1)))

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_module
 from helpers.slow import slow_but
 from helpers.small_networks import CLASSICAL, SMALL, STEPPED, D, build
 from qrnn import ConfigError
-from qrnn.config import TrainConfig, register_schemas, to_typed
+from qrnn.config import TrainConfig, TrainerConfig, register_schemas, to_typed
 from qrnn.data import Shape
 from qrnn.devices import DeviceOptions
 from qrnn.models.build import build_model
@@ -95,7 +95,11 @@ def test_the_files_of_a_group_restate_nothing_that_the_schema_says(group):
     files = [one for one in (resources.files("qrnn.configs") / group).iterdir() if one.is_file()]
     assert files
     for file in files:
-        assert set(yaml.safe_load(file.read_text())) <= {"defaults"}, file
+        given = yaml.safe_load(file.read_text())
+        if group != "trainer":
+            assert set(given) <= {"defaults"}, file
+        for key, value in given.items():
+            assert key == "defaults" or value != getattr(TrainerConfig, key), f"{file}: {key}"
 
 
 ERRORS = [

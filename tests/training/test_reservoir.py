@@ -14,7 +14,7 @@ from qrnn import ConfigError
 from qrnn.config import compose
 from qrnn.data import Labels, Numbers
 from qrnn.models.build import build_model
-from qrnn.training.checkpoint import load_data, read_checkpoint
+from qrnn.training.checkpoint import load_data, read_checkpoint, weights_of
 from qrnn.training.history import history
 from qrnn.training.reservoir import STRENGTHS, ridge
 from qrnn.training.trainer import pl
@@ -166,6 +166,8 @@ REFUSED = [
     ("model.head_width=4", "model.head_width must be null with model.frozen"),
     ("model.dropout=0.1", "model.dropout must be 0.0 with model.frozen"),
     ("trainer.patience=3", "trainer.patience must be null with model.frozen"),
+    ("trainer.optimizer=spsa", "trainer.optimizer=spsa must be left out with model.frozen"),
+    ("device=fake_manila", "device must be a simulator to train a frozen network"),
     ("task.loss=mae", "task.loss must be mse for a closed form, got mae"),
 ]
 
@@ -175,6 +177,14 @@ def test_what_has_no_closed_form_is_refused(key, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         qrnn.train(series(tmp_path, key), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_head_is_solved_anew_whatever_it_was(tmp_path):
+    first = qrnn.train(series(tmp_path), tmp_path / "first")
+    again = qrnn.train([*series(tmp_path), f"finetune='{first.best}'"], tmp_path / "again")
+    one, other = (weights_of(read_checkpoint(done.best)) for done in (first, again))
+    torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
+    assert again.value == pytest.approx(first.value, rel=1e-4)
 
 
 def test_probabilities_and_another_training_are_refused(tmp_path):

@@ -185,8 +185,16 @@ def test_finetune_takes_task_and_model_of_the_checkpoint(first):
     line += ["model.width=9", "trainer.epochs=7"]
     found = fine_tuned(compose("train", line), line)
     assert (found.model, found.trainer.epochs) == (replace(SMALL, width=9), 7)
+    assert fine_tuned(compose("train", line), [*line, "++model.width=9"]).model.width == 9
+    with pytest.raises(ConfigError, match="experiment must be left out with finetune"):
+        fine_tuned(compose("train", line), [*line, "+experiment=sunspots"])
     chosen = [*line, "model=hybrid"]
     assert fine_tuned(compose("train", chosen), chosen).model.n_qubits == 6
+
+
+def test_a_chosen_trainer_has_the_last_word():
+    assert compose("train", ["task=sequences"]).trainer.lr == 0.02  # its recipe
+    assert compose("train", ["task=sequences", "trainer=spsa"]).trainer.lr == 1e-3
 
 
 def test_finetune_must_keep_the_models_size(first, tmp_path):
