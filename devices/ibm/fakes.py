@@ -77,14 +77,18 @@ class Noise:
     def channel(
         self, instruction: CircuitInstruction, qubits: tuple[int, ...]
     ) -> pauli.Channel | None:
-        """Return the channel of a fixed gate on one or two qubits; None: it is something else."""
+        """Return the channel of a fixed gate on one or two qubits, or that before a measurement.
+
+        None: the instruction is something else.
+        """
         key = label(instruction), qubits
         if waits(instruction):
             if key not in self.channels:
                 self.channels[key] = pauli.noisy(IGate(), self.relaxation(instruction, qubits[0]))
             return self.channels[key]
         if key not in self.channels and not instruction.params and len(qubits) <= 2:
-            gate = instruction.operation
+            # Aer puts the error of a measurement before it.
+            gate = IGate() if key[0] == "measure" else instruction.operation
             if isinstance(gate, Gate):
                 self.channels[key] = pauli.noisy(gate, self.errors.get(key))
         return None if instruction.params else self.channels.get(key)

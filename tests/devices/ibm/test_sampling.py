@@ -19,7 +19,8 @@ from qrnn.devices.ibm.evolution import Evolution
 from qrnn.devices.ibm.programs import Angle, Gate, last, split
 from qrnn.devices.ibm.sampling import FakeSampler, circuits
 
-BACKENDS = ["fake_manila", "fake_sherbrooke", "fake_fez"]  # CX, ECR and CZ
+# CX, ECR and CZ; errors before measurements
+BACKENDS = ["fake_manila", "fake_sherbrooke", "fake_fez", "fake_boston"]
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +89,9 @@ def test_probabilities_are_those_of_aer_for_the_whole_circuit(backend):
     simulator = AerSimulator(method="density_matrix", noise_model=whole_model(noise))
     for (pub, read), found in zip(pubs, probabilities(backend, pubs), strict=True):
         circuit = pub.circuit.remove_final_measurements(inplace=False)
+        for qubit in read:
+            if error := noise.errors.get(("measure", (qubit,))):
+                circuit.append(Kraus(error.to_quantumchannel()).to_instruction(), [qubit])
         circuit.save_probabilities(sorted(read, reverse=True))
         bound = [circuit.assign_parameters(values) for values in circuits(pub, noise).values]
         result = simulator.run(bound).result()
@@ -96,6 +100,19 @@ def test_probabilities_are_those_of_aer_for_the_whole_circuit(backend):
             for axis, qubit in enumerate(sorted(read)):
                 exact = np.moveaxis(np.tensordot(exact, noise.flips[qubit], (axis, 0)), -1, axis)
             np.testing.assert_allclose(found[..., row], exact, atol=1e-11)
+
+
+def test_errors_of_measurements_act_before_them_as_in_aer():
+    fake, qubit, shots = fake_backend("fake_boston"), 43, 100_000
+    circuit = QuantumCircuit(fake.num_qubits, 1)
+    circuit.x(qubit)
+    circuit.measure(qubit, 0)
+    noise = fake.noise([circuit])
+    assert not noise.errors["measure", (qubit,)].ideal()
+    (found,) = probabilities("fake_boston", [(SamplerPub.coerce((circuit, None, shots)), [qubit])])
+    ones = fake.run(circuit, shots=shots, seed_simulator=1).result().get_counts()["1"]
+    assert ones / shots == pytest.approx(found[1, 0], abs=1e-3)
+    assert found[1, 0] < 1 - noise.flips[qubit][1, 0] - 5e-3  # not its readout error alone
 
 
 def test_samples_follow_these_probabilities():
