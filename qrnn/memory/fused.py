@@ -20,16 +20,11 @@ from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.circuit.step import StepCircuit
 from qrnn.memory.backends import kernels_for
 from qrnn.memory.base import Memory
-from qrnn.memory.fused_sequence import (
-    SequenceNode,
-    UndoSequence,
-    check_dtypes,
-    is_packable,
-    pack,
-)
+from qrnn.memory.fused_sequence import SequenceNode, UndoSequence, packed_for
 from qrnn.memory.fused_step import StepNode, UndoStep
 from qrnn.memory.kernels.base import Kernels
 from qrnn.memory.kernels.program import Program, compile_program
+from qrnn.memory.slots import Slots
 from qrnn.memory.snapshot import Snapshot
 from qrnn.utils.limits import check_memory
 
@@ -125,17 +120,7 @@ class FusedMemory(PureStates):
 
     def __init__(self, circuit: StepCircuit, layer: TorchLayer):
         super().__init__(circuit, layer)
-        columns = self.program.columns
-        self._identity = columns == list(range(circuit.n_parameters))
-        self._columns = torch.tensor(columns, dtype=torch.long, device="cpu")
-        self._factors = torch.tensor(self.program.factors, dtype=torch.float64, device="cpu")
-
-    def slot_angles(self, parameters: torch.Tensor) -> torch.Tensor:
-        """Return the slots' angles (B, S) for gate parameters (B, n_parameters)."""
-        if not self._identity:
-            self._columns = self._columns.to(parameters.device)
-            parameters = parameters[:, self._columns]
-        return parameters * self._factors.to(parameters)
+        self.slots = Slots(self.program.columns, self.program.factors)
 
     @override
     def start(self, batch: int, like: torch.Tensor) -> FusedState:
@@ -145,7 +130,7 @@ class FusedMemory(PureStates):
     def step(
         self, state: FusedState, controls: torch.Tensor, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, FusedState]:
-        angles = self.slot_angles(self.circuit.parameters(controls + self.layer.bias))
+        angles = self.slots.angles(self.circuit.parameters(controls + self.layer.bias))
         return self.advance(state, angles, active)
 
     @override
@@ -159,16 +144,12 @@ class FusedMemory(PureStates):
         noise: ReadoutNoise,
         n_fed_back: int | None = None,
     ) -> tuple[torch.Tensor, FusedState] | None:
-        slot_map, kernels = self.slot_map, self.kernels(x.device)
-        n_seen = x.shape[2] + (z_start.shape[1] if n_fed_back is None else n_fed_back)
-        if (
-            x.dtype not in kernels.sequence_dtypes
-            or slot_map is None
-            or not is_packable(controller, n_seen, self.circuit.n_angles)
-        ):
+        kernels, n = self.kernels(x.device), z_start.shape[1]
+        if x.dtype not in kernels.sequence_dtypes:
             return None
-        check_dtypes(x, controller, state.psi)
-        packed = pack(controller, self.layer.bias, slot_map, x.shape[2] + z_start.shape[1])
+        packed = packed_for(self, self.slots, controller, x, state.psi, n, n_fed_back)
+        if packed is None:
+            return None
         undo = UndoSequence(kernels)
         psi, z = SequenceNode.apply(
             state.psi,
@@ -186,16 +167,6 @@ class FusedMemory(PureStates):
             undo.watch(z)
             state.snapshot.follow(undo)
         return z, FusedState(psi, undo.after.psi(), undo.after, state.batch)
-
-    @property
-    def slot_map(self) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """M (S, P) and b (S,), float64, with slot angles M theta + b; None if not affine."""
-        affine = self.circuit.affine()
-        if affine is None:
-            return None
-        matrix, offset = affine
-        columns = self._columns.to(matrix.device)
-        return self._factors[:, None] * matrix[columns], self._factors * offset[columns]
 
     @override
     def detach(self, state: FusedState) -> FusedState:

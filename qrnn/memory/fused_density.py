@@ -1,7 +1,8 @@
 """The fused strategy with noise: density matrices, exactly, with gradients.
 
-A channel cannot be undone, so the backward pass needs the state before each step. Some states are
-kept, about three times the square root of T, and the others are computed again from these.
+A channel cannot be undone, so the backward pass needs the state before each step. Where these are
+many, some are kept, and the others are computed again from them. As without noise, qrnn's
+controllers run inside the kernels, a whole sequence in one node.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from typing import Any
 
 import torch
 from pennylane.qnn import TorchLayer
+from torch import nn
 from typing_extensions import override
 
 from qrnn.circuit.channels import CircuitNoise
+from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.circuit.step import StepCircuit
 from qrnn.errors import DeviceError
 from qrnn.memory.base import Memory
+from qrnn.memory.fused_sequence import packed_for
 from qrnn.memory.kernels.density_program import compile_density_program
 from qrnn.memory.slots import Slots
 from qrnn.utils.autograd import once_differentiable
@@ -84,6 +88,40 @@ class DensityNode(torch.autograd.Function):
         lam_in, grads = ctx.kernels.backward(r, lam.contiguous(), grad_z, angles, ctx.active)
         ctx.before.release()
         return lam_in, grads, None, None, None
+
+
+class DensitySequenceNode(torch.autograd.Function):
+    """T noisy steps as an autograd node: (r, z_start, x, weights, biases) -> (r', z)."""
+
+    @staticmethod
+    @override
+    def forward(ctx: Any, r, z_start, x, weights, biases, packed, active, noise, kernels):
+        """See `NumbaDensityKernels.forward_sequence`; weights and biases are those of `packed`."""
+        # Copies: a loop may refill its input buffer before the backward pass reads it.
+        x, z_start = (v.clone(memory_format=torch.contiguous_format) for v in (x, z_start))
+        keep = any(ctx.needs_input_grad)
+        r_out, z, kept = kernels.forward_sequence(r, z_start, x, active, packed, noise, keep=keep)
+        ctx.kernels, ctx.kept = kernels, kept
+        ctx.save_for_backward(z)
+        return r_out, z
+
+    @staticmethod
+    @once_differentiable("use .on('default.mixed')")
+    @override
+    def backward(ctx: Any, lam, grad_z):
+        _ = ctx.saved_tensors  # raises torch's error if z, which `kept` shares, was modified
+        want_x = ctx.needs_input_grad[2]
+        lam_in, grad_x, grad_z_start, grad_weights, grad_biases = ctx.kernels.backward_sequence(
+            lam.contiguous(), grad_z, ctx.kept, want_x=want_x
+        )
+        return (
+            lam_in,
+            grad_z_start,
+            grad_x if want_x else None,
+            grad_weights,
+            grad_biases,
+            *[None] * 4,
+        )
 
 
 @dataclass(frozen=True)
@@ -167,6 +205,30 @@ class FusedDensities(Memory):
             return z, DensityState.of(r, state.batch)
         before = state.moment, kernels, angles.detach(), active
         return z, DensityState(r, Moment(r.detach(), before), state.batch)
+
+    @override
+    def sequence(
+        self,
+        controller: nn.Module,
+        x: torch.Tensor,
+        state: DensityState,
+        z_start: torch.Tensor,
+        active: torch.Tensor | None,
+        noise: ReadoutNoise,
+        n_fed_back: int | None = None,
+    ) -> tuple[torch.Tensor, DensityState] | None:
+        kernels, n = self.kernels(x.device), z_start.shape[1]
+        if x.dtype not in kernels.sequence_dtypes or self.circuit.measured is not None:
+            return None
+        packed = packed_for(self, self.slots, controller, x, state.r, n, n_fed_back)
+        if packed is None:
+            return None
+        weights, biases = packed.weights, packed.biases
+        r, z = DensitySequenceNode.apply(
+            state.r, z_start, x, weights, biases, packed, active, noise, kernels
+        )
+        # The next call's backward pass needs the state: a sequence has kept its own.
+        return z, DensityState(r, Moment(r.detach()), state.batch)
 
     @override
     def detach(self, state: DensityState) -> DensityState:

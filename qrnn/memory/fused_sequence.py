@@ -14,8 +14,9 @@ from typing_extensions import override
 
 from qrnn.controllers import Controller
 from qrnn.errors import ConfigError, DeviceError
-from qrnn.memory.base import has_hooks
+from qrnn.memory.base import Memory, has_hooks
 from qrnn.memory.kernels.base import GELU, GLU, LINEAR, RELU, Kernels, Packed
+from qrnn.memory.slots import Slots
 from qrnn.memory.snapshot import Snapshot
 from qrnn.utils.autograd import once_differentiable
 
@@ -123,6 +124,37 @@ def pack(
         torch.cat(biases),
         source + widest,
     )
+
+
+def packed_for(
+    memory: Memory,
+    slots: Slots,
+    controller: nn.Module,
+    x: torch.Tensor,
+    state: torch.Tensor,
+    n_readouts: int,
+    n_fed_back: int | None,
+) -> Packed | None:
+    """Return a controller in the kernels' format; None: they cannot run it.
+
+    Args:
+        memory: the strategy, for its circuit and quantum layer.
+        slots: the kernels' angles.
+        controller: the cell's controller.
+        x: inputs (T, B, D).
+        state: the kernels' state.
+        n_readouts: R.
+        n_fed_back: number of readouts that the controller reads; None: all.
+
+    Raises:
+        ConfigError: the dtype of the controller's weights or the state differs from x's.
+    """
+    slot_map = slots.affine(memory.circuit.affine())
+    n_seen = x.shape[2] + (n_readouts if n_fed_back is None else n_fed_back)
+    if slot_map is None or not is_packable(controller, n_seen, memory.circuit.n_angles):
+        return None
+    check_dtypes(x, controller, state)
+    return pack(controller, memory.layer.bias, slot_map, x.shape[2] + n_readouts)
 
 
 class UndoSequence:

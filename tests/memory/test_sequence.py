@@ -1,4 +1,7 @@
-"""Whole sequences inside the fused kernels: what the cell does step by step, in float64."""
+"""Whole sequences inside the fused kernels: what the cell does step by step, in float64.
+
+Most tests run with amplitudes, with density matrices, and with those of which few are kept.
+"""
 
 import math
 
@@ -14,21 +17,35 @@ from helpers.losses import everything
 from helpers.problems import CONTROLLERS, D, gradients, inputs, network
 from qrnn import QRNN, Controller
 from qrnn.errors import DeviceError, NumericsError
+from qrnn.memory.fused_density import DensitySequenceNode
 from qrnn.memory.fused_sequence import SequenceNode
 from qrnn.memory.kernels.cpu import controller as controller_kernels
+from qrnn.memory.kernels.cpu import density_kernels
 from qrnn.memory.kernels.cpu.jit import OPTIONS
 from qrnn.memory.kernels.cpu.simd import LANES, load, store
 
 B = LANES + 3  # a full block and a padded one
 
 
-def pair(problem="default", **changes):
+@pytest.fixture(params=["pure", "noisy", "noisy, few states kept"])
+def noise(request, monkeypatch):
+    """The options of the fused device."""
+    if request.param == "noisy, few states kept":
+        monkeypatch.setattr(density_kernels, "MOST_KEPT", 0)
+    return {} if request.param == "pure" else {"noise": "amplitude_damping", "strength": 0.05}
+
+
+def pair(problem="default", noise=None, **changes):
     """Return a calm network in single precision, and the same one step by step in double."""
     quick = network(problem, **changes)
+    if noise:
+        quick = quick.on("fused", **noise)
     with torch.no_grad():
         for p in quick.parameters():
             p.mul_(0.4)  # large weights amplify rounding, and then nothing can be compared
     exact = network(problem, torch.float64, **changes)
+    if noise:
+        exact = exact.on("fused", **noise)
     exact.load_state_dict(quick.state_dict())
     exact.cell.register_forward_hook(lambda *_: None)
     return quick, exact
@@ -46,15 +63,21 @@ def agree(quick, exact, loss, *given, tolerance=3e-5):
 @pytest.fixture
 def counted(monkeypatch):
     """Count the sequences that go through the kernels."""
-    calls, apply = [], SequenceNode.apply
-    monkeypatch.setattr(SequenceNode, "apply", lambda *a: calls.append(1) or apply(*a))
+    calls = []
+    for node in (SequenceNode, DensitySequenceNode):
+
+        def counting(*given, apply=node.apply):
+            calls.append(1)
+            return apply(*given)
+
+        monkeypatch.setattr(node, "apply", counting)
     return calls
 
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 @pytest.mark.parametrize("ragged", [False, True])
-def test_every_controller_has_the_values_and_gradients_of_torch(name, ragged, counted):
-    quick, exact = pair(**CONTROLLERS[name])
+def test_every_controller_has_the_values_and_gradients_of_torch(name, ragged, counted, noise):
+    quick, exact = pair(noise=noise, **CONTROLLERS[name])
     x = inputs(7, B)
     lengths = torch.tensor([1 + i % 7 for i in range(B - 1)] + [7]) if ragged else None
     np.testing.assert_allclose(
@@ -75,20 +98,20 @@ def test_every_controller_has_the_values_and_gradients_of_torch(name, ragged, co
         "a part fed back",
     ],
 )
-def test_every_ansatz_has_the_gradients_of_the_steps(problem, counted):
-    quick, exact = pair(problem)
+def test_every_ansatz_has_the_gradients_of_the_steps(problem, counted, noise):
+    quick, exact = pair(problem, noise)
     agree(quick, exact, everything, inputs(5, B))
     assert len(counted) == 1
 
 
-def test_more_steps_than_are_gathered_for_the_weights(counted):
-    quick, exact = pair()
+def test_more_steps_than_are_gathered_for_the_weights(counted, noise):
+    quick, exact = pair(noise=noise)
     agree(quick, exact, everything, inputs(2 * controller_kernels.LANES + 5, 2), tolerance=1e-4)
     assert counted
 
 
-def test_a_sequence_in_three_parts_is_one(counted):
-    quick, exact = pair()
+def test_a_sequence_in_three_parts_is_one(counted, noise):
+    quick, exact = pair(noise=noise)
 
     def in_parts(rnn, x):
         first, state = rnn(x[:2])
@@ -100,8 +123,8 @@ def test_a_sequence_in_three_parts_is_one(counted):
     assert len(counted) == 3
 
 
-def test_steps_and_sequences_can_follow_each_other():
-    quick, exact = pair()
+def test_steps_and_sequences_can_follow_each_other(noise):
+    quick, exact = pair(noise=noise)
 
     def mixed(rnn, x):
         z, state = rnn.cell(x[0])
@@ -112,8 +135,8 @@ def test_steps_and_sequences_can_follow_each_other():
     agree(quick, exact, mixed, inputs(5, 3))
 
 
-def test_a_loss_on_an_early_state_and_two_continuations_of_one_state():
-    quick, exact = pair()
+def test_a_loss_on_an_early_state_and_two_continuations_of_one_state(noise):
+    quick, exact = pair(noise=noise)
 
     def branched(rnn, x):
         _z, state = rnn(x[:2])
@@ -131,8 +154,8 @@ def test_a_loss_on_an_early_state_and_two_continuations_of_one_state():
     agree(quick, exact, early_alone, inputs(5, 3))
 
 
-def test_a_second_backward_gives_the_same_gradient():
-    quick, _ = pair()
+def test_a_second_backward_gives_the_same_gradient(noise):
+    quick, _ = pair(noise=noise)
     x = inputs(4, 3)
     z, _ = quick(x)
     loss = z.sin().sum()
@@ -142,8 +165,8 @@ def test_a_second_backward_gives_the_same_gradient():
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
-def test_readouts_changed_in_place_before_the_backward_pass_are_an_error():
-    quick, _ = pair()
+def test_readouts_changed_in_place_before_the_backward_pass_are_an_error(noise):
+    quick, _ = pair(noise=noise)
     z, _ = quick(inputs(4, 3))
     loss = z.square().sum()
     with torch.no_grad():
@@ -153,8 +176,8 @@ def test_readouts_changed_in_place_before_the_backward_pass_are_an_error():
 
 
 @pytest.mark.parametrize("read", [[0], [0, 1, 2]])
-def test_a_loop_may_fill_its_input_buffer_anew_before_the_backward_pass(read):
-    quick, _ = pair()
+def test_a_loop_may_fill_its_input_buffer_anew_before_the_backward_pass(read, noise):
+    quick, _ = pair(noise=noise)
     x, buffer = inputs(6, 3), torch.empty(2, 3, D)
 
     def loss(rnn, reuse):
@@ -183,8 +206,8 @@ def test_later_readouts_changed_in_place_before_an_early_backward_pass_are_an_er
 
 
 @pytest.mark.parametrize("stepwise", [False, True])
-def test_a_mask_may_be_written_over_before_the_backward_pass(stepwise):
-    rnn, x = network(), inputs(4, LANES)
+def test_a_mask_may_be_written_over_before_the_backward_pass(stepwise, noise):
+    rnn, x = network().on("fused", **noise), inputs(4, LANES)
     if stepwise:
         rnn.cell.register_forward_hook(lambda *_: None)
 
@@ -218,8 +241,8 @@ def test_a_layer_that_does_not_fit_is_the_error_that_torch_has_for_it(at, sizes)
         rnn(inputs(3, 2))
 
 
-def test_readout_noise_has_its_mean_and_variance_and_feeds_back():
-    quick, _ = pair(readout_shots=50, readout_depolarizing=0.2)
+def test_readout_noise_has_its_mean_and_variance_and_feeds_back(noise):
+    quick, _ = pair(noise=noise, readout_shots=50, readout_depolarizing=0.2)
     x = inputs(1, 1).expand(2, 20_000, 2).contiguous()
     exact, _ = quick.eval()(x)
     torch.manual_seed(0)
@@ -230,14 +253,14 @@ def test_readout_noise_has_its_mean_and_variance_and_feeds_back():
     assert (noisy[1].var(0) - noisy[0].var(0)).abs().max() > 1e-4  # the second saw the first
 
 
-def test_the_gradient_under_depolarizing_readouts_is_that_of_the_steps():
-    quick, exact = pair(readout_depolarizing=0.3)
+def test_the_gradient_under_depolarizing_readouts_is_that_of_the_steps(noise):
+    quick, exact = pair(noise=noise, readout_depolarizing=0.3)
     agree(quick.train(), exact.train(), everything, inputs(4, 3))
 
 
 @pytest.mark.parametrize("stepwise", [False, True])
-def test_what_pads_a_sequence_reaches_neither_values_nor_gradients(stepwise):
-    rnn, x, lengths = network(), inputs(4, 3), torch.tensor([4, 2, 3])
+def test_what_pads_a_sequence_reaches_neither_values_nor_gradients(stepwise, noise):
+    rnn, x, lengths = network().on("fused", **noise), inputs(4, 3), torch.tensor([4, 2, 3])
     if stepwise:
         rnn.cell.register_forward_hook(lambda *_: None)
     padded = x.clone()

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import isqrt
+
 import numpy as np
 import torch
 
+from qrnn.circuit.readout_noise import ReadoutNoise
+from qrnn.memory.kernels.base import Packed
 from qrnn.memory.kernels.cpu.density import backward_density, forward_density
+from qrnn.memory.kernels.cpu.density_sequence import (
+    backward_density_sequence,
+    forward_density_sequence,
+)
 from qrnn.memory.kernels.cpu.lanes import (
     blocks_of,
     empty_like,
@@ -18,9 +27,29 @@ from qrnn.memory.kernels.cpu.parallel import run
 from qrnn.memory.kernels.cpu.simd import LANES
 from qrnn.memory.kernels.density_program import DensityProgram
 
+# A sequence keeps the state before every step up to this many numbers, else before some (256 MiB
+# in single precision).
+MOST_KEPT = 2**26
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """Kept by a sequence; see `density_sequence.forward_density_sequence`."""
+
+    states: np.ndarray
+    every: int
+    x: np.ndarray
+    z_start: np.ndarray
+    z: np.ndarray
+    active: np.ndarray
+    packed: Packed
+    factor: np.float32
+
 
 class NumbaDensityKernels:
     """A noisy gate program on the CPU; r is (blocks, 4^n, LANES)."""
+
+    sequence_dtypes: tuple[torch.dtype, ...] = (torch.float32,)
 
     def __init__(self, program: DensityProgram):
         self.program = program
@@ -39,9 +68,9 @@ class NumbaDensityKernels:
         """Number of states that the backward pass of a block needs at once."""
         return len(self.program.instructions) + 3
 
-    def shares(self, blocks: int) -> list[tuple[int, int, int]]:
+    def shares(self, blocks: int, steps: int = 1) -> list[tuple[int, int, int]]:
         """Return the blocks of each thread; one for less than about 0.2 ms is not worth it."""
-        numbers = blocks * self.rows * LANES * 4**self.program.n_wires
+        numbers = steps * blocks * self.rows * LANES * 4**self.program.n_wires
         return shares_of(blocks, max(1, min(torch.get_num_threads(), blocks, numbers >> 21)))
 
     def size(self, batch: int) -> float:
@@ -102,15 +131,107 @@ class NumbaDensityKernels:
         grads = r.new_empty(blocks, angles.shape[1], LANES)
         arrays = [flat(v) for v in (r, lam, lam_in, *self._lanes(angles, active, blocks))]
         given, ranges = flat(to_lanes(grad_z, blocks)), self.shares(blocks)
-        # Kept from step to step: the pages of new memory take longer to map than to use.
-        work = self._spare.pop() if self._spare else r.new_empty(0).numpy()
-        shape = len(ranges), self.rows, r[0].numel()
-        if work.shape != shape or work.dtype != arrays[0].dtype:
-            work = np.empty(shape, arrays[0].dtype)
+        work = self._work((len(ranges), self.rows, r[0].numel()), arrays[0].dtype)
         tables = self.tables(r.dtype)
         run(backward_density, ranges, *arrays, tables, given, flat(grads), work)
         self._spare[:] = [work]
         return lam_in, from_lanes(grads, len(angles))
+
+    def forward_sequence(
+        self,
+        r: torch.Tensor,
+        z_start: torch.Tensor,
+        x: torch.Tensor,
+        active: torch.Tensor | None,
+        packed: Packed,
+        noise: ReadoutNoise,
+        *,
+        keep: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor, _Sequence]:
+        """Advance by T steps.
+
+        Args:
+            r: the values of the Pauli words; not modified.
+            z_start: readouts before the first step (B, R).
+            x: inputs (T, B, D).
+            active: (T, B) bool; None: all are active.
+            packed: the controller.
+            noise: of the readouts.
+            keep: whether to keep what `backward_sequence` needs.
+
+        Returns:
+            r after the steps, the readouts z (T, B, R), and what is kept.
+        """
+        (steps, batch, _), blocks, size = x.shape, r.shape[0], r[0].numel()
+        factor, inverse_shots = noise.strength()
+        mask = np.empty((0, batch), bool) if active is None else active.numpy()
+        z = x.new_empty(steps, batch, self.program.n_readouts)
+        xi = torch.randn_like(z) if inverse_shots else z[:0]
+        every = 1 if steps * r.numel() <= MOST_KEPT else max(1, isqrt(steps))
+        states = r.new_empty(-(-steps // every) if keep else 0, blocks, size)
+        kept = _Sequence(
+            states.numpy(),
+            every,
+            x.contiguous().numpy(),
+            z_start.contiguous().numpy(),
+            z.numpy(),
+            mask,
+            packed,
+            np.float32(factor),
+        )
+        r_out = empty_like(r)
+        arguments = (
+            *(flat(r), flat(r_out), kept.states, every),
+            *(kept.x, kept.z_start, kept.z, kept.active, xi.numpy(), kept.factor),
+            *(np.float32(inverse_shots), packed.kind, packed.layers),
+            *(packed.weights.detach().numpy(), packed.biases.detach().numpy()),
+            *(self.tables(r.dtype), packed.size * LANES),
+        )
+        run(forward_density_sequence, self.shares(blocks, steps), *arguments)
+        return r_out, z, kept
+
+    def backward_sequence(
+        self, lam: torch.Tensor, grad_z: torch.Tensor | None, kept: _Sequence, *, want_x: bool
+    ) -> tuple[torch.Tensor, ...]:
+        """Take cotangents T steps back.
+
+        Args:
+            lam: the cotangent of the state after the last step.
+            grad_z: the cotangent of z (T, B, R); None: zero.
+            kept: from `forward_sequence`.
+            want_x: whether the cotangent of x is requested.
+
+        Returns:
+            The cotangents of r, x (0, B, D if not requested), z_start, and the packed weights and
+            biases.
+        """
+        packed, x = kept.packed, torch.from_numpy(kept.x)
+        given = np.zeros_like(kept.z) if grad_z is None else grad_z.contiguous().numpy()
+        lam_in, ranges = empty_like(lam), self.shares(lam.shape[0], len(x))
+        grad_x = torch.empty_like(x if want_x else x[:0])
+        grad_z_start = x.new_empty(kept.z_start.shape)
+        grad_weights = x.new_empty(len(ranges), packed.weights.numel())
+        grad_biases = x.new_empty(len(ranges), packed.biases.numel())
+        size = lam[0].numel()
+        work = self._work((len(ranges), self.rows, size), kept.states.dtype)
+        arguments = (
+            *(kept.states, kept.every, flat(lam), flat(lam_in), kept.x, kept.z_start, kept.z),
+            *(given, kept.active, kept.factor, packed.kind, packed.layers),
+            *(packed.weights.detach().numpy(), packed.transposed.numpy()),
+            *(packed.biases.detach().numpy(), self.tables(lam.dtype), packed.size * LANES),
+            *(grad_x.numpy(), grad_z_start.numpy(), grad_weights.numpy(), grad_biases.numpy()),
+            *(np.empty((len(ranges), kept.every, size), work.dtype), work),
+        )
+        run(backward_density_sequence, ranges, *arguments)
+        self._spare[:] = [work]
+        return lam_in, grad_x, grad_z_start, grad_weights.sum(0), grad_biases.sum(0)
+
+    def _work(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Return space, that of the last step if it fits: it takes longer to map than to use."""
+        work = self._spare.pop() if self._spare else np.empty(0, dtype)
+        if work.shape != shape or work.dtype != dtype:
+            work = np.empty(shape, dtype)
+        return work
 
     def _lanes(
         self, angles: torch.Tensor, active: torch.Tensor | None, blocks: int

@@ -83,6 +83,41 @@ def angles_of(x, first, z, kind, layers, weights, biases, record, cs, lanes):
 
 
 @jit
+def angles_to_inputs(
+    kind, layers, transposed, biases, record, grads, width, given, carry, moving, lanes
+):
+    """Backpropagate through the controller, from the slot angles to its inputs.
+
+    Args:
+        kind: the controller's activation.
+        layers: see `qrnn.memory.kernels.cpu.controller`.
+        transposed: flat; each layer's weights transposed.
+        biases: flat biases of all layers.
+        record: from `angles_of`; then holds the gradients of each layer's outputs.
+        grads: gradients of the slot angles.
+        width: size of x in the record.
+        given: (R LANES) cotangent of this step's readouts without the feedback.
+        carry: (R LANES) that of the feedback; written: that of the readouts before this step.
+        moving: which sequences are active; others passed their readouts on.
+        lanes: the layout; see `gather`.
+
+    Returns:
+        The gradients of x, which are part of the record.
+    """
+    outputs, scratch = layers[-1, 5] * LANES, (layers[-1, 5] + layers[-1, 1]) * LANES
+    record[outputs : outputs + grads.size] = grads
+    control_backward(kind, layers, transposed, biases, record, scratch // LANES)
+    sum_lanes(record[scratch : scratch + width + carry.size], lanes)
+    fed = record[scratch + width : scratch + width + carry.size]
+    if not moving.all():
+        for m in range(LANES):
+            if not moving[m]:
+                fed[m::LANES] = given[m::LANES] + carry[m::LANES]
+    carry[:] = fed
+    return record[scratch : scratch + width]
+
+
+@jit
 def add_noise(z, xi, factor, inverse_shots):
     """Add measurement noise to exact readouts; xi has one row per readout."""
     for at in range(0, z.size, LANES):
@@ -244,8 +279,6 @@ def backward_sequence(
     gz = np.empty(readouts, psi_in.dtype)
     before, given, carry = np.empty_like(gz), np.empty_like(gz), np.empty_like(gz)
     moving = np.empty(LANES, np.bool_)
-    outputs = layers[-1, 5] * LANES
-    scratch = (layers[-1, 5] + layers[-1, 1]) * LANES
     for block in range(start, stop):
         first = block * block_size(lanes)
         psi, lam = psi_in[block], lam_in[block]
@@ -267,17 +300,11 @@ def backward_sequence(
                     if not moving[m]:
                         gz[m::LANES] = 0
             undo_block(psi, lam, cs, moving, program, work, gz, grads)
-            record[outputs : outputs + grads.size] = grads
-            control_backward(kind, layers, transposed, biases, record, scratch // LANES)
-            sum_lanes(record[scratch : scratch + width + readouts], lanes)
-            fed = record[scratch + width : scratch + width + readouts]
-            if paused:  # inactive sequences passed their readouts on
-                for m in range(LANES):
-                    if not moving[m]:
-                        fed[m::LANES] = given[m::LANES] + carry[m::LANES]
-            carry[:] = fed
+            inputs = angles_to_inputs(
+                kind, layers, transposed, biases, record, grads, width, given, carry, moving, lanes
+            )
             if grad_x.shape[0] > 0 and leads(team):
-                scatter(record[scratch : scratch + width], first, grad_x[t], lanes)
+                scatter(inputs, first, grad_x[t], lanes)
             held += 1
             if held == RECORDS or t == 0:
                 if leads(team):
