@@ -70,7 +70,10 @@ def main() -> None:
     torch.manual_seed(0)
     cell = QRNN(N_FEATURES, n).cell
     packed = pack(
-        cell.controller, cell.quantum.bias, cell.memory.slot_map, cell.input_size + cell.n_readouts
+        cell.controller,
+        cell.quantum.bias,
+        cell.memory.slots.affine(cell.circuit.affine()),
+        cell.input_size + cell.n_readouts,
     )
     weights, biases = packed.weights.detach().numpy(), packed.biases.detach().numpy()
     program = tables(cell.memory.program, np.float32, spread=False)

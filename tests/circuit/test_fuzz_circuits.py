@@ -8,7 +8,7 @@ from fuzz.harness import run
 from qrnn.circuit import gates
 from qrnn.circuit.angle_map import AngleMap
 from qrnn.circuit.gates import Rotation
-from qrnn.memory.fused import FusedMemory
+from qrnn.memory.slots import Slots
 
 pytestmark = pytest.mark.slow
 
@@ -37,8 +37,8 @@ def a_turned_gate(monkeypatch):
 
 
 def a_shifted_slot(monkeypatch):
-    angles = FusedMemory.slot_angles
-    monkeypatch.setattr(FusedMemory, "slot_angles", lambda self, p: angles(self, p) * 1.0001)
+    angles = Slots.angles
+    monkeypatch.setattr(Slots, "angles", lambda self, p: angles(self, p) * 1.0001)
 
 
 @pytest.mark.parametrize("plant", [frozen_weights, dropped_bounds, a_turned_gate, a_shifted_slot])

@@ -104,7 +104,7 @@ def case(n: int, dtype: torch.dtype) -> dict[str, list[dict[str, int]]]:
             packed = pack(
                 controller,
                 cell.quantum.bias,
-                cell.memory.slot_map,
+                cell.memory.slots.affine(cell.circuit.affine()),
                 cell.input_size + cell.n_readouts,
             )
             active = torch.ones(steps, batch, dtype=torch.bool) if paused else None
