@@ -13,7 +13,7 @@ from pennylane.qnn import TorchLayer
 
 from qrnn.circuit.step import StepCircuit
 from qrnn.config.devices import DeviceOptions, DeviceSpec
-from qrnn.errors import DeviceError, QRNNError
+from qrnn.errors import ConfigError, DeviceError, QRNNError
 from qrnn.memory.base import Memory
 from qrnn.memory.replayed import ReplayedMemory
 
@@ -111,8 +111,28 @@ class Device:
         return "deferred" if self.exact else "tree-traversal"
 
     def executable(self, circuit: StepCircuit) -> StepCircuit:
-        """Return a circuit without channels if the device does not simulate density matrices."""
-        return circuit if self.spec.densities or not circuit.damped else circuit.unitary()
+        """Return a circuit as the device runs it.
+
+        Without channels if the device does not simulate density matrices, and with its ancillas.
+
+        Raises:
+            ConfigError: the device's number of ancillas would have no effect.
+        """
+        if circuit.damped and not self.spec.densities:
+            circuit = circuit.unitary()
+        if (count := self.options.ancillas) is not None:
+            if not circuit.mid_measurements:
+                raise ConfigError(
+                    f"device.ancillas must be left out where nothing is measured within a step, "
+                    f"got {count}: set readout_mode=measure or model.forget, or leave it out"
+                )
+            if count > circuit.n_wires:
+                raise ConfigError(
+                    f"device.ancillas must be at most the number of qubits, {circuit.n_wires}, "
+                    f"got {count}"
+                )
+            circuit = circuit.with_ancillas(count)
+        return circuit
 
     def memory(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
         """Return the memory strategy for a circuit and its quantum layer.
@@ -183,7 +203,7 @@ class Device:
         )
         n_wires: int | None = circuit.n_wires
         if measurements:
-            n_wires = None if deferred else circuit.n_wires + 1
+            n_wires = None if deferred else circuit.n_wires + circuit.ancillas
             if self.mcm_method is not None:
                 keywords["mcm_method"] = self.mcm_method
         plugin = plugin or self.plugin(n_wires)

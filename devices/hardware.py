@@ -58,5 +58,6 @@ class IBMBackend(Device):
                 "of a trained model, which has training sequences"
             )
         keywords = self.options.given_where(lambda one: one.ibm is not None)
+        keywords.pop("ancillas", None)  # of the circuit
         backend = "least_busy" if self.name == LEAST_BUSY else self.name
         return IBMDevice(wires=n_wires, backend=backend, **keywords)

@@ -54,7 +54,7 @@ class MeasuredReadout:
         angle: phi, radians, in (0, pi].
 
     Attributes:
-        ancilla: the wire after the n memory wires.
+        ancilla: the first wire after the n memory wires.
         outcomes: (2, R); the estimate of each Pauli word from one shot, for m = 0 and m = 1:
             1 - 2 m / s^2, divided by c for each earlier word that anticommutes. Its mean is an
             unbiased estimate of <P> before the step's first measurement, not clipped to [-1, 1].
@@ -79,8 +79,16 @@ class MeasuredReadout:
         one = torch.ones_like(shrink)
         self.outcomes = torch.stack([one, one - 2 / math.sin(angle / 2) ** 2 * one]) / shrink
 
-    def couple(self, word: str) -> None:
-        """Queue the gates that couple a Pauli word to the ancilla; other wires keep their basis."""
+    def couple(self, word: str, ancillas: int = 1) -> int:
+        """Queue the gates that couple a Pauli word to an ancilla; other wires keep their basis.
+
+        Args:
+            word: the Pauli word.
+            ancillas: number of ancillas; each serves the words that end on the same wires.
+
+        Returns:
+            The ancilla's wire.
+        """
         wires = [wire for wire, letter in enumerate(word) if letter != "I"]
 
         def diagonalize() -> None:
@@ -92,17 +100,15 @@ class MeasuredReadout:
             for control, target in pairwise(wires):
                 qml.CNOT([control, target])
 
+        ancilla = self.ancilla + wires[-1] % ancillas
         diagonalize()
-        qml.CRY(self.angle, wires=[wires[-1], self.ancilla])
+        qml.CRY(self.angle, wires=[wires[-1], ancilla])
         qml.adjoint(diagonalize, lazy=False)()
+        return ancilla
 
-    def measure(self) -> list[MeasurementValue]:
+    def measure(self, ancillas: int = 1) -> list[MeasurementValue]:
         """Queue measurements of all words inside a quantum function; return their outcomes."""
-        outcomes = []
-        for word in self.words:
-            self.couple(word)
-            outcomes.append(qml.measure(self.ancilla, reset=True))
-        return outcomes
+        return [qml.measure(self.couple(word, ancillas), reset=True) for word in self.words]
 
     def unbiased(self, m: torch.Tensor) -> torch.Tensor:
         """Return the readouts z (..., R) for mean outcomes (..., R) in [0, 1]."""

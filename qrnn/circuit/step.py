@@ -54,8 +54,9 @@ class StepCircuit:
         gates: U's gates, all in `qrnn.circuit.gates.GATES` or `Damping`, with placeholder
             parameters.
         n_parameters: number of gate parameters S.
-        ancilla: the wire that takes up what `Damping` removes and is reset, in a circuit of
-            `unitary`; None: `Damping` is a channel.
+        channels: whether `Damping` is a channel; else it is gates with an ancilla that is reset.
+        ancillas: number of the wires after the n memory wires that are measured or reset within a
+            step; wire w uses the one of number w modulo this.
 
     Raises:
         ConfigError: the ansatz contains measurements, uses wires outside 0..n-1, does not use P
@@ -81,7 +82,7 @@ class StepCircuit:
             self.measured = self._measured(readout_mode, readout_angle)
             self.map = AngleMap(ansatz)
         self.gates, self.n_parameters = self.map.gates, len(self.map.offset)
-        self.ancilla: int | None = None
+        self.channels, self.ancillas = True, 1
 
     def _measured(self, mode: str, angle: float | None) -> MeasuredReadout | None:
         check_mode(mode, angle)
@@ -99,13 +100,19 @@ class StepCircuit:
     def unitary(self) -> StepCircuit:
         """Return the same circuit with `Damping` as gates with an ancilla that is reset."""
         other = copy.copy(self)
-        other.ancilla = self.n_wires
+        other.channels = False
+        return other
+
+    def with_ancillas(self, count: int) -> StepCircuit:
+        """Return the same circuit with another number of ancillas."""
+        other = copy.copy(self)
+        other.ancillas = count
         return other
 
     @property
     def mid_measurements(self) -> int:
         """Number of measurements within a step."""
-        resets = 0 if self.ancilla is None else sum(isinstance(g, Damping) for g in self.gates)
+        resets = 0 if self.channels else sum(isinstance(g, Damping) for g in self.gates)
         return resets + (0 if self.measured is None else len(self.words))
 
     @property
@@ -152,8 +159,8 @@ class StepCircuit:
         act on the same gates.
         """
         for operation in self.operations(theta):
-            if self.ancilla is not None and isinstance(operation, Damping):
-                damp_by_ancilla(operation, self.ancilla)
+            if not self.channels and isinstance(operation, Damping):
+                damp_by_ancilla(operation, self.n_wires + operation.wires[0] % self.ancillas)
             else:
                 qml.apply(operation)
 
@@ -177,7 +184,7 @@ class StepCircuit:
         for step in range(qml.math.shape(theta)[-2]):
             self.apply(theta[..., step, :])
             if self.measured is not None:
-                outcomes += self.measured.measure()
+                outcomes += self.measured.measure(self.ancillas)
         if self.measured is None:
             return self.expvals()
         return [qml.expval(m) for m in (outcomes if every_step else outcomes[-len(self.words) :])]

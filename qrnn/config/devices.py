@@ -80,6 +80,8 @@ class DeviceOptions:
             instead of two CZ; None: no.
         rep_delay: seconds that the backend waits before each execution, which a simulated copy only
             prices; None: the backend's default.
+        ancillas: number of qubits that mid-circuit readouts and `model.forget` measure or reset in
+            turn, so that one is measured while the next is coupled; None: 1.
         force_measure: whether to run circuits with measured readouts although they are longer than
             the shortest T2 of their qubits; None: they are refused.
         idle_noise: whether qubits of a fake backend relax while they wait; None: as in Aer's noise
@@ -111,6 +113,7 @@ class DeviceOptions:
     twirl_measurements: bool | None = option(ibm="real", shown=True)
     fractional_gates: bool | None = option(ibm="real", shown=True)
     rep_delay: float | None = option(ibm="all", shown=True, at_least=0)
+    ancillas: int | None = option(ibm="all", shown=True, at_least=1)
     force_measure: bool | None = option(ibm="all", identity=False)
     idle_noise: bool | None = option(ibm="simulated", shown=True)
     optimization_level: int | None = option(ibm="all", shown=True)

@@ -11,6 +11,7 @@ import torch
 from helpers.problems import gradients, inputs, network
 from qrnn import ConfigError, DeviceError, export
 from qrnn.circuit.forgetting import FORGETS
+from qrnn.circuit.step import precision_of
 from qrnn.inspection.tracing import trace
 from qrnn.models.cells import reference_device
 
@@ -90,6 +91,27 @@ def test_an_ancilla_that_is_reset_damps_as_the_channel(forget):
     with torch.no_grad():
         sampled = rnn.on("lightning.qubit", shots=4000, seed=1)(x)[0]
     assert (sampled - rnn(x)[0]).abs().max() < 5 / 4000**0.5
+
+
+@pytest.mark.parametrize("ancillas", [2, 3])
+def test_several_ancillas_damp_as_one(ancillas):
+    circuit = forgetting("gate").cell.circuit
+    theta = torch.linspace(-1, 2, circuit.n_angles, dtype=DOUBLE)[None]
+
+    @qml.qnode(qml.device("default.qubit"), mcm_method="deferred")
+    def read(circuit):
+        return circuit.replay(theta)
+
+    @qml.qnode(qml.device("default.mixed", wires=N))
+    def exact():
+        return circuit.replay(theta)
+
+    several = circuit.unitary().with_ancillas(ancillas)
+    assert {w for op in qml.workflow.construct_tape(read)(several) for w in op.wires} >= set(
+        range(N + ancillas)
+    )
+    with precision_of(theta):
+        np.testing.assert_allclose(read(several), exact(), rtol=0, atol=1e-10)
 
 
 def test_the_gradient_is_that_of_finite_differences():

@@ -95,8 +95,13 @@ words = st.lists(
 
 
 @settings(max_examples=25, deadline=None)
-@given(words, st.floats(0.1, 3.0), st.lists(st.floats(-3, 3), min_size=4, max_size=4))
-def test_any_words_at_any_angle_agree_with_kraus_operators(words, phi, angles):
+@given(
+    words,
+    st.floats(0.1, 3.0),
+    st.lists(st.floats(-3, 3), min_size=4, max_size=4),
+    st.sampled_from([1, 2]),
+)
+def test_any_words_at_any_angle_agree_with_kraus_operators(words, phi, angles, ancillas):
     readout = MeasuredReadout(words, phi)
 
     def prepare():
@@ -108,7 +113,7 @@ def test_any_words_at_any_angle_agree_with_kraus_operators(words, phi, angles):
     @qml.qnode(qml.device("default.qubit"), mcm_method="deferred")
     def read():
         prepare()
-        outcomes = readout.measure()
+        outcomes = readout.measure(ancillas)
         return [qml.density_matrix([0, 1]), *(qml.expval(m) for m in outcomes)]
 
     psi = qml.matrix(prepare, wire_order=[0, 1])()[:, 0]

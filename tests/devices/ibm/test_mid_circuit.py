@@ -10,8 +10,9 @@ from qrnn.devices.ibm import IBMDevice, runtime, transpiling
 from qrnn.devices.ibm.backends import fake_backend
 from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.circuits import build
+from qrnn.devices.ibm.schedule import duration
 from qrnn.devices.ibm.translate import read
-from qrnn.errors import DeviceError
+from qrnn.errors import ConfigError, DeviceError
 
 SHOTS = 4000
 TOLERANCE = 6 / np.sqrt(SHOTS)
@@ -318,3 +319,45 @@ def test_a_backends_own_instructions_measure_in_between(backend, expected):
     compiled = list(transpiling._CACHE[device.transpiler.backend].values())[-1]
     names = set(compiled.circuit.count_ops())
     assert {name for name in names if name.startswith(("measure", "reset"))} == expected
+
+
+def tape_of(rnn, steps):
+    """The transpilable tape of some steps."""
+    circuit, device = rnn.cell.circuit, rnn.cell.device
+    node = device.qnode(circuit, rnn.cell.quantum.qnode.device)
+    inputs = torch.zeros(steps * circuit.n_angles)
+    tape = qml.workflow.construct_tape(node)(inputs, torch.zeros(circuit.n_angles))
+    (tape,), _ = node.device.preprocess_transforms()([tape])
+    return tape
+
+
+@pytest.mark.parametrize("model", ["measured", "forgetting"])
+def test_with_several_ancillas_a_step_is_shorter_and_its_readouts_are_the_same(model):
+    torch.manual_seed(0)
+    rnn = QRNN(
+        2, 2, width=4, readout="Z", **({} if model == "measured" else {"forget": "constant"})
+    )
+    mode = {"readout_mode": "measure"} if model == "measured" else {}
+    x = torch.randn(2, 3, 2)
+    lengths, z = [], []
+    for ancillas in (1, 2):
+        on = rnn.on("fake_fez", shots=SHOTS, seed=1, ancillas=ancillas, **mode)
+        with torch.no_grad():
+            z.append(on(x)[0])
+        (plugin,) = on.cell.device._opened
+        assert len(plugin.wires) == 2 + ancillas
+        (block,) = Batch([tape_of(on, 2)], plugin.wires).blocks
+        compiled = plugin.transpiler(block.structure)
+        lengths.append(duration(compiled.circuit, plugin._backend.backend.target))
+    assert lengths[1] < 0.7 * lengths[0]
+    assert (z[0] - z[1]).abs().max() < 0.2  # noise and shots
+
+
+def test_ancillas_are_refused_where_they_mean_nothing():
+    rnn = QRNN(2, 2, width=4)
+    with pytest.raises(ConfigError, match=r"device\.ancillas must be left out where nothing is"):
+        rnn.on("aer", shots=100, ancillas=2)
+    with pytest.raises(ConfigError, match="at most the number of qubits, 2, got 3"):
+        rnn.on("aer", shots=100, ancillas=3, readout_mode="measure")
+    with pytest.raises(ConfigError, match="ancillas"):
+        rnn.on("default.mixed", ancillas=2, readout_mode="measure")
