@@ -129,6 +129,7 @@ def resolve(
         ConfigError: the name is unknown.
         DeviceError: the account has no such backend, or `instance` is set for a local one.
     """
+    runtime.warnings_only("qiskit")
     found = _resolve(backend, instance, n, fractional_gates)
     if found.local and instance is not None:
         raise DeviceError(

@@ -164,7 +164,6 @@ class IBMDevice(Device):
             idle_noise=idle_noise,
         )
         n = len(self.wires) if self.wires else None
-        runtime.warnings_only("qiskit")
         if backend == "least_busy":  # a resumed run stays on its backend
             backend = recorded_backend(ledger) or backend
         found = resolve(backend, instance, n, fractional_gates=fractional_gates)

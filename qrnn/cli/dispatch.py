@@ -68,6 +68,8 @@ def _with_hydra(task: Callable, config_name: str) -> None:
 
     check_arguments(task.__name__, given)
     sys.argv[1:] = with_run_config(given) if task.__name__ == "train" else given
+    if {"-m", "--multirun"} & {*given} and not any("hydra_logging" in one for one in given):
+        sys.argv.append("hydra/hydra_logging=default")  # a line for each job
     register_schemas(sys.argv[1:])
     run = hydra.main(version_base="1.3", config_path="pkg://qrnn.configs", config_name=config_name)
     if {"-h", "--help"} & {*sys.argv}:

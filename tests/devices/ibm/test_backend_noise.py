@@ -1,5 +1,7 @@
 """The noise of a backend on the fused device: its channels are Aer's, and act where Aer's do."""
 
+import logging
+
 import numpy as np
 import pennylane as qml
 import pytest
@@ -7,6 +9,7 @@ import torch
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SuperOp
 
+from helpers.commands import qrnn
 from helpers.problems import PROBLEMS, inputs, network
 from helpers.service_double import Service, install
 from qrnn import QRNN, ConfigError, Damping, DeviceError
@@ -283,3 +286,14 @@ def test_tables_name_the_backend():
     assert described(drawn) == "noise of fake_fez, twirled, 8 trajectories"
     drawn = {"noise": "depolarizing", "strength": 0.1, "trajectories": 1}
     assert described(drawn) == "depolarizing 0.1, 1 trajectory"
+
+
+def test_a_training_with_the_noise_of_a_backend_prints_no_log_of_qiskit(tmp_path):
+    logging.getLogger("qiskit").setLevel(logging.NOTSET)
+    size = ["model.n_qubits=2", "model.layers=1", "task=copying", "task.delay=1"]
+    short = ["trainer.epochs=3", "trainer.steps_per_epoch=1", "trainer.lr=9"]
+    given = [*size, *short, "device.noise=fake_manila", "hydra.run.dir=run"]
+    done = qrnn("train", *given, cwd=tmp_path)
+    assert "checkpoint" in done.stdout, done.stderr
+    assert "Pass:" not in done.stdout + done.stderr
+    assert "HYDRA" not in done.stdout + done.stderr
