@@ -153,8 +153,9 @@ class Device:
                 )
         if strategy != "replayed":
             return self.carry(circuit, layer)
-        if circuit.measured is None:
-            return ReplayedMemory(circuit, layer)
+        window = self.options.replay
+        if circuit.measured is None or window is not None:
+            return ReplayedMemory(circuit, layer, window=window)
         at_once = self.qnode(circuit, layer.qnode.device, every_step=True)
         return ReplayedMemory(circuit, layer, at_once)
 
@@ -210,8 +211,8 @@ class Device:
         node = qml.QNode(replay, plugin, interface="torch", diff_method=gradient, **keywords)
         if self.options.shots is not None:
             node = qml.set_shots(node, shots=self.options.shots)
-        if gradient in ("parameter-shift", "spsa"):
-            # These methods do not support broadcast tapes (PennyLane #6078).
+        if gradient in ("parameter-shift", "spsa") or (circuit.damped and circuit.channels):
+            # These methods (PennyLane #6078) and channels do not support broadcast tapes.
             node = qml.transforms.broadcast_expand(node)
         return self.transform(node)
 

@@ -28,6 +28,7 @@ class Damping(PennyLaneChannel):
 
     num_params = 1
     num_wires = 1
+    ndim_params = (0,)  # so that PennyLane sees a batch of angles
     grad_method = None
 
     def __init__(self, phi, wires, id=None):

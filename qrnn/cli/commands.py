@@ -175,6 +175,10 @@ def evaluate(config) -> None:
     Console().print(table([result]))
     if result.cost is not None:
         print(result.cost)
+    if result.truncation is not None:
+        print(
+            f"replaying the last {device.options.replay} steps alone: RMS z {result.truncation:.3f}"
+        )
     if result.signature is not None:
         print(result.signature)
     print(f"saved to {os.path.relpath(path)}")

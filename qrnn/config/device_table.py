@@ -49,7 +49,7 @@ FUSED = DeviceSpec(
 DEFAULT_QUBIT = DeviceSpec(
     name="default.qubit",
     strategies=("carried", "replayed"),
-    options=("strategy", "shots", "seed", "gradient"),
+    options=("strategy", "shots", "seed", "gradient", "replay"),
     shots="optional",
     noisy=False,
     max_wires=20,
@@ -63,7 +63,7 @@ DEFAULT_QUBIT = DeviceSpec(
 DEFAULT_MIXED = DeviceSpec(
     name="default.mixed",
     strategies=("carried", "replayed"),
-    options=("strategy", "shots", "seed", "gradient", "noise", "strength"),
+    options=("strategy", "shots", "seed", "gradient", "replay", "noise", "strength"),
     shots="optional",
     noisy=True,
     max_wires=10,
@@ -80,7 +80,7 @@ def _lightning_spec(name: str, needs: str, extra: str | None, *, seed: bool) -> 
     return DeviceSpec(
         name=name,
         strategies=("carried", "replayed"),
-        options=("strategy", "shots", "gradient", *(["seed"] if seed else [])),
+        options=("strategy", "shots", "gradient", "replay", *(["seed"] if seed else [])),
         shots="optional",
         noisy=False,
         max_wires=30,
@@ -114,6 +114,7 @@ def _ibm_spec(
             "shots",
             *options_where(lambda one: one.ibm == kind),
             "gradient",
+            "replay",
             *options_where(lambda one: one.ibm == "all"),
         ),
         shots="required",
@@ -157,7 +158,7 @@ def plugin_spec(name: str, module: str) -> DeviceSpec:
     return DeviceSpec(
         name=name,
         strategies=("replayed",),
-        options=("strategy", "shots", "gradient", "options"),
+        options=("strategy", "shots", "gradient", "replay", "options"),
         shots="optional",
         noisy=False,
         max_wires=30,

@@ -80,6 +80,8 @@ class DeviceOptions:
             instead of two CZ; None: no.
         rep_delay: seconds that the backend waits before each execution, which a simulated copy only
             prices; None: the backend's default.
+        replay: number of steps that are replayed, the last ones, for a model that forgets
+            (`model.forget`); None: all so far.
         ancillas: number of qubits that mid-circuit readouts and `model.forget` measure or reset in
             turn, so that one is measured while the next is coupled; None: 1.
         force_measure: whether to run circuits with measured readouts although they are longer than
@@ -113,6 +115,7 @@ class DeviceOptions:
     twirl_measurements: bool | None = option(ibm="real", shown=True)
     fractional_gates: bool | None = option(ibm="real", shown=True)
     rep_delay: float | None = option(ibm="all", shown=True, at_least=0)
+    replay: int | None = option(shown=True, at_least=1)
     ancillas: int | None = option(ibm="all", shown=True, at_least=1)
     force_measure: bool | None = option(ibm="all", identity=False)
     idle_noise: bool | None = option(ibm="simulated", shown=True)
@@ -243,6 +246,11 @@ class DeviceSpec:
             raise ConfigError(
                 f"device.strategy must be replayed with shots, got {strategy!r} with device.shots="
                 f"{options.shots}: use strategy replayed, or leave out the shots"
+            )
+        if options.replay is not None and strategy != "replayed":
+            raise ConfigError(
+                f"device.replay must be left out with strategy {strategy}, which carries "
+                f"the state: set device.strategy=replayed"
             )
         if options.gradient is not None:
             self._check_gradient(options, strategy)

@@ -20,6 +20,7 @@ from qrnn.evaluation.hardware import Cost, start_run
 from qrnn.evaluation.metrics import METRICS, Judge, shown
 from qrnn.evaluation.predict import Outcome, rms_difference, run, run_open_loop, translate
 from qrnn.evaluation.scores import by_step, rms_distance
+from qrnn.evaluation.truncation import truncation
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of, circuits_of, device_of, refuse_options
 from qrnn.models.identity import model_identity
@@ -78,6 +79,8 @@ class Evaluation:
             training, and the recurrent networks of `trainer.baselines`.
         levels: predicted quantiles (N, H, K, Q) in the targets' units; empty: none are.
         damping: what `device.calibrate` found; None: it was not set.
+        truncation: error of z that `device.replay` makes by itself; None: it was not set, or the
+            model has several cells.
         outcome: all that the model put out; not saved.
     """
 
@@ -111,6 +114,7 @@ class Evaluation:
     baselines: dict[str, float] = field(default_factory=dict)
     levels: list = field(default_factory=list)
     damping: Damping | None = None
+    truncation: float | None = None
     outcome: Outcome | None = field(default=None, repr=False, compare=False)
 
 
@@ -230,6 +234,7 @@ def evaluate(
     rms_z, rms_z_steps = rms_difference(found.z, theirs)
     score = judge.score(found, translations)
     agreement, difference, rmse_steps, levels = None, None, [], []
+    replay = opened.options.replay
     if isinstance(found.objective, Numbers):
         if found.objective.quantiles:
             levels = found.objective.levels(found.outputs).tolist()
@@ -269,6 +274,7 @@ def evaluate(
         baselines=judge.baselines | trained_baselines(folder, part, judge, batch_size),
         levels=levels,
         damping=on.damping,
+        truncation=None if replay is None else truncation(model, part, replay),
         outcome=found,
     )
 

@@ -2,7 +2,8 @@
 
 It works on devices that give no access to the state (shots, noise, hardware). Step t executes one
 circuit of t repetitions per sequence, all sequences in one broadcast execution, so T steps take T
-executions and O(T^2) gates. Gradients are the device's own.
+executions and O(T^2) gates. A state that has forgotten what lies k steps back (`model.forget`)
+needs only the last k: O(k T) gates. Gradients are the device's own.
 """
 
 from __future__ import annotations
@@ -36,22 +37,29 @@ class ReplayedState(NamedTuple):
 
 
 class ReplayedMemory(Memory):
-    """Runs `layer` (a `qml.qnn.TorchLayer`) on all controls so far, (B, t P).
+    """Runs `layer` (a `qml.qnn.TorchLayer`) on the controls so far, (B, t P).
 
     Args:
         circuit: the step circuit.
         layer: the quantum layer.
         at_once: a QNode with mid-circuit measurements that returns the results of all steps, so
             that the open loop needs only one circuit.
+        window: number of steps to replay, the last ones; None: all.
 
     Attributes:
-        damping: factors (T, R) by which the device shrinks the readouts after 1..T repetitions;
-            readouts are divided by them. None: they are left as they are.
+        damping: factors (T, R) by which the device shrinks the readouts after 1..T steps; readouts
+            are divided by them. None: they are left as they are.
     """
 
-    def __init__(self, circuit: StepCircuit, layer: TorchLayer, at_once: qml.QNode | None = None):
+    def __init__(
+        self,
+        circuit: StepCircuit,
+        layer: TorchLayer,
+        at_once: qml.QNode | None = None,
+        window: int | None = None,
+    ):
         super().__init__(circuit, layer)
-        self.at_once = at_once
+        self.at_once, self.window = at_once, window
         self.damping: torch.Tensor | None = None
 
     @override
@@ -95,20 +103,24 @@ class ReplayedMemory(Memory):
 
     def _read(self, history: torch.Tensor) -> torch.Tensor:
         """Return z (B, R) for controls (B, t, P)."""
-        inputs, bias = history.flatten(1), self.layer.bias
+        inputs, bias = self._last(history).flatten(1), self.layer.bias
         if self.layer.qnode.diff_method in ("backprop", None):  # torch's own graph
-            return self._run_layer(inputs, bias)
-        weights = self.circuit.weights.values()
-        return with_locked_backward(self._run_layer, inputs, bias, weights=weights)
+            z = self._run_layer(inputs, bias)
+        else:
+            weights = self.circuit.weights.values()
+            z = with_locked_backward(self._run_layer, inputs, bias, weights=weights)
+        return z if self.damping is None else z / self.damping[history.shape[1] - 1].to(z)
+
+    def _last(self, history: torch.Tensor) -> torch.Tensor:
+        """Return those of the controls (B, t, P) that are replayed."""
+        return history if self.window is None else history[:, -self.window :]
 
     def _run_layer(self, inputs: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         with precision_of(inputs):
             # TorchLayer keeps its original parameter, and would miss a replacement by
             # load_state_dict(assign=True) or torch.func.functional_call.
             self.layer.qnode_weights["bias"] = bias
-            z = self.circuit.values(self.layer(inputs))
-            repetitions = inputs.shape[1] // self.circuit.n_angles
-            return z if self.damping is None else z / self.damping[repetitions - 1].to(z)
+            return self.circuit.values(self.layer(inputs))
 
     @property
     @override
@@ -131,7 +143,7 @@ class ReplayedMemory(Memory):
         slices, posts = [], []
         with precision_of(controls):
             for t in read:
-                inputs = controls[:, : t + 1].detach().flatten(1)
+                inputs = self._last(controls[:, : t + 1]).detach().flatten(1)
                 batch, post = qml.workflow.construct_batch(qnode, level="user")(inputs, bias)
                 slices.append(slice(len(tapes), len(tapes) + len(batch)))
                 posts.append(post)
@@ -143,7 +155,7 @@ class ReplayedMemory(Memory):
                 values = torch.stack([torch.as_tensor(value) for value in values], -1)
                 # With shots, a batch of 1 is squeezed.
                 values_of.append(values.reshape(len(controls), -1))
-        z = torch.stack(values_of, 1).to(controls)
+        z = self.circuit.values(torch.stack(values_of, 1).to(controls))
         return z if self.damping is None else z / self.damping[list(read)].to(z)
 
     @override

@@ -54,6 +54,11 @@ class Replay:
                 f"device.strategy must be replayed for quantum neurons, got {options.strategy!r}: "
                 f"leave it out"
             )
+        if options.replay is not None:
+            raise ConfigError(
+                f"device.replay must be left out for quantum neurons, which forget nothing, got "
+                f"{options.replay}"
+            )
         # Conditional probabilities after postselection have no parameter-shift rule.
         if options.gradient not in (None, "backprop", "none"):
             raise ConfigError(
