@@ -15,6 +15,7 @@ from typing import Any
 
 from qrnn.cli import commands
 from qrnn.cli.devices import devices
+from qrnn.utils import program
 
 USAGE = """\
 qrnn: recurrent networks whose hidden state is a quantum state
@@ -51,16 +52,17 @@ def _with_hydra(task: Callable, config_name: str) -> None:
     from qrnn.cli.run_config import with_run_config
     from qrnn.config import register_schemas
 
-    given = sys.argv[1:]
+    given, started = sys.argv[1:], program.started()
 
     @functools.wraps(task)
     def job(config) -> Any:
         # Caught here, before Hydra prints a line of its own.
         errors = _one_line_errors() if sweeps.alone() else sweeps.errors_for_the_sweeper()
         composed = sys.argv
-        with hydra_files.job(HydraConfig.get().runtime.output_dir), errors:
+        with errors, hydra_files.job(HydraConfig.get().runtime.output_dir):
             # Lightning starts more processes with these arguments.
             sys.argv = [composed[0], task.__name__, *given]
+            program.start(started)  # in a launcher's process
             try:
                 return task(config)
             finally:
@@ -144,6 +146,7 @@ def main() -> None:
         from qrnn.cli.errors import fail
 
         fail(f"arguments must be UTF-8, got {broken[0]!r}")
+    program.start()
     command = sys.argv.pop(1)
     if command not in COMMANDS:
         from qrnn.cli.errors import fail
