@@ -59,10 +59,13 @@ def _with_hydra(task: Callable, config_name: str) -> None:
         # Caught here, before Hydra prints a line of its own.
         errors = _one_line_errors() if sweeps.alone() else sweeps.errors_for_the_sweeper()
         composed = sys.argv
-        with errors, hydra_files.job(HydraConfig.get().runtime.output_dir):
+        with (
+            errors,
+            program.running(started),  # a launcher may have other processes
+            hydra_files.job(HydraConfig.get().runtime.output_dir),
+        ):
             # Lightning starts more processes with these arguments.
             sys.argv = [composed[0], task.__name__, *given]
-            program.start(started)  # in a launcher's process
             try:
                 return task(config)
             finally:
@@ -146,8 +149,7 @@ def main() -> None:
         from qrnn.cli.errors import fail
 
         fail(f"arguments must be UTF-8, got {broken[0]!r}")
-    program.start()
-    command = sys.argv.pop(1)
+    command = sys.argv[1]
     if command not in COMMANDS:
         from qrnn.cli.errors import fail
         from qrnn.utils.registry import unknown_name
@@ -157,7 +159,8 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"hydra\.")  # about Hydra's own versions
     # Otherwise Hydra prints several lines and hides the exception's type.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    with _one_line_errors():
+    with program.running(), _one_line_errors():
+        del sys.argv[1]
         COMMANDS[command]()
         sys.stdout.flush()  # raises BrokenPipeError here, where it is handled
 

@@ -6,6 +6,8 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,32 +26,35 @@ class Started:
     folder: str | None = None
 
 
-_started: Started | None = None
+_started = Started("qrnn")  # in Python
 
 
 def started() -> Started:
-    """Return how the command line was started; from Python, how to start it."""
-    if _started is not None:
-        return _started
-    script = Path(sys.executable).with_name("qrnn")
-    here = Path.cwd() in script.parents
-    return Started(_of_the_shell(os.path.relpath(script) if here else str(script)))
+    """Return how the command line was started."""
+    return _started
 
 
-def start(how: Started | None = None) -> None:
-    """Record how the command line was started, for all that is printed later.
+@contextmanager
+def running(how: Started | None = None) -> Iterator[None]:
+    """Print commands and paths for the shell that started the command line, in the block.
 
     Args:
-        how: as recorded in another process; None: as this process was.
+        how: it was started, as another process has found out; None: as this process was.
     """
     global _started
-    if how is None:
-        try:
-            folder = os.getcwd()
-        except OSError:  # deleted
-            folder = None
-        how = Started(_program(), folder)
-    _started = how
+    before, _started = _started, how or Started(_program(), _folder())
+    try:
+        yield
+    finally:
+        _started = before
+
+
+def installed() -> str:
+    """Return `qrnn` as a shell finds that of this environment."""
+    script = Path(sys.executable).with_name("qrnn")
+    if shutil.which(script) is None:
+        return shlex.join([sys.executable, "-m", "qrnn"])
+    return _of_the_shell(os.path.relpath(script) if Path.cwd() in script.parents else str(script))
 
 
 def command(name: str, *arguments: str) -> str:
@@ -68,7 +73,7 @@ def shown_path(path: str | Path) -> str:
 
 
 def _program() -> str:
-    """Return what precedes the command: `sys.argv[1:]` begins with it."""
+    """Return what precedes `sys.argv[1:]`, as it was typed."""
     script, *given = sys.argv
     if not script.endswith(".py") and shutil.which(script) is not None:
         return _of_the_shell(script)
@@ -80,10 +85,14 @@ def _program() -> str:
 
 def _of_the_shell(script: str) -> str:
     """Return a script by its name where the shell finds it by that, else by its path."""
-    path = Path(script)
-    found, own = shutil.which(path.name), shutil.which(script)
-    if own is None:
-        return "qrnn" if found else shlex.join([sys.executable, "-m", "qrnn"])
-    if found is not None and os.path.samefile(found, own):
-        return shlex.quote(path.name)
-    return shlex.quote(script)
+    name, own = Path(script).name, shutil.which(script)
+    found = shutil.which(name)
+    by_name = found is not None and own is not None and os.path.samefile(found, own)
+    return shlex.quote(name if by_name else script)
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return None
