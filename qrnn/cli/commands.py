@@ -194,7 +194,7 @@ def predict(config) -> None:
 
     from qrnn.config import PredictConfig, to_typed
     from qrnn.errors import ConfigError
-    from qrnn.utils.files import checkpoint_file, write_text
+    from qrnn.utils.files import check_output, checkpoint_file, write_text
 
     for key in ("checkpoint", "input"):
         if OmegaConf.is_missing(config, key):
@@ -202,6 +202,8 @@ def predict(config) -> None:
             raise ConfigError(f"{key} must name a file: {example}")
     typed: PredictConfig = to_typed(config)
     checkpoint_file(typed.checkpoint)
+    check_output("output", typed.output, typed.checkpoint, typed.input)
+    check_output("plot", typed.plot, typed.checkpoint, typed.input, typed.output)
 
     from qrnn.evaluation.trained import load, rows_of
 

@@ -14,7 +14,7 @@ from qrnn.errors import ConfigError
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of
 from qrnn.training.checkpoint import load_data, load_model
-from qrnn.utils.files import atomic_write
+from qrnn.utils.files import atomic_write, check_output
 from qrnn.utils.program import shown_path
 from qrnn.utils.registry import unknown_name
 
@@ -98,6 +98,7 @@ def run(config: ExportConfig) -> str:
         MissingExtraError: the format needs Qiskit, which is not installed.
     """
     check(config)
+    check_output("output", config.output, config.checkpoint)
     model, trained = load_model(config.checkpoint)
     cell = cell_of(model, trained.model.name, config.cell)
     part = getattr(load_data(trained, config.data_dir), config.split)

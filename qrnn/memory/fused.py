@@ -31,6 +31,7 @@ from qrnn.memory.fused_step import StepNode, UndoStep
 from qrnn.memory.kernels.base import Kernels
 from qrnn.memory.kernels.program import Program, compile_program
 from qrnn.memory.snapshot import Snapshot
+from qrnn.utils.autograd import refuse_transforms
 from qrnn.utils.limits import check_memory
 
 # Per amplitude: psi and lambda of one sequence before and after a step, in single precision, and
@@ -110,6 +111,7 @@ class PureStates(Memory):
     ) -> tuple[torch.Tensor, FusedState]:
         """Advance by one step with the slots' angles (B, S); return z (B, R) and the new state."""
         undo = UndoStep(self.kernels(state.psi.device), active)
+        refuse_transforms()
         psi, z = StepNode.apply(state.psi, angles, state.snapshot, undo)
         if psi.requires_grad:
             state.snapshot.follow(undo)
@@ -170,6 +172,7 @@ class FusedMemory(PureStates):
         check_dtypes(x, controller, state.psi)
         packed = pack(controller, self.layer.bias, slot_map, x.shape[2] + z_start.shape[1])
         undo = UndoSequence(kernels)
+        refuse_transforms()
         psi, z = SequenceNode.apply(
             state.psi,
             z_start,

@@ -29,7 +29,7 @@ def printed_commands(text, program="qrnn"):
     found = re.findall(
         rf"(?:^  (?:\w+ +)?|: |`)({start} (?:{'|'.join(COMMANDS)})\b[^`\n]*)", text, re.M
     )
-    assert len(found) == len(re.findall(rf"\b{start} (?:{'|'.join(COMMANDS)})\b", text)), text
+    assert len(found) == len(re.findall(rf"(?<!\w){start} (?:{'|'.join(COMMANDS)})\b", text)), text
     return found
 
 
