@@ -172,12 +172,12 @@ def evaluate(config) -> None:
         folder=folder,
         training=data.train,
     )
-    path = save(result, folder)
-    Console().print(table([result]))
+    Console().print(table([result]))  # first, as the folder may be full
     if result.cost is not None:
         print(result.cost)
     if result.signature is not None:
         print(result.signature)
+    path = save(result, folder)
     print(f"saved to {shown_path(path)}")
     if (predictions := save_predictions(result, data, part, folder)) is not None:
         print(f"predictions saved to {shown_path(predictions)}")

@@ -137,13 +137,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # not a notebook's
             stream.reconfigure(errors="qrnn.ascii")
-    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
-        print(USAGE, end="")
-        return
-    if sys.argv[1] in ("-V", "--version"):
-        from qrnn import __version__
-
-        print(f"qrnn {__version__}")
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help", "-V", "--version"):
+        with _one_line_errors():
+            print(_version() if sys.argv[1:2] in (["-V"], ["--version"]) else USAGE, end="")
+            sys.stdout.flush()
         return
     if broken := [one for one in sys.argv if one.encode(errors="replace").decode() != one]:
         from qrnn.cli.errors import fail
@@ -165,15 +162,21 @@ def main() -> None:
         sys.stdout.flush()  # raises BrokenPipeError here, where it is handled
 
 
+def _version() -> str:
+    from qrnn import __version__
+
+    return f"qrnn {__version__}\n"
+
+
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """Exit with one line on an error: status 2 for a user error, 130 for Ctrl-C, else 1."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        from qrnn.cli.errors import fail
-
-        fail(str(interrupt) or "interrupted", status=130)
+        # What `fail` needs may be half imported.
+        print(f"qrnn: {str(interrupt) or 'interrupted'}", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:  # the reader has closed the pipe, as in `qrnn export ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         sys.exit(1)

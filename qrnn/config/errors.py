@@ -95,7 +95,7 @@ def _unreadable(given: str) -> str:
     """Return the message about an argument that Hydra cannot parse."""
     key, equals, value = given.partition("=")
     if re.fullmatch(r"[+~]*[\w./@]+", key) and equals:
-        if value[:1] in ("[", "{"):
+        if any(value.count(a) != value.count(b) for a, b in ("[]", "{}")):
             return f"{key} must have a value with all its brackets, got {value}"
         return f"{key} must have its value in quotes, got {value}: write {argument(key, value)}"
     if given.endswith(".ckpt"):

@@ -59,6 +59,8 @@ def in_full_precision(run: F) -> F:
 
     @wraps(run)
     def with_autocast_off(cell: nn.Module, x: torch.Tensor, *others: Any, **named: Any) -> Any:
+        if not isinstance(x, torch.Tensor):  # refused in `run`
+            return run(cell, x, *others, **named)
         kind = x.device.type
         if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
             return run(cell, x, *others, **named)

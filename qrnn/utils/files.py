@@ -83,7 +83,7 @@ def checkpoint_file(path: str | Path) -> Path:
         DataError: there is no such file.
     """
     path = Path(path)
-    if (best := path / "best.ckpt").is_file():
+    if path.is_dir() and (best := path / "best.ckpt").is_file():
         raise DataError(f"checkpoint must be a file, but {path} is a folder: use {best}")
     if not path.is_file():
         raise DataError(f"checkpoint must be a file that `qrnn train` wrote, but {path} is not one")
