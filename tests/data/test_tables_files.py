@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qrnn import DataError
+from qrnn import ConfigError, DataError
 from qrnn.data.tables.files import Table, read_table
 from qrnn.data.tables.scaling import Scaling
 
