@@ -57,13 +57,12 @@ def _with_hydra(task: Callable, config_name: str) -> None:
     @functools.wraps(task)
     def job(config) -> Any:
         # Caught here, before Hydra prints a line of its own.
-        errors = _one_line_errors() if sweeps.alone() else sweeps.errors_for_the_sweeper()
+        errors = _one_line_errors if sweeps.alone() else sweeps.errors_for_the_sweeper
+        with errors():
+            folder = HydraConfig.get().runtime.output_dir
         composed = sys.argv
-        with (
-            errors,
-            program.running(started),  # a launcher may have other processes
-            hydra_files.job(HydraConfig.get().runtime.output_dir),
-        ):
+        # A launcher may have other processes.
+        with program.running(started), hydra_files.job(folder), errors():
             # Lightning starts more processes with these arguments.
             sys.argv = [composed[0], task.__name__, *given]
             try:
