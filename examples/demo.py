@@ -20,6 +20,7 @@ from qrnn.training.checkpoint import load_model
 from qrnn.training.history import history
 from qrnn.training.trainer import train
 from qrnn.utils.figure_style import write
+from qrnn.utils.program import installed
 
 RUN = Path("runs/demo")
 # The fake backend, which samples, gets a part of the test set.
@@ -61,7 +62,8 @@ def main() -> None:
     }
     paths = [write(figure, RUN / f"{name}.png") for name, figure in plots_by_name.items()]
     console.print("Plots saved to " + ", ".join(str(path) for path in paths))
-    console.print(f"Next: qrnn evaluate checkpoint={RUN}/best.ckpt device=lightning.qubit")
+    following = f"evaluate checkpoint={RUN}/best.ckpt device=lightning.qubit"
+    console.print(f"Next: {installed()} {following}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import torch
 from pennylane.qnn import TorchLayer
 from torch import nn
 
-from qrnn.cell.checks import check_controller, checked_inputs
+from qrnn.cell.checks import check_controller, checked_inputs, refuse_tracing
 from qrnn.cell.on_device import HoldsQuantumLayer, M, shallow_copy
 from qrnn.circuit.ansatz import Ansatz, QuantumFunction, build_ansatz
 from qrnn.circuit.forgetting import with_forgetting
@@ -74,6 +74,10 @@ class OnDevice(nn.Module):
     """
 
     made_of: str | None = None
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Refuse `torch.jit.script`, which calls this before it compiles a module."""
+        refuse_tracing()
 
     def on(
         self,

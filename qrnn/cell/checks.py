@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
+import numpy as np
 import torch
 from torch import nn
 
@@ -36,6 +39,33 @@ def check_controller(
         )
 
 
+def check_tensor(x: Any) -> None:
+    """Check that the inputs of a network are a tensor with values.
+
+    Raises:
+        ConfigError: x is an array, a list or a sparse tensor, or stands for one in a trace.
+    """
+    if not isinstance(x, torch.Tensor):
+        remedy = "torch.from_numpy(x)" if isinstance(x, np.ndarray) else "torch.tensor(x)"
+        raise ConfigError(f"x must be a torch.Tensor, got {type(x).__name__}: use {remedy}")
+    if x.layout != torch.strided:
+        raise ConfigError(f"x must be a dense tensor, got {x.layout}: use x.to_dense()")
+    if torch._C._functorch.is_batchedtensor(x):
+        raise ConfigError(
+            "x must have its sequences in its batch, not in torch.func.vmap: pass (T, B, D)"
+        )
+    if torch.jit.is_tracing() or torch.compiler.is_exporting():
+        refuse_tracing()
+
+
+def refuse_tracing() -> NoReturn:
+    """Raise the error for torch.jit, torch.export and ONNX."""
+    raise ConfigError(
+        "a cell must be run by qrnn itself, not by torch.jit, torch.export or ONNX, which cannot "
+        "trace its state: save its state_dict, or export its circuit with qrnn.export"
+    )
+
+
 def checked_inputs(
     x: torch.Tensor, active: torch.Tensor | None, axes: tuple[str | int, ...], dtype: torch.dtype
 ) -> torch.Tensor | None:
@@ -48,17 +78,22 @@ def checked_inputs(
         dtype: dtype of the cell's parameters.
 
     Raises:
-        ConfigError: x or active has the wrong shape or dtype.
+        ConfigError: x or active has the wrong type, shape or dtype.
     """
+    check_tensor(x)
     shape = tuple(x.shape)
     if len(shape) != len(axes) or shape[-1] != axes[-1]:
         raise ConfigError(f"x must have shape ({', '.join(map(str, axes))}), got {shape}")
     if 0 in shape:
         raise ConfigError(f"x must have at least one step and one sequence, got shape {shape}")
-    if x.dtype != dtype or dtype not in (torch.float32, torch.float64):
+    if dtype not in (torch.float32, torch.float64):
         raise ConfigError(
-            f"x must be float32 or float64, like the cell's parameters, which are {dtype}, got "
-            f"{x.dtype}: use .to(torch.float32)"
+            f"the cell must be float32 or float64, got {dtype}: use .float() on the network; under "
+            f"torch.autocast the layers around it are in half precision"
+        )
+    if x.dtype != dtype:
+        raise ConfigError(
+            f"x must be {dtype}, like the cell's parameters, got {x.dtype}: use x.to({dtype})"
         )
     if active is None:
         return None

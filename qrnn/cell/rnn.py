@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from qrnn.cell.cell import OnDevice, QRNNCell, QRNNState
+from qrnn.cell.checks import check_tensor
 from qrnn.devices import open_device
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import flag, whole
@@ -258,7 +259,7 @@ def over_time(
         z in the layout of x, 0 after a sequence's end, and the last state.
 
     Raises:
-        ConfigError: x has the wrong shape, or lengths do not match it.
+        ConfigError: x has the wrong type or shape, or lengths do not match it.
     """
     if isinstance(x, PackedSequence):
         if lengths is not None:
@@ -266,6 +267,7 @@ def over_time(
         padded, lengths = pad_packed_sequence(x)
         z, state = padded_steps(steps, padded, state, lengths)
         return packed_as(x, z, lengths), state
+    check_tensor(x)
     if x.ndim == 2:
         z, state = padded_steps(steps, x[:, None], state, lengths)
         return z[:, 0], state

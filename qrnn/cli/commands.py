@@ -5,10 +5,11 @@ What imports torch is imported after the checks of the configuration.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+from qrnn.utils.program import command, shown_path
 
 
 def train(config) -> float | None:
@@ -37,10 +38,10 @@ def train(config) -> float | None:
     result = run(typed, hydra.runtime.output_dir, data=sweeps.task_data(typed))
     if not result.first_process:  # only the first process prints
         return None
-    best = os.path.relpath(result.best)
+    best, resume = shown_path(result.best), argument("resume", shown_path(result.last))
     if result.interrupted:
         print(f"interrupted in epoch {result.epochs + 1}; resume with:")
-        print(f"  qrnn train {argument('resume', os.path.relpath(result.last))}")
+        print(f"  {command('train', resume)}")
         sys.exit(130)
     epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
     (name, better), value = METRICS[result.metric], shown(result.metric, result.value)
@@ -54,7 +55,7 @@ def train(config) -> float | None:
         title = f"{baseline}, {one.parameters:,} weights (the model has {result.parameters:,})"
         if one.interrupted:
             print(f"interrupted in the baseline {baseline}; resume with:")
-            print(f"  qrnn train {argument('resume', os.path.relpath(result.last))}")
+            print(f"  {command('train', resume)}")
             sys.exit(130)
         if one.failure is not None:
             print(f"qrnn: baseline {baseline}: {one.failure}", file=sys.stderr)
@@ -66,11 +67,11 @@ def train(config) -> float | None:
         print(f"qrnn: {failure}", file=sys.stderr)  # a trial of many; the sweeper goes on
     else:
         checkpoint = argument("checkpoint", best)
-        command, device = "evaluate", f"device={result.reference}"
+        following, device = "evaluate", f"device={result.reference}"
         if result.cost is not None:  # where it was trained
-            command = "estimate" if device_spec(typed.device.name).account else "evaluate"
+            following = "estimate" if device_spec(typed.device.name).account else "evaluate"
             device = device_arguments(typed.device)
-        print(f"  next        qrnn {command} {checkpoint} {device}")
+        print(f"  next        {command(following, checkpoint, device)}")
     return sweeps.to_improve(result.value, better)
 
 
@@ -92,7 +93,7 @@ def _typed(config, example: str):
     from qrnn.utils.registry import unknown_name
 
     if OmegaConf.is_missing(config, "checkpoint"):
-        raise ConfigError(f"checkpoint must name a file: {example}")
+        raise ConfigError(f"checkpoint must name a file: {command(example)}")
     typed = to_typed(config)
     if typed.split not in SPLITS:
         raise unknown_name("split", typed.split, SPLITS)
@@ -148,7 +149,7 @@ def evaluate(config) -> None:
 
     from qrnn.config import EvaluateConfig
 
-    typed: EvaluateConfig = _ready(config, "qrnn evaluate checkpoint=FILE device=NAME")
+    typed: EvaluateConfig = _ready(config, "evaluate checkpoint=FILE device=NAME")
 
     from qrnn.devices import open_device
     from qrnn.evaluation.evaluation import evaluate as run
@@ -171,8 +172,7 @@ def evaluate(config) -> None:
         folder=folder,
         training=data.train,
     )
-    path = save(result, folder)
-    Console().print(table([result]))
+    Console().print(table([result]))  # first, as the folder may be full
     if result.cost is not None:
         print(result.cost)
     if result.truncation is not None:
@@ -181,14 +181,15 @@ def evaluate(config) -> None:
         )
     if result.signature is not None:
         print(result.signature)
-    print(f"saved to {os.path.relpath(path)}")
+    path = save(result, folder)
+    print(f"saved to {shown_path(path)}")
     if (predictions := save_predictions(result, data, part, folder)) is not None:
-        print(f"predictions saved to {os.path.relpath(predictions)}")
+        print(f"predictions saved to {shown_path(predictions)}")
     if model.translates:
         from qrnn.reporting.plots import attention
 
         path = attention(model, data, part, folder)
-        print(f"attention weights saved to {os.path.relpath(path)}")
+        print(f"attention weights saved to {shown_path(path)}")
 
 
 def predict(config) -> None:
@@ -197,13 +198,16 @@ def predict(config) -> None:
 
     from qrnn.config import PredictConfig, to_typed
     from qrnn.errors import ConfigError
-    from qrnn.utils.files import checkpoint_file, write_text
+    from qrnn.utils.files import check_output, checkpoint_file, write_text
 
     for key in ("checkpoint", "input"):
         if OmegaConf.is_missing(config, key):
-            raise ConfigError(f"{key} must name a file: qrnn predict checkpoint=FILE input=new.csv")
+            example = command("predict", "checkpoint=FILE", "input=new.csv")
+            raise ConfigError(f"{key} must name a file: {example}")
     typed: PredictConfig = to_typed(config)
     checkpoint_file(typed.checkpoint)
+    check_output("output", typed.output, typed.checkpoint, typed.input)
+    check_output("plot", typed.plot, typed.checkpoint, typed.input, typed.output)
 
     from qrnn.evaluation.trained import load, rows_of
 
@@ -227,10 +231,10 @@ def predict(config) -> None:
         print(text, end="")
     else:
         write_text(Path(typed.output), text)
-        print(f"{len(found)} predictions saved to {os.path.relpath(typed.output)}")
+        print(f"{len(found)} predictions saved to {shown_path(typed.output)}")
     if typed.plot is not None:
         plot(model, rows, found, Path(typed.plot))
-        print(f"picture saved to {os.path.relpath(typed.plot)}")
+        print(f"picture saved to {shown_path(typed.plot)}")
 
 
 def inspect(config) -> None:
@@ -238,7 +242,7 @@ def inspect(config) -> None:
     from qrnn.config import InspectConfig
     from qrnn.errors import ConfigError
 
-    typed: InspectConfig = _ready(config, "qrnn inspect checkpoint=FILE index=12")
+    typed: InspectConfig = _ready(config, "inspect checkpoint=FILE index=12")
 
     from qrnn.inspection import draw
     from qrnn.inspection import inspect as run
@@ -265,14 +269,14 @@ def inspect(config) -> None:
     draw(found, folder, formats=typed.formats, progress=True)
     for line in summary(found):
         print(line)
-    print(f"saved to {os.path.relpath(folder)}: inspection.npz and the figures")
+    print(f"saved to {shown_path(folder)}: inspection.npz and the figures")
 
 
 def export(config) -> None:
     """Export the circuit that a checkpoint runs on one sequence."""
     from qrnn.config import ExportConfig
 
-    typed: ExportConfig = _ready(config, "qrnn export checkpoint=FILE index=0 step=all")
+    typed: ExportConfig = _ready(config, "export checkpoint=FILE index=0 step=all")
 
     from qrnn.cli.export import run
 
@@ -287,20 +291,21 @@ def report(config) -> None:
     from qrnn.errors import ConfigError
 
     if OmegaConf.is_missing(config, "run"):
-        raise ConfigError("run must name a run's folder: qrnn report run=runs/digits/<time>")
+        example = command("report", "run=runs/digits/<time>")
+        raise ConfigError(f"run must name a run's folder: {example}")
     typed: ReportConfig = to_typed(config)
 
     from qrnn.reporting import report as write
 
     page = write(typed.run, typed.output, data_dir=typed.data_dir, progress=True)
-    print(f"saved to {os.path.relpath(page)}: open it in a browser")
+    print(f"saved to {shown_path(page)}: open it in a browser")
 
 
 def estimate(config) -> None:
     """Print the cost of evaluating a checkpoint, or of predicting new rows."""
     from qrnn.config import EstimateConfig
 
-    typed: EstimateConfig = _typed(config, "qrnn estimate checkpoint=FILE device=ibm_fez")
+    typed: EstimateConfig = _typed(config, "estimate checkpoint=FILE device=ibm_fez")
     _check_sizes(typed)
 
     from qrnn.cli.estimate import run
@@ -341,7 +346,7 @@ def completion(names: Iterable[str]) -> None:
     from qrnn.cli.errors import Parser
 
     parser = Parser(
-        prog="qrnn completion",
+        prog=command("completion"),
         description="Print a script for TAB completion of qrnn's commands, keys and values.",
         epilog="""\
 For all new shells, save the script once:

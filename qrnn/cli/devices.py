@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from qrnn.utils.program import command
+
 FAKE = "fake_"
 
 
@@ -10,7 +12,7 @@ def devices() -> None:
     from qrnn.cli.errors import Parser
 
     parser = Parser(
-        prog="qrnn devices",
+        prog=command("devices"),
         description="List all devices, or print the details and options of a device.",
     )
     parser.add_argument(
@@ -55,9 +57,9 @@ def devices() -> None:
             escape(spec.runs_here),
         )
     Console().print(table)
-    print("fake_* are copies of IBM's backends, with their noise: qrnn devices fake")
+    print(f"fake_* are copies of IBM's backends, with their noise: {command('devices', 'fake')}")
     print("ibm is IBM's least busy backend; choose one by its name: device=ibm_fez")
-    print("For the details and options of a device: qrnn devices NAME")
+    print(f"For the details and options of a device: {command('devices', 'NAME')}")
 
 
 def _device(name: str) -> None:

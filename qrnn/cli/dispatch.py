@@ -15,6 +15,7 @@ from typing import Any
 
 from qrnn.cli import commands
 from qrnn.cli.devices import devices
+from qrnn.utils import program
 
 USAGE = """\
 qrnn: recurrent networks whose hidden state is a quantum state
@@ -51,14 +52,17 @@ def _with_hydra(task: Callable, config_name: str) -> None:
     from qrnn.cli.run_config import with_run_config
     from qrnn.config import register_schemas
 
-    given = sys.argv[1:]
+    given, started = sys.argv[1:], program.started()
 
     @functools.wraps(task)
     def job(config) -> Any:
         # Caught here, before Hydra prints a line of its own.
-        errors = _one_line_errors() if sweeps.alone() else sweeps.errors_for_the_sweeper()
+        errors = _one_line_errors if sweeps.alone() else sweeps.errors_for_the_sweeper
+        with errors():
+            folder = HydraConfig.get().runtime.output_dir
         composed = sys.argv
-        with hydra_files.job(HydraConfig.get().runtime.output_dir), errors:
+        # A launcher may have other processes.
+        with program.running(started), hydra_files.job(folder), errors():
             # Lightning starts more processes with these arguments.
             sys.argv = [composed[0], task.__name__, *given]
             try:
@@ -134,19 +138,16 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # not a notebook's
             stream.reconfigure(errors="qrnn.ascii")
-    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
-        print(USAGE, end="")
-        return
-    if sys.argv[1] in ("-V", "--version"):
-        from qrnn import __version__
-
-        print(f"qrnn {__version__}")
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help", "-V", "--version"):
+        with _one_line_errors():
+            print(_version() if sys.argv[1:2] in (["-V"], ["--version"]) else USAGE, end="")
+            sys.stdout.flush()
         return
     if broken := [one for one in sys.argv if one.encode(errors="replace").decode() != one]:
         from qrnn.cli.errors import fail
 
         fail(f"arguments must be UTF-8, got {broken[0]!r}")
-    command = sys.argv.pop(1)
+    command = sys.argv[1]
     if command not in COMMANDS:
         from qrnn.cli.errors import fail
         from qrnn.utils.registry import unknown_name
@@ -156,9 +157,16 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"hydra\.")  # about Hydra's own versions
     # Otherwise Hydra prints several lines and hides the exception's type.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    with _one_line_errors():
+    with program.running(), _one_line_errors():
+        del sys.argv[1]
         COMMANDS[command]()
         sys.stdout.flush()  # raises BrokenPipeError here, where it is handled
+
+
+def _version() -> str:
+    from qrnn import __version__
+
+    return f"qrnn {__version__}\n"
 
 
 @contextmanager
@@ -167,9 +175,9 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        from qrnn.cli.errors import fail
-
-        fail(str(interrupt) or "interrupted", status=130)
+        # What `fail` needs may be half imported.
+        print(f"qrnn: {str(interrupt) or 'interrupted'}", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:  # the reader has closed the pipe, as in `qrnn export ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         sys.exit(1)

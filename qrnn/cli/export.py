@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import torch
 
@@ -15,7 +14,8 @@ from qrnn.errors import ConfigError
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of
 from qrnn.training.checkpoint import load_data, load_model
-from qrnn.utils.files import atomic_write
+from qrnn.utils.files import atomic_write, check_output
+from qrnn.utils.program import shown_path
 from qrnn.utils.registry import unknown_name
 
 FORMATS = ("qasm3", "qiskit", "tape")
@@ -98,6 +98,7 @@ def run(config: ExportConfig) -> str:
         MissingExtraError: the format needs Qiskit, which is not installed.
     """
     check(config)
+    check_output("output", config.output, config.checkpoint)
     model, trained = load_model(config.checkpoint)
     cell = cell_of(model, trained.model.name, config.cell)
     part = getattr(load_data(trained, config.data_dir), config.split)
@@ -123,4 +124,4 @@ def run(config: ExportConfig) -> str:
             f"output must name a file that can be written, got {config.output}: {error.strerror}"
         ) from error
     steps = f"step {config.step}" if config.step != "all" else f"{len(theta)} steps"
-    return f"{steps} on {circuit.n_wires} qubits saved to {Path(config.output)}"
+    return f"{steps} on {circuit.n_wires} qubits saved to {shown_path(config.output)}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 
+from qrnn.errors import DataError
 from qrnn.utils.overrides import override
 from qrnn.utils.registry import unknown_name
 from qrnn.utils.safe_yaml import check_plain, read_yaml
@@ -28,7 +29,7 @@ def with_run_config(arguments: Sequence[str]) -> list[str]:
 
     Raises:
         ConfigError: the file has other keys than a run's, or values that are not plain.
-        DataError: the file is not YAML.
+        DataError: the file is not YAML, or holds no keys.
     """
     parsed = get_args_parser().parse_args(arguments)
     if parsed.config_dir is None or parsed.config_name is None:
@@ -37,7 +38,9 @@ def with_run_config(arguments: Sequence[str]) -> list[str]:
     if not path.is_file():
         return list(arguments)  # Hydra knows the name, or lists those that it knows
     values = read_yaml(path)
-    if not isinstance(values, dict) or "defaults" in values:
+    if not isinstance(values, dict):
+        raise DataError(f"{path} must hold keys with their values, as a run's config.yaml does")
+    if "defaults" in values:
         return list(arguments)
     chosen = {item.partition("=")[0] for item in parsed.overrides}
     names, kept = [], {}

@@ -12,6 +12,7 @@ from typing import Any
 
 from qrnn.config.devices import DeviceOptions, DeviceSpec, options_where
 from qrnn.errors import ConfigError, install_line, require_extra
+from qrnn.utils.program import command
 from qrnn.utils.registry import Later, Registry, unknown_name
 
 SHIFTS = ("parameter-shift", "spsa", "none")
@@ -257,7 +258,7 @@ def device_entry(name: str) -> Entry:
             raise ConfigError(
                 f"device {name!r} is not known without its extra: {install_line(extra)}"
             )
-    raise ConfigError(f"{unknown_name('device', name, table)}: `qrnn devices` lists them")
+    raise ConfigError(f"{unknown_name('device', name, table)}: `{command('devices')}` lists them")
 
 
 def device_spec(name: str) -> DeviceSpec:

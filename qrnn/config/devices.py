@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from qrnn.errors import ConfigError, DeviceError, install_line
-from qrnn.utils.checks import typed
+from qrnn.utils.checks import typed, whole
 
 MAX_SHOTS = 10**9  # simulators keep all shots in memory
 STRATEGIES = ("fused", "carried", "replayed")
@@ -122,6 +122,13 @@ class DeviceOptions:
     optimization_level: int | None = option(ibm="all", shown=True)
     initial_layout: list[int] | None = option(ibm="all")  # noqa: RUF009
     options: dict[str, Any] = field(default_factory=dict, metadata={"info": OptionInfo()})
+
+    def __post_init__(self) -> None:
+        """Make whole numbers of NumPy those of Python, which JSON and PennyLane can take."""
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.type == "int | None" and hasattr(value, "dtype"):
+                setattr(self, one.name, whole(f"device.{one.name}", value))
 
     def given(self) -> dict[str, Any]:
         """Return the options that are set, without the name."""

@@ -13,6 +13,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from qrnn.config.commands import COMMAND_SCHEMAS, TABLES
 from qrnn.config.device_table import device_spec
 from qrnn.errors import QRNNError, install_line
+from qrnn.utils.overrides import argument
 from qrnn.utils.registry import unknown_name
 
 HYDRA_PLUGINS = {
@@ -39,7 +40,12 @@ def config_error_line(error: Exception) -> str:
         if (plugin := f"{group}={name}") in HYDRA_PLUGINS:
             return f"{plugin} needs another package: {HYDRA_PLUGINS[plugin]}"
         options = [o for o in error.options or [] if not o.endswith("_schema")]
-        return str(unknown_name(group or "--config-name", name, options))
+        if not group:
+            return (
+                f"--config-name {name!r} is not known: it must name a file in the folder of "
+                f"--config-dir=FOLDER"
+            )
+        return str(unknown_name(group, name, options))
     if "@experiment" in str(error):
         return f"an experiment's file must begin with `# @package _global_` ({message_of(error)})"
     if (none := re.match(r"Could not override '(\w+)'\. No match", str(error))) is not None:
@@ -68,15 +74,37 @@ def config_error_line(error: Exception) -> str:
             return f"{cause.full_key} must be a list: write {cause.full_key}=[...]"
         return f"{cause.full_key}: {reason}" if cause.full_key else reason
     if isinstance(error, OverrideParseException):
-        if (given := error.override).endswith(".ckpt") and "=" not in given:
-            return f"{given} must follow its key: write checkpoint={given}"
-        return f"{message_of(error)[:160]}: write key=value"
+        return _unreadable(error.override)
+    if (several := re.match(r"Ambiguous value for argument '(.*)'\n", str(error))) is not None:
+        key, _, value = several[1].partition("=")
+        return (
+            f"{key} must have one value, got {value}: write [{value}] for a list, "
+            f"{argument(key, value)} for a text, or add --multirun to run each"
+        )
+    if str(error).startswith("Error resolving interpolation '${task}"):
+        return "task and model must be chosen, not deleted: write model=lstm"
     if isinstance(error, HydraException):
         return message_of(error)
     # Hydra's errors for task=null, model=3 or trainer=[null].
     if re.match("Config group override|argument of type .* is not iterable", str(error)):
         return "a group must be given by name, such as model=lstm, not by a number or null"
     return f"the arguments cannot be read ({described(error)}): see --help"
+
+
+def _unreadable(given: str) -> str:
+    """Return the message about an argument that Hydra cannot parse."""
+    key, equals, value = given.partition("=")
+    if re.fullmatch(r"[+~]*[\w./@]+", key) and equals:
+        if any(value.count(a) != value.count(b) for a, b in ("[]", "{}")):
+            return f"{key} must have a value with all its brackets, got {value}"
+        return f"{key} must have its value in quotes, got {value}: write {argument(key, value)}"
+    if given.endswith(".ckpt"):
+        return f"{given} must follow its key: write checkpoint={given}"
+    if given in ("h", "help"):
+        return f"an argument must be key=value, got {given}: see --help"
+    wrong = re.fullmatch(r"([\w./]+)(?::(.*))?", given)
+    remedy = f"{wrong[1]}={wrong[2] or 'VALUE'}" if wrong else "key=value"
+    return f"an argument must be key=value, got {given!r}: write {remedy}"
 
 
 def keys_named(command: str, name: str) -> list[str]:

@@ -26,6 +26,7 @@ from qrnn.memory.kernels.base import Kernels
 from qrnn.memory.kernels.program import Program, compile_program
 from qrnn.memory.slots import Slots
 from qrnn.memory.snapshot import Snapshot
+from qrnn.utils.autograd import refuse_transforms
 from qrnn.utils.limits import check_memory
 
 # Per amplitude: psi and lambda of one sequence before and after a step, in single precision, and
@@ -105,6 +106,7 @@ class PureStates(Memory):
     ) -> tuple[torch.Tensor, FusedState]:
         """Advance by one step with the slots' angles (B, S); return z (B, R) and the new state."""
         undo = UndoStep(self.kernels(state.psi.device), active)
+        refuse_transforms()
         psi, z = StepNode.apply(state.psi, angles, state.snapshot, undo)
         if psi.requires_grad:
             state.snapshot.follow(undo)
@@ -151,6 +153,7 @@ class FusedMemory(PureStates):
         if packed is None:
             return None
         undo = UndoSequence(kernels)
+        refuse_transforms()
         psi, z = SequenceNode.apply(
             state.psi,
             z_start,

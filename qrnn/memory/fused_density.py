@@ -24,7 +24,7 @@ from qrnn.memory.base import Memory
 from qrnn.memory.fused_sequence import packed_for
 from qrnn.memory.kernels.density_program import compile_density_program
 from qrnn.memory.slots import Slots
-from qrnn.utils.autograd import once_differentiable
+from qrnn.utils.autograd import once_differentiable, refuse_transforms
 
 MOST_NOISY = 12  # qubits of density matrices: 4^n numbers for a sequence
 
@@ -199,6 +199,7 @@ class FusedDensities(Memory):
     ) -> tuple[torch.Tensor, DensityState]:
         angles = self.slots.angles(self.circuit.parameters(controls + self.layer.bias))
         kernels = self.kernels(controls.device)
+        refuse_transforms()
         r, results = DensityNode.apply(state.r, angles, kernels, active, state.moment)
         z = self.circuit.values(results)
         if not r.requires_grad:

@@ -23,7 +23,7 @@ from qrnn.circuit.step import StepCircuit
 from qrnn.circuit.threads import one_at_a_time
 from qrnn.memory.base import Memory
 from qrnn.memory.carried import start_vectors
-from qrnn.utils.autograd import once_differentiable
+from qrnn.utils.autograd import once_differentiable, refuse_transforms
 
 DeviceFactory = Callable[[type], qml.devices.Device]
 
@@ -157,6 +157,7 @@ class CarriedLightning(Memory):
         self, state: torch.Tensor, controls: torch.Tensor, active: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         parameters = self.circuit.parameters(controls + self.layer.bias)
+        refuse_transforms()
         psi, z = _Step.apply(state, parameters, self)
         if active is not None:
             psi = torch.where(active[:, None], psi, state)

@@ -35,6 +35,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = checkpoint_file(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError:
+        raise
     except Exception as error:  # the unpickler may raise anything for a damaged file
         raise DataError(
             f"checkpoint {path} is damaged or not a checkpoint: use a run's best.ckpt or last.ckpt"

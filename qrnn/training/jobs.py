@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import tempfile
 from collections import Counter
@@ -31,6 +30,7 @@ from qrnn.models.cells import cells_of
 from qrnn.training.learner import EVAL_BATCH, Learner
 from qrnn.training.spsa import DIRECTIONS, repeated
 from qrnn.utils.overrides import argument
+from qrnn.utils.program import command, shown_path
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Jobs(pl.Callback):
         lines = [
             f"{self.plugin.backend_name}: {epochs} epoch{'s' * (epochs != 1)} of "
             f"{job_count(self.price.jobs)} and {per:,.1f} QPU s, estimated at {total:,.1f} QPU s",
-            f"jobs are recorded in {os.path.relpath(self.ledger)}",
+            f"jobs are recorded in {shown_path(self.ledger)}",
         ]
         most = self.plugin.options.max_qpu_seconds
         if most is not None and most < total:
@@ -302,10 +302,10 @@ def resumable(message: str, run_dir: Path) -> str:
     last = run_dir / "last.ckpt"
     if not last.is_file():
         return re.sub(" and run the same command again to resume", "", message)
-    command = f"`qrnn train {argument('resume', os.path.relpath(last))}`"
+    resume = f"`{command('train', argument('resume', shown_path(last)))}`"
     return re.sub(
         r"(r)un the same command again( to resume)?",
-        lambda found: f"{found[1]}esume with {command}",
+        lambda found: f"{found[1]}esume with {resume}",
         message,
         flags=re.IGNORECASE,
     )

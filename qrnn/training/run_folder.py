@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ from filelock import FileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_only
 
 from qrnn.errors import ConfigError
+from qrnn.utils.program import command, shown_path
 
 CHECKPOINTS = ("last.ckpt", "best.ckpt")
 # Files that exist only once a run has begun, and that another run would overwrite.
@@ -44,11 +43,11 @@ def check_free(run_dir: Path, resume: str | None) -> None:
         return
     advice = "choose another hydra.run.dir"
     if found[0] in CHECKPOINTS:
-        from qrnn.utils.overrides import override
+        from qrnn.utils.overrides import argument
 
-        argument = override("resume", os.path.relpath(run_dir / found[0]))
-        advice = f"resume it with `qrnn train {shlex.quote(argument)}`, or {advice}"
-    raise ConfigError(f"run folder {os.path.relpath(run_dir)} already holds a run: {advice}")
+        again = argument("resume", shown_path(run_dir / found[0]))
+        advice = f"resume it with `{command('train', again)}`, or {advice}"
+    raise ConfigError(f"run folder {shown_path(run_dir)} already holds a run: {advice}")
 
 
 @contextmanager
@@ -71,7 +70,7 @@ def locked(run_dir: Path, resume: str | None) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise ConfigError(
-            f"run folder {os.path.relpath(run_dir)} is in use by another training: wait until it "
+            f"run folder {shown_path(run_dir)} is in use by another training: wait until it "
             f"ends, or choose another hydra.run.dir"
         ) from None
     try:

@@ -14,6 +14,18 @@ from qrnn.errors import DeviceError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def refuse_transforms(remedy: str = "use torch.autograd.grad, or .on('default.qubit')") -> None:
+    """Check that no transform of `torch.func` is active, for which a custom function has no rule.
+
+    Raises:
+        DeviceError: one is.
+    """
+    if torch._C._are_functorch_transforms_active():
+        raise DeviceError(
+            f"torch.func must be left out where gradients are computed by hand: {remedy}"
+        )
+
+
 def once_differentiable(remedy: str = "use .on('default.qubit')") -> Callable[[Callable], Callable]:
     """Make the `backward` of an autograd function raise an error when differentiated again.
 
@@ -47,6 +59,8 @@ def in_full_precision(run: F) -> F:
 
     @wraps(run)
     def with_autocast_off(cell: nn.Module, x: torch.Tensor, *others: Any, **named: Any) -> Any:
+        if not isinstance(x, torch.Tensor):  # refused in `run`
+            return run(cell, x, *others, **named)
         kind = x.device.type
         if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
             return run(cell, x, *others, **named)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qrnn.errors import DataError
+from qrnn.errors import ConfigError, DataError
 
 STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
@@ -83,11 +83,29 @@ def checkpoint_file(path: str | Path) -> Path:
         DataError: there is no such file.
     """
     path = Path(path)
-    if (best := path / "best.ckpt").is_file():
+    if path.is_dir() and (best := path / "best.ckpt").is_file():
         raise DataError(f"checkpoint must be a file, but {path} is a folder: use {best}")
     if not path.is_file():
         raise DataError(f"checkpoint must be a file that `qrnn train` wrote, but {path} is not one")
     return path
+
+
+def check_output(key: str, output: str | None, *read: str | None) -> None:
+    """Check that a file to write is none of those that are read.
+
+    Args:
+        key: the option that names the file to write.
+        output: the file; None: none.
+        read: the files that are read; None: none.
+
+    Raises:
+        ConfigError: it is one of them.
+    """
+    for one in read:
+        if output is None or one is None or not (Path(output).is_file() and Path(one).is_file()):
+            continue
+        if os.path.samefile(output, one):
+            raise ConfigError(f"{key} must be another file than {one}, which is read, got {output}")
 
 
 def own_folder(resume: str | None, other: str) -> str:

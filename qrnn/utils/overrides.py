@@ -50,7 +50,8 @@ def _hydra(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{name}:{_hydra(one)}" for name, one in value.items()) + "}"
     if isinstance(value, str) and not (_BARE.fullmatch(value) and not _SPECIAL.fullmatch(value)):
-        return QuotedString(value, Quote.single).with_quotes()
+        plain = re.sub(r"(\\*)\$\{", r"\1\1\${", value)  # not an interpolation
+        return QuotedString(plain, Quote.single).with_quotes()
     return str(value)
 
 

@@ -14,7 +14,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from helpers.problems import D, Twin, inputs, network
 from qrnn import QRNN, ConfigError, Controller, QRNNCell
 from qrnn.cell.cell import on_device
-from qrnn.devices import open_device
+from qrnn.devices import DeviceOptions, open_device
+from qrnn.errors import DeviceError
 
 DEVICES = ["fused", "default.qubit", "lightning.qubit", "default.mixed"]
 DOUBLE = torch.float64
@@ -360,11 +361,31 @@ WRONG = {
     ),
     "inputs of another precision than the cell": (
         lambda r, x: r.double()(x),
-        "x must be float32 or float64.*which are torch.float64, got torch.float32: use .to",
+        r"x must be torch.float64, like the cell's parameters, got torch.float32: use x\.to",
     ),
     "weights in half precision": (
         lambda r, x: r.bfloat16().cell(x[0]),
-        "x must be float32 or float64.*which are torch.bfloat16, got torch.float32: use .to",
+        r"the cell must be float32 or float64, got torch.bfloat16: use \.float\(\) on the network",
+    ),
+    "weights and inputs in half precision": (
+        lambda r, x: r.half()(x.half()),
+        r"the cell must be float32 or float64, got torch.float16: use \.float\(\) on the network",
+    ),
+    "an array": (
+        lambda r, x: r(x.numpy()),
+        r"x must be a torch\.Tensor, got ndarray: use torch\.from_numpy\(x\)",
+    ),
+    "a list": (
+        lambda r, x: r.cell(x[0].tolist()),
+        r"x must be a torch\.Tensor, got list: use torch\.tensor\(x\)",
+    ),
+    "a sparse tensor": (lambda r, x: r(x.to_sparse()), r"use x\.to_dense\(\)"),
+    "torch.jit.script": (lambda r, x: torch.jit.script(r), "save its state_dict, or export its"),
+    "torch.jit.trace": (lambda r, x: torch.jit.trace(r, (x,)), "must be run by qrnn itself, not"),
+    "torch.export": (lambda r, x: torch.export.export(r, (x,)), "must be run by qrnn itself, not"),
+    "torch.func.vmap": (
+        lambda r, x: torch.func.vmap(lambda one: r(one[:, None])[0], 1)(x),
+        r"x must have its sequences in its batch, not in torch\.func\.vmap: pass \(T, B, D\)",
     ),
     "a controller of another precision": (
         lambda r, x: r.cell.controller.double() and r(x),
@@ -405,3 +426,26 @@ def test_a_wrong_call_is_refused_with_what_must_hold_and_what_was_given(case):
     with pytest.raises(ConfigError, match=message) as caught:
         call(network(), inputs())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["fused", "lightning.qubit", "default.qubit"])
+def test_torch_func_differentiates_where_torch_does(device):
+    rnn, x = network(dtype=DOUBLE).on(device), inputs(dtype=DOUBLE)
+
+    def loss(x):
+        return rnn(x)[0].sum()
+
+    if device != "default.qubit":
+        with pytest.raises(DeviceError, match=r"torch\.func must be left out"):
+            torch.func.grad(loss)(x)
+        return
+    (wanted,) = torch.autograd.grad(loss(x.requires_grad_()), x)
+    torch.testing.assert_close(torch.func.grad(loss)(x), wanted)
+
+
+def test_shots_of_numpy_are_whole_numbers():
+    options = DeviceOptions("default.qubit", shots=np.int64(20))
+    assert type(options.shots) is int
+    assert network().on(options)(inputs())[0].shape[-1] == 9
+    with pytest.raises(ConfigError, match=r"device\.shots must be a whole number"):
+        DeviceOptions("default.qubit", shots=np.float64(20))

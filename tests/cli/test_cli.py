@@ -1,12 +1,14 @@
 """The command line, run as a user runs it."""
 
 import json
+import logging
 import os
 import re
 import shlex
 import subprocess
 import sys
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -232,7 +234,13 @@ WRONG = [
     (["train", "device=lightning.gpu"], "pip install 'pennylane-qrnn[gpu]'"),
     (["train", "task=ptb", "task.data_dir=."], "task.data_dir must hold ptb.train.txt"),
     (["train", "task=mnist", "task.data_dir=nowhere"], "train-images-idx3-ubyte.gz"),
-    (["train", "word"], "write key=value"),
+    (["train", "word"], "got 'word': write word=VALUE"),
+    (["predict", "checkpoint=a_file", "input=x", "output=./a_file"], "output must be another file"),
+    (
+        ["predict", "checkpoint=a_file", "input=x", "plot=a_file"],
+        "plot must be another file than",
+    ),
+    (["export", "checkpoint=a_file", "output=a_file"], "output must be another file than a_file"),
     (["evaluate", "a/best.ckpt"], "a/best.ckpt must follow its key: write checkpoint=a/best.ckpt"),
     (["train", "device=cuda"], "device 'cuda' is not known: use device=fused, which runs on"),
     (["train", "--epochs", "3"], "option '--epochs' is not known: write trainer.epochs=value"),
@@ -243,7 +251,16 @@ WRONG = [
     (["evaluate", "--batch-size", "4"], "'--batch-size' is not known: write batch_size=value"),
     (["train", "--seed", "3"], "or device.seed=value or trainer.seed=value"),
     (["train", "--checkpoint", "x"], "option '--checkpoint' is not known: see --help"),
-    (["evaluate", "checkpoint=a=b/x.ckpt"], "write key=value"),
+    (["evaluate", "checkpoint=a=b/x.ckpt"], "quotes, got a=b/x.ckpt: write \"checkpoint='a=b/x.ck"),
+    (["evaluate", "checkpoint=~/x.ckpt"], "quotes, got ~/x.ckpt: write \"checkpoint='~/x.ckpt'\""),
+    (["evaluate", "checkpoint=[a].ckpt"], "quotes, got [a].ckpt: write \"checkpoint='[a].ckpt'\""),
+    (["evaluate", "checkpoint=a,b"], "checkpoint must have one value, got a,b: write [a,b] for a"),
+    (["train", "trainer.baselines=[lstm"], "must have a value with all its brackets, got [lstm"),
+    (["train", "model.n_qubits:3"], "got 'model.n_qubits:3': write model.n_qubits=3"),
+    (["train", "trainer.epochs", "3"], "got 'trainer.epochs': write trainer.epochs=VALUE"),
+    (["train", "help"], "an argument must be key=value, got help: see --help"),
+    (["train", ""], "an argument must be key=value, got '': write key=value"),
+    (["train", "~model"], "task and model must be chosen, not deleted: write model=lstm"),
     (["train", "model=lstm", "hidden_size=3"], "not known here: did you mean model.hidden_size?"),
     (["evaluate", "checkpoint=x", "model=lstm"], "model must be left out: this command takes it"),
     (["train", "model=lstm", "device.seed=1", "device=lightning.qubit"], "runs entirely in torch"),
@@ -322,7 +339,7 @@ WRONG = [
     (["evaluate", "checkpoint=x", "+limits=3"], "key 'limits' is not known: did you mean limit"),
     (["train", "+trainer.lrr=3"], "key 'lrr' is not known: did you mean lr"),
     (["train", "trainer.lr", "=3"], "=3 must follow its key without a space"),
-    (["train", "--config-name=fly"], "--config-name 'fly' is not known"),
+    (["train", "--config-name=fly"], "'fly' is not known: it must name a file in the folder of"),
     (["train", "hydra.run.dir=a_file/x"], "a_file/x: Not a directory"),
     (["train", "hydra.run.dir=empty", "trainer.epochs=0"], "trainer.epochs must be at least 1"),
     (["draw", "device=reference.qubit", "+device.options.a=1"], "package cannot be made (TypeErr"),
@@ -474,3 +491,60 @@ def test_a_terminal_without_utf_8_shows_the_circuit(tmp_path):
     )
     assert done.stdout.startswith("0: --RY--RZ-+*-|  <X>"), done.stderr
     assert "1: --RY--RZ-+Z-|  <X>" in done.stdout
+
+
+class Closed(StringIO):
+    """A pipe whose reader has gone."""
+
+    def fileno(self):
+        return os.open(os.devnull, os.O_WRONLY)
+
+    def flush(self):
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("arguments", [[], ["--version"], ["devices"], ["train", "--help"]])
+def test_a_pipe_that_is_closed_early_is_no_error(tmp_path, arguments):
+    done = qrnn(*arguments, cwd=tmp_path, stdout=Closed())
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_ctrl_c_during_an_import_is_one_line(qrnn_subprocess):
+    code = """
+import builtins, sys
+imported = builtins.__import__
+def press(name, *others):  # as Ctrl-C: an import that it ends cannot be repeated
+    if name == "hydra._internal.utils":
+        sys.modules["hydra"] = None
+        raise KeyboardInterrupt
+    return imported(name, *others)
+builtins.__import__ = press
+from qrnn.cli import main
+sys.argv = ["qrnn", "draw"]
+main()
+"""
+    done = qrnn_subprocess(code, check=False, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "qrnn: interrupted\n")
+
+
+def test_results_are_shown_before_they_are_saved(trained, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "runs/a/evaluation.json")
+
+    monkeypatch.setattr("qrnn.evaluation.evaluation.save", full)
+    done = qrnn("evaluate", "checkpoint=runs/a/best.ckpt", "limit=2", cwd=trained[0])
+    assert (done.returncode, "accuracy" in done.stdout) == (2, True)
+    assert done.stderr == "qrnn: runs/a/evaluation.json: No space left on device\n"
+
+
+def test_messages_of_other_packages_are_not_in_the_output(tmp_path, monkeypatch):
+    def checked(config, run_dir, data=None):
+        for name in ("torch.fake_tensor", "qiskit.passmanager"):
+            logging.getLogger(name).info("cache stats")
+        raise ConfigError("end")
+
+    monkeypatch.setattr("qrnn.training.trainer.train", checked)
+    done = qrnn("train", cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("", "qrnn: end\n")
+    done = qrnn("train", "-m", "trainer.seed=1", cwd=tmp_path)
+    assert "Launching 1 jobs locally" in done.stdout

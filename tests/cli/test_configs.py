@@ -30,6 +30,7 @@ def conf(tmp_path, monkeypatch):
     (tmp_path / "conf/part.yaml").write_text("trainer: {epochs: 2}\n")
     (tmp_path / "conf/odd.yaml").write_text("defaults: [_self_]\ntrainer: {epochs: 2}\n")
     (tmp_path / "conf/wrong.yaml").write_text("trainr: {epochs: 2}\n")
+    (tmp_path / "conf/list.yaml").write_text("- trainer\n")
     (tmp_path / "conf/leak.yaml").write_text("task: {name: '${oc.env:HOME}'}\n")
     return folder.parent
 
@@ -83,6 +84,7 @@ WRONG = [
     ),
     (["--config-name=wrong"], "'trainr' is not known: did you mean trainer"),
     (["--config-name=leak"], "must be a plain value, got the interpolation"),
+    (["--config-name=list"], "conf/list.yaml must hold keys with their values, as a run's"),
     (["--config-name=none"], "--config-name 'none' is not known"),
     (
         ["--config-name=part", "trainer.epoch=3"],

@@ -154,6 +154,7 @@ def change(row, cells):
         ),
         (wave(), {"target": "z"}, "column 'z' is not known"),
         (wave(), {"window": 50}, "val part must have at least 52 rows in a row"),
+        ([(t, "", 1) for t in range(80)], {"missing": "mask"}, "must have a value to predict, but"),
         (wave(), {"id": "u"}, "the val part must have at least 7 rows in a row"),
     ],
 )

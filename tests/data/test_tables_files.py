@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qrnn import DataError
+from qrnn import ConfigError, DataError
 from qrnn.data.tables.files import Table, read_table
 from qrnn.data.tables.scaling import Scaling
 
@@ -70,6 +70,10 @@ def test_byte_order_marks_line_ends_and_blank_lines_are_accepted(tmp_path, monke
 def test_another_separator_and_a_column_without_a_name(tmp_path):
     table = read_table(put(tmp_path / "a.csv", ";x\n0;1\n"), ";")
     assert table.columns == ["column 1", "x"]
+    wrong = put(tmp_path / "a.csv", "x,y\n0,1\n")
+    refused("by ';', but its header is 'x,y': set task.separator=','", read_table, wrong, ";")
+    with pytest.raises(ConfigError, match=r"task\.separator must be a character, such as ';', got"):
+        read_table(wrong, "")
 
 
 def test_parquet_and_frames_are_read_as_csv_is(tmp_path):

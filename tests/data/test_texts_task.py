@@ -75,7 +75,15 @@ def test_what_is_wrong_in_a_file_is_one_line(tmp_path, rows, options, message):
 
 
 @pytest.mark.parametrize(
-    "options", [{"min_count": 0}, {"max_words": 1}, {"max_length": 0}, {"val": 1.0}, {"seed": -1}]
+    "options",
+    [
+        {"min_count": 0},
+        {"min_count": 99},
+        {"max_words": 1},
+        {"max_length": 0},
+        {"val": 1.0},
+        {"seed": -1},
+    ],
 )
 def test_keys_out_of_range_are_one_line(tmp_path, options):
     with pytest.raises(ConfigError, match=f"task.{next(iter(options))} "):

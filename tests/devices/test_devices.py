@@ -176,7 +176,7 @@ def test_pennylanes_own_refusal_is_one_line_that_names_the_device():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
 @pytest.mark.parametrize("device", ["fused", "default.qubit", "lightning.qubit"])
 def test_a_precision_without_a_complex_partner_is_refused(device, dtype):
-    with pytest.raises(ConfigError, match=f"x must be float32 or float64.* got {dtype}: use .to"):
+    with pytest.raises(ConfigError, match=f"x must be torch.float32.* got {dtype}: use x.to"):
         network().on(device)(inputs().to(dtype))
 
 

@@ -15,7 +15,7 @@ from qrnn.errors import ConfigError
         ("model.n_qubit=3", "key 'model.n_qubit' is not known: did you mean n_qubits?"),
         ("trainer.epochs=x", "trainer.epochs: Value 'x' of type 'str' could not be converted"),
         ("device=fake_tornio", "device 'fake_tornio' is not known"),
-        ("epochs", "write key=value"),
+        ("epochs", "got 'epochs': write epochs=VALUE"),
         ("task=null", "a group must be given by name"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qrnn.errors import DataError, require_extra
+from qrnn.errors import ConfigError, DataError, require_extra
 from qrnn.utils.registry import unknown_name
 
 if TYPE_CHECKING:
@@ -169,10 +169,13 @@ def read_table(file: str | Path, separator: str = ",") -> Table:
         separator: between the columns of a CSV file.
 
     Raises:
+        ConfigError: the separator is empty.
         DataError: there is no such file, it is empty or damaged, or has another separator.
     """
     import pandas as pd
 
+    if not separator:
+        raise ConfigError("task.separator must be a character, such as ';', got none")
     path, source = Path(file), str(file)
     content: Any = path
     if source == STDIN:
@@ -208,12 +211,13 @@ def read_table(file: str | Path, separator: str = ",") -> Table:
     names = frame.iloc[0].fillna("").tolist()
     frame = frame.iloc[1:].reset_index(drop=True)
     frame.columns = [name or f"column {number}" for number, name in enumerate(names, 1)]
-    if len(frame.columns) == 1 and separator == ",":
+    if len(frame.columns) == 1:
         header = str(frame.columns[0])
-        other = next((s for s in (";", "\t", "|") if s in header), None)
+        other = next((s for s in (";", "\t", "|", ",") if s in header and s != separator), None)
         if other is not None:
+            given = "commas" if separator == "," else repr(separator)
             raise DataError(
-                f"{source} must be separated by commas, but its header is {header[:60]!r}: set "
+                f"{source} must be separated by {given}, but its header is {header[:60]!r}: set "
                 f"task.separator={other!r}"
             )
     while len(frame) and (frame.iloc[-1] == "").all():  # blank lines at the end

@@ -125,6 +125,11 @@ def _part(
         if kept:
             splits.append(Split(split.x[asked], split.y[asked]))
             keys.append(encoder.keys(table, one, kept))
+    if not splits and longest >= encoder.reach:
+        raise DataError(
+            f"{table.source}: the {PARTS[part]} part must have a value to predict, but all are "
+            f"empty: fill some, or change task.split"
+        )
     if not splits:
         raise DataError(
             f"{table.source}: the {PARTS[part]} part must have at least "

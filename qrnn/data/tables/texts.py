@@ -108,6 +108,11 @@ def texts(config: TextsConfig) -> TaskData:
         max_size=config.max_words,
     )
     words = tuple(vocabulary.tokens[len(SPECIALS) :])
+    if not words:
+        raise ConfigError(
+            f"task.min_count must leave a word of the training part, got {config.min_count}, and "
+            f"each is rarer: lower it"
+        )
     encoder = TextsEncoder(config.text, config.label, config.max_length, classes, words)
     whole, keys = encoder.encode(table)
     splits, rows = [], []
