@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from qrnn.data.parts import Part
@@ -27,15 +29,14 @@ def truncation(model: Model, part: Part, window: int) -> float | None:
     if len(cells_of(model)) != 1 or model.projects or part.n_steps is None:
         return None
     own = device_of(model)
-    exact = (
-        model if own is not None and own.exact and own.options.replay is None else model.on("fused")
-    )
+    whole = own is not None and own.exact and own.options.replay is None
+    exact: Any = model if whole else model.on("fused")
     x = part.sequences("device.replay").x
     total, memory = 0.0, exact.rnn.cell.memory
     with torch.no_grad():
         controls = record_controls(exact, x)
-        whole = memory.run(controls)
+        expected = memory.run(controls)
         for t in range(window, controls.shape[1]):
             last = memory.run(controls[:, t + 1 - window : t + 1], [window - 1])[:, 0]
-            total += (last - whole[:, t]).double().square().sum().item()
-    return (total / whole.numel()) ** 0.5
+            total += (last - expected[:, t]).double().square().sum().item()
+    return (total / expected.numel()) ** 0.5
