@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from importlib.util import module_from_spec, spec_from_file_location
 
@@ -11,6 +12,7 @@ import nbformat
 import pytest
 import yaml
 
+from helpers.browser import NEEDS_BROWSER, browser, show
 from helpers.paths import ROOT
 from qrnn.devices.hardware import IN_SERVICE
 
@@ -40,6 +42,12 @@ def site(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    with browser(tmp_path_factory.mktemp("chromium")) as found:
+        yield found
 
 
 class Requests(HTMLParser):
@@ -77,6 +85,26 @@ def test_the_pages_load_nothing_from_elsewhere(site):
     for sheet in site.glob("**/*.css"):
         text = sheet.read_text(encoding="utf-8")
         assert not re.search(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//", text), sheet.name
+
+
+ASK = """
+const field = document.querySelector("[data-md-component=search-query]");
+field.focus();
+field.value = arguments[0];
+for (const name of ["keyup", "input"]) field.dispatchEvent(new Event(name, {bubbles: true}));
+"""
+FOUND = "return [...document.querySelectorAll('.md-search-result__link')].map(one => one.href)"
+
+
+@NEEDS_BROWSER
+def test_search_works_in_pages_read_from_disk(site, driver):
+    for page in ("index.html", "api/cells.html"):
+        assert show(driver, site / page, 1280) == []
+        driver.execute_script(ASK, "trajectories")
+        end = time.monotonic() + 20
+        while not (links := driver.execute_script(FOUND)) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert (site / "devices.html").as_uri() in [link.split("?")[0] for link in links], page
 
 
 def test_every_page_is_in_the_navigation():

@@ -1,50 +1,21 @@
 """The page of a run in headless Chromium: it loads in silence, fits the window, and is seen."""
 
 import json
-import os
-import shutil
-from pathlib import Path
 
 import pytest
 
 import qrnn
+from helpers.browser import NEEDS_BROWSER, browser, show
 from helpers.report_pages import call, train_digits
 
-selenium = pytest.importorskip("selenium", reason="needs selenium: make install")
-BROWSER, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="needs Chromium: apt-get install chromium chromium-driver"
-)
-FLAGS = (
-    "headless",
-    "no-sandbox",
-    "disable-gpu",
-    "disable-quic",
-    "no-first-run",
-    "disable-background-networking",
-    "disable-component-update",
-    "disable-sync",
-)
+pytestmark = NEEDS_BROWSER
 WIDTHS = {"desktop": 1280, "phone": 390, "small phone": 360}
 
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in FLAGS:
-        options.add_argument(f"--{flag}")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    # A proxy of the machine's is not for this driver, which is on the machine.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", ",".join(filter(None, [os.environ.get("NO_PROXY"), "localhost"])))
-        driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-        yield driver
-        driver.quit()
+    with browser(tmp_path_factory.mktemp("chromium")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -74,21 +45,6 @@ def pages(tmp_path_factory):
 @pytest.fixture(params=["run", "comparison"])
 def page(request, pages):
     return pages[request.param]
-
-
-def show(driver, page: Path, width: int, scheme: str = "light"):
-    """Load a page in a window of a width; return what the console said."""
-    driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500},
-    )
-    driver.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia",
-        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
-    )
-    driver.get_log("browser"), driver.get_log("performance")
-    driver.get(page.as_uri())
-    return driver.get_log("browser")
 
 
 # Boxes of the figures, relative to the page, and whether they could be drawn.
