@@ -62,7 +62,7 @@ return [...document.querySelectorAll("figure")].map(figure => {
 
 
 TEXTS = """
-const texts = document.querySelectorAll("h1, h2, p, td, th, dt, dd, summary, caption, figcaption");
+const texts = document.querySelectorAll("h1, h2, h3, p, td, th, dt, dd, caption, figcaption");
 return [...texts].map(one => getComputedStyle(one).color);
 """
 
@@ -71,7 +71,7 @@ return [...texts].map(one => getComputedStyle(one).color);
 def test_it_loads_in_silence_and_every_figure_is_seen(driver, page, width):
     assert show(driver, page, width) == []
     found = driver.execute_script(FIGURES)
-    assert len(found) == (4 if page.name == "report.html" else 0)
+    assert len(found) == (6 if page.name == "report.html" else 0)
     for figure in found:
         assert figure["visible"]
         assert figure["drawn"]
@@ -85,20 +85,50 @@ def test_it_loads_in_silence_and_every_figure_is_seen(driver, page, width):
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
 def test_nothing_is_wider_than_the_window(driver, page, width):
     show(driver, page, width)
-    for opened in (False, True):
-        if opened:
-            driver.execute_script(
-                "document.querySelectorAll('details').forEach(d => d.open = true)"
-            )
-        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
-        # What is wider scrolls in a box of its own.
-        outside = driver.execute_script(
-            """return [...document.querySelectorAll("body *")].filter(
-                 one => !one.closest(".scroll, pre") || one.matches(".scroll, pre")).filter(
-                 one => one.getBoundingClientRect().right > window.innerWidth + 0.5).map(
-                 one => one.tagName + ": " + one.textContent.slice(0, 40))"""
-        )
-        assert outside == []
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+    # What is wider scrolls in a box of its own.
+    outside = driver.execute_script(
+        """return [...document.querySelectorAll("body *")].filter(
+             one => !one.closest(".scroll, pre") || one.matches(".scroll, pre")).filter(
+             one => one.getBoundingClientRect().right > window.innerWidth + 0.5).map(
+             one => one.tagName + ": " + one.textContent.slice(0, 40))"""
+    )
+    assert outside == []
+
+
+def test_no_cell_of_a_table_is_out_of_sight_on_a_phone(driver, page):
+    show(driver, page, 390)
+    hidden = driver.execute_script(
+        """return [...document.querySelectorAll("td")].filter(
+             one => one.getBoundingClientRect().right > window.innerWidth).map(
+             one => one.textContent)"""
+    )
+    assert hidden == []
+    named = driver.execute_script(
+        """return [...document.querySelectorAll(".many td")].map(
+             one => getComputedStyle(one, "::before").content)"""
+    )
+    assert '"training"' in named or '"RMS z"' in named
+
+
+A4 = 680  # pixels between the margins
+
+
+def test_all_is_on_the_printed_page(driver, page):
+    show(driver, page, A4, "dark", "print")
+    cut = driver.execute_script(
+        """return [...document.querySelectorAll("img, table, pre")].filter(
+             one => one.getBoundingClientRect().right > window.innerWidth
+               || one.scrollWidth > one.clientWidth + 1 && one.matches("pre")
+               || one.scrollHeight > one.clientHeight + 1 && one.matches("pre")).map(
+             one => one.outerHTML.slice(0, 60))"""
+    )
+    assert cut == []
+    paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert luminance(paper) == pytest.approx(1)
+    if page.name == "report.html":
+        text = driver.execute_script("return document.body.innerText")
+        assert "readout_depolarizing: 0.0" in text  # the configuration
 
 
 def test_nothing_but_the_page_is_asked_for(driver, page):
