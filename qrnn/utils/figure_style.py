@@ -23,7 +23,8 @@ AMOUNTS = "Greys"
 FORMATS = ("svg", "pdf", "png")
 DPI = 200
 # An SVG in a dark page, or in a viewer on a dark desktop: lightness reversed, hues kept.
-DARK = "@media (prefers-color-scheme: dark) {svg {filter: invert(0.88) hue-rotate(180deg) brightness(1.25)}}"
+_REVERSED = "invert(0.88) hue-rotate(180deg) brightness(1.25)"
+DARK = f"@media (prefers-color-scheme: dark) {{svg {{filter: {_REVERSED}}}}}"
 
 _SETTINGS: dict[Any, Any] = {
     "font.size": 9,
@@ -67,7 +68,12 @@ def svg(figure: Figure) -> str:
     """Return a figure as an SVG image, which is light or dark as the page that shows it."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", dpi=DPI, bbox_inches="tight", metadata={"Date": None})
-    return buffer.getvalue().replace("</style>", f"{DARK}</style>", 1)
+    return with_dark(buffer.getvalue())
+
+
+def with_dark(image: str) -> str:
+    """Return an SVG image by matplotlib with its dark form."""
+    return image.replace("</style>", f"{DARK}</style>", 1)
 
 
 def write(figure: Figure, path: str | Path) -> Path:
