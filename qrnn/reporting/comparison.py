@@ -27,7 +27,8 @@ def comparison_of(runs: Sequence[RunFolder]) -> Page:
     names = short_names([run.folder for run in runs])
     different = differences(runs)
     judged = alike(runs)
-    rows = list(map(row, runs, names, judged or [run.main for run in runs]))
+    shown_of: Sequence[Evaluation | None] = judged or [run.main for run in runs]
+    rows = list(map(row, runs, names, shown_of))
     caption = (
         "Result and loss: of the sequences under `evaluated`. Validation: metric of the best "
         "checkpoint. Parameters: recurrent parameters only."

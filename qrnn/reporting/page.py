@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import yaml
@@ -88,7 +88,7 @@ def load(run: RunFolder, data_dir: str | None, console: Console) -> Loaded:
 def page_of(run: RunFolder, loaded: Loaded) -> Page:
     """Return the page of a run."""
     configuration = yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)
-    sections = {
+    sections: dict[str, Iterable[Part]] = {
         "Data": data_parts(loaded),
         "Training": training(run),
         "Results": results(run, loaded),
@@ -253,9 +253,9 @@ def circuit(loaded: Loaded) -> Iterator[Part]:
         gates = ", ".join(f"{number} {name}" for name, number in specs.pop("gate_types").items())
         facts = [(name.replace("_", " "), str(value)) for name, value in specs.items()]
         alt = "Circuit of one time step: " + ", ".join(" ".join(pair) for pair in facts)
-        drawn = plots.circuit(steps[0])
-        for number, figure in enumerate(drawn, 1):
-            part = f"part {number} of {len(drawn)}, " if len(drawn) > 1 else ""
+        pieces = plots.circuit(steps[0])
+        for number, figure in enumerate(pieces, 1):
+            part = f"part {number} of {len(pieces)}, " if len(pieces) > 1 else ""
             caption = f"One time step, {part}from left to right; one wire per qubit"
             yield Figure(plots.data_url(figure), caption, f"{caption}. {alt}")
         yield Facts([*facts, ("gates by name", gates)])
