@@ -30,7 +30,7 @@ def comparison_of(runs: Sequence[RunFolder]) -> Page:
     shown_of: Sequence[Evaluation | None] = judged or [run.main for run in runs]
     rows = list(map(row, runs, names, shown_of))
     caption = (
-        "Result and loss: of the sequences under `evaluated`. Validation: metric of the best "
+        "Result and loss: of the sequences that were evaluated. Validation: metric of the best "
         "checkpoint. Parameters: recurrent parameters only."
     )
     if judged and all(one.baselines == judged[0].baselines for one in judged):
