@@ -17,7 +17,8 @@ from qrnn.data import DigitsConfig, Shape
 from qrnn.inspection.gradients import gradient_norms
 from qrnn.models.build import build_model
 from qrnn.networks import NETWORKS
-from qrnn.utils.files import atomic_write, write_text
+from qrnn.utils.figure_style import styled, write
+from qrnn.utils.files import write_text
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SEEDS, BATCH, BUDGET = range(5), 8, 4_000
@@ -43,25 +44,31 @@ def measure(name: str, steps: int) -> list[list[float]]:
     return norms
 
 
+@styled()
+def plot(found: dict[str, list[list[float]]], every: int) -> None:
+    """Plot the median over the seeds of norms at every so many steps."""
+    figure = Figure(figsize=(5, 3), layout="constrained")
+    axes = figure.subplots()
+    for name, (colour, line) in STYLES.items():
+        norms = torch.tensor(found[name]).median(0).values.clamp(min=1e-30)
+        axes.semilogy(range(0, every * len(norms), every), norms, line, color=colour, label=name)
+    axes.set(xlabel="time step t", ylabel="norm of dL/d(state at t)", ylim=(1e-16, 1e2))
+    axes.grid(True)
+    axes.legend()
+    write(figure, DOCS / "images" / "gradient_stability.svg")
+
+
 def main() -> None:
     """Measure, plot and save; print the norms at the first, middle and last step."""
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 1568
     found = {name: measure(name, steps) for name in STYLES}
-    figure = Figure(figsize=(7, 3.2))
-    axes = figure.subplots()
-    for name, (colour, line) in STYLES.items():
-        norms = torch.tensor(found[name]).median(0).values
-        axes.semilogy(norms.clamp(min=1e-30), line, color=colour, label=name)
+    plot(found, 1)
+    for name, rows in found.items():
+        norms = torch.tensor(rows).median(0).values
         print(
             f"{name:<8} first step {norms[0]:.2e}, middle {norms[steps // 2]:.2e}, "
             f"last {norms[-1]:.2e}"
         )
-    axes.set(xlabel="time step t", ylabel="norm of dL/d(state at t)", ylim=(1e-16, 1e2))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    figure.tight_layout()
-    with atomic_write(DOCS / "images" / "gradient_stability.svg") as path:
-        figure.savefig(path)
     thinned = {name: [row[:: max(1, steps // 98)] for row in rows] for name, rows in found.items()}
     result = {"steps": steps, "batch": BATCH, "parameters": BUDGET, "norms": thinned}
     write_text(DOCS / "benchmarks" / "gradient_stability.json", json.dumps(result) + "\n")

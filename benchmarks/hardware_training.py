@@ -13,8 +13,8 @@ import json
 from itertools import product
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 from environment import environment
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
@@ -25,6 +25,7 @@ from qrnn.evaluation.evaluation import evaluate
 from qrnn.networks import HybridConfig
 from qrnn.training.checkpoint import load_model
 from qrnn.training.trainer import train
+from qrnn.utils.figure_style import styled, write
 from qrnn.utils.files import write_text
 
 RUNS, DOCS = Path("runs/hardware_training"), Path("docs")
@@ -74,11 +75,11 @@ def measure(sequences: int) -> list[dict]:
     return rows
 
 
+@styled()
 def plot(rows: list[dict]) -> None:
     """Plot the RMS error of z at each time step, with one panel per n and feedback."""
-    figure, axes = plt.subplots(
-        2, 2, figsize=(7, 5), sharex=True, sharey=True, layout="constrained"
-    )
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots(2, 2, sharex=True, sharey=True)
     colours = dict(zip(SHOTS, ("#D55E00", "#0072B2", "#009E73"), strict=True))
     for row in rows:
         if row["shots"] is None:
@@ -88,15 +89,14 @@ def plot(rows: list[dict]) -> None:
         steps = range(1, len(row["rms_z_steps"]) + 1)
         label = f"{row['shots']:,} shots, {row['training']} training"
         axis.plot(steps, row["rms_z_steps"], style, color=colours[row["shots"]], label=label)
-        axis.set_title(f"{row['n_qubits']} qubits, {row['feedback']} loop", fontsize=10)
+        axis.set_title(f"{row['n_qubits']} qubits, {row['feedback']} loop")
     for axis in axes[1]:
         axis.set_xlabel("time step")
     for axis in axes[:, 0]:
         axis.set_ylabel("RMS error of z")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8)
-    PLOT.parent.mkdir(exist_ok=True)
-    figure.savefig(PLOT)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    write(figure, PLOT)
 
 
 def main() -> None:

@@ -15,12 +15,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 from environment import environment
+from matplotlib.figure import Figure
 from peak import kernel_flops, peak_flops
 from rich.progress import track
 from systems import QUANTUM, SYSTEMS, build, data
 
+from qrnn.utils.figure_style import styled, write
 from qrnn.utils.files import write_text
 
 HERE, DOCS = Path(__file__).parent, Path("docs")
@@ -112,9 +113,11 @@ def cases(quick: bool) -> list[tuple[str, dict]]:
     return out
 
 
+@styled()
 def plot(rows: list[dict]) -> None:
     """Plot the time per sequence and step over each parameter."""
-    figure, axes = plt.subplots(1, 3, figsize=(9, 3.4), layout="constrained", sharey=True)
+    figure = Figure(figsize=(5, 7.5), layout="constrained")
+    axes = figure.subplots(3, 1, sharey=True)
     for axis, sweep in zip(axes, ("n", "batch", "steps"), strict=True):
         for system in SYSTEMS:
             points = [
@@ -129,10 +132,9 @@ def plot(rows: list[dict]) -> None:
             axis.set_xscale("log", base=2)
         axis.set_xlabel({"n": "qubits", "batch": "batch B", "steps": "steps T"}[sweep])
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("µs per sequence and step")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
-    (DOCS / "images").mkdir(exist_ok=True)
-    figure.savefig(DOCS / "images/speed.svg")
+        axis.set_ylabel("µs per sequence and step")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    write(figure, DOCS / "images/speed.svg")
 
 
 def table(rows: list[dict], key: str = "median") -> str:

@@ -54,9 +54,11 @@ NEEDS: dict[str, Callable[[DeviceSpec], bool]] = {
     "batches of sequences in one execution": lambda s: s.batching,
     "more than 20 qubits": lambda s: s.max_wires > 20,
     "shot noise only": lambda s: s.shots != "no" and not s.noisy,
-    "samples reproducible by a seed": lambda s: "seed" in s.options,
+    "samples or trajectories reproducible by a seed": lambda s: "seed" in s.options,
     "noise with a strength you set": lambda s: "noise" in s.options,
-    "simulated noise of a backend": lambda s: s.noisy and s.shots == "required" and not s.account,
+    "simulated noise of a backend": lambda s: (
+        s.noisy and "optimization_level" in s.options and not s.account
+    ),
     "real hardware": lambda s: s.account,
     "mitigation of readout errors and gate noise": lambda s: "zne" in s.options,
     "readouts measured mid-circuit (`readout_mode=measure`)": lambda s: bool(s.measured),

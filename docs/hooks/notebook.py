@@ -7,7 +7,10 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from nbconvert import MarkdownExporter
 
+from qrnn.utils.figure_style import with_dark
+
 NOTEBOOK = "tutorial.ipynb"
+DOCS = "https://github.com/pennylane-qrnn/qrnn/blob/main/docs/"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -16,7 +19,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     page, resources = MarkdownExporter().from_notebook_node(
         notebook, resources={"output_files_dir": "tutorial"}
     )
+    # The notebook is read in Colab, too, and has addresses.
+    page = page.replace(DOCS, "")
     files.append(File.generated(config, "tutorial.md", content=page))
     for name, data in resources["outputs"].items():
-        files.append(File.generated(config, name, content=data))
+        files.append(File.generated(config, name, content=with_dark(data.decode())))
     return files

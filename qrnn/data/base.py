@@ -64,6 +64,7 @@ class TaskData:
             they have no names.
         n_past: see `Shape`.
         season: period of the targets, steps; None: they have none, or it is not known.
+        images: whether each sequence is an image, a row of pixels per step, the uppermost first.
 
     Raises:
         ConfigError: the kind is unknown.
@@ -87,6 +88,7 @@ class TaskData:
     rows: dict[str, pd.DataFrame] | None = None
     n_past: int = 0
     season: int | None = None
+    images: bool = False
 
     def __post_init__(self) -> None:
         parts = {"train": self.train, "val": self.val, "test": self.test}

@@ -40,4 +40,4 @@ def digits(config: DigitsConfig) -> TaskData:
             torch.as_tensor(labels[rows], dtype=torch.int64),
         )
 
-    return TaskData(split(train), split(val), split(test), tuple("0123456789"))
+    return TaskData(split(train), split(val), split(test), tuple("0123456789"), images=True)

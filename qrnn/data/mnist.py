@@ -189,4 +189,5 @@ def mnist(config: MnistConfig) -> TaskData:
         test,
         tuple("0123456789"),
         permutation=None if order is None else tuple(order.tolist()),
+        images=config.sequence == "rows",
     )

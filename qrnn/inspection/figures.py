@@ -119,6 +119,8 @@ def input_height(one: Inspection) -> float:
     """Return the height of the input panel, inches."""
     if one.tokens is None:
         features = one.trace.x.shape[1]
+        if one.image:
+            return 0.7
         return 0.9 if features == 1 else min(1.6, panels.height_of(features))
     if one.vocabulary is None or len(one.tokens) > panels.FEW:
         return 0.9

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FEW = 40  # largest number of steps with a marker or a token at each
+IMAGES = 8  # largest number of images in a panel
 LETTERS = 14  # characters shown of a token
 MANY = 200  # number of steps above which lines are thin, or heat maps
 ROWS = 26  # largest number of rows of a heat map that all have a label
@@ -169,6 +170,9 @@ def inputs(strip: Strip, one: Inspection) -> None:
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
         axes.set_ylabel("input\n(token)")
         return
+    if one.image:
+        images(axes, one)
+        return
     x = one.trace.x
     if x.shape[1] == 1:
         axes.plot(
@@ -179,6 +183,25 @@ def inputs(strip: Strip, one: Inspection) -> None:
     low = min(float(x.min()), 0.0)
     heat(strip, x, None, "input x", (low, max(float(x.max()), low + 1e-9)), AMOUNTS)
     axes.set_ylabel("feature")
+
+
+def images(axes: Axes, one: Inspection) -> None:
+    """Draw the image as far as it has been read, below the steps (all, or each of a few)."""
+    steps, width = one.trace.x.shape
+    axes.set(ylim=(0, 1), yticks=[], ylabel="input\nread so far")
+    axes.spines["left"].set_visible(False)
+    seen = np.ma.masked_all((steps, width))
+    every = -(-steps // IMAGES)
+    for t, (row, pixels) in enumerate(zip(one.position, one.trace.x, strict=True), 1):
+        seen[row] = pixels
+        if t % every and t < steps:
+            continue
+        place = (t - 0.46 * every, 0.02, 0.92 * every, 0.96)
+        panel = axes.inset_axes(place, transform=axes.get_xaxis_transform())
+        panel.set_facecolor("0.93")  # of what is not read yet
+        panel.imshow(seen.copy(), cmap=AMOUNTS, vmin=0, vmax=1)
+        panel.set(xticks=[], yticks=[])
+        panel.spines[:].set(visible=True, color="0.6", linewidth=0.5)
 
 
 def readouts(strip: Strip, one: Inspection) -> None:

@@ -45,6 +45,7 @@ class Inspection:
         vocabulary: text of each token, or None.
         classes: text of each label.
         checkpoint: identity of the model (`qrnn.models.identity`), or None.
+        image: whether the cell reads the rows of an image.
     """
 
     split: str
@@ -66,6 +67,7 @@ class Inspection:
     vocabulary: tuple[str, ...] | None = None
     classes: tuple[str, ...] = ()
     checkpoint: str | None = None
+    image: bool = False
 
     def sequence(self, row: int) -> Inspection:
         """Return the inspection of one of the N sequences, with unpadded arrays (T, ...)."""

@@ -179,6 +179,7 @@ def inspect_model(
                     length=np.array(length),
                     position=position,
                     tokens=None if tokens is None else tokens[position],
+                    image=data.images and np.array_equal(mine.x, as_array(batch.x[0])[position]),
                     labels=truth_of(model, batch),
                     trace=mine if states else replace(mine, state=None),
                     **compared,

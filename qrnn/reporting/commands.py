@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from qrnn.config import TrainConfig, compose, to_plain
@@ -20,12 +22,28 @@ UNRELATED = ("resume", "trainer.progress")  # keys that do not change the result
 
 
 def commands(run: RunFolder) -> str:
-    """Return the commands of the training and of each evaluation, one after the other."""
-    lines = [train_command(run), *(evaluate_command(run, one) for one in run.evaluations)]
+    """Return the commands of the training and of each evaluation, one after the other.
+
+    They repeat the run in a new folder beside it, as its own is taken.
+    """
+    folder = again(run.folder)
+    checkpoint = folder / (run.checkpoint or Path("best.ckpt")).name
+    evaluations = (evaluate_command(run, one, checkpoint) for one in run.evaluations)
+    lines = [train_command(run, folder), *evaluations]
     return "\n".join(map(wrap_command, lines))
 
 
-def train_command(run: RunFolder) -> list[str]:
+def again(folder: Path) -> Path:
+    """Return a folder beside that of a run, which does not exist yet."""
+    folder = folder.resolve()
+    numbers = itertools.count(2)
+    found = folder.with_name(f"{folder.name}-again")
+    while found.exists():
+        found = folder.with_name(f"{folder.name}-again{next(numbers)}")
+    return Path(os.path.relpath(found))
+
+
+def train_command(run: RunFolder, folder: Path) -> list[str]:
     """Return the command that repeats the whole training, as a list of quoted arguments."""
     arguments = [f"task={run.name_of('task')}"]
     for group, default in (("model", "hybrid"), ("device", "fused")):
@@ -40,7 +58,8 @@ def train_command(run: RunFolder) -> list[str]:
         and value != HIDDEN
         and (key not in known or known[key] != value)
     ]
-    return ["qrnn train", *map(shell_quoted, arguments)]
+    arguments.append(override("hydra.run.dir", str(folder)))
+    return [f"{run.program} train", *map(shell_quoted, arguments)]
 
 
 def defaults(run: RunFolder) -> dict[str, Any]:
@@ -58,12 +77,11 @@ def defaults(run: RunFolder) -> dict[str, Any]:
     return flat(groups)
 
 
-def evaluate_command(run: RunFolder, one: Evaluation) -> list[str]:
-    """Return the command that repeats an evaluation, as a list of quoted arguments."""
+def evaluate_command(run: RunFolder, one: Evaluation, checkpoint: Path) -> list[str]:
+    """Return the command that evaluates a checkpoint in the same way, as quoted arguments."""
     model = run.config["model"]
-    checkpoint = os.path.relpath(run.checkpoint or run.folder / "best.ckpt")
     keys: list[tuple[str, Any, tuple[Any, ...]]] = [  # each with the values that need no argument
-        ("checkpoint", checkpoint, ()),
+        ("checkpoint", str(checkpoint), ()),
         ("device", one.device, ("fused", "torch")),
         *((f"device.{name}", value, (HIDDEN,)) for name, value in one.options.items()),
         ("readout_mode", one.readout_mode, (model.get("readout_mode", "expval"),)),
@@ -73,7 +91,7 @@ def evaluate_command(run: RunFolder, one: Evaluation) -> list[str]:
         ("limit", one.limit, (None,)),
     ]
     arguments = [override(key, value) for key, value, omitted in keys if value not in omitted]
-    return ["qrnn evaluate", *map(shell_quoted, arguments)]
+    return [f"{run.program} evaluate", *map(shell_quoted, arguments)]
 
 
 def left_out(run: RunFolder) -> list[str]:
@@ -86,6 +104,7 @@ def left_out(run: RunFolder) -> list[str]:
             reason = "it does not record its model"
         else:
             reason = f"its model is not that of {run.checkpoint.name}"
-        command = " ".join(evaluate_command(run, one))
+        checkpoint = Path(os.path.relpath(run.checkpoint or run.folder / "best.ckpt"))
+        command = " ".join(evaluate_command(run, one, checkpoint))
         lines.append(f"{file_name(one)} is left out: {reason}. Evaluate again: {command}")
     return lines

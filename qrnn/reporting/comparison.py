@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from qrnn.reporting.folder import RunFolder
 from qrnn.reporting.formats import count, duration, flat, named, result, sequences, small
 from qrnn.reporting.parts import Page, Part, Table, Text
 
+SAME_DATA = ("task.data_dir", "task.loss", "task.quantiles")  # which leave the sequences alone
 HEADINGS = ("run", "model", "result", "loss", "evaluated", "validation", "parameters", "training")
 
 
@@ -24,9 +26,13 @@ def comparison_of(runs: Sequence[RunFolder]) -> Page:
     """Return the page of several runs."""
     names = short_names([run.folder for run in runs])
     different = differences(runs)
-    rows = list(map(row, runs, names))
-    caption = "Validation: metric of the best checkpoint. Parameters: recurrent parameters only."
     judged = alike(runs)
+    shown_of: Sequence[Evaluation | None] = judged or [run.main for run in runs]
+    rows = list(map(row, runs, names, shown_of))
+    caption = (
+        "Result and loss: of the sequences that were evaluated. Validation: metric of the best "
+        "checkpoint. Parameters: recurrent parameters only."
+    )
     if judged and all(one.baselines == judged[0].baselines for one in judged):
         empty = [""] * 5
         rows += [
@@ -78,9 +84,9 @@ def _shown(value: Any) -> str:
 
 
 def kind(one: Evaluation) -> tuple[Any, ...]:
-    """Return what comparable evaluations share: metric, data, device and readout."""
+    """Return what comparable evaluations share: metric, labels, device and readout."""
     device = "" if one.device == one.reference else one.device
-    return (one.metric, one.split, one.limit, one.sequences, device, describe(one))
+    return (one.metric, one.split, json.dumps(one.labels), device, describe(one))
 
 
 def alike(runs: Sequence[RunFolder]) -> list[Evaluation]:
@@ -98,23 +104,29 @@ def lead(runs: Sequence[RunFolder], names: Sequence[str]) -> str:
         better = max if METRICS[judged[0].metric][1] == "higher" else min
         one, name = better(zip(judged, names, strict=True), key=lambda pair: pair[0].value)
         return f"Best: {name}, with {result(one)} on {sequences(one)}, device {one.device}."
-    unlike = "not all runs were evaluated on the same sequences in the same way"
+    without = [name for run, name in zip(runs, names, strict=True) if not run.evaluations]
+    unlike = "the runs were not evaluated on the same sequences in the same way"
+    if without:
+        unlike = f"{', '.join(without)} {'is' if len(without) == 1 else 'are'} not evaluated"
     best = [(run.best, name) for run, name in zip(runs, names, strict=True) if run.best]
     if len(best) < len(runs):
         return f"The runs cannot be ranked: {unlike}, and some have not finished an epoch."
-    metrics = {one.metric for one, _ in best}
-    if len(metrics) == 1 and metrics != {"accuracy"}:  # their losses may be different ones
-        at, name = min(best, key=lambda pair: pair[0].value)
-        value = named(at.metric, at.value)
-    else:
-        at, name = min(best, key=lambda pair: pair[0].loss)
-        value = f"loss {small(at.loss)}"
-    return f"Best by validation: {name}, with {value} in epoch {at.epoch}; {unlike}."
+    if len({one.metric for one, _ in best}) > 1 or any(math.isnan(one.value) for one, _ in best):
+        return f"The runs cannot be ranked: {unlike}, and their validation metrics differ."
+    # By the metric: losses may be different ones.
+    sign = -1 if METRICS[best[0][0].metric][1] == "higher" else 1
+    at, name = min(best, key=lambda pair: (sign * pair[0].value, pair[0].loss))
+    told = f"Best on the validation split: {name}, with {named(at.metric, at.value)}"
+    told += f" in epoch {at.epoch}; {unlike}."
+    keys = [key for key in differences(runs) if key.startswith("task.") and key not in SAME_DATA]
+    if keys:
+        told += f" The validation sequences may differ, as {', '.join(keys)} does."
+    return told
 
 
-def row(run: RunFolder, name: str) -> list[str]:
-    """Return a run's row of the table."""
-    one, best, summary = run.main, run.best, run.summary
+def row(run: RunFolder, name: str, one: Evaluation | None) -> list[str]:
+    """Return a run's row of the table, with one of its evaluations."""
+    best, summary = run.best, run.summary
     return [
         name,
         run.name_of("model"),

@@ -19,6 +19,7 @@ from qrnn.evaluation.hardware import Cost
 from qrnn.evaluation.metrics import METRICS
 from qrnn.training.checkpoint import checkpoint_identity, read_checkpoint
 from qrnn.training.history import Best, best_of, history
+from qrnn.utils.overrides import shell_quoted
 from qrnn.utils.safe_yaml import check_plain, read_text, read_yaml
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class RunFolder:
         stale: evaluations of other models, or of models not recorded.
         checkpoint: the best checkpoint, else the last; None: the folder has neither.
         missing: a sentence for each damaged or missing file.
+        program: what runs the commands: `qrnn`, or the program that defines a part of the model.
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class RunFolder:
     stale: tuple[Evaluation, ...]
     checkpoint: Path | None
     missing: tuple[str, ...]
+    program: str = "qrnn"
 
     def name_of(self, group: str) -> str:
         """Return the name of the task, model or device."""
@@ -108,9 +111,9 @@ def read_folder(folder: str | Path) -> RunFolder:
     found = [attempt(path, _evaluation) for path in sorted(folder.glob("evaluation-*.json"))]
     evaluations = [one for one in found if one is not None]
     evaluations.sort(key=lambda one: (one.device != one.reference, -one.sequences))
-    identity = None
-    if evaluations and checkpoints:
-        identity = attempt(checkpoints[0], lambda path: checkpoint_identity(read_checkpoint(path)))
+    identity, program = None, "qrnn"
+    if checkpoints and (found_in := attempt(checkpoints[0], _checkpoint)) is not None:
+        identity, program = found_in
     own = [one for one in evaluations if identity is not None and one.checkpoint == identity]
     environment = attempt(folder / "environment.json", _object)
     curves = attempt(folder / "metrics.csv", lambda path: history(path.parent))
@@ -126,6 +129,7 @@ def read_folder(folder: str | Path) -> RunFolder:
         tuple(one for one in evaluations if one not in own),
         checkpoints[0] if checkpoints else None,
         tuple(missing),
+        program,
     )
 
 
@@ -159,6 +163,15 @@ def _config(read: Callable[[Path], Any], path: Path) -> dict[str, Any]:
             raise ValueError(f"{group}.name must be a string")
     check_plain(config)
     return config
+
+
+def _checkpoint(path: Path) -> tuple[str, str]:
+    """Return the identity of a checkpoint's model, and the program that knows its parts."""
+    content = read_checkpoint(path)
+    modules = map(str, content["qrnn"].get("modules", {}).values())
+    files = [module for module in modules if module.endswith(".py")]
+    program = f"python {shell_quoted(files[0])}" if files else "qrnn"
+    return checkpoint_identity(content), program
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import yaml
@@ -40,6 +40,7 @@ from qrnn.utils.overrides import argument
 CLASSES = 50  # largest number of classes in a confusion matrix
 NAMED = 30  # largest number of classes that are all listed by name
 ERRORS = 8  # number of wrong predictions listed
+COLUMNS = 88  # letters in a line of a drawing
 DRAWN = 100_000  # largest text drawing of a circuit, in characters; beyond, only its size is shown
 COSTS = ("backend", "jobs", "circuits", "executions", "QPU s, estimated", "QPU s, metered")
 
@@ -87,7 +88,7 @@ def load(run: RunFolder, data_dir: str | None, console: Console) -> Loaded:
 def page_of(run: RunFolder, loaded: Loaded) -> Page:
     """Return the page of a run."""
     configuration = yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)
-    sections = {
+    sections: dict[str, Iterable[Part]] = {
         "Data": data_parts(loaded),
         "Training": training(run),
         "Results": results(run, loaded),
@@ -95,7 +96,10 @@ def page_of(run: RunFolder, loaded: Loaded) -> Page:
         "Devices": devices(run),
         "Time and memory": time_and_memory(run),
         "Configuration": [Code(configuration.rstrip("\n"), title="All keys and their values")],
-        "Commands": [Code(commands(run))],
+        "Commands": [
+            Code(commands(run)),
+            Text("They repeat the run in a new folder, from the one where this page was written."),
+        ],
         "Environment": [
             Text("The versions used in training are unknown: environment.json is missing.", True)
             if run.environment is None
@@ -162,9 +166,16 @@ def training(run: RunFolder) -> Iterator[Part]:
     if run.best is None:
         yield Text("No curves: metrics.csv has no epochs.", True)
         return
-    last = [f"{name} {small(line[-1][1])}" for name, line in run.history.items()]
-    drawn = plots.data_url(plots.curves(run.history))
-    yield Figure(drawn, "Curves over the epochs", f"At the end: {', '.join(last)}", wide=True)
+    named = plots.quantities(run.history).items()
+    for figure, (name, label) in zip(plots.curves(run.history), named, strict=True):
+        last = [
+            f"{PARTS[part]} {small(line[-1][1])}"
+            for part in ("train", "val")
+            if (line := run.history.get(f"{part}/{name}"))
+        ]
+        title = label.capitalize() if label.islower() else label
+        caption = f"{title}, after the last epoch: {', '.join(last) or 'not recorded'}"
+        yield Figure(plots.data_url(figure), caption, f"Curve over the epochs. {caption}")
     if skipped := sum(value for _, value in run.history.get("train/skipped", [])):
         yield Text(
             f"Some gradients were not finite and skipped: train/skipped adds up to {skipped:.3g} "
@@ -177,7 +188,7 @@ def results(run: RunFolder, loaded: Loaded) -> Iterator[Part]:
     one = run.main
     if one is None:
         best = argument("checkpoint", str(run.checkpoint or run.folder / "best.ckpt"))
-        yield Text(f"Not evaluated yet: qrnn evaluate {best}", True)
+        yield Text(f"Not evaluated yet: {run.program} evaluate {best}", True)
         return
     objective = loaded.objective
     if one.accuracy is None:
@@ -242,8 +253,11 @@ def circuit(loaded: Loaded) -> Iterator[Part]:
         gates = ", ".join(f"{number} {name}" for name, number in specs.pop("gate_types").items())
         facts = [(name.replace("_", " "), str(value)) for name, value in specs.items()]
         alt = "Circuit of one time step: " + ", ".join(" ".join(pair) for pair in facts)
-        drawn = plots.data_url(plots.circuit(steps[0]))
-        yield Figure(drawn, "One time step, from left to right; one wire per qubit", alt, True)
+        pieces = plots.circuit(steps[0])
+        for number, figure in enumerate(pieces, 1):
+            part = f"part {number} of {len(pieces)}, " if len(pieces) > 1 else ""
+            caption = f"One time step, {part}from left to right; one wire per qubit"
+            yield Figure(plots.data_url(figure), caption, f"{caption}. {alt}")
         yield Facts([*facts, ("gates by name", gates)])
         if len(steps) > 1:
             yield Text(f"The first of the model's {len(steps)} circuits.")
@@ -253,7 +267,7 @@ def circuit(loaded: Loaded) -> Iterator[Part]:
         yield Facts(
             [("wires", f"{sizes.n_wires}: {wires}"), ("parameters", f"{sizes.n_parameters:,}")]
         )
-        drawn = neurons.draw(max_length=10**9)
+        drawn = neurons.draw(max_length=COLUMNS)
         if len(drawn) <= DRAWN:
             yield Code(drawn, title="All gates of one step with input 0")
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +16,9 @@ from qrnn.circuit.threads import one_at_a_time
 from qrnn.data import Split, TaskData
 from qrnn.evaluation.metrics import METRICS
 from qrnn.models.translation import Translator
+from qrnn.reporting.formats import PARTS
 from qrnn.training.history import metric_of
-from qrnn.utils.figure_style import BLUE, GREEN, ORANGE, VERMILLION, styled, write
+from qrnn.utils.figure_style import BLUE, GREEN, ORANGE, VERMILLION, styled, svg, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PICTURED = 3  # sentences in a figure of attention
 DECADES = 30.0  # ratio of values from which the axis is logarithmic
+ABREAST = 6  # layers of gates in one figure of a circuit
 NUMBERED = 12  # largest number of classes with numbers in the confusion matrix
 _NOT_IN_XML = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -46,48 +47,60 @@ def printable(names: Sequence[str]) -> list[str]:
 
 def data_url(figure: Figure) -> str:
     """Return a figure as an SVG image in a `data:` URL."""
-    buffer = io.StringIO()
     with drawing():
-        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue().encode()).decode()}"
+        image = svg(figure)
+    return f"data:image/svg+xml;base64,{base64.b64encode(image.encode()).decode()}"
 
 
-@drawing()
-def curves(series: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
-    """Plot the training and validation metrics (`history`) over the epochs."""
-    from matplotlib.figure import Figure
+Series = Mapping[str, Sequence[tuple[int, float]]]  # of `history`
 
-    figure = Figure(figsize=(9.6, 2.4), layout="constrained")
+
+def curves(series: Series) -> list[Figure]:
+    """Plot the loss, the metric and the gradient norm over the epochs, a figure each."""
+    figures = []
+    for quantity, label in quantities(series).items():
+        with drawing():
+            figure, axes = _new(3.8, 2.6)
+            curve(axes, series, quantity, label)
+        figures.append(figure)
+    return figures
+
+
+def quantities(series: Series) -> dict[str, str]:
+    """Return the names of what is plotted over the epochs, with the labels of their axes."""
     metric = metric_of(series)
     of_labels = metric == "accuracy" and "ridge" not in series  # of a frozen network: squared error
-    quantities = {
+    return {
         "loss": "cross entropy (nats)" if of_labels else "loss (scaled numbers)",
         metric: METRICS[metric][0],
         "gradient": "gradient norm before clipping",
     }
-    for axes, (quantity, label) in zip(figure.subplots(1, 3), quantities.items(), strict=True):
-        shown: list[float] = []
-        for part, colour, line in (("train", BLUE, "-"), ("val", ORANGE, "--")):
-            points = series.get(f"{part}/{quantity}", ())
-            epochs, values = [e + 1 for e, _ in points], [value for _, value in points]
-            name = part if points else None
-            axes.plot(epochs, values, color=colour, linestyle=line, marker=".", label=name)
-            shown += values
-        _finish(axes, "epoch", label)
-        if shown and min(shown) > 0 and max(shown) > DECADES * min(shown):
-            axes.set_yscale("log")
-    return figure
+
+
+def curve(axes: Axes, series: Series, quantity: str, label: str) -> None:
+    """Plot one quantity of the training and the validation part over the epochs."""
+    shown: list[float] = []
+    for part, colour, line in (("train", BLUE, "-"), ("val", ORANGE, "--")):
+        points = series.get(f"{part}/{quantity}", ())
+        epochs, values = [e + 1 for e, _ in points], [value for _, value in points]
+        name = PARTS[part] if points else None
+        axes.plot(epochs, values, color=colour, linestyle=line, marker=".", label=name)
+        shown += values
+    _finish(axes, "epoch", label)
+    if shown and min(shown) > 0 and max(shown) > DECADES * min(shown):
+        axes.set_yscale("log")
 
 
 @drawing()
 def errors_by_step(names: Sequence[str], errors: Sequence[Sequence[float]]) -> Figure:
     """Plot each device's readout error over the time steps."""
-    figure, axes = _new(3.6, 2.4)
+    figure, axes = _new(4.6, 2.8)
     axes.set_prop_cycle(color=[BLUE, ORANGE, GREEN, VERMILLION], linestyle=["-", "--", ":", "-."])
     for name, values in zip(printable(names), errors, strict=True):
         axes.plot(range(1, len(values) + 1), values, marker=".", label=name)
     axes.set_ylim(bottom=0)
     _finish(axes, "time step", "RMS error of z")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # names are long
     return figure
 
 
@@ -115,19 +128,30 @@ def confusion(labels: Sequence[int], predictions: Sequence[int], classes: Sequen
 
 
 @one_at_a_time
-def circuit(step: StepCircuit) -> Figure:
-    """Draw the circuit of one time step, with templates expanded into gates."""
+def circuit(step: StepCircuit) -> list[Figure]:
+    """Draw the circuit of one time step, with templates expanded into gates.
+
+    Returns:
+        Figures of a few gates each, one after the other, which fit a phone and a printed page.
+    """
     import pennylane as qml
     import torch
     from matplotlib import pyplot
 
     start = torch.zeros(1, step.n_angles)
     with drawing():
-        draw = qml.draw_mpl(lambda: step.replay(start), wire_order=list(step.wires), fontsize=9)
-        figure, _ = draw()
-    figure.set_size_inches(0.62 * figure.get_size_inches())  # as small as is readable
-    pyplot.close(figure)
-    return figure
+        draw = qml.draw_mpl(
+            lambda: step.replay(start),
+            wire_order=list(step.wires),
+            fontsize=9,
+            max_length=ABREAST,
+        )
+        drawn = draw()
+    figures = [figure for figure, _ in (drawn if isinstance(drawn, list) else [drawn])]
+    for figure in figures:
+        figure.set_size_inches(0.62 * figure.get_size_inches())  # as small as is readable
+        pyplot.close(figure)
+    return figures
 
 
 @styled()

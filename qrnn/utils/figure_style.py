@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qrnn.utils.files import atomic_write
+from qrnn.utils.files import atomic_write, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +22,9 @@ VALUES = "cividis"  # monotonic in lightness, for colour-blind readers and print
 AMOUNTS = "Greys"
 FORMATS = ("svg", "pdf", "png")
 DPI = 200
+# An SVG in a dark page, or in a viewer on a dark desktop: lightness reversed, hues kept.
+_REVERSED = "invert(0.88) hue-rotate(180deg) brightness(1.25)"
+DARK = f"@media (prefers-color-scheme: dark) {{svg {{filter: {_REVERSED}}}}}"
 
 _SETTINGS: dict[Any, Any] = {
     "font.size": 9,
@@ -60,11 +64,25 @@ def styled() -> Iterator[None]:
         yield
 
 
+def svg(figure: Figure) -> str:
+    """Return a figure as an SVG image, which is light or dark as the page that shows it."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", dpi=DPI, bbox_inches="tight", metadata={"Date": None})
+    return with_dark(buffer.getvalue())
+
+
+def with_dark(image: str) -> str:
+    """Return an SVG image by matplotlib with its dark form."""
+    return image.replace("</style>", f"{DARK}</style>", 1)
+
+
 def write(figure: Figure, path: str | Path) -> Path:
     """Write a figure in the format that its path ends with; return the path."""
     path = Path(path)
-    undated: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    metadata = undated.get(path.suffix)
+    if path.suffix == ".svg":
+        write_text(path, svg(figure))
+        return path
+    metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=DPI, bbox_inches="tight", metadata=metadata)
     return path

@@ -1,18 +1,26 @@
 """The documentation site builds without a warning, is whole, and asks nothing of the network."""
 
+import io
 import os
 import re
+import resource
 import subprocess
 import sys
+import time
+import tomllib
 from html.parser import HTMLParser
 from importlib.util import module_from_spec, spec_from_file_location
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
+from matplotlib.image import imread
 
+from helpers.browser import NEEDS_BROWSER, browser, show
 from helpers.paths import ROOT
 from qrnn.devices.hardware import IN_SERVICE
+from qrnn.utils.figure_style import DARK
 
 DOCS = ROOT / "docs"
 
@@ -40,6 +48,12 @@ def site(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    with browser(tmp_path_factory.mktemp("chromium")) as found:
+        yield found
 
 
 class Requests(HTMLParser):
@@ -77,6 +91,52 @@ def test_the_pages_load_nothing_from_elsewhere(site):
     for sheet in site.glob("**/*.css"):
         text = sheet.read_text(encoding="utf-8")
         assert not re.search(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//", text), sheet.name
+
+
+ASK = """
+const field = document.querySelector("[data-md-component=search-query]");
+field.focus();
+field.value = arguments[0];
+for (const name of ["keyup", "input"]) field.dispatchEvent(new Event(name, {bubbles: true}));
+"""
+FOUND = "return [...document.querySelectorAll('.md-search-result__link')].map(one => one.href)"
+
+
+@NEEDS_BROWSER
+def test_search_works_in_pages_read_from_disk(site, driver):
+    for page in ("index.html", "api/cells.html"):
+        assert show(driver, site / page, 1280) == []
+        driver.execute_script(ASK, "trajectories")
+        end = time.monotonic() + 20
+        while not (links := driver.execute_script(FOUND)) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert (site / "devices.html").as_uri() in [link.split("?")[0] for link in links], page
+
+
+def test_every_figure_has_a_light_and_a_dark_form():
+    pictures = sorted((DOCS / "images").iterdir())
+    assert len(pictures) > 9
+    for picture in pictures:
+        if picture.suffix == ".svg":
+            assert DARK in picture.read_text(encoding="utf-8"), picture.name
+        else:
+            both = {picture.stem.removesuffix("_dark") + end for end in (".png", "_dark.png")}
+            assert both <= {one.name for one in pictures}, picture.name
+
+
+@NEEDS_BROWSER
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_fit_a_phone_and_follow_the_scheme(site, driver, scheme):
+    for page in ("index", "inspect", "report", "performance", "tutorial"):
+        show(driver, site / f"{page}.html", 390, scheme)
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+        figures = [one for one in driver.find_elements("css selector", "article img") if one.size]
+        figures = [one for one in figures if one.is_displayed()]
+        assert figures, page
+        for figure in figures:
+            assert figure.rect["x"] + figure.rect["width"] <= 390, page
+            picture = imread(io.BytesIO(figure.screenshot_as_png), format="png")[..., :3]
+            assert (np.median(picture) > 0.5) == (scheme == "light"), figure.get_attribute("src")
 
 
 def test_every_page_is_in_the_navigation():
@@ -129,10 +189,33 @@ def test_commands_of_the_results_are_blocks(site):
     assert re.search(r"<details>.*?<pre.*?qrnn train", page, re.DOTALL)
 
 
+def used():
+    """Return the processor time of the processes that have ended, seconds."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+def test_the_tutorial_is_ready_for_colab():
+    kept = nbformat.read(DOCS / "tutorial.ipynb", as_version=4)
+    text = "\n".join(cell.source for cell in kept.cells)
+    name = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+    (installed,) = re.findall(r'%pip install .*?"(.*)"', text)
+    assert installed == f"{name}[ibm]"
+    assert "colab.research.google.com/github/pennylane-qrnn/qrnn/blob/main/docs/tutor" in text
+    start = hook("notebook").DOCS
+    links = re.findall(r"\]\((.*?)\)", text)
+    assert len(links) > 3
+    for link in links:  # in Colab, the pages are not beside the notebook
+        assert link.startswith("https://"), link
+        assert not link.startswith(start) or (DOCS / link.removeprefix(start)).is_file(), link
+
+
 @pytest.mark.slow
 def test_the_tutorial_runs_and_its_page_has_its_pictures(site, tmp_path):
     kept = nbformat.read(DOCS / "tutorial.ipynb", as_version=4)
+    before = used()
     ran = hook("run_tutorial").run(tmp_path)
+    assert used() - before < 30  # seconds of processor time, as it says
 
     def outputs(notebook):
         return [[out.output_type for out in c.outputs] for c in notebook.cells if "outputs" in c]

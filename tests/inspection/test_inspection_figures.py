@@ -14,9 +14,9 @@ from torch import nn
 
 from helpers.slow import slow_but
 from qrnn import QRNN, ConfigError
-from qrnn.data import Split, TaskData
+from qrnn.data import DigitsConfig, Split, TaskData, digits
 from qrnn.devices import DeviceOptions
-from qrnn.inspection import draw, inspect_model
+from qrnn.inspection import draw, inspect_model, panels
 from qrnn.inspection.figures import figures, folder_name
 from qrnn.inspection.spheres import flat
 from qrnn.models.sequence import SequenceClassifier
@@ -241,3 +241,34 @@ def test_spheres_are_seen_from_above_and_from_the_side_of_x():
 )
 def test_the_folder_is_named_after_what_is_in_it(changes, name):
     assert folder_name(replace(found(1, n_qubits=1), **changes)) == name
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_an_image_is_upright_and_grows_from_the_top(monkeypatch, every):
+    monkeypatch.setattr(panels, "IMAGES", -(-8 // every))
+    torch.manual_seed(4)
+    data = digits(DigitsConfig())
+    model = SequenceClassifier(QRNN(8, 2, batch_first=True, width=4, bidirectional=True), 10).eval()
+    for cell in (0, 1):  # the second one reads from the last row up
+        one = inspect_model(model, data, 12, cell=cell).sequence(0)
+        assert one.image
+        strip = dict(figures(one))["readouts"](one).axes[0]
+        shown = [axes.images[0].get_array() for axes in strip.child_axes]
+        assert len(shown) == -(-8 // every)
+        np.testing.assert_array_equal(shown[-1], data.test.x[12])
+        seen = min(every, 8)
+        rows = slice(8 - seen, None) if cell else slice(seen)
+        np.testing.assert_array_equal(shown[0][rows], data.test.x[12][rows])
+        assert int((~shown[0].mask).sum()) == 8 * seen
+    one = inspect_model(model, replace(data, images=False), 12).sequence(0)
+    assert not one.image
+
+
+def test_what_is_far_is_thinner():
+    one = CASES["noise beside"]().sequence(0)
+    axes = dict(figures(one))["spheres"](one).axes[0]
+    depth = flat(one.trace.bloch[:, 0])[:, 2]
+    widths = np.array(axes.collections[0].get_linewidths())
+    order = np.argsort(depth[:-1] + depth[1:])
+    assert (np.diff(widths[order]) > -1e-12).all()
+    assert widths[order[0]] < widths[order[-1]]

@@ -1,50 +1,21 @@
 """The page of a run in headless Chromium: it loads in silence, fits the window, and is seen."""
 
 import json
-import os
-import shutil
-from pathlib import Path
 
 import pytest
 
 import qrnn
+from helpers.browser import NEEDS_BROWSER, browser, show
 from helpers.report_pages import call, train_digits
 
-selenium = pytest.importorskip("selenium", reason="needs selenium: make install")
-BROWSER, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="needs Chromium: apt-get install chromium chromium-driver"
-)
-FLAGS = (
-    "headless",
-    "no-sandbox",
-    "disable-gpu",
-    "disable-quic",
-    "no-first-run",
-    "disable-background-networking",
-    "disable-component-update",
-    "disable-sync",
-)
+pytestmark = NEEDS_BROWSER
 WIDTHS = {"desktop": 1280, "phone": 390, "small phone": 360}
 
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in FLAGS:
-        options.add_argument(f"--{flag}")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    # A proxy of the machine's is not for this driver, which is on the machine.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", ",".join(filter(None, [os.environ.get("NO_PROXY"), "localhost"])))
-        driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-        yield driver
-        driver.quit()
+    with browser(tmp_path_factory.mktemp("chromium")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -76,21 +47,6 @@ def page(request, pages):
     return pages[request.param]
 
 
-def show(driver, page: Path, width: int, scheme: str = "light"):
-    """Load a page in a window of a width; return what the console said."""
-    driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500},
-    )
-    driver.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia",
-        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
-    )
-    driver.get_log("browser"), driver.get_log("performance")
-    driver.get(page.as_uri())
-    return driver.get_log("browser")
-
-
 # Boxes of the figures, relative to the page, and whether they could be drawn.
 FIGURES = """
 return [...document.querySelectorAll("figure")].map(figure => {
@@ -106,7 +62,7 @@ return [...document.querySelectorAll("figure")].map(figure => {
 
 
 TEXTS = """
-const texts = document.querySelectorAll("h1, h2, p, td, th, dt, dd, summary, caption, figcaption");
+const texts = document.querySelectorAll("h1, h2, h3, p, td, th, dt, dd, caption, figcaption");
 return [...texts].map(one => getComputedStyle(one).color);
 """
 
@@ -115,7 +71,7 @@ return [...texts].map(one => getComputedStyle(one).color);
 def test_it_loads_in_silence_and_every_figure_is_seen(driver, page, width):
     assert show(driver, page, width) == []
     found = driver.execute_script(FIGURES)
-    assert len(found) == (4 if page.name == "report.html" else 0)
+    assert len(found) == (6 if page.name == "report.html" else 0)
     for figure in found:
         assert figure["visible"]
         assert figure["drawn"]
@@ -129,20 +85,50 @@ def test_it_loads_in_silence_and_every_figure_is_seen(driver, page, width):
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
 def test_nothing_is_wider_than_the_window(driver, page, width):
     show(driver, page, width)
-    for opened in (False, True):
-        if opened:
-            driver.execute_script(
-                "document.querySelectorAll('details').forEach(d => d.open = true)"
-            )
-        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
-        # What is wider scrolls in a box of its own.
-        outside = driver.execute_script(
-            """return [...document.querySelectorAll("body *")].filter(
-                 one => !one.closest(".scroll, pre") || one.matches(".scroll, pre")).filter(
-                 one => one.getBoundingClientRect().right > window.innerWidth + 0.5).map(
-                 one => one.tagName + ": " + one.textContent.slice(0, 40))"""
-        )
-        assert outside == []
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+    # What is wider scrolls in a box of its own.
+    outside = driver.execute_script(
+        """return [...document.querySelectorAll("body *")].filter(
+             one => !one.closest(".scroll, pre") || one.matches(".scroll, pre")).filter(
+             one => one.getBoundingClientRect().right > window.innerWidth + 0.5).map(
+             one => one.tagName + ": " + one.textContent.slice(0, 40))"""
+    )
+    assert outside == []
+
+
+def test_no_cell_of_a_table_is_out_of_sight_on_a_phone(driver, page):
+    show(driver, page, 390)
+    hidden = driver.execute_script(
+        """return [...document.querySelectorAll("td")].filter(
+             one => one.getBoundingClientRect().right > window.innerWidth).map(
+             one => one.textContent)"""
+    )
+    assert hidden == []
+    named = driver.execute_script(
+        """return [...document.querySelectorAll(".many td")].map(
+             one => getComputedStyle(one, "::before").content)"""
+    )
+    assert '"training"' in named or '"RMS z"' in named
+
+
+A4 = 680  # pixels between the margins
+
+
+def test_all_is_on_the_printed_page(driver, page):
+    show(driver, page, A4, "dark", "print")
+    cut = driver.execute_script(
+        """return [...document.querySelectorAll("img, table, pre")].filter(
+             one => one.getBoundingClientRect().right > window.innerWidth
+               || one.scrollWidth > one.clientWidth + 1 && one.matches("pre")
+               || one.scrollHeight > one.clientHeight + 1 && one.matches("pre")).map(
+             one => one.outerHTML.slice(0, 60))"""
+    )
+    assert cut == []
+    paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert luminance(paper) == pytest.approx(1)
+    if page.name == "report.html":
+        text = driver.execute_script("return document.body.innerText")
+        assert "readout_depolarizing: 0.0" in text  # the configuration
 
 
 def test_nothing_but_the_page_is_asked_for(driver, page):

@@ -72,8 +72,8 @@ def test_the_page_of_a_forecast(folder):
     other = kept(folder / "a/evaluation-default.qubit-limit2.json")
     assert (fused["difference"], shots["shots"]) == ("0.000", "20")
     assert float(shots["difference"]) == pytest.approx(other["difference"], rel=0.01)
-    # Curves, forecasts, errors by step, residuals, circuit, errors of the readouts.
-    assert len(drawings(page)) == 6
+    # Three curves, forecasts, errors by step, residuals, circuit, errors of the readouts.
+    assert len(drawings(page)) == 8
     captions = " ".join(page.named("figcaption"))
     for part in ("Forecasts of 3 steps each", "RMSE of each step ahead", "Residuals of the test"):
         assert part in captions
@@ -138,7 +138,7 @@ def test_runs_are_compared_by_their_metric(folder):
 
     curves = [{"val/loss": [(0, loss)], "val/rmse": [(0, rmse)]} for loss, rmse in ((1, 5), (2, 3))]
     bare = [replace(r, evaluations=(), history=c) for r, c in zip(runs, curves, strict=True)]
-    assert lead(bare, ["a", "b"]).startswith("Best by validation: b, with RMSE 3.00 in epoch 1;")
+    assert lead(bare, ["a", "b"]).startswith("Best on the validation split: b, with RMSE 3.00")
 
 
 def test_the_page_of_numbers_of_sequences(tmp_path, monkeypatch):
@@ -153,7 +153,7 @@ def test_the_page_of_numbers_of_sequences(tmp_path, monkeypatch):
     captions = " ".join(page.named("figcaption"))
     assert "Predictions against the truth" in captions
     assert "step ahead" not in captions
-    assert len(drawings(page)) == 3  # curves, scatter plot, residuals
+    assert len(drawings(page)) == 5  # three curves, scatter plot, residuals
 
 
 def test_the_page_of_a_classification_has_its_baseline(tmp_path, monkeypatch):

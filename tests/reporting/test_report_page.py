@@ -3,6 +3,7 @@
 import json
 import math
 import shlex
+import shutil
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import qrnn
-from helpers.report_pages import Reader, assert_closed, drawings, kept, read
+from helpers.report_pages import Reader, assert_closed, call, drawings, kept, read
 from qrnn.config import register_schemas, to_plain
 from qrnn.devices.ibm.ledger import Ledger, recorded_circuits
 from qrnn.reporting import commands, plots
@@ -21,7 +22,9 @@ from qrnn.reporting import page as pages_of
 from qrnn.reporting.folder import hide, read_folder
 from qrnn.reporting.parts import Code, Facts, Figure, Page, Table, Text
 from qrnn.reporting.write import render
+from qrnn.utils.figure_style import DARK
 
+FUSED = "evaluation-fused-limit100.json"
 HOSTILE = "<script>alert(1)</script> & \"quotes' $x^2$ </style> \x01 \ud800"
 
 
@@ -119,7 +122,7 @@ def test_the_confusion_matrix_has_the_true_class_downwards():
 
 def test_curves_count_epochs_from_one_and_many_decades_are_logarithmic():
     lines = {"train/loss": [(0, 1.0), (1, 1e-3)], "val/accuracy": [(0, 0.5)]}
-    loss, accuracy, _ = plots.curves(lines).axes
+    loss, accuracy, _ = (axes for figure in plots.curves(lines) for axes in figure.axes)
     assert loss.lines[0].get_xdata().tolist() == [1, 2]
     assert (loss.get_yscale(), accuracy.get_yscale()) == ("log", "linear")
 
@@ -136,7 +139,7 @@ def test_the_first_errors_are_listed(made, page):
     assert any(text.endswith(common) for text in page.named("figcaption"))
 
 
-def test_the_commands_repeat_the_run(made, page):
+def test_the_commands_repeat_the_run(made, page, monkeypatch):
     (code,) = [text for text in page.named("code") if "qrnn train" in text]
     train, *evaluations = code.replace(" \\\n", "").splitlines()
     register_schemas()
@@ -146,12 +149,30 @@ def test_the_commands_repeat_the_run(made, page):
     saved["trainer"]["progress"] = True
     assert to_plain(composed) == saved
     wanted = [
-        "qrnn evaluate checkpoint=runs/a/best.ckpt limit=100",
+        "qrnn evaluate checkpoint=runs/a-again/best.ckpt limit=100",
         "device=default.mixed device.noise=depolarizing device.strength=0.05 split=val limit=3",
         "device=fake_manila device.shots=50 device.seed=1 limit=2",
     ]
     shown = [" ".join(line.split()) for line in evaluations]
     assert all(line.endswith(end) for line, end in zip(shown, wanted, strict=True)), shown
+    # As printed, they give the same numbers.
+    monkeypatch.chdir(made)
+    for line in (train, evaluations[0]):
+        call(monkeypatch, *shlex.split(line)[1:])
+    again, told = (kept(made / f"runs/{name}/{FUSED}") for name in ("a-again", "a"))
+    assert (again["value"], again["loss"]) == (told["value"], told["loss"])
+    assert commands.again(made / "runs/a").name == "a-again2"
+    shutil.rmtree(made / "runs/a-again")
+
+
+def test_a_program_with_its_own_parts_runs_its_own_commands(run):
+    content = torch.load(run / "best.ckpt", weights_only=True)
+    content["qrnn"]["modules"] |= {"ansatz": "my cell.py"}
+    torch.save(content, run / "best.ckpt")
+    found = read_folder(run)
+    told = commands.commands(found)
+    assert told.startswith("python 'my cell.py' train task=digits")
+    assert "python 'my cell.py' evaluate checkpoint=run-again/best.ckpt" in told
 
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9)
@@ -202,7 +223,9 @@ def test_the_page_loads_nothing(made, page):
     assert "url(" not in style
     assert "@import" not in style
     assert "default-src 'none'" in html
-    assert len(drawings(page)) == 4  # curves, confusion, circuit, errors of the readouts
+    drawn = drawings(page)
+    assert len(drawn) == 6  # three curves, confusion, circuit, errors of the readouts
+    assert all(DARK in "".join(root.itertext()) for root in drawn)
     assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
 
 

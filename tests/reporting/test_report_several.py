@@ -70,13 +70,27 @@ def test_only_what_is_alike_is_compared(made):
     for other in (
         {"evaluations": ()},
         {"evaluations": (replace(high.main, split="val"),)},
-        {"evaluations": (replace(high.main, limit=None, sequences=360),)},
+        {"evaluations": (replace(high.main, limit=None, labels=[*high.main.labels, 1]),)},
+        {"evaluations": (replace(high.main, labels=high.main.labels[::-1]),)},
         {"evaluations": (replace(high.main, options={"shots": 10}),)},
         {"evaluations": (replace(high.main, metric="perplexity"),)},
     ):
         told = lead(learned, replace(high, **other))
-        assert told.startswith("Best by validation: first, with loss 0.250 in epoch 1; not all")
-    assert "cannot be ranked" in lead(learned, replace(high, evaluations=(), history={}))
+        assert told.startswith("Best on the validation split: first, with accuracy 50.0% in epoch")
+        why = "the runs were not evaluated on the same" if other["evaluations"] else "second is not"
+        assert f"; {why}" in told
+    # One that is better on the validation split, and not evaluated, is not passed over.
+    curves = {"val/loss": [(0, 0.5)], "val/accuracy": [(0, 0.889)]}
+    told = lead(learned, replace(high, evaluations=(), history=curves))
+    assert told == (
+        "Best on the validation split: second, with accuracy 88.9% in epoch 1; second is not "
+        "evaluated."
+    )
+    task = {**one.config, "task": {**one.config["task"], "seed": 1}}
+    told = lead(learned, replace(learned, evaluations=(), config=task))
+    assert told.endswith(" The validation sequences may differ, as task.seed does.")
+    for curves in ({}, {"val/loss": [(0, 0.1)]}, {"val/loss": [(0, 0.1)], "val/rmse": [(0, 1.0)]}):
+        assert "cannot be ranked" in lead(learned, replace(high, evaluations=(), history=curves))
     task = {**one.config, "task": {**one.config["task"], "name": "copying"}}
     assert "several tasks" in lead(low, replace(high, config=task))
 
