@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import which
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def running(how: Started | None = None) -> Iterator[None]:
 def installed() -> str:
     """Return `qrnn` as a shell finds that of this environment."""
     script = Path(sys.executable).with_name("qrnn")
-    if shutil.which(script) is None:
+    if which(script) is None:
         return shlex.join([sys.executable, "-m", "qrnn"])
     return _of_the_shell(os.path.relpath(script) if Path.cwd() in script.parents else str(script))
 
@@ -75,7 +75,7 @@ def shown_path(path: str | Path) -> str:
 def _program() -> str:
     """Return what precedes `sys.argv[1:]`, as it was typed."""
     script, *given = sys.argv
-    if not script.endswith(".py") and shutil.which(script) is not None:
+    if not script.endswith(".py") and which(script) is not None:
         return _of_the_shell(script)
     words = sys.orig_argv[: len(sys.orig_argv) - len(given)]  # with `-m` and options of Python
     if len(words) > 1 and sys.orig_argv[len(words) :] == given:
@@ -85,8 +85,8 @@ def _program() -> str:
 
 def _of_the_shell(script: str) -> str:
     """Return a script by its name where the shell finds it by that, else by its path."""
-    name, own = Path(script).name, shutil.which(script)
-    found = shutil.which(name)
+    name, own = Path(script).name, which(script)
+    found = which(name)
     by_name = found is not None and own is not None and os.path.samefile(found, own)
     return shlex.quote(name if by_name else script)
 
