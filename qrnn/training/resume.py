@@ -16,11 +16,14 @@ from qrnn.training.checkpoint import size_of
 def check_unchanged(saved: TrainConfig, wanted: TrainConfig) -> None:
     """Check that the optimiser, the schedule and what is trained are those of the checkpoint.
 
+    So must be the task's seed and split: else sequences that were trained on become test sequences.
+
     Raises:
         ConfigError: one of them has changed.
     """
-    for group, name in (("trainer", "optimizer"), ("trainer", "schedule"), ("model", "frozen")):
-        before, now = (getattr(getattr(one, group), name) for one in (saved, wanted))
+    keys = [("trainer", "optimizer"), ("trainer", "schedule"), ("model", "frozen")]
+    for group, name in (*keys, ("task", "seed"), ("task", "split")):
+        before, now = (getattr(getattr(one, group), name, None) for one in (saved, wanted))
         if before != now:
             raise ConfigError(
                 f"{group}.{name} must stay {before} with resume, got {now}: leave it out"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers.small_runs import SMALL, config, losses, small_digits
-from qrnn import QRNN, QRNNError
+from qrnn import QRNN, ConfigError, QRNNError
 from qrnn.data import CopyingConfig, TaskData, copying
 from qrnn.training.callbacks import AtomicCheckpointIO
 from qrnn.training.history import history
@@ -225,6 +225,13 @@ def test_a_resumed_run_cannot_change_its_optimiser(run, data, tmp_path, trainer,
     with pytest.raises(QRNNError, match=message) as caught:
         train(other, tmp_path / "other", data=data)
     assert "\n" not in str(caught.value)
+
+
+def test_a_resumed_run_cannot_change_the_split_of_its_data(run, data, tmp_path):
+    other = config(epochs=5)
+    other = replace(other, task=replace(other.task, seed=other.task.seed + 1), resume=str(run.last))
+    with pytest.raises(ConfigError, match=r"task\.seed must stay \d+ with resume, got \d+: leave"):
+        train(other, tmp_path / "other", data=data)
 
 
 def test_without_the_best_checkpoint_beside_it_a_resumed_run_has_the_best_from_there_on(
