@@ -12,9 +12,11 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from qrnn.cell.cell import OnDevice, QRNNCell, QRNNState
+from qrnn.cell.sizes import n_qubits_of
+from qrnn.config.models import HybridConfig
 from qrnn.devices import open_device
 from qrnn.errors import ConfigError
-from qrnn.utils.checks import flag, whole
+from qrnn.utils.checks import flag, probability, whole
 from qrnn.utils.tensors import check_finite, checked_lengths
 
 
@@ -62,10 +64,13 @@ class StackedCells(OnDevice):
         num_layers: number of layers; each reads the outputs of the one below.
         bidirectional: whether each layer has a second cell, which reads the sequence backwards.
         batch_first: whether sequences are (B, T, D) instead of (T, B, D).
+        dropout: dropout probability of the outputs of each layer but the last.
 
     Raises:
-        ConfigError: there is no layer.
+        ConfigError: there is no layer, or dropout with a single one.
     """
+
+    dropout = 0.0  # of modules that an older version saved
 
     def __init__(
         self,
@@ -74,11 +79,18 @@ class StackedCells(OnDevice):
         num_layers: int,
         bidirectional: bool,
         batch_first: bool,
+        dropout: float = 0.0,
     ):
         super().__init__()
         num_layers = whole("num_layers", num_layers, 1)
         self.directions = 2 if flag("bidirectional", bidirectional) else 1
         self.batch_first = flag("batch_first", batch_first)
+        self.dropout = probability("dropout", dropout)
+        if self.dropout and num_layers == 1:
+            raise ConfigError(
+                f"dropout acts between layers, as in torch.nn.RNN, got dropout={dropout} with "
+                f"num_layers=1: add a layer, or use controller_dropout"
+            )
         self.cells = nn.ModuleList()
         for _ in range(num_layers):
             for _ in range(self.directions):
@@ -91,31 +103,68 @@ class StackedCells(OnDevice):
         return self.cells[0]  # type: ignore[return-value]
 
     @property
+    def input_size(self) -> int:
+        """Number of input features D."""
+        return self.cell.input_size
+
+    @property
+    def hidden_size(self) -> int:
+        """Number of outputs of a layer in one direction, as in `torch.nn.RNN`: its readouts R."""
+        return self.cell.n_readouts
+
+    @property
+    def num_layers(self) -> int:
+        """Number of layers."""
+        return len(self.cells) // self.directions
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether each layer has a second cell, which reads the sequence backwards."""
+        return self.directions == 2
+
+    @property
     def output_size(self) -> int:
-        """Number of readouts of a layer, over both directions."""
-        return self.directions * self.cell.n_readouts
+        """Number of outputs of a layer, over both directions."""
+        return self.directions * self.hidden_size
+
+    def extra_repr(self) -> str:
+        """Return the options, for `print(rnn)`."""
+        shown = [f"input_size={self.input_size}", f"hidden_size={self.hidden_size}"]
+        defaults = {"num_layers": 1, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        given = {name: getattr(self, name) for name in defaults}
+        shown += [f"{name}={value}" for name, value in given.items() if value != defaults[name]]
+        return ", ".join(shown)
 
     def forward(
         self,
-        x: torch.Tensor | PackedSequence,
-        state: QRNNState | QRNNStates | None = None,
+        input: torch.Tensor | PackedSequence | None = None,
+        hx: QRNNState | QRNNStates | None = None,
         lengths: torch.Tensor | None = None,
+        *,
+        x: torch.Tensor | PackedSequence | None = None,
+        state: QRNNState | QRNNStates | None = None,
     ) -> tuple[torch.Tensor | PackedSequence, QRNNState | QRNNStates]:
         """Run the network on sequences.
 
         Args:
-            x: inputs; see the class for shapes.
-            state: state of the same sequences from an earlier call; None: |0...0>.
+            input: inputs; see the class for shapes.
+            hx: state of the same sequences from an earlier call; None: |0...0>.
             lengths: (B,) number of steps of each sequence, at least 1; later steps are padding,
                 which does not change the state; its z is 0.
+            x: another name of `input`.
+            state: another name of `hx`.
 
         Returns:
             z of all steps, and the state after each sequence's last step.
 
         Raises:
-            ConfigError: x has the wrong shape, or lengths do not match it.
+            ConfigError: the input has the wrong shape, or lengths do not match it.
         """
-        return over_time(self._steps, x, state, lengths, self.batch_first)
+        sequences = either("input", input, "x", x)
+        if sequences is None:
+            raise ConfigError("input must be a tensor or a PackedSequence, got None")
+        begun = either("hx", hx, "state", state)
+        return over_time(self._steps, sequences, begun, lengths, self.batch_first)
 
     def _steps(
         self,
@@ -142,8 +191,10 @@ class StackedCells(OnDevice):
             together = one_by_one
         after = []
         for first in range(0, len(self.cells), self.directions):
-            if first and active is not None:  # mask the padding for the next layer
-                x = x.masked_fill(~active[:, :, None], 0)
+            if first:
+                x = self._between(x)
+                if active is not None:  # mask the padding for the next layer
+                    x = x.masked_fill(~active[:, :, None], 0)
             inputs = [x] if self.directions == 1 else [x, backwards(x, lengths)]
             calls = [
                 partial(self._sequence, first + k, one, states[first + k], active)
@@ -156,6 +207,10 @@ class StackedCells(OnDevice):
                 z = torch.cat([z, backwards(found[1][0], lengths)], 2)
             x = z
         return x, after[0] if len(after) == 1 else QRNNStates(tuple(after), self.directions)
+
+    def _between(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the inputs of a layer for the outputs of the one below."""
+        return nn.functional.dropout(z, self.dropout, self.training) if self.dropout else z
 
     def _sequence(self, cell: int, *arguments: Any) -> tuple[torch.Tensor, QRNNState]:
         return self.cells[cell].sequence(*arguments)  # type: ignore[operator]
@@ -182,7 +237,7 @@ class StackedCells(OnDevice):
             for k in layers:
                 t = wave - k
                 now = None if active is None else active[t : t + 1]
-                below = z[k][t][None]
+                below = self._between(z[k][t][None]) if k else z[k][t][None]
                 if k and now is not None:
                     below = below.masked_fill(~now[:, :, None], 0)
                 calls.append(partial(self._sequence, k, below, states[k], now))
@@ -194,14 +249,22 @@ class StackedCells(OnDevice):
 
 
 class QRNN(StackedCells):
-    """`QRNNCell`s applied along time.
+    """`QRNNCell`s applied along time, with the names of `torch.nn.RNN`.
+
+    Only the second argument differs: by position, it is the number of qubits, which sets the size
+    of the quantum state. `hidden_size`, by keyword, is what it is in torch, the number of outputs
+    of a layer in one direction, here of readouts: three for each qubit with `readout="XYZ"`.
 
     Args:
         input_size: number of input features D.
-        n_qubits: number of qubits n of each cell.
+        n_qubits: number of qubits n of each cell; None: that of `hidden_size` readouts.
+        hidden_size: number of readouts R of each cell; None: that of `n_qubits` qubits. If both
+            are given, they must fit.
         num_layers: number of layers; each reads the readouts of the one below.
         bidirectional: whether each layer has a second cell, which reads the sequence backwards.
         batch_first: whether sequences are (B, T, D) instead of (T, B, D).
+        dropout: dropout probability of the readouts between layers.
+        controller_dropout: dropout probability in the controllers; `dropout` of `QRNNCell`.
         **cell_options: see `QRNNCell`.
 
     Shape:
@@ -209,32 +272,55 @@ class QRNN(StackedCells):
         `output_size` (R, or 2R if bidirectional) instead of D.
 
     Raises:
-        ConfigError: there is no layer; see also `QRNNCell`.
+        ConfigError: there is no layer, dropout with a single one, or no number of qubits has
+            `hidden_size` readouts; see also `QRNNCell`.
 
     Examples:
         >>> rnn = QRNN(8, n_qubits=4, batch_first=True)
         >>> z, state = rnn(torch.rand(2, 5, 8))
         >>> z.shape
         torch.Size([2, 5, 12])
+        >>> QRNN(8, hidden_size=12).cell.circuit.n_wires
+        4
     """
 
     def __init__(
         self,
         input_size: int,
-        n_qubits: int,
+        n_qubits: int | None = None,
         *,
+        hidden_size: int | None = None,
         num_layers: int = 1,
         bidirectional: bool = False,
         batch_first: bool = False,
+        dropout: float = 0.0,
+        controller_dropout: float = HybridConfig.dropout,
         **cell_options,
     ):
         if "device" in cell_options:  # opened once for all cells
             cell_options["device"] = open_device(cell_options["device"])
+        n = n_qubits_of(n_qubits, hidden_size, cell_options)
 
         def build(size: int) -> QRNNCell:
-            return QRNNCell(size, n_qubits, **cell_options)
+            return QRNNCell(size, n, dropout=controller_dropout, **cell_options)
 
-        super().__init__(build, input_size, num_layers, bidirectional, batch_first)
+        super().__init__(build, input_size, num_layers, bidirectional, batch_first, dropout)
+        if hidden_size is not None and hidden_size != self.hidden_size:
+            raise ConfigError(
+                f"hidden_size must be the number of readouts, {self.hidden_size} of {n} qubits, "
+                f"got {hidden_size}: give hidden_size or n_qubits alone"
+            )
+
+
+def either(name: str, value: Any, other: str, given: Any) -> Any:
+    """Return an argument that has two names.
+
+    Raises:
+        ConfigError: it was given by both.
+    """
+    if value is not None and given is not None:
+        raise ConfigError(f"{other} must be left out if {name} is given: it is the same argument")
+    return given if value is None else value
 
 
 def over_time(
