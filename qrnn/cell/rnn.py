@@ -17,11 +17,12 @@ from qrnn.config.models import HybridConfig
 from qrnn.devices import open_device
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import flag, probability, whole
+from qrnn.utils.rows import Rows
 from qrnn.utils.tensors import check_finite, checked_lengths
 
 
 @dataclass(frozen=True)
-class QRNNStates:
+class QRNNStates(Rows):
     """The hidden states of a network of several cells.
 
     Attributes:
@@ -42,7 +43,7 @@ class QRNNStates:
         return QRNNStates(tuple(state.detach() for state in self.cells), self.directions)
 
     def select(self, rows: torch.Tensor) -> QRNNStates:
-        """Return the states of some sequences; see `QRNNState.select`."""
+        """Return the states of some sequences, by their indices (K,); one may be repeated."""
         return QRNNStates(tuple(state.select(rows) for state in self.cells), self.directions)
 
 
