@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from qrnn.config import TrainConfig, TrainerConfig
-from qrnn.config.commands import OPTIMIZERS as CLASSES
 from qrnn.config.commands import LBFGS, SPSA
+from qrnn.config.commands import OPTIMIZERS as CLASSES
 from qrnn.data import TaskData
 from qrnn.devices import device_spec
 from qrnn.errors import ConfigError

@@ -15,7 +15,7 @@ from qrnn.training.groups import param_groups
 HISTORY = 10  # pairs of gradients; checkpoints hold two vectors for each
 
 
-class _NotFinite(Exception):
+class _NotFiniteError(Exception):
     """A loss or a gradient overflowed."""
 
 
@@ -47,7 +47,7 @@ class LBFGS(torch.optim.LBFGS):
             grads = [p.grad for p in weights if p.grad is not None]
             # The learner drops gradients that are not finite.
             if not (grads and torch.isfinite(loss)):
-                raise _NotFinite
+                raise _NotFiniteError
             if not decay:
                 return loss
             with torch.no_grad():
@@ -58,7 +58,7 @@ class LBFGS(torch.optim.LBFGS):
 
         try:
             return super().step(evaluate)
-        except _NotFinite:
+        except _NotFiniteError:
             with torch.no_grad():
                 for p, old in zip(weights, before, strict=True):
                     p.copy_(old)

@@ -1,4 +1,4 @@
-"""`state[rows]`: the states of some sequences, in value and gradient those of running them alone."""
+"""`state[rows]`: states of some sequences; values and gradients are those of running them alone."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from qrnn.neurons import QuantumNeuronRNN
 DOUBLE = torch.float64
 ROWS = [3, 0, 3, 1]
 
-# What carries the state: the device's options, and whether readouts are those of the dense reference.
+# What carries the state.
 STRATEGIES = {
     "fused": {"device": "fused"},
     "carried": {"device": "default.qubit"},
