@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from qrnn.cell.cell import OnDevice, QRNNCell, QRNNState
+from qrnn.cell.layouts import backwards, over_time
 from qrnn.cell.sizes import n_qubits_of
 from qrnn.config.models import HybridConfig
-from qrnn.devices import open_device
+from qrnn.devices import DeviceOptions, open_device
 from qrnn.errors import ConfigError
-from qrnn.utils.checks import flag, probability, whole
+from qrnn.utils.checks import flag, probability, shown, whole
+from qrnn.utils.limits import MOST_LAYERS, limit_allocations
+from qrnn.utils.pretrained import Pretrained, as_plain
 from qrnn.utils.rows import Rows
-from qrnn.utils.tensors import check_finite, checked_lengths
+from qrnn.utils.weights import check_weights, errors_about
 
 
 @dataclass(frozen=True)
@@ -249,7 +252,7 @@ class StackedCells(OnDevice):
         return torch.stack(z[-1]), QRNNStates(after, 1)
 
 
-class QRNN(StackedCells):
+class QRNN(StackedCells, Pretrained):
     """`QRNNCell`s applied along time, with the names of `torch.nn.RNN`.
 
     Only the second argument differs: by position, it is the number of qubits, which sets the size
@@ -298,6 +301,17 @@ class QRNN(StackedCells):
         controller_dropout: float = HybridConfig.dropout,
         **cell_options,
     ):
+        self._arguments: dict[str, Any] = {
+            "input_size": input_size,
+            "n_qubits": n_qubits,
+            "hidden_size": hidden_size,
+            "num_layers": num_layers,
+            "bidirectional": bidirectional,
+            "batch_first": batch_first,
+            "dropout": dropout,
+            "controller_dropout": controller_dropout,
+            **{name: value for name, value in cell_options.items() if name != "device"},
+        }
         if "device" in cell_options:  # opened once for all cells
             cell_options["device"] = open_device(cell_options["device"])
         n = n_qubits_of(n_qubits, hidden_size, cell_options)
@@ -312,6 +326,54 @@ class QRNN(StackedCells):
                 f"got {hidden_size}: give hidden_size or n_qubits alone"
             )
 
+    def _saved(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """Return the arguments, with the device and the readout that it has now."""
+        device, measured = self.cell.device, self.cell.circuit.measured
+        if device.spec.submits_jobs:
+            raise ConfigError(
+                f"a network must be on a simulator to be saved, got {device.name}: use .on('fused')"
+            )
+        options = {
+            **self._arguments,
+            "device": {"name": device.name, **device.options.given()},
+            "readout_mode": "expval" if measured is None else "measure",
+            "readout_angle": None if measured is None else measured.angle,
+        }
+        plain = {name: as_plain(name, value) for name, value in options.items()}
+        again = QRNN._built(plain)
+        if repr(again.cells) != repr(self.cells):
+            raise ConfigError(
+                "a network must be as its arguments make it to be saved, but a part was replaced: "
+                "save its state_dict"
+            )
+        check_weights(self.state_dict(), again.state_dict())
+        return plain, self.state_dict()
+
+    @classmethod
+    def _rebuilt(
+        cls, config: dict[str, Any], weights: dict[str, torch.Tensor], source: str
+    ) -> Self:
+        with errors_about(source), limit_allocations("the network", "save it again"):
+            rnn = cls._built(config)
+            check_weights(weights, rnn.state_dict())
+        if torch.float64 in {value.dtype for value in weights.values()}:
+            rnn.double()
+        rnn.load_state_dict(weights)
+        return rnn.eval()
+
+    @classmethod
+    def _built(cls, arguments: dict[str, Any]) -> Self:
+        """Return a network for plain arguments."""
+        device, layers = arguments.get("device"), arguments.get("num_layers")
+        if not isinstance(device, dict) or not device.keys() <= vars(DeviceOptions()).keys():
+            raise ConfigError(f"device must be options by name, got {shown(device)}")
+        whole("num_layers", layers, 1, MOST_LAYERS)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                return cls(**{**arguments, "device": DeviceOptions(**device)})
+        except (TypeError, ValueError) as error:  # an argument that is not known, or of no use
+            raise ConfigError(str(error)) from error
+
 
 def either(name: str, value: Any, other: str, given: Any) -> Any:
     """Return an argument that has two names.
@@ -322,83 +384,3 @@ def either(name: str, value: Any, other: str, given: Any) -> Any:
     if value is not None and given is not None:
         raise ConfigError(f"{other} must be left out if {name} is given: it is the same argument")
     return given if value is None else value
-
-
-def over_time(
-    steps: Callable[..., tuple[torch.Tensor, Any]],
-    x: torch.Tensor | PackedSequence,
-    state: Any,
-    lengths: torch.Tensor | None,
-    batch_first: bool,
-) -> tuple[torch.Tensor | PackedSequence, Any]:
-    """Run a network on sequences in any layout that `torch.nn.RNN` supports.
-
-    Args:
-        steps: function of x (T, B, D), state, lengths and active (T, B), the last two both None or
-            neither; returns z (T, B, R) and the last state.
-        x: (T, B, D), (B, T, D) if `batch_first`, (T, D) for one sequence, or a PackedSequence.
-        state: passed to `steps`.
-        lengths: (B,) number of steps of each sequence, or None.
-        batch_first: whether x is (B, T, D).
-
-    Returns:
-        z in the layout of x, 0 after a sequence's end, and the last state.
-
-    Raises:
-        ConfigError: x has the wrong shape, or lengths do not match it.
-    """
-    if isinstance(x, PackedSequence):
-        if lengths is not None:
-            raise ConfigError("lengths must be left out with a PackedSequence, which includes them")
-        padded, lengths = pad_packed_sequence(x)
-        z, state = padded_steps(steps, padded, state, lengths)
-        return packed_as(x, z, lengths), state
-    if x.ndim == 2:
-        z, state = padded_steps(steps, x[:, None], state, lengths)
-        return z[:, 0], state
-    if x.ndim != 3:
-        raise ConfigError(f"x must have 2 or 3 dimensions, got shape {tuple(x.shape)}")
-    z, state = padded_steps(steps, x.transpose(0, 1) if batch_first else x, state, lengths)
-    return (z.transpose(0, 1) if batch_first else z), state
-
-
-def packed_as(x: PackedSequence, z: torch.Tensor, lengths: torch.Tensor) -> PackedSequence:
-    """Return z (T, B, R) packed in the order of x; lengths (B,) are those of x, on the CPU."""
-    # Not sorted again: sequences of equal length could end up in another order than in x.
-    if x.sorted_indices is not None:
-        z, lengths = z.index_select(1, x.sorted_indices), lengths[x.sorted_indices.cpu()]
-    data = pack_padded_sequence(z, lengths).data
-    return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
-
-
-def padded_steps(
-    steps: Callable[..., tuple[torch.Tensor, Any]],
-    x: torch.Tensor,
-    state: Any,
-    lengths: torch.Tensor | None,
-) -> tuple[torch.Tensor, Any]:
-    """Run `steps` over x (T, B, D) and lengths (B,) or None; see `over_time`."""
-    n_steps, batch = x.shape[:2]
-    if n_steps < 1 or batch < 1:
-        raise ConfigError(
-            f"x must have at least one step and one sequence, got shape {tuple(x.shape)}"
-        )
-    if lengths is None:
-        check_finite(x)
-        return steps(x, state, None, None)
-    lengths = checked_lengths(lengths, batch, n_steps).to(x.device)
-    padding = torch.arange(n_steps, device=x.device)[:, None] >= lengths
-    # Padding, even NaN, must affect neither values nor gradients.
-    x = x.masked_fill(padding[:, :, None], 0)
-    check_finite(x)
-    z, state = steps(x, state, lengths, ~padding)
-    return z.masked_fill(padding[:, :, None], 0), state
-
-
-def backwards(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
-    """Reverse sequences (T, B, D) in time; padding stays at the end."""
-    if lengths is None:
-        return x.flip(0)
-    steps = torch.arange(len(x), device=x.device)[:, None]
-    source = torch.where(steps < lengths, lengths - 1 - steps, steps)
-    return x.take_along_dim(source[:, :, None], 0)

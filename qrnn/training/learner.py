@@ -11,16 +11,16 @@ import torch
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from qrnn.config import TrainConfig, TrainerConfig, to_plain
+from qrnn.config import TrainConfig, TrainerConfig
 from qrnn.config.commands import LBFGS, SPSA
 from qrnn.data import Batch, TaskData, loader
 from qrnn.models.build import build_model
 from qrnn.models.cells import device_of
+from qrnn.training.checkpoint import plain_model
 from qrnn.training.checks import OPTIMIZERS
 from qrnn.training.groups import param_groups
 from qrnn.training.lbfgs import check_lbfgs
 from qrnn.training.means import Means
-from qrnn.training.origins import modules_of
 from qrnn.training.resume import set_rates
 from qrnn.training.seeding import epoch_seed, seed_all
 from qrnn.training.spsa import DIRECTIONS, PERTURBATION, Spsa, check_spsa, gain
@@ -196,13 +196,9 @@ class Learner(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what rebuilds the model and reads its tables."""
-        checkpoint["qrnn"] = {
-            "config": to_plain(self.config),
-            "modules": modules_of(self.config),
-            "shape": asdict(self.shape),
-            "objective": self.model.objective.plain(),
-            "table": None if self.encoder is None else self.encoder.plain(),
-        }
+        checkpoint["qrnn"] = plain_model(
+            self.config, asdict(self.shape), self.model.objective, self.encoder
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Use the learning rates and weight decay of the current configuration."""

@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 
 from qrnn.config import TrainConfig
 from qrnn.errors import ConfigError
-from qrnn.training.checkpoint import size_of
 from qrnn.training.lbfgs import LBFGS, check_history
+from qrnn.utils.weights import size_of
 
 
 def check_unchanged(saved: TrainConfig, wanted: TrainConfig) -> None:
