@@ -198,10 +198,12 @@ def _safetensors() -> Any:
 @cache
 def _carrier() -> Any:
     """Return the hub's mixin around a model: the mixin must be imported to be a base class."""
+    _hub()  # raises an error if it is not installed
     saving = _safetensors()
+    from huggingface_hub import ModelHubMixin
 
-    class Carrier(  # type: ignore[misc]
-        _hub().ModelHubMixin,
+    class Carrier(
+        ModelHubMixin,
         library_name="qrnn",
         tags=["quantum-machine-learning", "pennylane", "recurrent-neural-network"],
         repo_url="https://github.com/pennylane-qrnn/qrnn",

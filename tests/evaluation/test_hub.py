@@ -194,9 +194,9 @@ def test_the_account_and_paths_of_a_device_are_not_published(run, tmp_path):
 
 
 def test_a_forecast_keeps_what_reads_its_tables(tmp_path):
-    frame = pd.DataFrame({"load": [float(i % 7) for i in range(60)]})
+    frame = pd.DataFrame({"load": [float(i % 7) for i in range(300)]})
     frame.to_csv(tmp_path / "load.csv", index=False)
-    line = ["task=forecast", f"task.file={tmp_path}/load.csv", "task.target=load", "task.past=6"]
+    line = ["task=forecast", f"task.file={tmp_path}/load.csv", "task.target=load", "task.window=6"]
     line += ["task.horizon=2", "model.n_qubits=2", "trainer.epochs=1", "trainer.progress=false"]
     model = load(train_by_line(line, tmp_path / "run").best)
     model.save_pretrained(tmp_path / "model")
