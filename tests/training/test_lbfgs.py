@@ -94,7 +94,7 @@ def test_every_evaluation_of_a_batch_draws_the_same_and_begins_alike(what, data,
         assert first == again
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("schedule", ["cosine", pytest.param("constant", marks=pytest.mark.slow)])
 def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(schedule, data, tmp_path):
     options = {"batch_size": 24, "schedule": schedule, "clip": 0.5, "weight_decay": 0.01}
     whole = train(lbfgs(3, **options), tmp_path / "whole", data=data)
