@@ -63,15 +63,15 @@ $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	touch $@
 
 # Extras whose own requirements do not fit those of the constraints, in an environment of their own.
-test-extras: $(EXTRAS)/.installed ## run the tests of sweeps, loggers and sktime
+test-extras: $(EXTRAS)/.installed ## run the tests of sweeps, loggers, sktime and the Hub
 	$(EXTRAS)/bin/python -m pytest tests/cli/test_sweeps.py tests/training/test_loggers.py \
-		tests/estimators
+		tests/estimators tests/evaluation/test_hub.py
 
 $(EXTRAS)/.installed: pyproject.toml
 	test -x $(EXTRAS)/bin/python || $(PYTHON) -m venv $(EXTRAS)
 	$(EXTRAS)/bin/python -m pip install --quiet --upgrade pip
 	$(EXTRAS)/bin/python -m pip install --quiet "$(TORCH)" \
-		-e ".[optuna,ray,wandb,mlflow,sktime]" --group core
+		-e ".[optuna,ray,wandb,mlflow,sktime,hub]" --group core
 	touch $@
 
 # The newest torch may pull in gigabytes of CUDA libraries; `make test-newest TORCH=torch` uses it.

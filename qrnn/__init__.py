@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from qrnn.estimators.forecaster import QRNNForecaster
     from qrnn.estimators.sequences import QRNNClassifier, QRNNRegressor
-    from qrnn.evaluation.trained import TrainedModel, load
+    from qrnn.evaluation.trained import TrainedModel, evaluate, load, predict
     from qrnn.inspection import inspect
     from qrnn.neurons import QuantumNeuronCell, QuantumNeuronRNN
     from qrnn.reporting import report
@@ -50,7 +50,7 @@ _WHERE = {
     ),
     "qrnn.estimators.forecaster": ("QRNNForecaster",),
     "qrnn.estimators.sequences": ("QRNNClassifier", "QRNNRegressor"),
-    "qrnn.evaluation.trained": ("TrainedModel", "load"),
+    "qrnn.evaluation.trained": ("TrainedModel", "evaluate", "load", "predict"),
     "qrnn.inspection": ("inspect",),
     "qrnn.neurons": ("QuantumNeuronCell", "QuantumNeuronRNN"),
     "qrnn.reporting": ("report",),
@@ -80,9 +80,11 @@ __all__ = [
     "QuantumNeuronRNN",
     "StepCircuit",
     "TrainedModel",
+    "evaluate",
     "inspect",
     "load",
     "param_groups",
+    "predict",
     "report",
     "train",
 ]

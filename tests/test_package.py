@@ -35,6 +35,7 @@ start = time.process_time()
 import sys, qrnn
 seconds = time.process_time() - start
 extras = ["qiskit", "qiskit_ibm_runtime", "qiskit_aer", "pennylane_qiskit", "datasets", "sktime"]
+extras += ["huggingface_hub", "safetensors"]
 print(min(seconds, 99), [name for name in extras if name in sys.modules])
 """
     # Its own time, the best of three: a busy machine or a cold disk is not the package's doing.

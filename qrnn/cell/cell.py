@@ -25,11 +25,15 @@ from qrnn.memory.base import Memory, has_hooks
 from qrnn.utils.autograd import in_full_precision
 from qrnn.utils.checks import at_least_zero, flag, whole
 from qrnn.utils.limits import check_memory
+from qrnn.utils.rows import Rows
 
 
 @dataclass(frozen=True)
-class QRNNState:
+class QRNNState(Rows):
     """The hidden state of B sequences, to pass to the next call.
+
+    `state[rows]` is the state of some of them, for a beam search or a batch that shrinks: a slice,
+    whole numbers (one may be repeated) or a mask. Gradients flow back through it.
 
     Attributes:
         z: the last readouts (B, R).
@@ -49,11 +53,7 @@ class QRNNState:
         return QRNNState(self.z.detach(), carried, self.memory, self.step)
 
     def select(self, rows: torch.Tensor) -> QRNNState:
-        """Return the states of some sequences, by their indices (K,); one may be repeated.
-
-        Raises:
-            DeviceError: the device carries more than angles.
-        """
+        """Return the states of some sequences, by their indices (K,); one may be repeated."""
         return replace(self, z=self.z[rows], carried=self.memory.select(self.carried, rows))
 
     def amplitudes(self) -> torch.Tensor:

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from qrnn.cell.cell import OnDevice, QRNNCell, QRNNState
-from qrnn.cell.checks import check_tensor
-from qrnn.devices import open_device
+from qrnn.cell.layouts import backwards, over_time
+from qrnn.cell.sizes import n_qubits_of
+from qrnn.config.models import HybridConfig
+from qrnn.devices import DeviceOptions, open_device
 from qrnn.errors import ConfigError
-from qrnn.utils.checks import flag, whole
-from qrnn.utils.tensors import check_finite, checked_lengths
+from qrnn.utils.checks import flag, probability, shown, whole
+from qrnn.utils.limits import MOST_LAYERS, limit_allocations
+from qrnn.utils.pretrained import Pretrained, as_plain
+from qrnn.utils.rows import Rows
+from qrnn.utils.weights import check_weights, errors_about
 
 
 @dataclass(frozen=True)
-class QRNNStates:
+class QRNNStates(Rows):
     """The hidden states of a network of several cells.
 
     Attributes:
@@ -41,7 +46,7 @@ class QRNNStates:
         return QRNNStates(tuple(state.detach() for state in self.cells), self.directions)
 
     def select(self, rows: torch.Tensor) -> QRNNStates:
-        """Return the states of some sequences; see `QRNNState.select`."""
+        """Return the states of some sequences, by their indices (K,); one may be repeated."""
         return QRNNStates(tuple(state.select(rows) for state in self.cells), self.directions)
 
 
@@ -63,10 +68,13 @@ class StackedCells(OnDevice):
         num_layers: number of layers; each reads the outputs of the one below.
         bidirectional: whether each layer has a second cell, which reads the sequence backwards.
         batch_first: whether sequences are (B, T, D) instead of (T, B, D).
+        dropout: dropout probability of the outputs of each layer but the last.
 
     Raises:
-        ConfigError: there is no layer.
+        ConfigError: there is no layer, or dropout with a single one.
     """
+
+    dropout = 0.0  # of modules that an older version saved
 
     def __init__(
         self,
@@ -75,11 +83,18 @@ class StackedCells(OnDevice):
         num_layers: int,
         bidirectional: bool,
         batch_first: bool,
+        dropout: float = 0.0,
     ):
         super().__init__()
         num_layers = whole("num_layers", num_layers, 1)
         self.directions = 2 if flag("bidirectional", bidirectional) else 1
         self.batch_first = flag("batch_first", batch_first)
+        self.dropout = probability("dropout", dropout)
+        if self.dropout and num_layers == 1:
+            raise ConfigError(
+                f"dropout acts between layers, as in torch.nn.RNN, got dropout={dropout} with "
+                f"num_layers=1: add a layer, or use controller_dropout"
+            )
         self.cells = nn.ModuleList()
         for _ in range(num_layers):
             for _ in range(self.directions):
@@ -92,31 +107,68 @@ class StackedCells(OnDevice):
         return self.cells[0]  # type: ignore[return-value]
 
     @property
+    def input_size(self) -> int:
+        """Number of input features D."""
+        return self.cell.input_size
+
+    @property
+    def hidden_size(self) -> int:
+        """Number of outputs of a layer in one direction, as in `torch.nn.RNN`: its readouts R."""
+        return self.cell.n_readouts
+
+    @property
+    def num_layers(self) -> int:
+        """Number of layers."""
+        return len(self.cells) // self.directions
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether each layer has a second cell, which reads the sequence backwards."""
+        return self.directions == 2
+
+    @property
     def output_size(self) -> int:
-        """Number of readouts of a layer, over both directions."""
-        return self.directions * self.cell.n_readouts
+        """Number of outputs of a layer, over both directions."""
+        return self.directions * self.hidden_size
+
+    def extra_repr(self) -> str:
+        """Return the options, for `print(rnn)`."""
+        shown = [f"input_size={self.input_size}", f"hidden_size={self.hidden_size}"]
+        defaults = {"num_layers": 1, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        given = {name: getattr(self, name) for name in defaults}
+        shown += [f"{name}={value}" for name, value in given.items() if value != defaults[name]]
+        return ", ".join(shown)
 
     def forward(
         self,
-        x: torch.Tensor | PackedSequence,
-        state: QRNNState | QRNNStates | None = None,
+        input: torch.Tensor | PackedSequence | None = None,
+        hx: QRNNState | QRNNStates | None = None,
         lengths: torch.Tensor | None = None,
+        *,
+        x: torch.Tensor | PackedSequence | None = None,
+        state: QRNNState | QRNNStates | None = None,
     ) -> tuple[torch.Tensor | PackedSequence, QRNNState | QRNNStates]:
         """Run the network on sequences.
 
         Args:
-            x: inputs; see the class for shapes.
-            state: state of the same sequences from an earlier call; None: |0...0>.
+            input: inputs; see the class for shapes.
+            hx: state of the same sequences from an earlier call; None: |0...0>.
             lengths: (B,) number of steps of each sequence, at least 1; later steps are padding,
                 which does not change the state; its z is 0.
+            x: another name of `input`.
+            state: another name of `hx`.
 
         Returns:
             z of all steps, and the state after each sequence's last step.
 
         Raises:
-            ConfigError: x has the wrong shape, or lengths do not match it.
+            ConfigError: the input has the wrong shape, or lengths do not match it.
         """
-        return over_time(self._steps, x, state, lengths, self.batch_first)
+        sequences = either("input", input, "x", x)
+        if sequences is None:
+            raise ConfigError("input must be a tensor or a PackedSequence, got None")
+        begun = either("hx", hx, "state", state)
+        return over_time(self._steps, sequences, begun, lengths, self.batch_first)
 
     def _steps(
         self,
@@ -143,8 +195,10 @@ class StackedCells(OnDevice):
             together = one_by_one
         after = []
         for first in range(0, len(self.cells), self.directions):
-            if first and active is not None:  # mask the padding for the next layer
-                x = x.masked_fill(~active[:, :, None], 0)
+            if first:
+                x = self._between(x)
+                if active is not None:  # mask the padding for the next layer
+                    x = x.masked_fill(~active[:, :, None], 0)
             inputs = [x] if self.directions == 1 else [x, backwards(x, lengths)]
             calls = [
                 partial(self._sequence, first + k, one, states[first + k], active)
@@ -157,6 +211,10 @@ class StackedCells(OnDevice):
                 z = torch.cat([z, backwards(found[1][0], lengths)], 2)
             x = z
         return x, after[0] if len(after) == 1 else QRNNStates(tuple(after), self.directions)
+
+    def _between(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the inputs of a layer for the outputs of the one below."""
+        return nn.functional.dropout(z, self.dropout, self.training) if self.dropout else z
 
     def _sequence(self, cell: int, *arguments: Any) -> tuple[torch.Tensor, QRNNState]:
         return self.cells[cell].sequence(*arguments)  # type: ignore[operator]
@@ -183,7 +241,7 @@ class StackedCells(OnDevice):
             for k in layers:
                 t = wave - k
                 now = None if active is None else active[t : t + 1]
-                below = z[k][t][None]
+                below = self._between(z[k][t][None]) if k else z[k][t][None]
                 if k and now is not None:
                     below = below.masked_fill(~now[:, :, None], 0)
                 calls.append(partial(self._sequence, k, below, states[k], now))
@@ -194,15 +252,23 @@ class StackedCells(OnDevice):
         return torch.stack(z[-1]), QRNNStates(after, 1)
 
 
-class QRNN(StackedCells):
-    """`QRNNCell`s applied along time.
+class QRNN(StackedCells, Pretrained):
+    """`QRNNCell`s applied along time, with the names of `torch.nn.RNN`.
+
+    Only the second argument differs: by position, it is the number of qubits, which sets the size
+    of the quantum state. `hidden_size`, by keyword, is what it is in torch, the number of outputs
+    of a layer in one direction, here of readouts: three for each qubit with `readout="XYZ"`.
 
     Args:
         input_size: number of input features D.
-        n_qubits: number of qubits n of each cell.
+        n_qubits: number of qubits n of each cell; None: that of `hidden_size` readouts.
+        hidden_size: number of readouts R of each cell; None: that of `n_qubits` qubits. If both
+            are given, they must fit.
         num_layers: number of layers; each reads the readouts of the one below.
         bidirectional: whether each layer has a second cell, which reads the sequence backwards.
         batch_first: whether sequences are (B, T, D) instead of (T, B, D).
+        dropout: dropout probability of the readouts between layers.
+        controller_dropout: dropout probability in the controllers; `dropout` of `QRNNCell`.
         **cell_options: see `QRNNCell`.
 
     Shape:
@@ -210,110 +276,111 @@ class QRNN(StackedCells):
         `output_size` (R, or 2R if bidirectional) instead of D.
 
     Raises:
-        ConfigError: there is no layer; see also `QRNNCell`.
+        ConfigError: there is no layer, dropout with a single one, or no number of qubits has
+            `hidden_size` readouts; see also `QRNNCell`.
 
     Examples:
         >>> rnn = QRNN(8, n_qubits=4, batch_first=True)
         >>> z, state = rnn(torch.rand(2, 5, 8))
         >>> z.shape
         torch.Size([2, 5, 12])
+        >>> QRNN(8, hidden_size=12).cell.circuit.n_wires
+        4
     """
 
     def __init__(
         self,
         input_size: int,
-        n_qubits: int,
+        n_qubits: int | None = None,
         *,
+        hidden_size: int | None = None,
         num_layers: int = 1,
         bidirectional: bool = False,
         batch_first: bool = False,
+        dropout: float = 0.0,
+        controller_dropout: float = HybridConfig.dropout,
         **cell_options,
     ):
+        self._arguments: dict[str, Any] = {
+            "input_size": input_size,
+            "n_qubits": n_qubits,
+            "hidden_size": hidden_size,
+            "num_layers": num_layers,
+            "bidirectional": bidirectional,
+            "batch_first": batch_first,
+            "dropout": dropout,
+            "controller_dropout": controller_dropout,
+            **{name: value for name, value in cell_options.items() if name != "device"},
+        }
         if "device" in cell_options:  # opened once for all cells
             cell_options["device"] = open_device(cell_options["device"])
+        n = n_qubits_of(n_qubits, hidden_size, cell_options)
 
         def build(size: int) -> QRNNCell:
-            return QRNNCell(size, n_qubits, **cell_options)
+            return QRNNCell(size, n, dropout=controller_dropout, **cell_options)
 
-        super().__init__(build, input_size, num_layers, bidirectional, batch_first)
+        super().__init__(build, input_size, num_layers, bidirectional, batch_first, dropout)
+        if hidden_size is not None and hidden_size != self.hidden_size:
+            raise ConfigError(
+                f"hidden_size must be the number of readouts, {self.hidden_size} of {n} qubits, "
+                f"got {hidden_size}: give hidden_size or n_qubits alone"
+            )
+
+    def _saved(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """Return the arguments, with the device and the readout that it has now."""
+        device, measured = self.cell.device, self.cell.circuit.measured
+        if device.spec.submits_jobs:
+            raise ConfigError(
+                f"a network must be on a simulator to be saved, got {device.name}: use .on('fused')"
+            )
+        options = {
+            **self._arguments,
+            "device": {"name": device.name, **device.options.given()},
+            "readout_mode": "expval" if measured is None else "measure",
+            "readout_angle": None if measured is None else measured.angle,
+        }
+        plain = {name: as_plain(name, value) for name, value in options.items()}
+        again = QRNN._built(plain)
+        if repr(again.cells) != repr(self.cells):
+            raise ConfigError(
+                "a network must be as its arguments make it to be saved, but a part was replaced: "
+                "save its state_dict"
+            )
+        check_weights(self.state_dict(), again.state_dict())
+        return plain, self.state_dict()
+
+    @classmethod
+    def _rebuilt(
+        cls, config: dict[str, Any], weights: dict[str, torch.Tensor], source: str
+    ) -> Self:
+        with errors_about(source), limit_allocations("the network", "save it again"):
+            rnn = cls._built(config)
+            check_weights(weights, rnn.state_dict())
+        if torch.float64 in {value.dtype for value in weights.values()}:
+            rnn.double()
+        rnn.load_state_dict(weights)
+        return rnn.eval()
+
+    @classmethod
+    def _built(cls, arguments: dict[str, Any]) -> Self:
+        """Return a network for plain arguments."""
+        device, layers = arguments.get("device"), arguments.get("num_layers")
+        if not isinstance(device, dict) or not device.keys() <= vars(DeviceOptions()).keys():
+            raise ConfigError(f"device must be options by name, got {shown(device)}")
+        whole("num_layers", layers, 1, MOST_LAYERS)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                return cls(**{**arguments, "device": DeviceOptions(**device)})
+        except (TypeError, ValueError) as error:  # an argument that is not known, or of no use
+            raise ConfigError(str(error)) from error
 
 
-def over_time(
-    steps: Callable[..., tuple[torch.Tensor, Any]],
-    x: torch.Tensor | PackedSequence,
-    state: Any,
-    lengths: torch.Tensor | None,
-    batch_first: bool,
-) -> tuple[torch.Tensor | PackedSequence, Any]:
-    """Run a network on sequences in any layout that `torch.nn.RNN` supports.
-
-    Args:
-        steps: function of x (T, B, D), state, lengths and active (T, B), the last two both None or
-            neither; returns z (T, B, R) and the last state.
-        x: (T, B, D), (B, T, D) if `batch_first`, (T, D) for one sequence, or a PackedSequence.
-        state: passed to `steps`.
-        lengths: (B,) number of steps of each sequence, or None.
-        batch_first: whether x is (B, T, D).
-
-    Returns:
-        z in the layout of x, 0 after a sequence's end, and the last state.
+def either(name: str, value: Any, other: str, given: Any) -> Any:
+    """Return an argument that has two names.
 
     Raises:
-        ConfigError: x has the wrong type or shape, or lengths do not match it.
+        ConfigError: it was given by both.
     """
-    if isinstance(x, PackedSequence):
-        if lengths is not None:
-            raise ConfigError("lengths must be left out with a PackedSequence, which includes them")
-        padded, lengths = pad_packed_sequence(x)
-        z, state = padded_steps(steps, padded, state, lengths)
-        return packed_as(x, z, lengths), state
-    check_tensor(x)
-    if x.ndim == 2:
-        z, state = padded_steps(steps, x[:, None], state, lengths)
-        return z[:, 0], state
-    if x.ndim != 3:
-        raise ConfigError(f"x must have 2 or 3 dimensions, got shape {tuple(x.shape)}")
-    z, state = padded_steps(steps, x.transpose(0, 1) if batch_first else x, state, lengths)
-    return (z.transpose(0, 1) if batch_first else z), state
-
-
-def packed_as(x: PackedSequence, z: torch.Tensor, lengths: torch.Tensor) -> PackedSequence:
-    """Return z (T, B, R) packed in the order of x; lengths (B,) are those of x, on the CPU."""
-    # Not sorted again: sequences of equal length could end up in another order than in x.
-    if x.sorted_indices is not None:
-        z, lengths = z.index_select(1, x.sorted_indices), lengths[x.sorted_indices.cpu()]
-    data = pack_padded_sequence(z, lengths).data
-    return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
-
-
-def padded_steps(
-    steps: Callable[..., tuple[torch.Tensor, Any]],
-    x: torch.Tensor,
-    state: Any,
-    lengths: torch.Tensor | None,
-) -> tuple[torch.Tensor, Any]:
-    """Run `steps` over x (T, B, D) and lengths (B,) or None; see `over_time`."""
-    n_steps, batch = x.shape[:2]
-    if n_steps < 1 or batch < 1:
-        raise ConfigError(
-            f"x must have at least one step and one sequence, got shape {tuple(x.shape)}"
-        )
-    if lengths is None:
-        check_finite(x)
-        return steps(x, state, None, None)
-    lengths = checked_lengths(lengths, batch, n_steps).to(x.device)
-    padding = torch.arange(n_steps, device=x.device)[:, None] >= lengths
-    # Padding, even NaN, must affect neither values nor gradients.
-    x = x.masked_fill(padding[:, :, None], 0)
-    check_finite(x)
-    z, state = steps(x, state, lengths, ~padding)
-    return z.masked_fill(padding[:, :, None], 0), state
-
-
-def backwards(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
-    """Reverse sequences (T, B, D) in time; padding stays at the end."""
-    if lengths is None:
-        return x.flip(0)
-    steps = torch.arange(len(x), device=x.device)[:, None]
-    source = torch.where(steps < lengths, lengths - 1 - steps, steps)
-    return x.take_along_dim(source[:, :, None], 0)
+    if value is not None and given is not None:
+        raise ConfigError(f"{other} must be left out if {name} is given: it is the same argument")
+    return given if value is None else value

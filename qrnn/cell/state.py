@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
+from qrnn.utils.rows import Rows
+
 
 @dataclass(frozen=True)
-class CellState:
+class CellState(Rows):
     """The hidden state of B sequences.
 
     Attributes:
@@ -35,7 +37,8 @@ class CellState:
 
     def select(self, rows: torch.Tensor) -> CellState:
         """Return the states of some sequences, by their indices (K,); one may be repeated."""
-        return replace(self, z=self.z[rows], carried=tuple(part[rows] for part in self.carried))
+        carried = tuple(part[rows.to(part.device)] for part in self.carried)
+        return replace(self, z=self.z[rows], carried=carried)
 
 
 def describe_state(state: Any) -> str:

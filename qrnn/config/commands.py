@@ -15,13 +15,14 @@ TABLES: dict[str, Registry[Any]] = {"task": TASKS, "model": NETWORKS}
 
 SPLITS = ("test", "val", "train")  # the parts of a task's data, attributes of `TaskData`
 FEEDBACKS = ("closed", "open")
-SPSA = "spsa"
+SPSA, LBFGS = "spsa", "lbfgs"
 # By name, the classes of `torch.optim`; SPSA's gradients are estimates, which Adam follows.
 OPTIMIZERS = {
     "adamw": "AdamW",
     "adam": "Adam",
     "rmsprop": "RMSprop",
     "sgd": "SGD",
+    LBFGS: "LBFGS",
     SPSA: "Adam",
 }
 
@@ -33,9 +34,11 @@ class TrainerConfig:
     Attributes:
         epochs: number of passes over the training data.
         batch_size: number of sequences per batch B, over all processes.
-        lr: peak learning rate.
-        optimizer: torch optimiser, `adamw`, `adam`, `rmsprop` or `sgd`; or `spsa`, which needs no
-            gradients, for devices that run jobs; `trainer=spsa` sets the keys that go with it.
+        lr: peak learning rate; of `lbfgs`, the first step length that its line search tries.
+        optimizer: torch optimiser, `adamw`, `adam`, `rmsprop` or `sgd`; `lbfgs`, with a line
+            search, which evaluates a batch up to 25 times in a step; or `spsa`, which needs no
+            gradients, for devices that run jobs. `trainer=lbfgs` and `trainer=spsa` set the keys
+            that go with them.
         directions: of `spsa`, random directions per step, each with two evaluations of the batch;
             None: 4.
         perturbation: of `spsa`, change of each weight in the first step's evaluations; None: 0.05.

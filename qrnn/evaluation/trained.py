@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from qrnn.config import TrainConfig
 from qrnn.data import SPLITS, Objective, Split, TaskData
@@ -19,17 +20,28 @@ from qrnn.evaluation.metrics import judge
 from qrnn.evaluation.predict import Outcome, run
 from qrnn.models.base import Model
 from qrnn.models.cells import device_of, refuse_options
-from qrnn.training.checkpoint import load_checkpoint, load_data
+from qrnn.training.checkpoint import (
+    PREFIX,
+    built,
+    check_content,
+    load_checkpoint,
+    load_data,
+    plain_model,
+)
 from qrnn.utils.checks import whole
 from qrnn.utils.files import write_text
+from qrnn.utils.pretrained import Pretrained
 from qrnn.utils.registry import unknown_name
+from qrnn.utils.weights import errors_about
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class TrainedModel:
+class TrainedModel(Pretrained):
     """A trained model, with what it needs to read tables as its training did.
+
+    `save_pretrained`, `push_to_hub` and `from_pretrained` keep it as Hugging Face's Hub does.
 
     Args:
         model: the model, on the device that trained it or another one.
@@ -46,6 +58,24 @@ class TrainedModel:
         folder: Path | None = None,
     ):
         self.model, self.config, self.encoder, self.folder = model, config, encoder, folder
+
+    def _saved(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        if self.model.made_of is None:
+            raise ConfigError("a saved model must be built from a configuration: use qrnn.load")
+        shape = json.loads(self.model.made_of)["shape"]
+        plain = plain_model(self.config, shape, self.objective, self.encoder)
+        plain["config"] |= {"resume": None, "finetune": None}
+        private = self.config.device.given_where(lambda one: not one.recorded)
+        plain["config"]["device"] |= dict.fromkeys(private)  # account and paths
+        return plain, self.model.state_dict()
+
+    @classmethod
+    def _rebuilt(cls, config: dict[str, Any], weights: dict[str, Any], source: str) -> Self:
+        state = {f"{PREFIX}{name}": value for name, value in weights.items()}
+        content = {"qrnn": config, "state_dict": state}
+        with errors_about(source):
+            check_content(content)
+        return cls(*built(content, source))
 
     @property
     def objective(self) -> Objective:
@@ -273,3 +303,49 @@ def load(checkpoint: str | Path) -> TrainedModel:
     """
     model, config, encoder = load_checkpoint(checkpoint)
     return TrainedModel(model, config, encoder, Path(checkpoint).parent)
+
+
+def evaluate(
+    checkpoint: str | Path, device: str | DeviceOptions | Device | None = None, **options: Any
+) -> Evaluation:
+    """Evaluate a checkpoint on a split of its task's data, as `qrnn evaluate` does.
+
+    Args:
+        checkpoint: a file that `qrnn train` or `qrnn.train` wrote.
+        device: where; None: on the device that trained it.
+        **options: of `TrainedModel.evaluate`, such as `split` and `limit`.
+
+    Raises:
+        DataError: not a checkpoint, or the data that it was trained with is no longer there.
+        DeviceError: the device cannot run the model.
+
+    Examples:
+        >>> done = qrnn.train(["trainer.epochs=2"])  # doctest: +SKIP
+        >>> qrnn.evaluate(done.best, "default.qubit").value  # doctest: +SKIP
+    """
+    return load(checkpoint).evaluate(device, **options)
+
+
+def predict(
+    checkpoint: str | Path,
+    rows: str | Path | pd.DataFrame | Table,
+    device: str | DeviceOptions | Device | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Predict new rows of a table by a checkpoint, as `qrnn predict` does.
+
+    Args:
+        checkpoint: a file that `qrnn train` or `qrnn.train` wrote.
+        rows: a data frame, or a CSV or Parquet file, with the columns of the training's.
+        device: where the circuits run; None: on the device that trained it.
+        **options: of `TrainedModel.predict`, such as `steps`.
+
+    Returns:
+        A row for each prediction; see `TrainedModel.predict`.
+
+    Raises:
+        ConfigError: the task reads no tables, or an option does not fit it.
+        DataError: not a checkpoint, or the rows do not have the training's columns.
+        DeviceError: the device cannot run the model.
+    """
+    return load(checkpoint).predict(rows, device, **options)

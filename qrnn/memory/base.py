@@ -12,7 +12,6 @@ from torch import nn
 
 from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.circuit.step import StepCircuit
-from qrnn.errors import DeviceError
 
 State = Any
 """What a strategy carries; opaque to the cell, created only by `start` and `step`."""
@@ -125,15 +124,12 @@ class Memory(ABC):
     def detach(self, state: State) -> State:
         """Return the state detached from the autograd graph, for truncated backpropagation."""
 
+    @abstractmethod
     def select(self, state: State, rows: torch.Tensor) -> State:
         """Return the states of some sequences, by their indices (K,); one may be repeated.
 
-        Raises:
-            DeviceError: the strategy carries more than angles.
+        It is part of the autograd graph, and shares no memory with `state`.
         """
-        raise DeviceError(
-            "a state can be copied only where it is replayed: device.strategy=replayed"
-        )
 
     @abstractmethod
     def amplitudes(self, state: State) -> torch.Tensor:

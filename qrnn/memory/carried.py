@@ -71,6 +71,10 @@ class CarriedVectors(Memory):
         return state.detach()
 
     @override
+    def select(self, state: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return state[rows]
+
+    @override
     def amplitudes(self, state: torch.Tensor) -> torch.Tensor:
         return state
 
@@ -152,6 +156,10 @@ class CarriedDensities(Memory):
     @override
     def detach(self, state: torch.Tensor) -> torch.Tensor:
         return state.detach()
+
+    @override
+    def select(self, state: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return state[rows]
 
     @override
     def amplitudes(self, state: torch.Tensor) -> torch.Tensor:

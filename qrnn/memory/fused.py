@@ -55,6 +55,12 @@ class FusedState:
         """Return the state for amplitudes that are not part of a graph."""
         return cls(psi, psi, Snapshot(psi), batch)
 
+    @classmethod
+    def taken(cls, psi: torch.Tensor, batch: int) -> FusedState:
+        """Return the state for amplitudes, in memory of their own, that are part of a graph."""
+        raw = psi.detach()
+        return cls(psi, raw, Snapshot(raw), batch)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy only the amplitudes: autograd graphs cannot be pickled."""
         return FusedState.of, (self.raw, self.batch)
@@ -174,6 +180,14 @@ class FusedMemory(PureStates):
     @override
     def detach(self, state: FusedState) -> FusedState:
         return FusedState.of(state.raw, state.batch)
+
+    @override
+    def select(self, state: FusedState, rows: torch.Tensor) -> FusedState:
+        kernels = self.kernels(state.psi.device)
+        psi = kernels.pack(kernels.amplitudes(state.psi, state.batch)[rows])
+        # In new memory, and with a snapshot of its own: the steps that follow undo it alone, and
+        # the state that it was taken from stays as it is.
+        return FusedState.taken(psi, len(rows))
 
     @override
     def amplitudes(self, state: FusedState) -> torch.Tensor:

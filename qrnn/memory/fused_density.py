@@ -236,5 +236,10 @@ class FusedDensities(Memory):
         return DensityState.of(state.r.detach(), state.batch)
 
     @override
+    def select(self, state: DensityState, rows: torch.Tensor) -> DensityState:
+        r = self.kernels(state.r.device).select(state.r, rows)
+        return DensityState(r, Moment(r.detach()), len(rows))
+
+    @override
     def amplitudes(self, state: DensityState) -> torch.Tensor:
         return self.kernels(state.r.device).matrices(state.r, state.batch)

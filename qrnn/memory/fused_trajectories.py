@@ -129,15 +129,19 @@ class FusedTrajectories(PureStates):
 
     @override
     def start(self, batch: int, like: torch.Tensor) -> TrajectoryState:
-        count, kernels = batch * self.copies, self.kernels(like.device)
-        most = max(16, GROUP // int(super().size(1, like))) if like.device.type == "cpu" else count
-        sizes = [min(most, count - first) for first in range(0, max(1, count), most)]
+        kernels = self.kernels(like.device)
         return TrajectoryState(
-            tuple(FusedState.of(kernels.start(size, like), size) for size in sizes),
-            self._parities.new_zeros(count, 2 * self.n_wires).to(like.device),
+            tuple(FusedState.of(kernels.start(n, like), n) for n in self.groups(batch, like)),
+            self._parities.new_zeros(batch * self.copies, 2 * self.n_wires).to(like.device),
             self.draws.seeds(batch),
             np.zeros(batch, np.uint64),
         )
+
+    def groups(self, batch: int, like: torch.Tensor) -> list[int]:
+        """Return how many of the states of `batch` sequences run together, for each group."""
+        count = batch * self.copies
+        most = max(16, GROUP // int(super().size(1, like))) if like.device.type == "cpu" else count
+        return [min(most, count - first) for first in range(0, max(1, count), most)]
 
     @override
     def step(
@@ -181,6 +185,23 @@ class FusedTrajectories(PureStates):
     @override
     def detach(self, state: TrajectoryState) -> TrajectoryState:
         return replace(state, pure=tuple(FusedState.of(one.raw, one.batch) for one in state.pure))
+
+    @override
+    def select(self, state: TrajectoryState, rows: torch.Tensor) -> TrajectoryState:
+        """A sequence keeps its seed: it draws what it would have drawn, in each of its copies."""
+        kernels = self.kernels(state.frame.device)
+        each = (
+            rows[:, None] * self.copies + torch.arange(self.copies, device=rows.device)
+        ).flatten()
+        psi = torch.cat([kernels.amplitudes(one.psi, one.batch) for one in state.pure])[each]
+        sizes, of = self.groups(len(rows), state.pure[0].raw), rows.cpu().numpy()
+        return TrajectoryState(
+            tuple(FusedState.taken(kernels.pack(one), len(one)) for one in psi.split(sizes)),
+            state.frame[each],
+            state.seeds[of],
+            state.steps[of],
+            None if state.readouts is None else state.readouts[rows],
+        )
 
     @override
     def amplitudes(self, state: TrajectoryState) -> torch.Tensor:

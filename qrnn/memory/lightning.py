@@ -168,6 +168,10 @@ class CarriedLightning(Memory):
         return state.detach()
 
     @override
+    def select(self, state: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return state[rows]
+
+    @override
     def amplitudes(self, state: torch.Tensor) -> torch.Tensor:
         return state
 

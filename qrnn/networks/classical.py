@@ -15,13 +15,14 @@ from qrnn.devices import DeviceOptions
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import flag, probability, whole
 from qrnn.utils.registry import unknown_name
+from qrnn.utils.rows import Rows
 from qrnn.utils.tensors import check_finite, checked_lengths
 
 KINDS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
 @dataclass(frozen=True)
-class ClassicalState:
+class ClassicalState(Rows):
     """The state of torch's networks.
 
     Attributes:
@@ -35,6 +36,10 @@ class ClassicalState:
     def detach(self) -> ClassicalState:
         """Return the state detached from the autograd graph (truncated backpropagation)."""
         return ClassicalState(self.z.detach(), tuple(h.detach() for h in self.hidden))
+
+    def select(self, rows: torch.Tensor) -> ClassicalState:
+        """Return the states of some sequences, by their indices (K,); one may be repeated."""
+        return ClassicalState(self.z[rows], tuple(h[:, rows] for h in self.hidden))
 
 
 class Classical(nn.Module):

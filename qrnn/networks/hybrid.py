@@ -13,13 +13,16 @@ from qrnn.utils.checks import positive
 def hybrid(config: HybridConfig, input_size: int, device: DeviceOptions) -> QRNN:
     """Build the network of a configuration."""
     output_lr = positive("model.output_lr", config.output_lr)
+    options = config.cell_options()
     rnn = QRNN(
         input_size,
+        options.pop("n_qubits"),
+        controller_dropout=options.pop("dropout"),
         num_layers=config.num_layers,
         bidirectional=config.bidirectional,
         batch_first=True,
         device=device,
-        **config.cell_options(),
+        **options,
     )
     cells: Any = rnn.cells
     for cell in cells:

@@ -8,7 +8,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from qrnn.cell.cell import OnDevice
-from qrnn.cell.rnn import over_time
+from qrnn.cell.layouts import over_time
 from qrnn.cell.state import CellState
 from qrnn.errors import ConfigError
 from qrnn.neurons.cell import QuantumNeuronCell

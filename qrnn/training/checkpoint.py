@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
 
-from qrnn.config import TrainConfig
-from qrnn.data import KINDS, TASKS, Shape, TaskConfig, TaskData
+from qrnn.config import TrainConfig, to_plain
+from qrnn.data import KINDS, TASKS, Objective, Shape, TaskConfig, TaskData
 from qrnn.data.objectives import objective_from
 from qrnn.data.tables.base import Encoder, encoder_from
 from qrnn.errors import ConfigError, DataError
 from qrnn.models.base import Model
 from qrnn.models.build import build_model
 from qrnn.models.identity import identity, made_of
-from qrnn.training.origins import config_of
+from qrnn.training.origins import config_of, modules_of
 from qrnn.utils.files import checkpoint_file
 from qrnn.utils.registry import unknown_name
 from qrnn.utils.safe_yaml import check_plain
+from qrnn.utils.weights import check_weights, errors_about
 
 PREFIX = "model."
 MOST_CLASSES = 1 << 24  # limit for numbers of labels, tokens and input features
@@ -44,7 +45,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict) or "qrnn" not in content:
         raise DataError(f"checkpoint {path} must come from `qrnn train`: it holds no configuration")
     with checkpoint_errors(path):
-        _check(content)
+        check_content(content)
     return content
 
 
@@ -60,17 +61,12 @@ def checkpoint_identity(content: dict[str, Any]) -> str:
     return identity(weights_of(content), made_of(ours["config"], ours["shape"]))
 
 
-@contextmanager
-def checkpoint_errors(path: str | Path | None) -> Iterator[None]:
+def checkpoint_errors(path: str | Path | None) -> AbstractContextManager[None]:
     """Turn a `ConfigError` about a checkpoint's content into a `DataError` that names the file."""
-    try:
-        yield
-    except ConfigError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise DataError(f"checkpoint {path} is damaged or does not fit: {reason}") from error
+    return errors_about(f"checkpoint {path}")
 
 
-def _check(content: dict[str, Any]) -> None:
+def check_content(content: dict[str, Any]) -> None:
     """Check the structure of a checkpoint.
 
     Whether the configuration fits the schemas, and the weights the model, is checked where they
@@ -106,42 +102,6 @@ def _check(content: dict[str, Any]) -> None:
         raise ConfigError("state_dict must hold weights by name")
 
 
-def size_of(weights: dict[str, Any], name: str) -> str:
-    """Return the shape of a weight as text, for messages; "none" if there is no such weight."""
-    if name not in weights:
-        return "none"
-    value = weights[name]
-    return str(tuple(value.shape)) if isinstance(value, torch.Tensor) else type(value).__name__
-
-
-def check_weights(saved: dict[str, Any], wanted: dict[str, torch.Tensor]) -> None:
-    """Check that saved weights fit a model.
-
-    Args:
-        saved: the checkpoint's weights.
-        wanted: the model's weights, by the same names.
-
-    Raises:
-        ConfigError: a weight is missing, unexpected, not finite, or has the wrong shape or dtype.
-    """
-    for name in sorted({*saved, *wanted}):
-        right, given = size_of(wanted, name), size_of(saved, name)
-        if right != given:
-            raise ConfigError(f"weight {name:.80} must be {right}, got {given}")
-        mine, other = saved[name], wanted[name]
-        if (
-            mine.layout != torch.strided
-            or mine.is_quantized
-            or mine.is_meta
-            or (mine.is_floating_point() != other.is_floating_point() or mine.is_complex())
-        ):
-            raise ConfigError(f"weight {name} must be {other.dtype}, got {mine.dtype}")
-        if not mine.isfinite().all():
-            raise ConfigError(
-                f"weight {name} must be finite, got NaN or infinity: did the training diverge?"
-            )
-
-
 def load_checkpoint(path: str | Path) -> tuple[Model, TrainConfig, Encoder | None]:
     """Return the trained model, on the device that trained it, and its configuration.
 
@@ -151,21 +111,50 @@ def load_checkpoint(path: str | Path) -> tuple[Model, TrainConfig, Encoder | Non
             there.
         DeviceError: the device that trained the model is not installed.
     """
-    content = read_checkpoint(path)
+    return built(read_checkpoint(path), f"checkpoint {path}")
+
+
+def built(content: dict[str, Any], source: str) -> tuple[Model, TrainConfig, Encoder | None]:
+    """Return the trained model of a checkpoint's content; see `load_checkpoint`.
+
+    Args:
+        content: the content, checked by `check_content`.
+        source: where it comes from, for messages.
+    """
     config = config_of(content)
     ours, objective, encoder = content["qrnn"], None, None
-    with checkpoint_errors(path):
+    with errors_about(source):
         if ours.get("objective") is not None:
             objective = objective_from(ours["objective"])
         if ours.get("table") is not None:
             encoder = encoder_from(ours["table"])
     model = build_model(config, Shape(**ours["shape"]), objective=objective)
     weights = weights_of(content)
-    with checkpoint_errors(path):
+    with errors_about(source):
         check_weights(weights, model.state_dict())
     model.load_state_dict(weights)
-    model.made_of = made_of(content["qrnn"]["config"], content["qrnn"]["shape"])
+    model.made_of = made_of(ours["config"], ours["shape"])
     return model.eval(), config, encoder
+
+
+def plain_model(
+    config: TrainConfig, shape: Mapping[str, Any], objective: Objective, encoder: Encoder | None
+) -> dict[str, Any]:
+    """Return what rebuilds a model and reads its tables, besides its weights, as plain values.
+
+    Args:
+        config: the full configuration.
+        shape: the fields of `Shape`.
+        objective: meaning of the outputs.
+        encoder: what reads tables; None: nothing does.
+    """
+    return {
+        "config": to_plain(config),
+        "modules": modules_of(config),
+        "shape": dict(shape),
+        "objective": objective.plain(),
+        "table": None if encoder is None else encoder.plain(),
+    }
 
 
 def load_model(path: str | Path) -> tuple[Model, TrainConfig]:

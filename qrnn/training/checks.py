@@ -8,15 +8,17 @@ from typing import Any
 import torch
 
 from qrnn.config import TrainConfig, TrainerConfig
+from qrnn.config.commands import LBFGS, SPSA
 from qrnn.config.commands import OPTIMIZERS as CLASSES
-from qrnn.config.commands import SPSA
 from qrnn.data import TaskData
 from qrnn.devices import device_spec
 from qrnn.errors import ConfigError
+from qrnn.training import lbfgs
 from qrnn.utils.checks import typed
 
 SCHEDULES = ("cosine", "constant", "power")
 OPTIMIZERS: dict[str, Any] = {name: getattr(torch.optim, cls) for name, cls in CLASSES.items()}
+OPTIMIZERS[LBFGS] = lbfgs.LBFGS
 
 
 def check_trainer(config: TrainerConfig) -> None:
@@ -64,12 +66,14 @@ def check_trainer(config: TrainerConfig) -> None:
                     f"trainer.{key} must be left out with trainer.optimizer={config.optimizer}, "
                     f"got {given}: it is for spsa"
                 )
-    elif config.processes > 1 or config.baselines:
-        key = "processes" if config.processes > 1 else "baselines"
-        raise ConfigError(
-            f"trainer.{key} must be left out with trainer.optimizer=spsa, got "
-            f"{getattr(config, key)}"
-        )
+    # The processes of a line search would take different steps, by the losses of their shares.
+    refused = {SPSA: ("processes", "baselines"), LBFGS: ("processes",)}
+    for key in refused.get(config.optimizer, ()):
+        if (given := getattr(config, key)) != getattr(TrainerConfig(), key):
+            raise ConfigError(
+                f"trainer.{key} must be left out with trainer.optimizer={config.optimizer}, got "
+                f"{given}"
+            )
 
 
 def check_jobs(config: TrainConfig) -> None:

@@ -11,15 +11,16 @@ import torch
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from qrnn.config import TrainConfig, TrainerConfig, to_plain
-from qrnn.config.commands import SPSA
+from qrnn.config import TrainConfig, TrainerConfig
+from qrnn.config.commands import LBFGS, SPSA
 from qrnn.data import Batch, TaskData, loader
 from qrnn.models.build import build_model
 from qrnn.models.cells import device_of
+from qrnn.training.checkpoint import plain_model
 from qrnn.training.checks import OPTIMIZERS
 from qrnn.training.groups import param_groups
+from qrnn.training.lbfgs import check_lbfgs
 from qrnn.training.means import Means
-from qrnn.training.origins import modules_of
 from qrnn.training.resume import set_rates
 from qrnn.training.seeding import epoch_seed, seed_all
 from qrnn.training.spsa import DIRECTIONS, PERTURBATION, Spsa, check_spsa, gain
@@ -44,6 +45,10 @@ class Learner(pl.LightningModule):
         self.model = build_model(config, data.shape, data.vectors, data.objective)
         self.states: dict[str, Any] = {}  # of the texts of training and validation
         self.means = {part: Means() for part in ("train", "val")}
+        self.evaluations = 0  # of the current batch; line searches take several
+        self.before: Any = None  # state of the texts before the current batch
+        if config.trainer.optimizer == LBFGS:
+            check_lbfgs(self.model)
         self.spsa: Spsa | None = None
         if config.trainer.optimizer == SPSA:
             check_spsa(self.model, data)
@@ -64,14 +69,16 @@ class Learner(pl.LightningModule):
         self.spsa = Spsa(model.eval(), *options, trainer.seed)
 
     def _step(self, batch: Batch, index: int, part: str) -> torch.Tensor:
+        again = part == "train" and self.evaluations > 1
         if self.spsa is not None and part == "train":
             batch, logits = self.spsa.answer(batch, self.global_step)
         else:
             fresh = self.read.resets_state(index)
             model = self.model if self.spsa is None else self.spsa.model
-            answer = model.answer(batch, None if fresh else self.states[part])
+            before = self.before if part == "train" else self.states.get(part)
+            answer = model.answer(batch, None if fresh else before)
             logits = answer.logits
-            if self.read.is_text:
+            if self.read.is_text and not again:
                 self.states[part] = answer.state.detach()
         objective = self.model.objective
         outputs, y = objective.asked(logits, batch.y)
@@ -79,6 +86,8 @@ class Learner(pl.LightningModule):
         loss = losses.mean()
         if self.spsa is not None and part == "train":
             loss = self.spsa.loss(losses)
+        if again:
+            return loss
         measured = objective.measure(outputs.detach(), y)
         means = self.means[part]
         means.add("loss", loss.detach() * len(y), len(y))
@@ -105,9 +114,15 @@ class Learner(pl.LightningModule):
         if batch_index == 0:
             rank, epoch = self.trainer.global_rank, self.current_epoch
             seed_all(epoch_seed(self.config.trainer.seed, epoch, rank), self.model)
+        self.evaluations, self.before = 0, self.states.get("train")
 
     @override
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
+        """Return the loss; a line search evaluates a batch several times, and is counted once."""
+        if self.config.trainer.optimizer == LBFGS:  # each time with the same dropout and noise
+            rank, epoch = self.trainer.global_rank, self.current_epoch
+            seed_all(epoch_seed(self.config.trainer.seed, epoch, rank, batch_index), self.model)
+        self.evaluations += 1
         return self._step(batch, batch_index, "train")
 
     @override
@@ -138,10 +153,11 @@ class Learner(pl.LightningModule):
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
         finite = bool(norm.isfinite())
-        self.means["train"].add("skipped", norm.new_tensor(float(not finite)), 1)
-        if finite:
+        first = self.evaluations == 1
+        self.means["train"].add("skipped", norm.new_tensor(float(not finite)), int(first))
+        if finite and first:
             self.means["train"].add("gradient", norm, 1)
-        else:
+        if not finite:
             self.zero_grad(set_to_none=True)
 
     def configure_optimizers(self) -> Any:
@@ -180,13 +196,9 @@ class Learner(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what rebuilds the model and reads its tables."""
-        checkpoint["qrnn"] = {
-            "config": to_plain(self.config),
-            "modules": modules_of(self.config),
-            "shape": asdict(self.shape),
-            "objective": self.model.objective.plain(),
-            "table": None if self.encoder is None else self.encoder.plain(),
-        }
+        checkpoint["qrnn"] = plain_model(
+            self.config, asdict(self.shape), self.model.objective, self.encoder
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Use the learning rates and weight decay of the current configuration."""

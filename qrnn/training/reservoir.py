@@ -10,7 +10,7 @@ from torch import nn
 from typing_extensions import override
 
 from qrnn.config import TrainConfig
-from qrnn.config.commands import SPSA
+from qrnn.config.commands import LBFGS, SPSA
 from qrnn.data import Batch, TaskData
 from qrnn.errors import ConfigError, NumericsError
 from qrnn.training.learner import Learner
@@ -177,9 +177,9 @@ def check_frozen(config: TrainConfig, data: TaskData) -> None:
             f"model.frozen must be left out of a task with the metric {data.metric}: least squares "
             f"gives scores, not probabilities"
         )
-    if config.trainer.optimizer == SPSA:
+    if (chosen := config.trainer.optimizer) in (SPSA, LBFGS):
         raise ConfigError(
-            "trainer.optimizer=spsa must be left out with model.frozen, whose head is solved"
+            f"trainer.optimizer={chosen} must be left out with model.frozen, whose head is solved"
         )
     if data.curriculum:
         raise ConfigError("task.curriculum must be left out with model.frozen, which has one epoch")

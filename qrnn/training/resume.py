@@ -10,7 +10,8 @@ from torch.optim import Optimizer
 
 from qrnn.config import TrainConfig
 from qrnn.errors import ConfigError
-from qrnn.training.checkpoint import size_of
+from qrnn.training.lbfgs import LBFGS, check_history
+from qrnn.utils.weights import size_of
 
 
 def check_unchanged(saved: TrainConfig, wanted: TrainConfig) -> None:
@@ -106,8 +107,10 @@ def check_state(saved: dict[str, Any], trainer: pl.Trainer, optimizer: Optimizer
         raise ConfigError(
             f"optimizer_states must hold one state, got {len(saved['optimizer_states'])}"
         )
-    shapes = [p.shape for group in optimizer.param_groups for p in group["params"]]
-    like = _state_of_one(optimizer)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    shapes = [p.shape for p in parameters]
+    together = isinstance(optimizer, LBFGS)  # one state of all parameters, at the first
+    like = {} if together else _state_of_one(optimizer)
     for one in saved["optimizer_states"]:
         check_structure(one, {"state": dict, "param_groups": list}, "optimizer_states")
         if len(one["param_groups"]) != len(optimizer.param_groups):
@@ -123,6 +126,10 @@ def check_state(saved: dict[str, Any], trainer: pl.Trainer, optimizer: Optimizer
         if held != list(range(len(shapes))) or not {*one["state"]} <= {*held}:
             raise ConfigError(f"optimizer_states must have {len(shapes)} parameters, in order")
         for i, state in one["state"].items():
+            if together:
+                check_structure(state, {}, "optimizer_states.state")
+                check_history(state, sum(map(torch.Size.numel, shapes)), parameters[0].dtype)
+                continue
             wanted = {k: v.expand(shapes[i]) if v.ndim else v for k, v in like.items()}
             check_structure(state, wanted, f"optimizer_states.state.{i}")
 

@@ -9,15 +9,16 @@ from torch import nn
 from qrnn.devices import Device
 
 
-def epoch_seed(seed: int, epoch: int, rank: int) -> int:
-    """Return the seed of an epoch, below 2^32.
+def epoch_seed(seed: int, epoch: int, rank: int, *batch: int) -> int:
+    """Return the seed of an epoch, or of a batch in it, below 2^32.
 
     Args:
         seed: `trainer.seed`.
         epoch: number of the epoch, from 0.
         rank: rank of the process, so that processes draw different dropout masks.
+        *batch: number of the batch, from 0.
     """
-    return int(np.random.SeedSequence([seed, epoch, rank]).generate_state(1)[0])
+    return int(np.random.SeedSequence([seed, epoch, rank, *batch]).generate_state(1)[0])
 
 
 def seed_all(seed: int, model: nn.Module) -> None:

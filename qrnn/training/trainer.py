@@ -34,7 +34,6 @@ from qrnn.training.callbacks import (
     Stopper,
 )
 from qrnn.training.checkpoint import (
-    check_weights,
     checkpoint_errors,
     load_task,
     read_checkpoint,
@@ -58,6 +57,7 @@ from qrnn.training.run_folder import check_free, locked
 from qrnn.utils.checks import typed
 from qrnn.utils.environment import environment
 from qrnn.utils.files import name_in_errors, write_text
+from qrnn.utils.weights import check_weights
 
 
 @dataclass(frozen=True)

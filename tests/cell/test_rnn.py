@@ -197,7 +197,7 @@ def test_moving_keeps_training_mode_and_the_modules_around_the_cell():
     class Model(nn.Module):
         def __init__(self):
             super().__init__()
-            self.rnn = network(dropout=0.5)
+            self.rnn = network(controller_dropout=0.5)
             self.head = nn.Linear(9, 2)
 
         def forward(self, x):

@@ -52,7 +52,7 @@ def test_evaluation_and_sampled_devices_get_no_noise():
 
 
 def test_a_copy_on_another_device_does_not_change_the_original():
-    rnn = QRNN(2, n_qubits=2, width=4, dropout=0.5).train()
+    rnn = QRNN(2, n_qubits=2, width=4, controller_dropout=0.5).train()
     copy = rnn.on("default.qubit").eval()
     assert all(module.training for module in rnn.modules())
     assert not any(module.training for module in copy.modules())

@@ -28,7 +28,7 @@ NOT_RUN_HERE = {
     "hardware-experiments.md": 7,
     "hardware.md": 3,
     "index.md": 1,
-    "interoperation.md": 2,
+    "interoperation.md": 3,
     "own-data.md": 2,
     "performance.md": 4,
     "scaling.md": 4,

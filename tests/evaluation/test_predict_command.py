@@ -42,8 +42,18 @@ def forecaster(tmp_path_factory):
 def test_a_checkpoint_predicts_the_same_where_its_file_is_gone(forecaster):
     again = qrnn.load(forecaster.best).predict(forecaster.rows, every=True)
     pd.testing.assert_frame_equal(again, forecaster.before)
+    again = qrnn.predict(forecaster.best, forecaster.rows, every=True)
+    pd.testing.assert_frame_equal(again, forecaster.before)
     with pytest.raises(DataError, match=r"series\.csv must be a CSV or Parquet file, but does not"):
         forecaster.model.evaluate()
+
+
+def test_a_line_evaluates_a_checkpoint(forecaster):
+    for device in (None, "fused"):
+        mine = qrnn.evaluate(forecaster.best, device, limit=2, data=forecaster.data)
+        theirs = forecaster.model.evaluate(device, limit=2, data=forecaster.data)
+        assert (mine.device, mine.sequences) == (theirs.device, 2)
+        assert (mine.value, mine.predictions) == (theirs.value, theirs.predictions)
 
 
 def test_predictions_are_those_of_the_evaluation(forecaster):

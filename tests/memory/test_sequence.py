@@ -280,7 +280,9 @@ class Own(Controller):
 
 @pytest.mark.parametrize("why", ["hook", "subclass", "dropout", "double", "nonlinear function"])
 def test_what_the_kernels_cannot_do_goes_step_by_step(why, counted):
-    rnn = network("nonlinear function" if why == "nonlinear function" else "default", dropout=0.5)
+    rnn = network(
+        "nonlinear function" if why == "nonlinear function" else "default", controller_dropout=0.5
+    )
     rnn.train() if why == "dropout" else rnn.eval()
     x = inputs(3, 2)
     if why == "hook":

@@ -122,3 +122,6 @@ class Kernels(Protocol):
 
     def amplitudes(self, psi: torch.Tensor, batch: int) -> torch.Tensor:
         """Return psi as complex amplitudes (B, 2^n), differentiable."""
+
+    def pack(self, amplitudes: torch.Tensor) -> torch.Tensor:
+        """Return psi for complex amplitudes (B, 2^n), differentiable."""

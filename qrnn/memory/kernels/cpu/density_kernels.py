@@ -22,6 +22,7 @@ from qrnn.memory.kernels.cpu.lanes import (
     from_lanes,
     shares_of,
     to_lanes,
+    whole_blocks,
 )
 from qrnn.memory.kernels.cpu.parallel import run
 from qrnn.memory.kernels.cpu.simd import LANES
@@ -243,6 +244,12 @@ class NumbaDensityKernels:
         else:
             mask = to_lanes(active[:, None], blocks)[:, 0]
         return torch.stack([lanes.cos(), lanes.sin()], 2), mask
+
+    def select(self, r: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Return r of some sequences, by their indices (K,), differentiable."""
+        size = r.shape[1]
+        chosen = whole_blocks(r.permute(0, 2, 1).reshape(-1, size)[rows])
+        return chosen.reshape(-1, LANES, size).permute(0, 2, 1).contiguous()
 
     def matrices(self, r: torch.Tensor, batch: int) -> torch.Tensor:
         """Return r as complex density matrices (B, 2^n, 2^n), differentiable."""

@@ -20,6 +20,7 @@ from qrnn.memory.kernels.cpu.lanes import (
     from_lanes,
     shares_of,
     to_lanes,
+    whole_blocks,
 )
 from qrnn.memory.kernels.cpu.layout import WHOLE_BITS, tables
 from qrnn.memory.kernels.cpu.parallel import run
@@ -251,6 +252,16 @@ class NumbaKernels(Kernels):
         size = 2**self.program.n_wires
         parts = psi.reshape(blocks, -1, 2, LANES).permute(order)
         return torch.view_as_complex(parts.reshape(-1, size, 2).contiguous())[:batch]
+
+    @override
+    def pack(self, amplitudes: torch.Tensor) -> torch.Tensor:
+        batch, size = amplitudes.shape
+        parts = torch.view_as_real(amplitudes)
+        if spread_pays(self.program.n_wires, batch):
+            parts = parts.reshape(batch, -1, LANES, 2).permute(0, 1, 3, 2)
+        else:
+            parts = whole_blocks(parts).reshape(-1, LANES, size, 2).permute(0, 2, 3, 1)
+        return parts.reshape(len(parts), -1, 2 * LANES).contiguous()
 
 
 def spread_pays(n: int, batch: int) -> bool:

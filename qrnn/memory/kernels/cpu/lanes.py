@@ -39,6 +39,12 @@ def empty_like(psi: torch.Tensor) -> torch.Tensor:
     return empty(psi.shape, psi.dtype)
 
 
+def whole_blocks(states: torch.Tensor) -> torch.Tensor:
+    """Return states (B, ...) and as many more of the first as fill the last block of LANES."""
+    missing = -len(states) % LANES
+    return torch.cat([states, states[:1].expand(missing, *states.shape[1:])]) if missing else states
+
+
 def flat(values: torch.Tensor) -> np.ndarray:
     """Return a tensor as a numpy array with one row per block."""
     return values.numpy().reshape(values.shape[0], -1)

@@ -263,6 +263,10 @@ class TritonKernels(Kernels):
     def amplitudes(self, psi: torch.Tensor, batch: int) -> torch.Tensor:
         return torch.complex(psi[:, 0], psi[:, 1])
 
+    @override
+    def pack(self, amplitudes: torch.Tensor) -> torch.Tensor:
+        return torch.stack([amplitudes.real, amplitudes.imag], 1)
+
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) -> None:
     """Run a kernel on the GPU of its first argument, even if it is not the current GPU."""
