@@ -102,7 +102,12 @@ class PureStates(Memory):
         return {**super().__getstate__(), "program": self.program, "_kernels": {}}
 
     def kernels(self, device: torch.device) -> Kernels:
-        """Return the kernels for a torch device."""
+        """Return the kernels for a torch device.
+
+        Raises:
+            DeviceError: a transform of `torch.func` is active.
+        """
+        refuse_transforms()
         if device.type not in self._kernels:
             self._kernels[device.type] = kernels_for(self.program, device)
         return self._kernels[device.type]
@@ -112,7 +117,6 @@ class PureStates(Memory):
     ) -> tuple[torch.Tensor, FusedState]:
         """Advance by one step with the slots' angles (B, S); return z (B, R) and the new state."""
         undo = UndoStep(self.kernels(state.psi.device), active)
-        refuse_transforms()
         psi, z = StepNode.apply(state.psi, angles, state.snapshot, undo)
         if psi.requires_grad:
             state.snapshot.follow(undo)
@@ -159,7 +163,6 @@ class FusedMemory(PureStates):
         if packed is None:
             return None
         undo = UndoSequence(kernels)
-        refuse_transforms()
         psi, z = SequenceNode.apply(
             state.psi,
             z_start,

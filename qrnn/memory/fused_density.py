@@ -172,8 +172,9 @@ class FusedDensities(Memory):
         """Return the kernels.
 
         Raises:
-            DeviceError: the torch device is not the CPU.
+            DeviceError: the torch device is not the CPU, or a transform of `torch.func` is active.
         """
+        refuse_transforms()
         if device.type != "cpu":
             raise DeviceError(
                 f"device 'fused' with device.noise needs weights and inputs on cpu, got {device}: "
@@ -199,7 +200,6 @@ class FusedDensities(Memory):
     ) -> tuple[torch.Tensor, DensityState]:
         angles = self.slots.angles(self.circuit.parameters(controls + self.layer.bias))
         kernels = self.kernels(controls.device)
-        refuse_transforms()
         r, results = DensityNode.apply(state.r, angles, kernels, active, state.moment)
         z = self.circuit.values(results)
         if not r.requires_grad:

@@ -155,7 +155,7 @@ def test_the_error_of_z_falls(run, feedback):
     run.split = Split(torch.rand(12, T, 2), torch.zeros(12, dtype=torch.long))
     plain = run.evaluate(replace(FAKE, calibrate=None), feedback=feedback)
     done = run.evaluate(FAKE, feedback=feedback)
-    assert done.rms_z < 0.6 * plain.rms_z
+    assert done.rms_z < 0.7 * plain.rms_z
     assert done.damping.rms_after < 0.7 * done.damping.rms_before
     assert done.damping.steps == (list(range(T)) if feedback == "closed" else [T - 1])
     assert (done.damping.backend, done.damping.sequences) == ("fake_manila", K)

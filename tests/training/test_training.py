@@ -428,6 +428,8 @@ def test_a_text_goes_on_from_the_last_state_until_it_begins_anew(carry, anew):
     learner.model.answer = lambda batch, state: states.append(state) or answer(batch, state)
     batches = part.batches(2)
     for i, batch in enumerate(batches):
+        if i > 0:  # the first also seeds, for which it needs a trainer
+            learner.on_train_batch_start(batch, i)
         learner.training_step(batch, i)
     assert len(batches) == 8
     assert [i for i, state in enumerate(states) if state is None] == list(anew)
