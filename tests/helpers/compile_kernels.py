@@ -12,12 +12,13 @@ from qrnn import QRNN
 
 def main() -> None:
     dtype = getattr(torch, sys.argv[1])
-    rnn = QRNN(2, 2, width=4).to(dtype)
-    for stepwise in (False, True):
-        if stepwise:  # a hook on the cell must see each step
-            rnn.cell.register_forward_hook(lambda *_: None)
-        x = torch.ones(2, 2, 2, dtype=dtype, requires_grad=True)
-        rnn(x)[0].square().sum().backward()
+    pure = QRNN(2, 2, width=4).to(dtype)
+    for rnn in (pure, pure.on("fused", noise="depolarizing", strength=0.1)):
+        for stepwise in (False, True):
+            if stepwise:  # a hook on the cell must see each step
+                rnn.cell.register_forward_hook(lambda *_: None)
+            x = torch.ones(2, 2, 2, dtype=dtype, requires_grad=True)
+            rnn(x)[0].square().sum().backward()
 
 
 if __name__ == "__main__":
