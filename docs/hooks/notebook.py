@@ -23,5 +23,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     page = page.replace(DOCS, "")
     files.append(File.generated(config, "tutorial.md", content=page))
     for name, data in resources["outputs"].items():
-        files.append(File.generated(config, name, content=with_dark(data.decode())))
+        content = with_dark(data.decode()) if name.endswith(".svg") else data
+        files.append(File.generated(config, name, content=content))
     return files

@@ -207,7 +207,9 @@ def predict(config) -> None:
     typed: PredictConfig = to_typed(config)
     checkpoint_file(typed.checkpoint)
     check_output("output", typed.output, typed.checkpoint, typed.input)
-    check_output("plot", typed.plot, typed.checkpoint, typed.input, typed.output)
+    check_output("plot", typed.plot, typed.checkpoint, typed.input)
+    if typed.output is not None and typed.plot == typed.output:
+        raise ConfigError(f"plot and output must be two files, got {typed.plot} for both")
 
     from qrnn.evaluation.trained import load, rows_of
 

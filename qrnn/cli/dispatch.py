@@ -6,6 +6,7 @@ import codecs
 import functools
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -73,7 +74,10 @@ def _with_hydra(task: Callable, config_name: str) -> None:
     check_arguments(task.__name__, given)
     sys.argv[1:] = with_run_config(given) if task.__name__ == "train" else given
     if {"-m", "--multirun"} & {*given} and not any("hydra_logging" in one for one in given):
-        sys.argv.append("hydra/hydra_logging=default")  # a line for each job
+        # A line for each job. Beside the other overrides: argparse allows no others after a flag.
+        overrides = (i for i, one in enumerate(sys.argv) if i and re.match(r"[+~]*[\w./@]+=", one))
+        at = next(overrides, 1)
+        sys.argv.insert(at, "hydra/hydra_logging=default")
     register_schemas(sys.argv[1:])
     run = hydra.main(version_base="1.3", config_path="pkg://qrnn.configs", config_name=config_name)
     if {"-h", "--help"} & {*sys.argv}:

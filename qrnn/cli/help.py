@@ -56,7 +56,7 @@ def _groups() -> list[str]:
     for group, table in TABLES.items():
         names = wrap(", ".join(sorted(table)), WIDTH - 8)
         lines += [f"{group:<8}{names[0]}", *(" " * 8 + row for row in names[1:])]
-    return [*lines, "device  fused; `qrnn devices` lists all", "trainer default, spsa"]
+    return [*lines, "device  fused; `qrnn devices` lists all", "trainer default, lbfgs, spsa"]
 
 
 def _of_group(group: str, chosen: Any) -> dict[str, str]:

@@ -36,8 +36,8 @@ class TrainerConfig:
         batch_size: number of sequences per batch B, over all processes.
         lr: peak learning rate; of `lbfgs`, the first step length that its line search tries.
         optimizer: torch optimiser, `adamw`, `adam`, `rmsprop` or `sgd`; `lbfgs`, with a line
-            search, which evaluates a batch up to 25 times in a step; or `spsa`, which needs no
-            gradients, for devices that run jobs. `trainer=lbfgs` and `trainer=spsa` set the keys
+            search, which evaluates a batch about 25 times at most in a step; or `spsa`, which needs
+            no gradients, for devices that run jobs. `trainer=lbfgs` and `trainer=spsa` set the keys
             that go with them.
         directions: of `spsa`, random directions per step, each with two evaluations of the batch;
             None: 4.

@@ -274,7 +274,7 @@ def evaluate(
         baselines=judge.baselines | trained_baselines(folder, part, judge, batch_size),
         levels=levels,
         damping=on.damping,
-        truncation=None if replay is None else truncation(model, part, replay),
+        truncation=None if replay is None else truncation(model, part, replay, batch_size),
         outcome=found,
     )
 

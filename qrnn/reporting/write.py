@@ -17,7 +17,7 @@ from qrnn.reporting.folder import read_folder
 from qrnn.reporting.page import load, page_of
 from qrnn.reporting.parts import Page
 from qrnn.utils.environment import environment
-from qrnn.utils.files import write_text
+from qrnn.utils.files import check_output, write_text
 
 Folder = str | Path
 
@@ -55,6 +55,9 @@ def report(
     if output is not None and Path(output).is_dir():
         raise ConfigError(f"output must name a file, got the folder {output}")
     runs = [read_folder(one) for one in folders]
+    if output is not None:
+        read = [path for run in runs for path in run.folder.glob("*") if path.suffix != ".html"]
+        check_output("output", str(output), *map(str, read))
     if len(runs) == 1:
         page = page_of(runs[0], load(runs[0], data_dir, Console(stderr=True, quiet=not progress)))
         target = Path(output or runs[0].folder / "report.html")

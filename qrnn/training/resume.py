@@ -13,6 +13,9 @@ from qrnn.errors import ConfigError
 from qrnn.training.lbfgs import LBFGS, check_history
 from qrnn.utils.weights import size_of
 
+# Keys of tasks that decide which sequences are trained on.
+SPLITS = ("name", "seed", "split", "val", "test", "n_train", "n_val", "n_test")
+
 
 def check_unchanged(saved: TrainConfig, wanted: TrainConfig) -> None:
     """Check that the optimiser, the schedule and what is trained are those of the checkpoint.
@@ -23,7 +26,7 @@ def check_unchanged(saved: TrainConfig, wanted: TrainConfig) -> None:
         ConfigError: one of them has changed.
     """
     keys = [("trainer", "optimizer"), ("trainer", "schedule"), ("model", "frozen")]
-    for group, name in (*keys, ("task", "seed"), ("task", "split")):
+    for group, name in (*keys, *(("task", name) for name in SPLITS)):
         before, now = (getattr(getattr(one, group), name, None) for one in (saved, wanted))
         if before != now:
             raise ConfigError(

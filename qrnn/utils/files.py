@@ -102,10 +102,14 @@ def check_output(key: str, output: str | None, *read: str | None) -> None:
         ConfigError: it is one of them.
     """
     for one in read:
-        if output is None or one is None or not (Path(output).is_file() and Path(one).is_file()):
-            continue
-        if os.path.samefile(output, one):
+        if output is not None and one is not None and _same(output, one):
             raise ConfigError(f"{key} must be another file than {one}, which is read, got {output}")
+
+
+def _same(one: str, other: str) -> bool:
+    if Path(one).exists() and Path(other).exists():
+        return os.path.samefile(one, other)
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def own_folder(resume: str | None, other: str) -> str:

@@ -546,5 +546,6 @@ def test_messages_of_other_packages_are_not_in_the_output(tmp_path, monkeypatch)
     monkeypatch.setattr("qrnn.training.trainer.train", checked)
     done = qrnn("train", cwd=tmp_path)
     assert (done.stdout, done.stderr) == ("", "qrnn: end\n")
-    done = qrnn("train", "-m", "trainer.seed=1", cwd=tmp_path)
-    assert "Launching 1 jobs locally" in done.stdout
+    for arguments in (["-m", "trainer.seed=1"], ["trainer.seed=1", "-m"], ["--multirun"]):
+        done = qrnn("train", *arguments, cwd=tmp_path)
+        assert "Launching 1 jobs locally" in done.stdout

@@ -13,6 +13,7 @@ from qrnn.evaluation.predict import record_controls
 from qrnn.evaluation.truncation import truncation
 from qrnn.models.build import build_model
 from qrnn.models.cells import cells_of
+from qrnn.models.sequence import SequenceClassifier
 
 DOUBLE, STEPS, B = torch.float64, 4, 2
 
@@ -71,7 +72,14 @@ def test_the_error_of_replaying_less_is_measured_exactly():
         controls = record_controls(model, x)
         wanted = (windows(memory, controls, 2) - memory.run(controls)).square().mean().sqrt()
     assert truncation(model, part, 2) == pytest.approx(wanted.item(), rel=1e-4)
+    assert truncation(model, part, 2, batch_size=2) == pytest.approx(wanted.item(), rel=1e-4)
     assert truncation(model, part, 5) == 0
+
+
+def test_an_evaluation_is_not_lost_where_fused_cannot_measure_that_error():
+    model = QRNN(2, 1, width=3, readout_mode="measure", device="default.qubit")
+    part = Split(torch.randn(2, 3, 2), torch.zeros(2, dtype=torch.long))
+    assert truncation(SequenceClassifier(model, 2), part, 2) is None
 
 
 def test_it_is_refused_where_the_state_is_carried():

@@ -8,10 +8,13 @@ import torch
 
 from helpers.small_runs import SMALL, config, losses, small_digits
 from qrnn import QRNN, ConfigError, QRNNError
-from qrnn.data import CopyingConfig, TaskData, copying
+from qrnn.config.tables import ForecastConfig, TextsConfig
+from qrnn.config.tasks import CopyingConfig, DigitsConfig
+from qrnn.data import TaskData, copying
 from qrnn.training.callbacks import AtomicCheckpointIO
 from qrnn.training.history import history
 from qrnn.training.learner import Learner
+from qrnn.training.resume import check_unchanged
 from qrnn.training.seeding import seed_all
 from qrnn.training.trainer import train
 
@@ -227,11 +230,20 @@ def test_a_resumed_run_cannot_change_its_optimiser(run, data, tmp_path, trainer,
     assert "\n" not in str(caught.value)
 
 
-def test_a_resumed_run_cannot_change_the_split_of_its_data(run, data, tmp_path):
-    other = config(epochs=5)
-    other = replace(other, task=replace(other.task, seed=other.task.seed + 1), resume=str(run.last))
-    with pytest.raises(ConfigError, match=r"task\.seed must stay \d+ with resume, got \d+: leave"):
-        train(other, tmp_path / "other", data=data)
+@pytest.mark.parametrize(
+    ("task", "change"),
+    [
+        (DigitsConfig("digits"), {"seed": 3}),
+        (ForecastConfig("forecast"), {"split": [0.5, 0.3, 0.2]}),
+        (TextsConfig("texts"), {"val": 0.4}),
+        (CopyingConfig("copying"), {"n_train": 7}),
+    ],
+)
+def test_a_resumed_run_cannot_change_the_split_of_its_data(task, change):
+    saved = replace(config(), task=task)
+    check_unchanged(saved, saved)
+    with pytest.raises(ConfigError, match=rf"task\.{next(iter(change))} must stay .* with resume"):
+        check_unchanged(saved, replace(saved, task=replace(task, **change)))
 
 
 def test_without_the_best_checkpoint_beside_it_a_resumed_run_has_the_best_from_there_on(

@@ -229,7 +229,10 @@ class NumbaDensityKernels:
 
     def _work(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Return space, that of the last step if it fits: it takes longer to map than to use."""
-        work = self._spare.pop() if self._spare else np.empty(0, dtype)
+        try:
+            work = self._spare.pop()
+        except IndexError:  # none yet, or another thread has it
+            work = np.empty(0, dtype)
         if work.shape != shape or work.dtype != dtype:
             work = np.empty(shape, dtype)
         return work

@@ -49,20 +49,26 @@ def run(kernel: Callable, calls: list[tuple], *arguments: Any) -> None:
     number, start, _, *team = calls[0]
     kernel(number, start, start, *team, *arguments)  # no block: compiles it here, not in a thread
     failed: list[BaseException] = []
+    finished: list[int] = []
 
     def begin(i: int) -> None:
         try:
             kernel(*calls[i], *arguments)
+            finished.append(i)
         except BaseException as error:  # raised below: C code cannot pass it on
             failed.append(error)
 
     callback = CALLBACK(begin)
     _start_threads()
     with nullcontext() if _loops_may_overlap() else _LOOP:
+        threads = nb.get_num_threads()
         nb.set_num_threads(min(len(calls), most))
         _compiled_loop()(ctypes.cast(callback, ctypes.c_void_p).value, len(calls))
+        nb.set_num_threads(threads)  # the user's own kernels have as many as before
     if failed:
         raise failed[0]
+    if len(finished) < len(calls):  # Ctrl-C at the entry of a callback, which ctypes ignores
+        raise KeyboardInterrupt
 
 
 @cache
