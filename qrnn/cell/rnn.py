@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -14,12 +15,14 @@ from torch.nn.utils.rnn import PackedSequence
 from qrnn.cell.cell import OnDevice, QRNNCell, QRNNState
 from qrnn.cell.layouts import backwards, over_time
 from qrnn.cell.sizes import n_qubits_of
+from qrnn.config.device_table import device_spec
 from qrnn.config.models import HybridConfig
 from qrnn.devices import DeviceOptions, open_device
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import flag, probability, shown, whole
 from qrnn.utils.limits import MOST_LAYERS, limit_allocations
 from qrnn.utils.pretrained import Pretrained, as_plain
+from qrnn.utils.private import published
 from qrnn.utils.rows import Rows
 from qrnn.utils.weights import check_weights, errors_about
 
@@ -310,7 +313,11 @@ class QRNN(StackedCells, Pretrained):
             "batch_first": batch_first,
             "dropout": dropout,
             "controller_dropout": controller_dropout,
-            **{name: value for name, value in cell_options.items() if name != "device"},
+            **{
+                name: deepcopy(value) if isinstance(value, list | tuple | dict) else value
+                for name, value in cell_options.items()
+                if name != "device"
+            },
         }
         if "device" in cell_options:  # opened once for all cells
             cell_options["device"] = open_device(cell_options["device"])
@@ -335,6 +342,8 @@ class QRNN(StackedCells, Pretrained):
             )
         options = {
             **self._arguments,
+            "batch_first": self.batch_first,
+            "dropout": self.dropout,
             "device": {"name": device.name, **device.options.given()},
             "readout_mode": "expval" if measured is None else "measure",
             "readout_angle": None if measured is None else measured.angle,
@@ -347,7 +356,7 @@ class QRNN(StackedCells, Pretrained):
                 "save its state_dict"
             )
         check_weights(self.state_dict(), again.state_dict())
-        return plain, self.state_dict()
+        return {**plain, "device": published(plain["device"])}, self.state_dict()
 
     @classmethod
     def _rebuilt(
@@ -369,10 +378,23 @@ class QRNN(StackedCells, Pretrained):
             raise ConfigError(f"device must be options by name, got {shown(device)}")
         whole("num_layers", layers, 1, MOST_LAYERS)
         try:
+            _check_local(DeviceOptions(**device))
             with torch.random.fork_rng(devices=[]):
                 return cls(**{**arguments, "device": DeviceOptions(**device)})
         except (TypeError, ValueError) as error:  # an argument that is not known, or of no use
             raise ConfigError(str(error)) from error
+
+
+def _check_local(options: DeviceOptions) -> None:
+    """Check that loading a network opens no account and writes nowhere.
+
+    Raises:
+        ConfigError: the device submits jobs, or an option is of an account or a path.
+    """
+    if device_spec(options.name).submits_jobs:
+        raise ConfigError(f"device must be a simulator, got {options.name}, which submits jobs")
+    if private := options.given_where(lambda one: not one.recorded):
+        raise ConfigError(f"device must be saved without {', '.join(private)}: leave it out")
 
 
 def either(name: str, value: Any, other: str, given: Any) -> Any:

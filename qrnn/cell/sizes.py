@@ -38,7 +38,9 @@ def n_qubits_of(
     if isinstance(ansatz, Ansatz):
         return ansatz.n_wires
     readout = cell_options.get("readout", HybridConfig.readout)
-    if not isinstance(readout, str) and readout:  # Pauli words, which have a letter for each qubit
+    if (
+        isinstance(readout, list | tuple) and readout and isinstance(readout[0], str)
+    ):  # Pauli words, which have a letter for each qubit
         return len(readout[0])
     of_the_cell = signature(QRNNCell).parameters.keys() - {"n_angles"}
     options = {name: value for name, value in cell_options.items() if name not in of_the_cell}

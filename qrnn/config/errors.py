@@ -22,6 +22,7 @@ HYDRA_PLUGINS = {
     "hydra/launcher=submitit_slurm": "pip install hydra-submitit-launcher",
     "hydra/launcher=joblib": "pip install hydra-joblib-launcher",
 }
+MOST_SHOWN = 160  # characters of what was given
 NO_SCHEMA = (
     "--config-name must name a run's config.yaml, or a file whose defaults list has the command: "
     "defaults: [train, _self_]"
@@ -93,11 +94,15 @@ def config_error_line(error: Exception) -> str:
 
 def _unreadable(given: str) -> str:
     """Return the message about an argument that Hydra cannot parse."""
+    whole = given
+    given = " ".join(given.splitlines())
+    given = given if len(given) <= MOST_SHOWN else f"{given[:MOST_SHOWN]}..."
     key, equals, value = given.partition("=")
     if re.fullmatch(r"[+~]*[\w./@]+", key) and equals:
-        if any(value.count(a) != value.count(b) for a, b in ("[]", "{}")):
+        if any(whole.count(a) != whole.count(b) for a, b in ("[]", "{}")):
             return f"{key} must have a value with all its brackets, got {value}"
-        return f"{key} must have its value in quotes, got {value}: write {argument(key, value)}"
+        quoted = argument(key, value) if given == whole else f"{key}='VALUE'"
+        return f"{key} must have its value in quotes, got {value}: write {quoted}"
     if given.endswith(".ckpt"):
         return f"{given} must follow its key: write checkpoint={given}"
     if given in ("h", "help"):
@@ -138,7 +143,7 @@ def message_of(error: BaseException) -> str:
 
 def described(error: BaseException) -> str:
     """Return an error's type and message, or where it was raised if it has no message."""
-    message = message_of(error)[:160]
+    message = message_of(error)[:MOST_SHOWN]
     if not message and (frames := traceback.extract_tb(error.__traceback__)):
         return f"{type(error).__name__} in {frames[-1].name}"
     return f"{type(error).__name__}: {message}"

@@ -31,6 +31,7 @@ from qrnn.training.checkpoint import (
 from qrnn.utils.checks import whole
 from qrnn.utils.files import write_text
 from qrnn.utils.pretrained import Pretrained
+from qrnn.utils.private import published
 from qrnn.utils.registry import unknown_name
 from qrnn.utils.weights import errors_about
 
@@ -67,6 +68,7 @@ class TrainedModel(Pretrained):
         plain["config"] |= {"resume": None, "finetune": None}
         private = self.config.device.given_where(lambda one: not one.recorded)
         plain["config"]["device"] |= dict.fromkeys(private)  # account and paths
+        plain["config"] = published(plain["config"])
         return plain, self.model.state_dict()
 
     @classmethod

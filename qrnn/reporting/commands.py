@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +13,11 @@ from qrnn.config.commands import TABLES
 from qrnn.devices import DeviceOptions
 from qrnn.errors import QRNNError
 from qrnn.evaluation.evaluation import Evaluation, file_name
-from qrnn.reporting.folder import HIDDEN, RunFolder
+from qrnn.reporting.folder import RunFolder
 from qrnn.reporting.formats import flat
 from qrnn.utils.overrides import override, shell_quoted, wrap_command
+from qrnn.utils.private import HIDDEN, names_path
+from qrnn.utils.program import shown_path, started
 
 UNRELATED = ("resume", "trainer.progress")  # keys that do not change the result
 
@@ -40,7 +41,28 @@ def again(folder: Path) -> Path:
     found = folder.with_name(f"{folder.name}-again")
     while found.exists():
         found = folder.with_name(f"{folder.name}-again{next(numbers)}")
-    return Path(os.path.relpath(found))
+    return Path(shown_path(found))
+
+
+def data_paths(run: RunFolder) -> dict[str, Path]:
+    """Return the relative paths that the training read, by key, from where it was run.
+
+    Its folder is not recorded: it is the nearest one around the run's that has the file, else the
+    shell's.
+    """
+    shell = Path(started().folder or Path.cwd())
+    paths = {}
+    for key, value in flat(run.config).items():
+        kept = key == "finetune" or (key.startswith("task.") and names_path(key.rpartition(".")[2]))
+        if kept and isinstance(value, str) and not value.startswith(("/", "~")):
+            around = (one / value for one in run.folder.resolve().parents)
+            paths[key] = next((one for one in around if one.exists()), shell / value)
+    return paths
+
+
+def not_found(run: RunFolder) -> list[str]:
+    """Return the keys of the data that are not found."""
+    return [key for key, path in data_paths(run).items() if not path.exists()]
 
 
 def train_command(run: RunFolder, folder: Path) -> list[str]:
@@ -50,8 +72,9 @@ def train_command(run: RunFolder, folder: Path) -> list[str]:
         if run.name_of(group) != default:
             arguments.append(f"{group}={run.name_of(group)}")
     known = defaults(run)
+    paths = {key: shown_path(path) for key, path in data_paths(run).items()}
     arguments += [
-        override(key, value)
+        override(key, paths.get(key, value))
         for key, value in flat(run.config).items()
         if not key.endswith(".name")
         and key not in UNRELATED
@@ -104,7 +127,7 @@ def left_out(run: RunFolder) -> list[str]:
             reason = "it does not record its model"
         else:
             reason = f"its model is not that of {run.checkpoint.name}"
-        checkpoint = Path(os.path.relpath(run.checkpoint or run.folder / "best.ckpt"))
+        checkpoint = Path(shown_path(run.checkpoint or run.folder / "best.ckpt"))
         command = " ".join(evaluate_command(run, one, checkpoint))
         lines.append(f"{file_name(one)} is left out: {reason}. Evaluate again: {command}")
     return lines

@@ -111,7 +111,12 @@ def lead(runs: Sequence[RunFolder], names: Sequence[str]) -> str:
     best = [(run.best, name) for run, name in zip(runs, names, strict=True) if run.best]
     if len(best) < len(runs):
         return f"The runs cannot be ranked: {unlike}, and some have not finished an epoch."
-    if len({one.metric for one, _ in best}) > 1 or any(math.isnan(one.value) for one, _ in best):
+    if none := [name for one, name in best if math.isnan(one.value)]:
+        return (
+            f"The runs cannot be ranked: {unlike}, and the validation metric of "
+            f"{', '.join(none)} is not a number."
+        )
+    if len({one.metric for one, _ in best}) > 1:
         return f"The runs cannot be ranked: {unlike}, and their validation metrics differ."
     # By the metric: losses may be different ones.
     sign = -1 if METRICS[best[0][0].metric][1] == "higher" else 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,13 +20,11 @@ from qrnn.evaluation.metrics import METRICS
 from qrnn.training.checkpoint import checkpoint_identity, read_checkpoint
 from qrnn.training.history import Best, best_of, history
 from qrnn.utils.overrides import shell_quoted
+from qrnn.utils.private import hide
+from qrnn.utils.program import started
 from qrnn.utils.safe_yaml import check_plain, read_text, read_yaml
 
 T = TypeVar("T")
-HIDDEN = "(hidden)"
-_SECRET = re.compile(
-    r"(^|_)(token|secret|passwo?r?d|credentials?|key|instance|crn|auth\w*)$", re.IGNORECASE
-)
 DAMAGED = (QRNNError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
@@ -44,7 +42,8 @@ class RunFolder:
         stale: evaluations of other models, or of models not recorded.
         checkpoint: the best checkpoint, else the last; None: the folder has neither.
         missing: a sentence for each damaged or missing file.
-        program: what runs the commands: `qrnn`, or the program that defines a part of the model.
+        program: what runs the commands: what runs this one, or the program that defines a part of
+            the model.
     """
 
     folder: Path
@@ -111,7 +110,7 @@ def read_folder(folder: str | Path) -> RunFolder:
     found = [attempt(path, _evaluation) for path in sorted(folder.glob("evaluation-*.json"))]
     evaluations = [one for one in found if one is not None]
     evaluations.sort(key=lambda one: (one.device != one.reference, -one.sequences))
-    identity, program = None, "qrnn"
+    identity, program = None, started().program
     if checkpoints and (found_in := attempt(checkpoints[0], _checkpoint)) is not None:
         identity, program = found_in
     own = [one for one in evaluations if identity is not None and one.checkpoint == identity]
@@ -131,15 +130,6 @@ def read_folder(folder: str | Path) -> RunFolder:
         tuple(missing),
         program,
     )
-
-
-def hide(value: Any, name: str = "") -> Any:
-    """Return plain values, with those whose name suggests a secret replaced by `HIDDEN`."""
-    if isinstance(value, dict):
-        return {key: hide(one, str(key)) for key, one in value.items()}
-    if isinstance(value, list):
-        return [hide(one, name) for one in value]
-    return HIDDEN if value is not None and _SECRET.search(name) else value
 
 
 def _not_a_run(folder: Path, missing: list[str]) -> DataError:
@@ -170,7 +160,9 @@ def _checkpoint(path: Path) -> tuple[str, str]:
     content = read_checkpoint(path)
     modules = map(str, content["qrnn"].get("modules", {}).values())
     files = [module for module in modules if module.endswith(".py")]
-    program = f"python {shell_quoted(files[0])}" if files else "qrnn"
+    program = started().program
+    if files and Path(shlex.split(program)[-1]).name != files[0]:  # its folder is not recorded
+        program = f"python {shell_quoted(files[0])}"
     return checkpoint_identity(content), program
 
 

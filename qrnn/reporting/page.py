@@ -21,7 +21,7 @@ from qrnn.models.base import Model
 from qrnn.models.cells import device_of
 from qrnn.neurons import QuantumNeuronCell
 from qrnn.reporting import numbers, plots
-from qrnn.reporting.commands import commands, left_out
+from qrnn.reporting.commands import commands, left_out, not_found
 from qrnn.reporting.folder import RunFolder
 from qrnn.reporting.formats import (
     PARTS,
@@ -99,6 +99,10 @@ def page_of(run: RunFolder, loaded: Loaded) -> Page:
         "Commands": [
             Code(commands(run)),
             Text("They repeat the run in a new folder, from the one where this page was written."),
+            *(
+                Text(f"{key} was not found: set it to the path of the training's data.", True)
+                for key in not_found(run)
+            ),
         ],
         "Environment": [
             Text("The versions used in training are unknown: environment.json is missing.", True)
@@ -253,11 +257,13 @@ def circuit(loaded: Loaded) -> Iterator[Part]:
         gates = ", ".join(f"{number} {name}" for name, number in specs.pop("gate_types").items())
         facts = [(name.replace("_", " "), str(value)) for name, value in specs.items()]
         alt = "Circuit of one time step: " + ", ".join(" ".join(pair) for pair in facts)
-        pieces = plots.circuit(steps[0])
+        pieces, left_out = plots.circuit(steps[0])
         for number, figure in enumerate(pieces, 1):
             part = f"part {number} of {len(pieces)}, " if len(pieces) > 1 else ""
             caption = f"One time step, {part}from left to right; one wire per qubit"
             yield Figure(plots.data_url(figure), caption, f"{caption}. {alt}")
+        if left_out:
+            yield Text(f"The last {count(left_out, 'layer')} of gates are not drawn.")
         yield Facts([*facts, ("gates by name", gates)])
         if len(steps) > 1:
             yield Text(f"The first of the model's {len(steps)} circuits.")

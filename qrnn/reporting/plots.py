@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PICTURED = 3  # sentences in a figure of attention
 DECADES = 30.0  # ratio of values from which the axis is logarithmic
 ABREAST = 6  # layers of gates in one figure of a circuit
+PIECES = 8  # most figures of a circuit
 NUMBERED = 12  # largest number of classes with numbers in the confusion matrix
 _NOT_IN_XML = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -128,30 +129,33 @@ def confusion(labels: Sequence[int], predictions: Sequence[int], classes: Sequen
 
 
 @one_at_a_time
-def circuit(step: StepCircuit) -> list[Figure]:
+def circuit(step: StepCircuit) -> tuple[list[Figure], int]:
     """Draw the circuit of one time step, with templates expanded into gates.
 
     Returns:
-        Figures of a few gates each, one after the other, which fit a phone and a printed page.
+        Figures of a few gates each, one after the other, which fit a phone and a printed page; and
+        the number of layers of gates that are left out, the last ones of a long circuit.
     """
     import pennylane as qml
     import torch
     from matplotlib import pyplot
+    from pennylane.drawer.drawable_layers import drawable_layers
 
-    start = torch.zeros(1, step.n_angles)
+    tape = qml.tape.make_qscript(step.replay)(torch.zeros(1, step.n_angles))
+    layers = drawable_layers(tape.operations)
+    left_out = max(0, len(layers) - PIECES * ABREAST)
+    if left_out:
+        gates = [gate for layer in layers[: PIECES * ABREAST] for gate in layer]
+        tape = qml.tape.QuantumScript(gates)
     with drawing():
-        draw = qml.draw_mpl(
-            lambda: step.replay(start),
-            wire_order=list(step.wires),
-            fontsize=9,
-            max_length=ABREAST,
+        drawn = qml.drawer.tape_mpl(
+            tape, wire_order=list(step.wires), fontsize=9, max_length=ABREAST
         )
-        drawn = draw()
     figures = [figure for figure, _ in (drawn if isinstance(drawn, list) else [drawn])]
     for figure in figures:
         figure.set_size_inches(0.62 * figure.get_size_inches())  # as small as is readable
         pyplot.close(figure)
-    return figures
+    return figures, left_out
 
 
 @styled()

@@ -77,7 +77,8 @@ class Pretrained:
             MissingExtraError: huggingface_hub or safetensors is not installed.
         """
         self._saved()  # before anything is written
-        card = {"kind": kind_of(type(self)), **(options.pop("model_card_kwargs", None) or {})}
+        card = {"kind": kind_of(type(self)), "repo_id": options.get("repo_id")}
+        card |= options.pop("model_card_kwargs", None) or {}
         return _carrier()(self).save_pretrained(save_directory, model_card_kwargs=card, **options)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:

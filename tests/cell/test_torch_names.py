@@ -89,6 +89,7 @@ def test_hidden_size_is_the_width_that_the_next_layer_reads(options, n_qubits):
 
 
 WRONG = {
+    "a readout by name": ({"hidden_size": 6, "readout": {"a": 1}}, "readout must be letters out"),
     "a size between": (
         {"hidden_size": 10},
         r"hidden_size must be the number of readouts of some n_qubits, got 10: with readout 'XYZ' "

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hydra.errors import OverrideParseException
 
 from helpers.paths import ROOT
+from qrnn.config.errors import config_error_line
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "configs/experiment").glob("*.yaml"))
 QUICK = ["trainer.epochs=1", "trainer.steps_per_epoch=2", "trainer.progress=false"]
@@ -114,3 +116,13 @@ def test_a_runs_configuration_is_of_train_alone(conf, qrnn_command):
     status, _, err = qrnn_command("evaluate", "--config-dir=conf", "-cn=part", "checkpoint=x")
     assert (status, err.count("\n")) == (2, 1)
     assert "--config-name must name a run's config.yaml" in err
+
+
+def test_an_argument_that_cannot_be_read_is_told_in_one_short_line():
+    for given in ("task.file=[a\nb", "task.file=a=\nb", "task.file=[" + 999 * "a", 999 * "=a"):
+        line = config_error_line(OverrideParseException(given, "mismatched"))
+        assert "\n" not in line
+        assert len(line) < 260
+    assert "all its brackets, got [a b" in config_error_line(
+        OverrideParseException("task.file=[a\nb", "mismatched")
+    )

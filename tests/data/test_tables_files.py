@@ -2,12 +2,14 @@
 
 import gzip
 import io
+import shlex
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from qrnn import ConfigError, DataError
 from qrnn.data.tables.files import Table, read_table
@@ -34,8 +36,8 @@ def refused(message, call, *arguments, **options):
         (b"a,b\n", "must have a header and at least one row, got 0"),
         (b"a,b\n\n\n", "must have a header and at least one row, got 0"),
         (b"a,a\n1,2\n", "must name each column once, got 'a' twice"),
-        (b"a;b\n1;2\n", "but its header is 'a;b': set task.separator=';'"),
-        (b"a\tb\n1\t2\n", r"set task.separator='\t'"),
+        (b"a;b\n1;2\n", "but its header is 'a;b': set \"task.separator=';'\""),
+        (b"a\tb\n1\t2\n", r"""set 'task.separator='"'"'\t'"'"''"""),
         ("a,b\ncafé,1\n".encode("latin-1"), "must be UTF-8 text, got byte 0xe9: save it as"),
         (b"a,b\n1,2\n1,2,3\n", "cannot be read as CSV: Expected 2 fields in line 3, saw 3"),
         (b'a,b\n"1,2\n', "cannot be read as CSV: EOF inside string starting at row 1"),
@@ -71,9 +73,25 @@ def test_another_separator_and_a_column_without_a_name(tmp_path):
     table = read_table(put(tmp_path / "a.csv", ";x\n0;1\n"), ";")
     assert table.columns == ["column 1", "x"]
     wrong = put(tmp_path / "a.csv", "x,y\n0,1\n")
-    refused("by ';', but its header is 'x,y': set task.separator=','", read_table, wrong, ";")
+    refused("by ';', but its header is 'x,y': set \"task.separator=','\"", read_table, wrong, ";")
     with pytest.raises(ConfigError, match=r"task\.separator must be a character, such as ';', got"):
         read_table(wrong, "")
+    with pytest.raises(ConfigError, match=r"must be a character, such as ';', got '\(\('"):
+        read_table(wrong, "((")
+    assert read_table(put(tmp_path / "a.csv", "x\ty\n0\t1\n"), r"\t").columns == ["x", "y"]
+    one = read_table(put(tmp_path / "a.csv", "price, EUR\n1\n2\n"), ";")
+    assert one.columns == ["price, EUR"]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+def test_the_separator_to_set_can_be_pasted(tmp_path, separator):
+    other = ";" if separator == "," else ","
+    file = put(tmp_path / "a.csv", f"a{separator}b\n1{separator}2\n")
+    with pytest.raises(DataError) as error:
+        read_table(file, other)
+    (pasted,) = shlex.split(str(error.value).rpartition(": set ")[2])
+    (parsed,) = OverridesParser.create().parse_overrides([pasted])
+    assert read_table(file, parsed.value()).columns == ["a", "b"]
 
 
 def test_parquet_and_frames_are_read_as_csv_is(tmp_path):

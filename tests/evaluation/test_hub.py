@@ -2,6 +2,7 @@
 
 import json
 import sys
+from copy import deepcopy
 from types import SimpleNamespace
 
 import pandas as pd
@@ -15,6 +16,7 @@ from qrnn.devices import DeviceOptions
 from qrnn.models.identity import model_identity
 from qrnn.training.run import train as train_by_line
 from qrnn.training.trainer import train
+from qrnn.utils.private import published
 
 pytest.importorskip("safetensors")
 hub_mixin = pytest.importorskip("huggingface_hub.hub_mixin")
@@ -120,6 +122,15 @@ DAMAGED = {
     "an ansatz": (put("os.system", "model", "ansatz"), "ansatz 'os.system' is not known"),
     "an interpolation": (put("${oc.env:HOME}", "model", "readout"), "got the interpolation"),
     "a device": (put({"names": "x"}, "model", "device"), "device must be options by name"),
+    "jobs": (
+        put({"name": "fake_manila", "shots": 9, "ledger": "x"}, "model", "device"),
+        "device must be a simulator, got fake_manila, which submits jobs",
+    ),
+    "an account": (
+        put({"name": "fused", "instance": "crn:x"}, "model", "device"),
+        "device must be saved without instance: leave it out",
+    ),
+    "a number as a device": (put({"name": 3}, "model", "device"), "."),
     "layers": (put(10**9, "model", "num_layers"), "num_layers must be at most 1000"),
     "width": (put(10**12, "model", "width"), "must fit into this machine's memory"),
     "another size": (put(3, "model", "n_qubits"), r"weight .* must be \(.*\), got \("),
@@ -193,6 +204,38 @@ def test_the_account_and_paths_of_a_device_are_not_published(run, tmp_path):
     assert "/home/me" not in text
 
 
+def test_secrets_and_paths_of_a_configuration_are_not_published(run, tmp_path):
+    config = deepcopy(run.config)
+    config.device.options = {"token": "TOPSECRET", "calibration": "/home/me/a.yaml", "level": 3}
+    model = TrainedModel(run.model, config)
+    model.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())["model"]["config"]
+    assert saved["device"]["options"] == {"token": None, "calibration": "a.yaml", "level": 3}
+    assert config.device.options["token"] == "TOPSECRET"
+    told = {"file": "~/t.csv", "test_file": r"C:\me\u.csv", "time_format": "%d/%m/%Y", "n": 1}
+    assert published(
+        told | {"vectors": "a/b.vec", "data_dir": "../x", "separator": "/"}
+    ) == told | {
+        "file": "t.csv",
+        "test_file": "u.csv",
+        "vectors": "b.vec",
+        "data_dir": "x",
+        "separator": "/",
+    }
+
+
+def test_a_network_is_saved_as_it_is_now(tmp_path):
+    words = ["XYI", "IIZ"]
+    rnn = QRNN(D, 3, readout=words, num_layers=2)
+    rnn.batch_first, rnn.dropout = True, 0.25
+    words[0] = "ZZZ"
+    rnn.save_pretrained(tmp_path)
+    other = QRNN.from_pretrained(tmp_path)
+    assert (other.batch_first, other.dropout) == (True, 0.25)
+    assert repr(other) == repr(rnn)
+    assert json.loads((tmp_path / "config.json").read_text())["model"]["readout"] == ["XYI", "IIZ"]
+
+
 def test_a_forecast_keeps_what_reads_its_tables(tmp_path):
     frame = pd.DataFrame({"load": [float(i % 7) for i in range(300)]})
     frame.to_csv(tmp_path / "load.csv", index=False)
@@ -220,7 +263,7 @@ def test_damage_of_a_trained_model_is_one_line(run, tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_a_model_is_pushed_to_the_hub(run, monkeypatch):
+def test_a_model_is_pushed_to_the_hub(run, tmp_path, monkeypatch):
     calls = {}
 
     class Api:
@@ -250,6 +293,8 @@ def test_a_model_is_pushed_to_the_hub(run, monkeypatch):
     torch.testing.assert_close(calls["loaded"](inputs())[0], rnn(inputs())[0], rtol=0, atol=0)
     assert 'qrnn.QRNN.from_pretrained("me/spins")' in calls["card"]
     assert "library_name: qrnn" in calls["card"]
+    rnn.save_pretrained(tmp_path / "it", push_to_hub=True, repo_id="me/spins")
+    assert 'qrnn.QRNN.from_pretrained("me/spins")' in calls["card"]
 
 
 def test_a_model_is_downloaded_from_the_hub(tmp_path, monkeypatch):

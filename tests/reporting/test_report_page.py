@@ -19,10 +19,12 @@ from qrnn.config import register_schemas, to_plain
 from qrnn.devices.ibm.ledger import Ledger, recorded_circuits
 from qrnn.reporting import commands, plots
 from qrnn.reporting import page as pages_of
-from qrnn.reporting.folder import hide, read_folder
+from qrnn.reporting.folder import read_folder
 from qrnn.reporting.parts import Code, Facts, Figure, Page, Table, Text
 from qrnn.reporting.write import render
+from qrnn.utils import program
 from qrnn.utils.figure_style import DARK
+from qrnn.utils.private import hide
 
 FUSED = "evaluation-fused-limit100.json"
 HOSTILE = "<script>alert(1)</script> & \"quotes' $x^2$ </style> \x01 \ud800"
@@ -175,6 +177,42 @@ def test_a_program_with_its_own_parts_runs_its_own_commands(run):
     assert "python 'my cell.py' evaluate checkpoint=run-again/best.ckpt" in told
 
 
+def test_commands_start_as_the_report_did(run):
+    with program.running(program.Started("python -m qrnn")):
+        assert commands.commands(read_folder(run)).startswith("python -m qrnn train task=digits")
+    content = torch.load(run / "best.ckpt", weights_only=True)
+    content["qrnn"]["modules"] |= {"ansatz": "brickwork.py"}
+    torch.save(content, run / "best.ckpt")
+    for how, wanted in (
+        ("python sub/brickwork.py", "python sub/brickwork.py"),
+        ("python other.py", "python brickwork.py"),
+        ("qrnn", "python brickwork.py"),
+    ):
+        with program.running(program.Started(how)):
+            told = commands.commands(read_folder(run))
+        assert told.startswith(f"{wanted} train task=digits")
+        assert f"{wanted} evaluate checkpoint=" in told
+
+
+def test_data_are_named_from_the_folder_of_the_shell(run, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    (home / "runs").mkdir(parents=True)
+    moved = shutil.copytree(run, home / "runs/x")
+    found = read_folder(moved)
+    found.config["task"]["file"] = "data/t.csv"
+    assert "task.file=data/t.csv" in commands.commands(found)
+    assert commands.not_found(found) == ["task.file"]
+    (home / "data").mkdir()
+    (home / "data/t.csv").touch()
+    assert "task.file=home/data/t.csv" in commands.commands(found)
+    assert commands.not_found(found) == []
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert "task.file=../home/data/t.csv" in commands.commands(found)
+    monkeypatch.chdir(home)
+    assert "task.file=data/t.csv" in commands.commands(found)
+
+
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9)
 
 
@@ -241,6 +279,16 @@ def test_hostile_names_stay_text(run):
     assert page.named("h1") == ["<script>alert(1)</script> · <script>alert(1)</script> · fused"]
     rows = page.table("device", "agreement")
     assert any(row["device"].startswith("<script>alert(1)</script> & \"quotes'") for row in rows)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_pieces_of_a_long_circuit_are_few():
+    figures, left_out = plots.circuit(qrnn.QRNN(8, 4, layers=40).cell.circuit)
+    assert len(figures) == plots.PIECES
+    assert left_out > 100
+    figures, left_out = plots.circuit(qrnn.QRNN(8, 4, layers=3).cell.circuit)
+    assert 1 < len(figures) <= plots.PIECES
+    assert left_out == 0
 
 
 def test_every_part_of_a_page_is_escaped():

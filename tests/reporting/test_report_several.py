@@ -1,6 +1,7 @@
 """Several runs compared, and the command."""
 
 import json
+import math
 import sys
 from dataclasses import replace
 
@@ -91,6 +92,9 @@ def test_only_what_is_alike_is_compared(made):
     assert told.endswith(" The validation sequences may differ, as task.seed does.")
     for curves in ({}, {"val/loss": [(0, 0.1)]}, {"val/loss": [(0, 0.1)], "val/rmse": [(0, 1.0)]}):
         assert "cannot be ranked" in lead(learned, replace(high, evaluations=(), history=curves))
+    curves = {"val/loss": [(0, 0.1)], "val/accuracy": [(0, math.nan)]}
+    told = lead(learned, replace(high, evaluations=(), history=curves))
+    assert told.endswith("and the validation metric of second is not a number.")
     task = {**one.config, "task": {**one.config["task"], "name": "copying"}}
     assert "several tasks" in lead(low, replace(high, config=task))
 

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qrnn.errors import ConfigError, DataError, require_extra
+from qrnn.utils.overrides import argument
 from qrnn.utils.registry import unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
 STDIN = "-"
+TAB = "\t"
 EMPTY = ("", "na", "nan", "null", "none", "n/a", "#n/a", "<na>", "-nan")  # in lower case
 FIRST_ROW = 2  # of a CSV file: the header is row 1
 
@@ -159,23 +161,25 @@ def _as_text(cell: object) -> str:
 
 
 def read_table(file: str | Path, separator: str = ",") -> Table:
-    """Return the table of a CSV or Parquet file; `-` reads CSV from standard input.
+    r"""Return the table of a CSV or Parquet file; `-` reads CSV from standard input.
 
     Cells of a CSV file stay text until a column is read as what it must be.
 
     Args:
         file: its path; it ends in `.parquet` if it is one. A CSV file is UTF-8, with or without a
             byte order mark, and may be compressed (`.gz`, `.bz2`, `.zip`, `.xz`).
-        separator: between the columns of a CSV file.
+        separator: the character between the columns of a CSV file; `\t` is a tab.
 
     Raises:
-        ConfigError: the separator is empty.
+        ConfigError: the separator is not one character.
         DataError: there is no such file, it is empty or damaged, or has another separator.
     """
     import pandas as pd
 
-    if not separator:
-        raise ConfigError("task.separator must be a character, such as ';', got none")
+    separator = TAB if separator == r"\t" else separator
+    if len(separator) != 1:  # pandas would take several for a regular expression
+        given = repr(separator) if separator else "none"
+        raise ConfigError(f"task.separator must be a character, such as ';', got {given}")
     path, source = Path(file), str(file)
     content: Any = path
     if source == STDIN:
@@ -213,12 +217,15 @@ def read_table(file: str | Path, separator: str = ",") -> Table:
     frame.columns = [name or f"column {number}" for number, name in enumerate(names, 1)]
     if len(frame.columns) == 1:
         header = str(frame.columns[0])
-        other = next((s for s in (";", "\t", "|", ",") if s in header and s != separator), None)
+        inside = [s for s in (";", TAB, "|", ",") if s in header and s != separator]
+        rows = frame.iloc[:, 0]
+        other = next((s for s in inside if rows.str.contains(s, regex=False).any()), None)
         if other is not None:
             given = "commas" if separator == "," else repr(separator)
+            remedy = argument("task.separator", r"\t" if other == TAB else other)
             raise DataError(
                 f"{source} must be separated by {given}, but its header is {header[:60]!r}: set "
-                f"task.separator={other!r}"
+                f"{remedy}"
             )
     while len(frame) and (frame.iloc[-1] == "").all():  # blank lines at the end
         frame = frame.iloc[:-1]
