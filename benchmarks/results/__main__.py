@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             Console().print(listing(runs, read_records(path)))
             return
         for other in options.merge:
-            add_records(path, read_records(Path(other), missing=False))
+            add_records(path, read_records(Path(other), required=True))
         mark_data(runs, path)
         failed = 0 if options.page else execute_all(runs, path, options.minutes)
         write_page(grid, runs_of(grid, options.runs), read_records(path), page)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from scipy.special import stdtrit
 
 RATIOS = {"cross_entropy", "perplexity", "steps"}
-"""Metrics of which ratios count: positive, and their spread grows with their size."""
+"""Metrics that are compared by ratio: positive, with a spread that grows with their size."""
 LEAST = 1e-12  # for a ratio; a cross entropy can be 0 in float32
 CONFIDENCE = 0.95
 

@@ -130,7 +130,8 @@ def _results(rows: Sequence[Row]) -> str:
         seeds = str(row.seeds) if len(several) == row.seeds else f"{len(several)} of {row.seeds}"
         line.append(f"{row.one['parameters']:,}")
         cells.append([*line, *([seeds, _seconds(row)] if limit is None else [])])
-    headings, cells, same = without_constants(headings, cells, keep=2)
+    keep = headings[:2] if len(cells) > 1 else headings
+    headings, cells, same = without_constants(headings, cells, keep)
     by_name = {line[0]: line for line in cells}
     cells = [by_name.get(row.name, [row.name, "not run"]) for row in rows]
     for name, value in done[0].one.get("baselines", {}).items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ STYLES = {
     "rnn": ("#7F7F7F", "v"),
 }
 # Text stays text, and the same records give the same file.
-SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "results", "font.size": 8}
+SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "results", "font.size": 8}
 LOGARITHMIC = {"cross_entropy": (1.0,), "steps": (1.0, 2.0, 5.0)}  # with their ticks in a decade
 BESIDE = 0.4  # how far beyond the span of the pair an axis reaches, in spans
 

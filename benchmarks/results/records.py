@@ -68,20 +68,20 @@ def _short(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def read_records(path: Path, *, missing: bool = True) -> dict[str, Record]:
+def read_records(path: Path, *, required: bool = False) -> dict[str, Record]:
     """Return all records by the names of their runs.
 
     Args:
         path: the file.
-        missing: whether there may be no file, which is one without records.
+        required: whether a missing file is an error; else it has no records.
 
     Raises:
-        DataError: the file is corrupt, or missing.
+        DataError: the file is corrupt, or is missing and required.
     """
     if not path.is_file():
-        if missing:
-            return {}
-        raise DataError(f"{path} must be a results.json, but there is no such file")
+        if required:
+            raise DataError(f"{path} must be a results.json, but there is no such file")
+        return {}
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         records = {name: dict(record) for name, record in stored["runs"].items()}

@@ -12,26 +12,25 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def without_constants(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], keep: int = 1
+    headings: Sequence[str], rows: Sequence[Sequence[str]], keep: Sequence[str] = ()
 ) -> tuple[list[str], list[list[str]], str]:
     """Drop the columns that are the same in every row.
 
     Args:
-        headings: of the columns.
+        headings: of the columns, the names of the rows first.
         rows: their cells.
-        keep: number of columns, the first ones, that stay.
+        keep: headings of columns that stay.
 
     Returns:
-        The headings and rows that are left, and a sentence on the others; nothing is dropped from a
-        table of one row, except what is empty.
+        The headings and rows that are left, and a sentence on the others.
     """
     values = [{row[k] for row in rows} for k in range(len(headings))]
-    same = [len(one) == 1 and (len(rows) > 1 or one == {""}) for one in values]
-    left = [k for k in range(len(headings)) if k < keep or not same[k]]
+    left = [k for k, h in enumerate(headings) if k == 0 or h in keep or len(values[k]) > 1]
     facts = [
         f"{headings[k]} {rows[0][k]}"
         for k in range(len(headings))
         if k not in left and rows[0][k] not in ("", "none")
     ]
-    sentence = f"The same in every row: {'; '.join(facts)}." if facts else ""
+    start = "The same in every row" if len(rows) > 1 else "Settings"
+    sentence = f"{start}: {'; '.join(facts)}." if facts else ""
     return [headings[k] for k in left], [[row[k] for k in left] for row in rows], sentence

@@ -151,7 +151,7 @@ def test_columns_that_never_change_are_said_in_a_line(page):
     assert "| scoRNN | not run |  |  |" in section
     assert "| model | learning rate | all parameters |\n" in section
     assert "optimiser adamw; batch 8; epochs 3; layers 1; threads 1." in section
-    assert without_constants(["a", "b"], [["x", "1"]]) == (["a", "b"], [["x", "1"]], "")
+    assert without_constants(["a", "b"], [["x", "1"]]) == (["a"], [["x"]], "Settings: b 1.")
 
 
 def test_a_headline_that_is_no_row_is_refused(tmp_path):
@@ -233,7 +233,7 @@ def test_records_of_another_machine_are_added_and_only_the_page_is_written(page,
         main(["--grid", "grid.yaml", "--page", "--merge", "none.json"])
     assert "none.json must be a results.json, but there is no such file" in capsys.readouterr().err
     with pytest.raises(DataError):
-        read_records(Path("none.json"), missing=False)
+        read_records(Path("none.json"), required=True)
 
 
 def test_a_task_without_finished_runs_or_twins(page):
