@@ -106,7 +106,7 @@ bench: $(BENCH)/.installed ## benchmark the fused device against its peers (half
 bench-gpu: $(BENCH)/.installed ## benchmark the fused device on a GPU (docs/benchmarks/gpu.json)
 	$(BENCH)/bin/python benchmarks/gpu.py
 
-results: install ## run what docs/results.md lacks (ARGS="--dry-run" lists the runs; --data DIR)
+results: install ## run what docs/results.md lacks or is stale (ARGS="--data DIR"; --dry-run lists, --page only writes)
 	$(BIN)/python -m benchmarks.results $(ARGS)
 
 forecasting: install ## run what docs/forecasting.md lacks (ARGS="--data DIR"; --page only writes it)

@@ -11,7 +11,7 @@ import torch
 from benchmarks.results.grid import read_grid
 from benchmarks.results.page import write_page
 from benchmarks.results.records import read_records
-from benchmarks.results.runs import execute_all, runs_of
+from benchmarks.results.runs import execute_all, mark_data, runs_of
 from qrnn.errors import QRNNError
 
 from .fellner import read, run_all
@@ -32,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     grid = read_grid(Path(__file__).with_name("grid.yaml"))
     failed = 0
     try:
+        runs = runs_of(grid, options.runs, options.data, options.only)
+        mark_data(runs, records)
         if not options.page:
-            runs = runs_of(grid, options.runs, options.data, options.only)
             failed = execute_all(runs, records)
             if not options.only:
                 torch.set_num_threads(1)

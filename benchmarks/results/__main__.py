@@ -1,4 +1,4 @@
-"""`make results`: perform the runs of the results page, or resume them, and write the page."""
+"""`make results`: perform the runs that are missing or stale, or resume them; write the page."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from qrnn.errors import QRNNError
 
 from .grid import GRID, read_grid
 from .page import write_page
-from .records import read_records
-from .runs import execute_all, listing, runs_of
+from .records import add_records, read_records
+from .runs import execute_all, listing, mark_data, runs_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command with these arguments, by default those of the process."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.results",
-        description="Perform the runs of the results page, or resume them, and write the page.",
+        description="Perform the runs of the results page that are missing or stale, or resume "
+        "them, and write the page.",
     )
     parser.add_argument("--data", default="DATA", help="folder with mnist, imdb, ptb and multi30k")
     parser.add_argument(
@@ -30,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="list the runs and their expected duration"
+    )
+    parser.add_argument("--page", action="store_true", help="only write the page")
+    parser.add_argument(
+        "--merge", nargs="+", default=[], metavar="FILE", help="add results.json of other machines"
     )
     parser.add_argument("--minutes", type=float, help="start no run that would end after this time")
     parser.add_argument("--runs", default="runs/results", help="folder of the runs (%(default)s)")
@@ -47,7 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.dry_run:
             Console().print(listing(runs, read_records(path)))
             return
-        failed = execute_all(runs, path, options.minutes)
+        for other in options.merge:
+            add_records(path, read_records(Path(other), required=True))
+        mark_data(runs, path)
+        failed = 0 if options.page else execute_all(runs, path, options.minutes)
         write_page(grid, runs_of(grid, options.runs), read_records(path), page)
     except QRNNError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")

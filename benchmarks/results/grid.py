@@ -10,8 +10,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from qrnn.errors import ConfigError
+from qrnn.utils.registry import unknown_name
 
 GRID = Path(__file__).with_name("grid.yaml")
+SIZES = ("parameters", "all_parameters")
 
 
 @dataclass
@@ -42,11 +44,19 @@ class Section:
         set: overrides of `qrnn train` shared by all rows, `task=NAME` first.
         evaluate: overrides of `qrnn evaluate`.
         devices: overrides of further evaluations, by the headings of their columns.
+        headline: the row compared with the best classical twin in the table at the top; empty: the
+            task is not in it. Chosen by validation, never by the test set.
+        paper: the papers' figure, for that table, with its source.
+        size: the number of parameters that twins share within 5%: `parameters` (recurrent) or
+            `all_parameters`.
         rows: models by the names shown on the page.
     """
 
     title: str = ""
     text: str = ""
+    headline: str = ""
+    paper: str = ""
+    size: str = "parameters"
     data: str | None = None
     set: list[str] = field(default_factory=list)
     evaluate: list[str] = field(default_factory=list)
@@ -56,10 +66,18 @@ class Section:
 
 @dataclass
 class Grid:
-    """All sections of the page, by short names, with its title and the text above them."""
+    """All sections of the page, by short names.
+
+    Attributes:
+        title: of the page.
+        text: above the table of all tasks.
+        below: between its plot and the sections.
+        sections: by short names.
+    """
 
     title: str = "Results"
     text: str = ""
+    below: str = ""
     sections: dict[str, Section] = field(default_factory=dict)
 
 
@@ -67,12 +85,18 @@ def read_grid(path: str | Path = GRID) -> Grid:
     """Read a grid file.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or has an unknown key.
+        ConfigError: the file is missing, is not YAML, or has an unknown key, headline or size.
     """
     try:
         plain = OmegaConf.create(Path(path).read_text(encoding="utf-8"))
         typed = OmegaConf.merge(OmegaConf.structured(Grid), plain)
-        return OmegaConf.to_object(typed)  # type: ignore[return-value]
+        grid: Grid = OmegaConf.to_object(typed)  # type: ignore[assignment]
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"grid must be a YAML file of sections and rows: {reason}") from error
+    for name, section in grid.sections.items():
+        if section.headline and section.headline not in section.rows:
+            raise unknown_name(f"headline of {name}", section.headline, section.rows)
+        if section.size not in SIZES:
+            raise unknown_name(f"size of {name}", section.size, SIZES)
+    return grid

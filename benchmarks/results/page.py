@@ -1,37 +1,35 @@
-"""The results page as Markdown."""
+"""The results page as Markdown: a table of all tasks with a plot, then a section for each."""
 
 from __future__ import annotations
 
-import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qrnn.evaluation.metrics import METRICS, shown
 from qrnn.utils.environment import PACKAGES
 from qrnn.utils.files import write_text
 
-from .grid import Grid, Row
+from .grid import Grid, Section
+from .plot import draw
 from .records import Record
-from .runs import Run
-
-HEADINGS = (
-    "model",
-    "test {metric}",
-    "recurrent parameters",
-    "all parameters",
-    "layers",
-    "dropout",
-    "optimiser",
-    "epochs",
-    "seeds",
-    "time per epoch",
-    "peak memory",
+from .rows import (
+    Comparison,
+    Row,
+    comparison,
+    difference_text,
+    mean_text,
+    metric_name,
+    rows_of,
 )
+from .runs import Run
+from .tables import table, without_constants
+
+PLOT = Path("images/results.svg")
 
 
 def write_page(grid: Grid, runs: Sequence[Run], records: Mapping[str, Record], path: Path) -> None:
-    """Write the page.
+    """Write the page, and its plot beside it.
 
     Args:
         grid: the sections and their texts.
@@ -39,19 +37,57 @@ def write_page(grid: Grid, runs: Sequence[Run], records: Mapping[str, Record], p
         records: the records by the names of their runs.
         path: the Markdown file.
     """
-    found = {run: record for run in runs if (record := run.record(records)) is not None}
-    parts = [f"# {grid.title}", grid.text.strip(), _environments(list(found.values()))]
+    rows = {name: rows_of(name, runs, records) for name in grid.sections}
+    found = {
+        name: one
+        for name, section in grid.sections.items()
+        if (one := comparison(section, rows[name])) is not None
+    }
+    parts = [f"# {grid.title}", grid.text.strip()]
+    if found:
+        parts += [_summary(grid, found), f"![quantum networks and their classical twins]({PLOT})"]
+        draw(
+            {grid.sections[name].title: (found[name], rows[name]) for name in found},
+            path.parent / PLOT,
+        )
+    shown = [
+        record for several in rows.values() for row in several for record in row.records.values()
+    ]
+    parts += [grid.below.strip(), _environments(shown)]
     for name, section in grid.sections.items():
-        rows: dict[str, list[Run]] = {}
-        for run in runs:
-            if run.section == name:
-                rows.setdefault(run.row, []).append(run)
-        done = {row: [found[run] for run in mine if run in found] for row, mine in rows.items()}
-        seeds = {row: len(mine) for row, mine in rows.items()}
-        parts += [f"## {section.title}", section.text.strip(), _table(done, seeds)]
-        parts += [_notes(section.rows), _signatures(done)]
-        parts += [_commands([mine[0] for mine in rows.values()])]
+        parts += [f"## {section.title}", section.text.strip(), _results(rows[name])]
+        parts += [
+            _notes(section, rows[name]),
+            difference_text(found[name]) if name in found else "",
+        ]
+        parts += [_signatures(rows[name]), _details(rows[name])]
     write_text(path, "\n\n".join(part for part in parts if part) + "\n")
+
+
+def _summary(grid: Grid, found: Mapping[str, Comparison]) -> str:
+    """Return the table of all tasks."""
+    lines = []
+    for name, one in found.items():
+        section = grid.sections[name]
+        task = f"[{section.title}](#{_anchor(section.title)})<br>{metric_name(one.ours.metric)}"
+        twin = "none" if one.twin is None else f"{one.twin.name}<br>{_value(one.twin)}"
+        paper = section.paper or "none found"
+        lines.append([task, _value(one.ours), twin, paper, f"**{one.verdict}**"])
+    return table(["task", "quantum", "best twin", "papers", "verdict"], lines).replace(
+        "---:", "---"
+    )
+
+
+def _value(row: Row) -> str:
+    n = len(row.records)
+    seeds = f"{n} seeds" if n > 1 else "1 seed"
+    value = mean_text(row.metric, list(row.values.values())).replace(" ± ", "<br>± ")
+    return f"{value}<br>{seeds}"
+
+
+def _anchor(title: str) -> str:
+    """Return the anchor of a heading, as MkDocs makes it."""
+    return re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower())
 
 
 def _environments(records: Sequence[Record]) -> str:
@@ -66,90 +102,105 @@ def _environments(records: Sequence[Record]) -> str:
     return "\n".join(sentences)
 
 
-def _table(done: dict[str, list[Record]], seeds: dict[str, int]) -> str:
-    """Return the table of a section.
-
-    Args:
-        done: records of the finished runs, by row.
-        seeds: number of runs, finished or not, by row.
-    """
-    records = [record for row in done.values() for record in row]
-    metric = METRICS[records[0]["metric"]][0] if records else "metric"
-    headings = [heading.format(metric=metric) for heading in HEADINGS]
-    if limits := [record["stop_below"] for record in records if "stop_below" in record]:
-        headings += ["test loss", f"seeds below {limits[0]:g}", "median steps to it"]
-    devices = list(dict.fromkeys(name for one in records for name in one.get("devices", {})))
-    headings[2:2] = [f"on {name}" for name in devices]
-    lines = [headings, ["---"] + ["---:"] * (len(headings) - 1)]
-    for row, finished in done.items():
-        cells = _cells(finished, seeds[row]) if finished else ["not run"]
-        for name in reversed(devices if finished else []):
-            values = [one["devices"][name] for one in finished if name in one.get("devices", {})]
-            cells.insert(1, _mean(finished[0]["metric"], values) if values else "")
-        lines.append([row, *cells])
-    for name, value in (records[0].get("baselines", {}) if records else {}).items():
-        lines.append([f"{name} (no training)", _mean(records[0]["metric"], [value])])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _cells(done: list[Record], seeds: int) -> list[str]:
-    """Return the cells of a row with finished runs."""
-    first = done[0]
-    peaks = [record["peak_memory_mb"] for record in done if "peak_memory_mb" in record]
-    seconds = statistics.median(record["seconds_per_epoch"] for record in done)
-    cells = [
-        _mean(first["metric"], [record["value"] for record in done]),
-        f"{first['parameters']:,}",
-        f"{first['all_parameters']:,}",
-        f"{first['layers']}{' x 2' if 'bidirectional' in first else ''}",
-        "/".join(f"{dropout:g}" for dropout in first.get("dropout", [0])),
-        f"{first['optimizer']} {first['lr']:g}, batch {first['batch_size']}",
-        str(first["max_epochs"]),
-        str(seeds) if len(done) == seeds else f"{len(done)} of {seeds}",
-        f"{seconds:.1f} s, {first['threads']} thread{'s' if first['threads'] > 1 else ''}",
-        f"{max(peaks):,.0f} MB" if peaks else "",
-    ]
-    if "stop_below" in first:
-        cells += _threshold(done)
-    return cells
+def _results(rows: Sequence[Row]) -> str:
+    """Return the table of a section, and what is the same in all its rows."""
+    done = [row for row in rows if row.records]
+    if not done:
+        return table(["model", "test metric"], [[row.name, "not run"] for row in rows])
+    devices = list(dict.fromkeys(name for row in done for name in row.one.get("devices", {})))
+    limit = next((row.one["stop_below"] for row in done if "stop_below" in row.one), None)
+    headings = ["model", f"test {metric_name(done[0].one['metric'])}"]
+    headings += [f"on {name}" for name in devices]
+    if limit is not None:
+        headings += [f"median steps to a loss of {limit:g}", "seeds that reach it"]
+    headings += ["recurrent parameters", *(["seeds", TIME] if limit is None else [])]
+    cells = []
+    for row in done:
+        several = list(row.records.values())
+        metric = several[0]["metric"]
+        value = mean_text(metric, [record["value"] for record in several])
+        line = [row.name, f"{value} (stale: {row.stale})" if row.stale else value]
+        for name in devices:
+            on = [one["devices"][name] for one in several if name in one.get("devices", {})]
+            line.append(mean_text(metric, on) if on else "")
+        if limit is not None:
+            steps = list(row.values.values())
+            reached = sum(record["reached"] for record in several)
+            line += [mean_text("steps", [statistics.median(steps)]), f"{reached} of {len(steps)}"]
+        seeds = str(row.seeds) if len(several) == row.seeds else f"{len(several)} of {row.seeds}"
+        line.append(f"{row.one['parameters']:,}")
+        cells.append([*line, *([seeds, _seconds(row)] if limit is None else [])])
+    keep = headings[:2] if len(cells) > 1 else headings
+    headings, cells, same = without_constants(headings, cells, keep)
+    by_name = {line[0]: line for line in cells}
+    cells = [by_name.get(row.name, [row.name, "not run"]) for row in rows]
+    for name, value in done[0].one.get("baselines", {}).items():
+        cells.append([f"{name} (no training)", mean_text(done[0].one["metric"], [value])])
+    cells = [line + [""] * (len(headings) - len(line)) for line in cells]
+    return "\n\n".join(part for part in (table(headings, cells), same) if part)
 
 
-def _mean(metric: str, values: list[float]) -> str:
-    """Return mean and standard deviation, for accuracies with an additional digit."""
-    mean = statistics.mean(values)
-    scale = 100 if metric == "accuracy" else 1
-    text = f"{scale * mean:.2f}%" if metric == "accuracy" else shown(metric, mean)
-    return text + (f" ± {scale * statistics.stdev(values):.2g}" if len(values) > 1 else "")
+def _seconds(row: Row) -> str:
+    return f"{statistics.median(one['seconds_per_epoch'] for one in row.records.values()):.1f}"
 
 
-def _threshold(done: list[Record]) -> list[str]:
-    """Return the median test loss, the number of seeds below the threshold, and the median steps.
-
-    A seed that did not get below counts as slower than any that did.
-    """
-    steps = [record["steps"] if record["reached"] else math.inf for record in done]
-    median = statistics.median(steps)
-    loss = statistics.median(record["loss"] for record in done)
-    reached = sum(map(math.isfinite, steps))
-    time = f"{median:,g}" if median < math.inf else "not reached"
-    return [f"{loss:.1e}", f"{reached} of {len(steps)}", time]
+def _notes(section: Section, rows: Sequence[Row]) -> str:
+    notes = [f"- {row.name}: {section.rows[row.name].note}" for row in rows]
+    return "\n".join(note for note in notes if not note.endswith(": "))
 
 
-def _notes(rows: dict[str, Row]) -> str:
-    return "\n".join(f"- {name}: {row.note}" for name, row in rows.items() if row.note)
-
-
-def _signatures(done: dict[str, list[Record]]) -> str:
+def _signatures(rows: Sequence[Row]) -> str:
     """Return the signatures of the metrics, as given by their packages."""
-    records = [record for row in done.values() for record in row]
+    records = [record for row in rows for record in row.records.values()]
     signatures = dict.fromkeys(r["signature"] for r in records if "signature" in r)
     return "\n".join(f"`{signature}`" for signature in signatures)
 
 
-def _commands(runs: list[Run]) -> str:
-    """Return the commands of a section, with one `qrnn train` per row."""
+TIME = "seconds per epoch"
+SETTINGS = (
+    "model",
+    "optimiser",
+    "learning rate",
+    "batch",
+    "epochs",
+    "layers",
+    "dropout",
+    "threads",
+    "all parameters",
+    "peak memory",
+    TIME,
+)
+
+
+def _details(rows: Sequence[Row]) -> str:
+    """Return the settings of the finished rows and the commands of all, folded up."""
+    cells = [_settings(row) for row in rows if row.records]
+    parts = ["<details><summary>Settings and commands</summary>"]
+    if cells:
+        headings, cells, same = without_constants(SETTINGS, cells)
+        parts += [table(headings, cells) if len(headings) > 1 else "", same]
+    runs = [row.first for row in rows]
     lines = [" ".join(["    qrnn train", *run.command]) for run in runs]
     evaluations = (runs[0].evaluate, *(overrides for _, overrides in runs[0].devices))
     start = "    qrnn evaluate checkpoint=.../best.ckpt"
     lines += [" ".join([start, *overrides]) for overrides in dict.fromkeys(evaluations)]
-    return "\n".join(["<details><summary>Commands</summary>\n", *lines, "\n</details>"])
+    return "\n\n".join(part for part in [*parts, "\n".join(lines), "</details>"] if part)
+
+
+def _settings(row: Row) -> list[str]:
+    """Return a row's cells in the table of settings."""
+    one = row.one
+    peaks = [r["peak_memory_mb"] for r in row.records.values() if "peak_memory_mb" in r]
+    return [
+        row.name,
+        one["optimizer"],
+        f"{one['lr']:g}",
+        str(one["batch_size"]),
+        str(one["max_epochs"]),
+        f"{one['layers']}{' x 2' if 'bidirectional' in one else ''}",
+        "/".join(f"{dropout:g}" for dropout in one["dropout"]) if "dropout" in one else "none",
+        str(one["threads"]),
+        f"{one['all_parameters']:,}",
+        f"{max(peaks):,.0f} MB" if peaks else "",
+        _seconds(row) if row.metric == "steps" else "",  # else in the first table
+    ]

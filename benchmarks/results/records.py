@@ -1,4 +1,4 @@
-"""The measured results, docs/results.json: one line per run, each environment stored once."""
+"""The measured results, docs/results.json: one line per run; what runs share is stored once."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ Record = dict[str, Any]
 """A run's measurements, and the settings shown on the page; `train` has all its overrides.
 
 Fields without a value are omitted: `accuracy` (of numbers), `signature`, `steps`, `reached`,
-`stop_below`, `dropout`, `bidirectional`, `peak_memory_mb`, `environment`, `baselines`, `devices`.
+`stop_below`, `dropout`, `bidirectional`, `peak_memory_mb`, `environment`, `baselines`, `devices`;
+`defaults` and `data` (see `stale.py`) of old runs; `data_changed`, unless the data files are known
+to have changed since.
 """
 
 EVALUATION = ("metric", "value", "loss", "accuracy", "sequences", "signature")
 SIZES = ("parameters", "all_parameters", "epochs", "steps", "reached")
 COSTS = ("seconds_per_epoch", "minutes", "threads", "peak_memory_mb")
 MEASURED = (*EVALUATION, *SIZES, *COSTS)
+SHARED = {"environment": "environments", "defaults": "defaults"}  # field: its list in the file
 SUMMARY = (*SIZES, *COSTS, "best", "config")
 REQUIRED = {*MEASURED, "layers", "optimizer", "lr", "batch_size", "max_epochs", "train"}
 REQUIRED -= {"accuracy", "signature", "steps", "reached", "peak_memory_mb"}
@@ -65,13 +68,19 @@ def _short(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def read_records(path: Path) -> dict[str, Record]:
-    """Return all records by the names of their runs; empty if the file does not exist.
+def read_records(path: Path, *, required: bool = False) -> dict[str, Record]:
+    """Return all records by the names of their runs.
+
+    Args:
+        path: the file.
+        required: whether a missing file is an error; else it has no records.
 
     Raises:
-        DataError: the file is corrupt.
+        DataError: the file is corrupt, or is missing and required.
     """
     if not path.is_file():
+        if required:
+            raise DataError(f"{path} must be a results.json, but there is no such file")
         return {}
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -79,8 +88,8 @@ def read_records(path: Path) -> dict[str, Record]:
         for record in records.values():
             if missing := REQUIRED - record.keys():
                 raise ValueError(f"a run has no {min(missing)}")
-            if "environment" in record:
-                record["environment"] = stored["environments"][record["environment"]]
+            for field in SHARED.keys() & record.keys():
+                record[field] = stored[SHARED[field]][record[field]]
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
@@ -89,21 +98,24 @@ def read_records(path: Path) -> dict[str, Record]:
     return records
 
 
-def add_record(path: Path, name: str, record: Record) -> None:
-    """Add a run's record to the file, or replace it; several processes may do so at once."""
+def add_records(path: Path, records: dict[str, Record]) -> None:
+    """Add records to the file, or replace them; several processes may do so at once."""
     with FileLock(path.with_name(f".{path.name}.lock")):
-        write_records(path, read_records(path) | {name: record})
+        write_records(path, read_records(path) | records)
 
 
 def write_records(path: Path, records: dict[str, Record]) -> None:
     """Write the file, sorted by name."""
-    environments: list[Any] = []
+    lists: dict[str, list[Any]] = {name: [] for name in SHARED.values()}
     lines = []
     for name, record in sorted(records.items()):
-        if (environment := record.get("environment")) is not None:
-            if environment not in environments:
-                environments.append(environment)
-            record = record | {"environment": environments.index(environment)}
+        record = dict(record)
+        for field in SHARED.keys() & record.keys():
+            shared = lists[SHARED[field]]
+            if record[field] not in shared:
+                shared.append(record[field])
+            record[field] = shared.index(record[field])
         lines.append(f"{json.dumps(name)}: {json.dumps(record)}")
-    head = f'{{"environments": {json.dumps(environments)},\n"runs": {{\n'
-    write_text(path, head + ",\n".join(lines) + "\n}}\n")
+    heads = [f"{json.dumps(name)}: {json.dumps(one)}" for name, one in lists.items() if one]
+    text = ",\n".join([*heads, '"runs": {\n' + ",\n".join(lines) + "\n}"])
+    write_text(path, "{" + text + "}\n")

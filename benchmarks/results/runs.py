@@ -24,7 +24,8 @@ from qrnn.utils.files import write_text
 from qrnn.utils.registry import unknown_name
 
 from .grid import Grid
-from .records import EVALUATION, SUMMARY, Record, add_record, make_record, read_records
+from .records import EVALUATION, SUMMARY, Record, add_records, make_record, read_records
+from .stale import change, defaults_of, digest
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,14 @@ class Run:
         """Whether the checkpoint itself tells where the data are."""
         return self.data is None or any("{data}" in one for one in self.train)
 
+    def change(self, then: Mapping[str, Any]) -> str:
+        """Return what changed since a record or an attempt; see `stale.change`."""
+        return change(then, self.train, self.data and digest(self.data))
+
     def record(self, records: Mapping[str, Record]) -> Record | None:
-        """Return its record, or None if it is not done or used different overrides."""
+        """Return its record, or None if it is not done or stale."""
         found = records.get(self.name)
-        return found if found and found["train"] == " ".join(self.train) else None
+        return None if found is None or self.change(found) else found
 
     def attempts(self) -> list[Path]:
         """Return the folders of its training attempts so far, in order."""
@@ -86,26 +91,49 @@ class Run:
         found = [path for one in self.attempts() if (path := one / "last.ckpt").is_file()]
         return found[-1] if found else None
 
-    def check_overrides(self) -> None:
-        """Check that earlier attempts used the same overrides.
+    def made_with(self) -> dict[str, Any]:
+        """Return what it is made with today, as stored with it."""
+        found = {"train": " ".join(self.train), "defaults": defaults_of(self.train)}
+        data = self.data and digest(self.data)
+        return found | ({"data": data} if data else {})
+
+    def started_with(self) -> dict[str, Any] | None:
+        """Return what its attempts so far were made with; None: there are none.
 
         Raises:
-            QRNNError: they used different overrides.
-            DataError: the file of their overrides is missing or corrupt.
+            DataError: the file that says so is missing or corrupt.
         """
-        if self.attempts() and read_json(self.folder / "overrides.json") != list(self.train):
-            folder = os.path.relpath(self.folder)
-            raise QRNNError(f"{self.name} was started with different overrides: remove {folder}")
+        if not self.attempts():
+            return None
+        path = self.folder / "overrides.json"
+        found = read_json(path)
+        if isinstance(found, list):  # of an older version
+            return {"train": " ".join(found)}
+        return read_json(path, ["train"])
+
+    def set_aside(self) -> Path:
+        """Move what its folder has to a folder in it, and return that."""
+        number = len(list(self.folder.glob("old-*")))
+        old = self.folder / f"old-{number}"
+        paths = [
+            path for path in self.folder.iterdir() if not path.name.startswith(("old-", "lock"))
+        ]
+        old.mkdir()
+        for path in paths:
+            path.rename(old / path.name)
+        return old
 
     def status(self, records: Mapping[str, Record]) -> str:
-        """Return `done`, `resume`, `to do`, or `remove` (started with different overrides)."""
-        if self.record(records) is not None:
-            return "done"
+        """Return `done`, `resume`, `to do`, `stale` and why, or `remove` (a corrupt folder)."""
+        if (found := records.get(self.name)) is not None:
+            why = self.change(found)
+            return f"stale: {why}" if why else "done"
         try:
-            self.check_overrides()
-        except QRNNError:
+            then = self.started_with()
+        except DataError:
             return "remove"
-        return "to do" if self.last_checkpoint() is None else "resume"
+        goes_on = then is not None and not self.change(then) and self.last_checkpoint()
+        return "resume" if goes_on else "to do"
 
 
 def read_json(path: Path, keys: Collection[str] = ()) -> Any:
@@ -179,10 +207,14 @@ def execute(run: Run) -> Record:
         QRNNError: a command failed; the message has its last line and the path of the log.
         DataError: a file of an earlier command is corrupt.
     """
-    run.check_overrides()
+    started = run.started_with()
+    if started is not None and run.change(started):
+        run.set_aside()
+        started = None
+    made = started or run.made_with()
     attempts = run.attempts()
     finished = [path for path in attempts if (path / "summary.json").is_file()]
-    write_text(run.folder / "overrides.json", json.dumps(list(run.train)))
+    write_text(run.folder / "overrides.json", json.dumps(made))
     if not finished:
         number = 1 + int(attempts[-1].name[6:]) if attempts else 0
         folder = run.folder / f"train-{number}"
@@ -198,7 +230,7 @@ def execute(run: Run) -> Record:
     path = finished[-1] / "environment.json"
     environment = read_json(path) if path.is_file() else None
     evaluation = _evaluate(run, summary["best"], run.evaluate)
-    record = make_record(run.train, summary, evaluation, environment)
+    record = make_record(run.train, summary, evaluation, environment) | made
     for name, overrides in run.devices:
         found = _evaluate(run, summary["best"], overrides)
         record.setdefault("devices", {})[name] = found["value"]
@@ -263,8 +295,23 @@ def listing(runs: Sequence[Run], records: Mapping[str, Record]) -> Table:
     return out
 
 
+def mark_data(runs: Sequence[Run], path: Path) -> None:
+    """Note in the records whether their data files have changed, as far as these are here."""
+    records, marked = read_records(path), {}
+    for run in runs:
+        now, record = run.data and digest(run.data), records.get(run.name, {})
+        if now and "data" in record:
+            new = {key: value for key, value in record.items() if key != "data_changed"}
+            if now != record["data"]:
+                new["data_changed"] = True
+            if new != record:
+                marked[run.name] = new
+    if marked:
+        add_records(path, marked)
+
+
 def execute_all(runs: Sequence[Run], path: Path, minutes: float | None = None) -> int:
-    """Perform all runs that are not done, in order; return how many failed.
+    """Perform all runs that are missing or stale, in order; return how many failed.
 
     Args:
         runs: all runs.
@@ -293,7 +340,7 @@ def execute_all(runs: Sequence[Run], path: Path, minutes: float | None = None) -
         try:
             with FileLock(run.folder / "lock", blocking=False):
                 record = execute(run)
-                add_record(path, run.name, record)
+                add_records(path, {run.name: record})
         except Timeout:
             console.print("  skipped: another process is running it")
         except QRNNError as error:

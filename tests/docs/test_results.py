@@ -13,7 +13,7 @@ from benchmarks.results import runs
 from benchmarks.results.__main__ import main
 from benchmarks.results.grid import read_grid
 from benchmarks.results.page import write_page
-from benchmarks.results.records import add_record, make_record, read_records, write_records
+from benchmarks.results.records import add_records, make_record, read_records, write_records
 from benchmarks.results.runs import execute, execute_all, expected_minutes, runs_of
 from helpers.paths import ROOT
 from qrnn import ConfigError, QRNNError
@@ -148,19 +148,26 @@ def test_a_stopped_training_is_resumed_and_ends_with_the_same_weights(grid):
     assert expected_minutes(other, [run, other], records) == records[run.name]["minutes"]
 
 
-def test_other_overrides_are_another_run(grid):
+def test_other_overrides_are_another_run_and_the_first_is_kept(grid, monkeypatch):
     run = one_run()
     (run.folder / "train-0").mkdir(parents=True)
-    (run.folder / "overrides.json").write_text(json.dumps(run.train))
-    add_record(STORE, run.name, record(run))
-    assert status(run) == "done"
+    (run.folder / "train-0" / "last.ckpt").touch()
+    (run.folder / "overrides.json").write_text(json.dumps(run.train))  # as once written
+    assert status(run) == "resume"
     grid.write_text(GRID.replace("width=4", "width=5"))
     other = one_run()
-    assert status(other) == "remove"
-    with pytest.raises(
-        QRNNError, match="digits/hybrid, ours/0 was started with different overrides"
-    ):
+    assert status(other) == "to do"
+    add_records(STORE, {run.name: record(run)})
+    assert status(run) == "done"
+    assert status(other) == "stale: settings"
+    monkeypatch.setattr(runs, "_command", lambda run, arguments: None)
+    with pytest.raises(QRNNError, match=r"summary\.json must be JSON, but is missing"):
         execute(other)
+    assert (run.folder / "old-0" / "train-0" / "last.ckpt").is_file()
+    assert json.loads((run.folder / "old-0" / "overrides.json").read_text()) == list(run.train)
+    stored = json.loads((run.folder / "overrides.json").read_text())
+    assert stored["train"] == " ".join(other.train)
+    assert stored["defaults"]["trainer"]["optimizer"] == "adamw"
 
 
 @pytest.mark.parametrize("store", ["{", "[]", '{"a": 1}', '{"runs": {"a": {"train": ""}}}'])
@@ -185,6 +192,7 @@ def test_rows_that_would_share_a_folder_are_refused(grid):
     [
         ("overrides.json", None),
         ("overrides.json", "{"),
+        ("overrides.json", "{}"),
         ("train-0/summary.json", "{"),
         ("train-0/summary.json", "[]"),
     ],
@@ -270,7 +278,8 @@ def test_the_page_is_what_its_records_and_grid_give(tmp_path):
     records = read_records(docs / "results.json")
     assert {run.name for run in every_run} >= records.keys()
     write_page(read_grid(), every_run, records, tmp_path / "page.md")
-    assert (tmp_path / "page.md").read_text() == (docs / "results.md").read_text()
+    for name, made in (("results.md", "page.md"), ("images/results.svg",) * 2):
+        assert (tmp_path / made).read_text() == (docs / name).read_text()
 
 
 PLACE = {"processor": "an abacus", "qrnn": "0.1", "torch": "2"}
@@ -311,17 +320,17 @@ def test_runs_that_stop_below_a_loss_say_how_many_did_and_in_how_many_steps(tmp_
         write_page(grid, every_run, records, page)
         table = [line for line in page.read_text().splitlines() if line[:1] == "|"]
         assert table[0].count("|") == table[1].count("|") == table[2].count("|")
-        assert "| test loss | seeds below 0.001 | median steps to it |" in table[0]
+        assert "| median steps to a loss of 0.001 | seeds that reach it |" in table[0]
         assert "Measured on an abacus with qrnn 0.1, torch 2.\n" in page.read_text()
         assert page.read_text().count("\n`so it was`\n") == 1
-        return table[2].split(" | ")[-3:]
+        return table[2].split(" | ")[2:4]
 
     ends = [(500, True, 4e-4), (900, False, 0.2), (300, True, 2e-4), (400, True, 6e-4)]
-    assert last_cells(ends) == ["5.0e-04", "3 of 4", "450 |"]
+    assert last_cells(ends) == ["450", "3 of 4"]
     ends[0] = ends[3] = (900, False, 0.2)
-    assert last_cells(ends) == ["2.0e-01", "1 of 4", "not reached |"]
+    assert last_cells(ends) == ["not reached", "1 of 4"]
     ends[3] = (350, True, 6e-4)  # the median is between 350 and a seed that did not
-    assert last_cells(ends)[1:] == ["2 of 4", "not reached |"]
+    assert last_cells(ends) == ["not reached", "2 of 4"]
 
 
 @pytest.mark.parametrize(
