@@ -164,7 +164,7 @@ MODELS = {
     "orthogonal": ["model=orthogonal"],
     "data_register": ["model=data_register", "task=digits"],
     "qlstm": ["model=qlstm", "model.n_qubits=2"],
-    "quantum_neuron": ["model=quantum_neuron", "task=elman_xor", "task.length=4"],
+    "quantum_neuron": ["model=quantum_neuron", "task=elman_xor", "task.length=6"],
 }
 MODELS["trajectories"].append("device.trajectories=2")
 

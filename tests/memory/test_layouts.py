@@ -40,6 +40,12 @@ def every_gate(angles, wires):
         qml.RY(angles[index % len(angles)], wires=wires[index % N])
 
 
+def rotations(angles, wires):
+    """Only RY, which no diagonal layer comes with."""
+    for angle, wire in zip(angles, wires, strict=True):
+        qml.RY(angle, wires=wire)
+
+
 def weighted(rnn, x, lengths=None):
     z, state = rnn(x, lengths=lengths)
     weights = torch.linspace(-1, 1, z.numel(), dtype=z.dtype).cos().reshape(z.shape)
@@ -51,11 +57,12 @@ PROBLEMS = {
     "default": {"n_qubits": N},
     "odd": {"n_qubits": 7, "readout": "XYZ+ZZ", "entangler": "CRX"},
     "every gate": {"n_qubits": N, "ansatz": every_gate, "n_angles": 5, "readout": WORDS},
+    "no diagonal layer": {"n_qubits": N, "ansatz": rotations, "n_angles": N},
 }
 
 
 @pytest.mark.parametrize("dtype", slow_but([torch.float32, torch.float64], torch.float32))
-@pytest.mark.parametrize("problem", slow_but(PROBLEMS, "default"))
+@pytest.mark.parametrize("problem", slow_but(PROBLEMS, "default", "no diagonal layer"))
 def test_spread_states_have_the_gradients_of_default_qubit(problem, dtype, spread):
     rnn = network(dtype=torch.float64, **PROBLEMS[problem])
     with torch.no_grad():

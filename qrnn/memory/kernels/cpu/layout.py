@@ -51,7 +51,7 @@ def constant_phases(
     constants = program.constants
     if not spread:
         return constants.astype(dtype), np.empty((len(constants), 0), np.uint16)
-    parts = constants.reshape(len(constants), -1, LANES, 2)
+    parts = constants.reshape(len(constants), 2**program.n_wires // LANES, LANES, 2)
     if (parts[..., 1] == 0).all() and (abs(parts[..., 0]) == 1).all():
         signs = np.packbits(parts[..., 0] < 0, axis=2, bitorder="little").view("<u2")[..., 0]
         return constants[:, :0].astype(dtype), np.ascontiguousarray(signs, np.uint16)
