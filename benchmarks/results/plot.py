@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from qrnn.utils.files import atomic_write
+from qrnn.utils.figure_style import with_dark
+from qrnn.utils.files import write_text
 
 from .compare import LEAST
 from .rows import CLASSICAL, Comparison, Row, best_of_models, better_of, metric_name
@@ -42,7 +44,7 @@ def draw(tasks: Mapping[str, tuple[Comparison, Sequence[Row]]], path: Path) -> N
     """
     height = TOP + STRIP * len(tasks)
     with rc_context(SETTINGS):
-        figure = Figure(figsize=(WIDTH, height), facecolor="white")  # legible on a dark page, too
+        figure = Figure(figsize=(WIDTH, height), facecolor="white")
         for k, (title, (found, rows)) in enumerate(tasks.items()):
             bottom = (height - TOP - STRIP * (k + 1) + 0.22) / height
             axes = figure.add_axes((0.06, bottom, 0.86, 0.14 / height))
@@ -59,8 +61,9 @@ def draw(tasks: Mapping[str, tuple[Comparison, Sequence[Row]]], path: Path) -> N
             handletextpad=0,
             columnspacing=1,
         )
-        with atomic_write(path) as file:
-            figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        image = StringIO()
+        figure.savefig(image, format="svg", metadata={"Date": None, "Creator": None})
+    write_text(path, with_dark(image.getvalue()))
 
 
 def _dot(label: str, colour: str, marker: str) -> Line2D:

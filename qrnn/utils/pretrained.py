@@ -12,6 +12,7 @@ import torch
 
 from qrnn.errors import ConfigError, DataError, require_extra
 from qrnn.utils.checks import shown
+from qrnn.utils.files import write_text
 from qrnn.utils.safe_yaml import check_plain, read_text
 from qrnn.utils.weights import errors_about
 
@@ -220,7 +221,7 @@ def _carrier() -> Any:
             held, weights = self.model._saved()
             config = {"library_name": "qrnn", "kind": kind_of(type(self.model)), "model": held}
             text = json.dumps(config, indent=1, sort_keys=True)
-            (save_directory / CONFIG).write_text(text + "\n", encoding="utf-8")
+            write_text(save_directory / CONFIG, text + "\n")
             tensors = {  # none may share memory with another
                 name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
                 for name, value in weights.items()

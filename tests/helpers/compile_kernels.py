@@ -17,7 +17,7 @@ def main() -> None:
         for stepwise in (False, True):
             if stepwise:  # a hook on the cell must see each step
                 rnn.cell.register_forward_hook(lambda *_: None)
-            x = torch.ones(2, 2, 2, dtype=dtype, requires_grad=True)
+            x = torch.ones(2, 20, 2, dtype=dtype, requires_grad=True)
             rnn(x)[0].square().sum().backward()
 
 
