@@ -36,8 +36,9 @@ class Difference:
     def beyond_chance(self) -> bool:
         """Whether the interval excludes equality."""
         equal = 1.0 if self.ratio else 0.0
-        known = self.low is not None and self.high is not None
-        return known and not self.low <= equal <= self.high  # type: ignore[operator]
+        if self.low is None or self.high is None:
+            return False
+        return not self.low <= equal <= self.high
 
 
 def interval(values: list[float]) -> tuple[float, float]:
