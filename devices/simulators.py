@@ -89,17 +89,18 @@ class Fused(Device):
         *,
         every_step: bool = False,
     ) -> qml.QNode:
+        run = self.as_run(circuit)
         if self.mixes(circuit):
-            large = circuit.n_wires > MOST_NOISY
-            if large and self.trajectories(circuit) is None:
+            most = max(len(group) for group in run.groups)
+            if most > MOST_NOISY and self.trajectories(circuit) is None:
                 raise DeviceError(
-                    f"device 'fused' with noise or Damping takes at most {MOST_NOISY} qubits (a "
-                    f"state has 4^n numbers), got {circuit.n_wires}: set device.trajectories, e.g. "
-                    f"to 100, lower model.n_qubits, or leave out Damping"
+                    f"device 'fused' with noise or Damping takes at most {MOST_NOISY} coupled "
+                    f"qubits (their state has 4^n numbers), got {most}: set device.trajectories, "
+                    f"e.g. to 100, lower model.n_qubits, or leave out Damping"
                 )
             # With a fixed number of wires, it refuses many at once, not only when it runs.
+            large = circuit.n_wires > MOST_NOISY
             plugin = plugin or qml.device("default.mixed", wires=None if large else circuit.n_wires)
-        run = self.as_run(circuit)
         node = super().qnode(run, plugin, every_step=every_step)
         return node if run is circuit else values_transform(run)(node)
 

@@ -118,6 +118,10 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         ansatz: U: a registered name (`rotations`, `strongly_entangling`, ...), or a quantum
             function of `(angles, wires)` together with `n_angles`.
         n_angles: number of angles P of a quantum function.
+        circuits: number of equal circuits side by side, on n / circuits qubits each, with angles
+            of their own; one controller reads all of them. Their states are never entangled, so
+            that density matrices have 4^(n / circuits) numbers for each circuit. `n_angles` and
+            the options of the ansatz are those of one circuit.
         readout: `"XYZ"` (R = 3n), `"Z"`, `"ZZ"`, `"XYZ+XX+ZZ"`, or a list of Pauli words.
         controller: `"linear"`, `"relu"`, `"gelu"`, `"glu"`, or a module from (B, D + R) to (B, P).
         width: units per hidden layer of the controller.
@@ -157,6 +161,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         *,
         ansatz: str | QuantumFunction | Ansatz = HybridConfig.ansatz,
         n_angles: int | None = None,
+        circuits: int = HybridConfig.circuits,
         readout: str | Sequence[str] = HybridConfig.readout,
         forget: str | None = HybridConfig.forget,
         readout_mode: str = HybridConfig.readout_mode,
@@ -180,8 +185,9 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         self.device.check_wires(
             whole("n_qubits", n_qubits, 1)
         )  # before anything of that size is allocated
+        built = build_ansatz(ansatz, n_qubits, n_angles, circuits, **ansatz_options)
         self.circuit = StepCircuit(
-            with_forgetting(build_ansatz(ansatz, n_qubits, n_angles, **ansatz_options), forget),
+            with_forgetting(built, forget, circuits),
             readout,
             readout_mode,
             readout_angle,

@@ -42,7 +42,7 @@ def n_qubits_of(
         isinstance(readout, list | tuple) and readout and isinstance(readout[0], str)
     ):  # Pauli words, which have a letter for each qubit
         return len(readout[0])
-    of_the_cell = signature(QRNNCell).parameters.keys() - {"n_angles"}
+    of_the_cell = signature(QRNNCell).parameters.keys() - {"n_angles", "circuits"}
     options = {name: value for name, value in cell_options.items() if name not in of_the_cell}
     near: dict[int, int] = {}
     failed: ConfigError | None = None

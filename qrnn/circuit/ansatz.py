@@ -160,7 +160,11 @@ basic_entangler = _template(qml.BasicEntanglerLayers)
 
 
 def build_ansatz(
-    ansatz: str | QuantumFunction | Ansatz, n_wires: int, n_angles: int | None = None, **options
+    ansatz: str | QuantumFunction | Ansatz,
+    n_wires: int,
+    n_angles: int | None = None,
+    circuits: int = HybridConfig.circuits,
+    **options,
 ) -> Ansatz:
     """Build a registered ansatz, or wrap a custom quantum function.
 
@@ -168,12 +172,42 @@ def build_ansatz(
         ansatz: a registered name, an `Ansatz`, or a quantum function of `(angles, wires)`.
         n_wires: number of qubits n, at least 1.
         n_angles: number of angles P; required for a quantum function, not allowed otherwise.
+        circuits: number of equal circuits side by side, on n / circuits qubits each, with angles
+            of their own; the other arguments are those of one of them.
         **options: options of the registered ansatz, e.g. `layers=2, entangler="CRX"`.
 
     Raises:
-        ConfigError: a name or option is unknown, or `n_angles` is missing.
+        ConfigError: a name or option is unknown, `n_angles` is missing, or the number of qubits is
+            no multiple of the number of circuits.
     """
-    n_wires = whole("n_qubits", n_wires, 1)
+    n_wires, circuits = whole("n_qubits", n_wires, 1), whole("circuits", circuits, 1)
+    if n_wires % circuits:
+        raise ConfigError(
+            f"n_qubits must be a multiple of circuits, which have as many qubits each, got "
+            f"{n_wires} qubits for {circuits} circuits"
+        )
+    one = _build_one(ansatz, n_wires // circuits, n_angles, options)
+    if circuits == 1:
+        return one
+    apply = partial(_side_by_side, ansatz=one)
+    pairs = tuple(
+        (a + first, b + first) for first in range(0, n_wires, one.n_wires) for a, b in one.pairs
+    )
+    return Ansatz(apply, n_wires, circuits * one.n_angles, pairs)
+
+
+def _side_by_side(angles: Any, wires: Sequence[int], *, ansatz: Ansatz) -> None:
+    n, n_angles = ansatz.n_wires, ansatz.n_angles
+    for k in range(len(wires) // n):
+        ansatz.apply(angles[k * n_angles : (k + 1) * n_angles], wires[k * n : (k + 1) * n])
+
+
+def _build_one(
+    ansatz: str | QuantumFunction | Ansatz,
+    n_wires: int,
+    n_angles: int | None,
+    options: dict[str, Any],
+) -> Ansatz:
     if isinstance(ansatz, str):
         if n_angles is not None:
             raise ConfigError(f"n_angles is set by the ansatz {ansatz!r}: leave it out")

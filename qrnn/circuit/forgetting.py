@@ -25,17 +25,18 @@ FORGETS = ("gate", "constant", "reset")
 START = pi / 6  # radians; sin^2 is gamma = 1/4
 
 
-def with_forgetting(ansatz: Ansatz, forget: str | None) -> Ansatz:
+def with_forgetting(ansatz: Ansatz, forget: str | None, circuits: int = 1) -> Ansatz:
     """Return an ansatz that first damps the state.
 
     Args:
         ansatz: the ansatz, with P angles.
         forget: `gate`: each qubit k has a strength sin^2(pi / 6 + angle P + k), which the
             controller gives; `constant`: sin^2 of a weight of its own; `reset`: the last half of
-            the qubits is reset to |0>. None: the ansatz as it is.
+            the qubits of each circuit is reset to |0>. None: the ansatz as it is.
+        circuits: number of circuits side by side; see `build_ansatz`.
 
     Raises:
-        ConfigError: the name is unknown, or there is only one qubit to reset.
+        ConfigError: the name is unknown, or a circuit has only one qubit to reset.
     """
     if forget is None:
         return ansatz
@@ -47,10 +48,12 @@ def with_forgetting(ansatz: Ansatz, forget: str | None) -> Ansatz:
         damp = partial(_gate, first=first)
     elif forget == "constant":
         damp = partial(_constant, angle=nn.Parameter(torch.full((n,), START)))
-    elif n > 1:
-        damp = partial(_reset, n_kept=n - n // 2)
+    elif (size := n // circuits) > 1:
+        damp = partial(_reset, size=size)
     else:
-        raise ConfigError("forget=reset needs at least 2 qubits, of which it resets half, got 1")
+        raise ConfigError(
+            "forget=reset needs at least 2 qubits in a circuit, of which it resets half, got 1"
+        )
     apply = partial(_damped, forget=damp, ansatz=ansatz.apply, n_angles=first)
     return Ansatz(apply, n, first + n * (forget == "gate"), ansatz.pairs)
 
@@ -78,9 +81,10 @@ def _constant(angles: Any, wires: Sequence[int], *, angle: nn.Parameter) -> None
         Damping(angle[k], wires=wire)
 
 
-def _reset(angles: Any, wires: Sequence[int], *, n_kept: int) -> None:
-    for wire in wires[n_kept:]:
-        Damping(pi / 2, wires=wire)
+def _reset(angles: Any, wires: Sequence[int], *, size: int) -> None:
+    for k, wire in enumerate(wires):
+        if k % size >= size - size // 2:
+            Damping(pi / 2, wires=wire)
 
 
 def damp_by_ancilla(gate: Damping, ancilla: int) -> None:

@@ -199,6 +199,20 @@ class StepCircuit:
         return any(isinstance(gate, Damping) for gate in self.gates)
 
     @property
+    def groups(self) -> list[list[int]]:
+        """The groups of qubits that gates or readouts couple, each in order.
+
+        Qubits of different groups are never correlated.
+        """
+        group = list(self.wires)
+        read = [[k for k, letter in enumerate(word) if letter != "I"] for word in self.read]
+        gates = [g.wires.tolist() for g in self.gates if not isinstance(g, qml.GlobalPhase)]
+        for wires in gates + read:
+            joined = {group[wire] for wire in wires}
+            group = [min(joined) if g in joined else g for g in group]
+        return [[k for k in self.wires if group[k] == first] for first in sorted(set(group))]
+
+    @property
     def identity(self) -> tuple[Any, ...]:
         """Plain values that identify U up to its gate parameters."""
         kinds = (str, int, tuple, list)

@@ -130,6 +130,8 @@ class HybridConfig(ModelConfig):
         rotations: rotations of a layer, in order; ansatz `rotations` only.
         entangler: two-qubit gate of a layer; ansatz `rotations` only.
         topology: `line`, `ring`, `all` or a list of pairs; ansatz `rotations` only.
+        circuits: number of equal circuits side by side, of n_qubits / circuits qubits each; see
+            `QRNNCell`.
         readout: letters of XYZ on every qubit, `XX`, `YY` or `ZZ` on coupled pairs, several of
             these joined by `+`, or a list of Pauli words.
         forget: `gate`, `constant` or `reset`: how the state is damped before each step; see
@@ -158,6 +160,7 @@ class HybridConfig(ModelConfig):
     rotations: list[str] | None = None
     entangler: str | None = None
     topology: Any = None
+    circuits: int = 1
     readout: Any = "XYZ"
     forget: str | None = None
     readout_mode: str = "expval"

@@ -26,7 +26,16 @@ from qrnn.memory.kernels.density_program import compile_density_program
 from qrnn.memory.slots import Slots
 from qrnn.utils.autograd import once_differentiable, refuse_transforms
 
-MOST_NOISY = 12  # qubits of density matrices: 4^n numbers for a sequence
+MOST_NOISY = 12  # coupled qubits of density matrices: 4^n numbers for a sequence
+
+
+def check_shown(n_wires: int) -> None:
+    """Raise DeviceError if the density matrix of all qubits is too large to be shown."""
+    if n_wires > MOST_NOISY:
+        raise DeviceError(
+            f"device 'fused' shows the state of at most {MOST_NOISY} qubits with noise, got "
+            f"{n_wires}: readouts are available"
+        )
 
 
 class Moment:
@@ -242,4 +251,5 @@ class FusedDensities(Memory):
 
     @override
     def amplitudes(self, state: DensityState) -> torch.Tensor:
+        check_shown(self.n_wires)
         return self.kernels(state.r.device).matrices(state.r, state.batch)

@@ -17,9 +17,8 @@ from typing_extensions import override
 from qrnn.circuit.channels import CircuitNoise
 from qrnn.circuit.pauli_errors import GOLDEN, mixed
 from qrnn.circuit.step import StepCircuit
-from qrnn.errors import DeviceError
 from qrnn.memory.fused import FusedState, PureStates
-from qrnn.memory.fused_density import MOST_NOISY
+from qrnn.memory.fused_density import check_shown
 from qrnn.memory.kernels.program import Program
 from qrnn.memory.slots import Slots
 from qrnn.memory.trajectories import compile_trajectories
@@ -210,11 +209,7 @@ class FusedTrajectories(PureStates):
         Raises:
             DeviceError: a density matrix of so many qubits is too large.
         """
-        if self.n_wires > MOST_NOISY:
-            raise DeviceError(
-                f"device 'fused' shows the state of at most {MOST_NOISY} qubits with noise, got "
-                f"{self.n_wires}: readouts are available"
-            )
+        check_shown(self.n_wires)
         batch, size = len(state.seeds), 2**self.n_wires
         check_memory(f"{batch} density matrices", 16.0 * batch * size**2, "use fewer qubits")
         kernels = self.kernels(state.frame.device)

@@ -137,7 +137,7 @@ def test_what_cannot_forget_is_refused_in_one_line():
         forgetting("gates")
     with pytest.raises(ConfigError, match="forget=reset needs at least 2 qubits"):
         forgetting("reset", n_qubits=1)
-    with pytest.raises(DeviceError, match="12 qubits"):
+    with pytest.raises(DeviceError, match="12 coupled qubits"):
         forgetting("gate", n_qubits=13)
     with pytest.raises(DeviceError, match=r"carried cannot measure mid-circuit: use forget=null"):
         forgetting("gate").on("lightning.qubit", strategy="carried")

@@ -54,6 +54,7 @@ PROBLEMS = {
         "topology": "ring",
         "readout": "ZZ+X",
     },
+    "two circuits": {"n_qubits": 4, "layers": 1, "circuits": 2, "readout": "ZZ+X"},
     "a part fed back": {"n_qubits": 3, "readout": "Y+ZZ+X", "feedback_readout": "Y+ZZ"},
     "nothing fed back": {"n_qubits": 2, "feedback": False},
     "affine function": {

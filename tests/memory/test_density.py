@@ -123,7 +123,7 @@ def test_a_network_with_noise_is_pickled():
 
 
 def test_what_cannot_run_with_noise_is_refused():
-    with pytest.raises(DeviceError, match=r"takes at most 12 qubits .*, got 13"):
+    with pytest.raises(DeviceError, match=r"takes at most 12 coupled qubits .*, got 13"):
         network(n_qubits=13).on("fused", noise="depolarizing", strength=0.1)
     rnn = network(n_qubits=8).on("fused", noise="depolarizing", strength=0.1)
     with pytest.raises(ConfigError, match=r"the state of 1000000 sequences must fit .* GB"):
@@ -184,3 +184,45 @@ def test_damping_has_the_strength_of_its_angle():
 def test_another_channel_in_a_circuit_is_refused():
     with pytest.raises(ConfigError, match=r"noise as a device's noise model"):
         QRNN(1, 1, ansatz=lambda a, w: qml.AmplitudeDamping(a[0], wires=w[0]), n_angles=1)
+
+
+GROUPS = {
+    "circuits": ({"n_qubits": 4, "circuits": 2, "layers": 1}, [[0, 1], [2, 3]]),
+    "interleaved": ({"n_qubits": 5, "topology": [[0, 3], [4, 1]]}, [[0, 3], [1, 4], [2]]),
+    "coupled by a readout": (
+        {"n_qubits": 4, "circuits": 4, "readout": ["ZIZI", "XIII", "IIIY", "IZII"]},
+        [[0, 2], [1], [3]],
+    ),
+}
+
+
+@pytest.mark.parametrize("noise", [{}, {"noise": "depolarizing", "strength": 0.05}])
+@pytest.mark.parametrize("problem", GROUPS)
+def test_groups_of_qubits_have_states_of_their_own(problem, noise):
+    options, wires = GROUPS[problem]
+    rnn = network("default", DOUBLE, forget="gate", **{"readout": "XY+ZZ", **options})
+    x, lengths = inputs(5, 2, DOUBLE), torch.tensor([5, 3])
+    fused, reference = (rnn.on(device, **noise) for device in ("fused", "default.mixed"))
+    program = fused.cell.memory.program
+    assert program.wires == wires
+    assert program.numbers == sum(4 ** len(group) for group in wires)
+
+    def loss(net, x):
+        return net(x, lengths=lengths)[0].sin().mean()
+
+    (z, state), (expected, carried) = fused(x), reference(x)
+    torch.testing.assert_close(z, expected, rtol=0, atol=1e-10)
+    torch.testing.assert_close(state.amplitudes(), carried.amplitudes(), rtol=0, atol=1e-10)
+    found = [gradients(net, loss, x) for net in (fused, reference)]
+    torch.testing.assert_close(*found, rtol=0, atol=1e-10)
+    expected = reference(x, lengths=lengths)[0].float()
+    in_one_call = rnn.float().on("fused", **noise)(x.float(), lengths=lengths)[0]
+    torch.testing.assert_close(in_one_call, expected, rtol=0, atol=2e-5)
+
+
+def test_many_qubits_in_small_groups_are_simulated():
+    rnn = QRNN(2, 15, circuits=5, forget="gate", width=4)
+    z, state = rnn(torch.zeros(2, 1, 2))
+    assert z.shape == (2, 1, 45)
+    with pytest.raises(DeviceError, match="shows the state of at most 12 qubits"):
+        state.amplitudes()

@@ -331,7 +331,7 @@ def test_what_trajectories_cannot_do_is_refused():
         rnn.on("fused", noise="amplitude_damping", strength=0.1, twirl_damping=True)
     with pytest.raises(ConfigError, match=r"twirl_damping must be left out without trajectories"):
         rnn.on("fused", **NOISE, trajectories=2, twirl_damping=True)
-    with pytest.raises(DeviceError, match=r"at most 12 qubits .* set device.trajectories"):
+    with pytest.raises(DeviceError, match=r"at most 12 coupled qubits .* set device.trajectories"):
         network(n_qubits=13).on("fused", **NOISE)
 
     def forgetting(angles, wires):

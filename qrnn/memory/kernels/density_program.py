@@ -1,14 +1,16 @@
 """The gate program of a noisy circuit: a traced step and its channels, acting on Pauli words.
 
 The state is the density matrix as r_P = tr(rho P), for the 4^n Pauli words P as they are numbered
-in `qrnn.circuit.pauli_rotations`. Gates and channels of one qubit in a row are a single map of its
-four letters; Clifford gates in a row, with the channels that only scale, are a signed permutation.
+in `qrnn.circuit.pauli_rotations`. Qubits that no gate or readout couples are never correlated, so
+each group of coupled qubits has a density matrix of its own. Gates and channels of one qubit in a
+row are a single map of its four letters; Clifford gates in a row, with the channels that only
+scale, are a signed permutation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,10 +53,13 @@ class DensityProgram:
             PERMUTE: a = row of `sources` and `scales`;
             ROTATE: a = number of the Pauli word, b = slot, c = row of `signs`.
         parts: (L, 2) rows [kind, slot]: rotations about X, Y and Z, then the channels.
-        sources: (M, 4^n): word k gets the value of word sources[k],
-        scales: (M, 4^n): times this factor.
-        signs: (W, 4^n) of multi-qubit rotations; see `rotation_signs`.
-        readouts: (R,) numbers of the Pauli words that are read.
+        sources: (M, 4^m) for groups of up to m qubits: word k gets the value of word sources[k],
+        scales: (M, 4^m): times this factor.
+        signs: (W, 4^m) of multi-qubit rotations; see `rotation_signs`.
+        groups: (K, 4) rows [first instruction, one more than the last, first number of the state,
+            one more than the last], for each group of qubits.
+        wires: the qubits of each group.
+        readouts: (R,) positions in the state of the Pauli words that are read.
         shrink: (R,) factors of the readouts, by readout errors.
     """
 
@@ -67,8 +72,20 @@ class DensityProgram:
     sources: np.ndarray
     scales: np.ndarray
     signs: np.ndarray
+    groups: np.ndarray
+    wires: list[list[int]]
     readouts: np.ndarray
     shrink: np.ndarray
+
+    @property
+    def numbers(self) -> int:
+        """Number of numbers N of a state."""
+        return sum(4 ** len(wires) for wires in self.wires)
+
+    @property
+    def most_instructions(self) -> int:
+        """The largest number of instructions of a group."""
+        return max(last - first for first, last, *_ in self.groups.tolist())
 
     @property
     def n_readouts(self) -> int:
@@ -83,6 +100,7 @@ class DensityProgram:
             self.sources,
             self.scales.astype(dtype),
             self.signs,
+            self.groups,
             self.readouts,
             self.shrink.astype(dtype),
         )
@@ -117,16 +135,22 @@ class Permutation:
 
 
 class _Compiler:
-    """Collects instructions; gates and channels of a single qubit wait in `waiting`."""
+    """Collects the instructions of a group of qubits; those of a single qubit wait in `waiting`.
 
-    def __init__(self, n_wires: int):
-        self.n = n_wires
-        self.slots: list[tuple[int, float, float]] = []
+    Slots and parts are those of all groups. What is given has the circuit's wires; within, they
+    are positions in the group.
+    """
+
+    def __init__(
+        self, group: list[int], slots: list[tuple[int, float, float]], parts: list[list[int]]
+    ):
+        self.n = len(group)
+        self.position = {wire: k for k, wire in enumerate(group)}
+        self.slots, self.parts = slots, parts
         self.rows: list[Permutation | list[int]] = []
-        self.parts: list[list[int]] = []
         self.words: list[int] = []
         self.signs: list[np.ndarray] = []
-        self.waiting: list[list[list[int]]] = [[] for _ in range(n_wires)]
+        self.waiting: list[list[list[int]]] = [[] for _ in group]
 
     def slot(self, column: int, factor: float, offset: float) -> int:
         """Return the slot of a parameter, or of a constant."""
@@ -136,8 +160,13 @@ class _Compiler:
             return len(self.slots) - 1
         return self.slots.index(row)
 
+    def inside(self, letters: dict[int, str]) -> dict[int, str]:
+        """Return the letters of a Pauli word by positions."""
+        return {self.position[wire]: letter for wire, letter in letters.items()}
+
     def rotate(self, rotation: PauliRotation, column: int) -> None:
         """Append a rotation."""
+        rotation = replace(rotation, letters=self.inside(rotation.letters))
         turns, wires = rotation.quarter_turns, list(rotation.letters)
         if turns == 0:
             return
@@ -162,7 +191,7 @@ class _Compiler:
 
     def add(self, channel: Channel) -> None:
         """Append a channel."""
-        kind, wire = channel.kind, channel.wire
+        kind, wire = channel.kind, self.position[channel.wire]
         angle = KINDS[kind].angle(channel.strength)
         if kind in SCALED and (last := self.open([wire])):
             last.damp(kind, [wire], float(np.cos(angle)))
@@ -201,8 +230,20 @@ class _Compiler:
         before = isinstance(last, Permutation) and wire not in last.wires
         self.rows.insert(len(self.rows) - before, row)
 
-    def tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the instructions, sources and scales; equal permutations share a row."""
+    def damp(self, wire: int, column: int) -> None:
+        """Append amplitude damping by a parameter."""
+        slot = self.slot(column, 1.0, 0.0)
+        self.waiting[self.position[wire]].append([PARTS["amplitude_damping"], slot])
+
+    def depolarize(self, wires: Sequence[int], factor: float) -> None:
+        """Append joint depolarizing of some wires."""
+        inside = [self.position[wire] for wire in wires]
+        self.opened(inside).damp("depolarizing", inside, factor)
+
+    def finish(self) -> tuple[list[list[int]], list[Permutation]]:
+        """Return the instructions and their permutations; equal ones share a row."""
+        for wire in range(self.n):
+            self.flush(wire)
         rows: list[list[int]] = []
         seen: list[Permutation] = []
         for row in self.rows:
@@ -217,50 +258,80 @@ class _Compiler:
                 rows.append([PERMUTE, same[0] if same else len(seen) - 1, 0, 0])
             else:
                 rows.append(row)
-        size = 4**self.n
-        return (
-            np.array(rows, np.int64).reshape(-1, 4),
-            np.array([one.source for one in seen], np.int32).reshape(-1, size),
-            np.array([one.scale for one in seen]).reshape(-1, size),
-        )
+        return rows, seen
 
 
 def compile_density_program(circuit: StepCircuit, noise: CircuitNoise) -> DensityProgram:
     """Translate a step circuit and its noise into a gate program on Pauli words."""
-    n = circuit.n_wires
-    compiler = _Compiler(n)
+    slots: list[tuple[int, float, float]] = []
+    parts: list[list[int]] = []
+    groups = [_Compiler(wires, slots, parts) for wires in circuit.groups]
+    of = {wire: compiler for compiler in groups for wire in compiler.position}
     first = 0
     for gate in circuit.gates:
         if isinstance(gate, Damping):
-            slot = compiler.slot(first, 1.0, 0.0)
-            compiler.waiting[gate.wires[0]].append([PARTS["amplitude_damping"], slot])
+            of[gate.wires[0]].damp(gate.wires[0], first)
         elif isinstance(gate, JointDepolarizing):
-            wires = list(gate.wires)
-            compiler.opened(wires).damp("depolarizing", wires, 1 - float(gate.data[0]))
+            of[gate.wires[0]].depolarize(gate.wires, 1 - float(gate.data[0]))
         elif type(gate) in CHANNELS:
-            compiler.add(Channel(CHANNELS[type(gate)], float(gate.data[0]), gate.wires[0]))
+            channel = Channel(CHANNELS[type(gate)], float(gate.data[0]), gate.wires[0])
+            of[channel.wire].add(channel)
         else:
             for primitive in GATES[gate.name](gate):
                 for rotation in pauli_rotations(primitive):
-                    compiler.rotate(rotation, first)
+                    of[next(iter(rotation.letters))].rotate(rotation, first)
             for channel in noise.after(gate):
-                compiler.add(channel)
+                of[channel.wire].add(channel)
         first += len(gate.data)
-    for wire in range(n):
-        compiler.flush(wire)
-    instructions, sources, scales = compiler.tables()
-    columns, factors, offsets = zip(*compiler.slots, strict=True) if compiler.slots else ((),) * 3
-    letters = np.array([n - word.count("I") for word in circuit.read])
+    rows, permutations, signs, spans, starts = _joined(groups)
+    columns, factors, offsets = zip(*slots, strict=True) if slots else ((),) * 3
+    width = max(4**compiler.n for compiler in groups)
+    readouts = []
+    for word in circuit.read:
+        letters = {wire: letter for wire, letter in enumerate(word) if letter != "I"}
+        compiler = of[next(iter(letters))]
+        readouts.append(starts[compiler] + word_number(compiler.inside(letters), compiler.n))
     return DensityProgram(
-        n_wires=n,
+        n_wires=circuit.n_wires,
         columns=list(columns),
         factors=list(factors),
         offsets=list(offsets),
-        instructions=instructions,
-        parts=np.array(compiler.parts, np.int64).reshape(-1, 2),
-        sources=sources,
-        scales=scales,
-        signs=np.array(compiler.signs, np.int8).reshape(-1, 4**n),
-        readouts=np.array([word_number(dict(enumerate(w)), n) for w in circuit.read], np.int64),
-        shrink=(1 - 2 * noise.flip) ** letters,
+        instructions=np.array(rows, np.int64).reshape(-1, 4),
+        parts=np.array(parts, np.int64).reshape(-1, 2),
+        sources=_table([one.source for one in permutations], width, np.int32),
+        scales=_table([one.scale for one in permutations], width, np.float64),
+        signs=_table(signs, width, np.int8),
+        groups=np.array(spans, np.int64),
+        wires=[list(compiler.position) for compiler in groups],
+        readouts=np.array(readouts, np.int64),
+        shrink=(1 - 2 * noise.flip) ** np.array([len(w) - w.count("I") for w in circuit.read]),
     )
+
+
+def _joined(groups: list[_Compiler]):
+    """Return the groups' tables as one: instructions, permutations, signs, spans, and starts."""
+    rows: list[list[int]] = []
+    permutations: list[Permutation] = []
+    signs: list[np.ndarray] = []
+    spans: list[list[int]] = []
+    starts: dict[_Compiler, int] = {}
+    at = 0
+    for compiler in groups:
+        own, seen = compiler.finish()
+        for kind, a, b, c in own:
+            a += len(permutations) if kind == PERMUTE else 0
+            c += len(signs) if kind == ROTATE else 0
+            rows.append([kind, a, b, c])
+        permutations += seen
+        signs += compiler.signs
+        starts[compiler] = at
+        spans.append([len(rows) - len(own), len(rows), at, at := at + 4**compiler.n])
+    return rows, permutations, signs, spans, starts
+
+
+def _table(rows: list[np.ndarray], width: int, dtype: type) -> np.ndarray:
+    """Return rows of different lengths as a table."""
+    table = np.zeros((len(rows), width), dtype)
+    for row, values in zip(table, rows, strict=True):
+        row[: len(values)] = values
+    return table

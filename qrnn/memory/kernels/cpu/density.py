@@ -1,8 +1,9 @@
 """The steps of a noisy circuit on the CPU (numba): density matrices as values of Pauli words.
 
-A *block* holds LANES sequences: a flat array with a row of LANES values for each of the 4^n Pauli
-words. The program is that of `qrnn.memory.kernels.density_program`. Channels cannot be undone, so
-the backward pass runs a step again and keeps the state before each instruction.
+A *block* holds LANES sequences: a flat array with a row of LANES values for each of the N numbers
+of a state, the Pauli words of each group of qubits. The program is that of
+`qrnn.memory.kernels.density_program`. Channels cannot be undone, so the backward pass runs a step
+again and keeps the state before each instruction.
 """
 
 from __future__ import annotations
@@ -220,32 +221,39 @@ def apply_instruction(g, source, target, program, cs, maps):
     """Apply an instruction; source and target may be the same unless it is a PERMUTE."""
     instructions, parts, sources, scales, signs = program[:5]
     kind, a, b, c = instructions[g]
+    size = source.size // LANES
     if kind == LOCAL:
         apply_map(source, target, a, build_map(maps, parts, b, c, cs))
     elif kind == PERMUTE:
-        permute(source, target, sources[a], scales[a])
+        permute(source, target, sources[a, :size], scales[a, :size])
     else:
         cos, sin = load(cs, b * ROW), load(cs, b * ROW + LANES)
-        rotate_word(source, target, a, signs[c], cos, sin)
+        rotate_word(source, target, a, signs[c, :size], cos, sin)
 
 
 @jit
 def step_density(state, other, cs, program, maps):
-    """Advance a block; return the one of the two arrays that has the result."""
-    for g in range(program[0].shape[0]):
-        target = other if program[0][g, 0] == PERMUTE else state
-        apply_instruction(g, state, target, program, cs, maps)
-        if program[0][g, 0] == PERMUTE:
-            state, other = other, state
-    return state
+    """Advance a block, in place; `other` is space of the same size."""
+    instructions, groups = program[0], program[5]
+    for first, last, low, high in groups:
+        here, there = state[low * LANES : high * LANES], other[low * LANES : high * LANES]
+        moved = False
+        for g in range(first, last):
+            if instructions[g, 0] == PERMUTE:
+                apply_instruction(g, here, there, program, cs, maps)
+                here, there, moved = there, here, not moved
+            else:
+                apply_instruction(g, here, here, program, cs, maps)
+        if moved:
+            there[:] = here
 
 
 @jit
 def undo_density(states, lam, other, cs, program, maps, grad, grads):
-    """Take lambda one step back; return the one of the two arrays that has the result.
+    """Take lambda one step back, in place.
 
     Args:
-        states: (G + 1, 4^n LANES), the state before the step in the first row; overwritten.
+        states: (G + 1, N LANES), the state before the step in the first row; overwritten.
         lam: the cotangent after the step, with that of the readouts.
         other: an array of the same size.
         cs: cosines and sines of the slot angles.
@@ -254,22 +262,30 @@ def undo_density(states, lam, other, cs, program, maps, grad, grads):
         grad: space for the cotangent of a map.
         grads: (S LANES) gradients of the slot angles, written.
     """
-    instructions, parts, sources, scales, signs = program[:5]
-    for g in range(instructions.shape[0]):
-        apply_instruction(g, states[g], states[g + 1], program, cs, maps)
+    instructions, parts, sources, scales, signs, groups = program[:6]
     grads[:] = 0
-    for g in range(instructions.shape[0] - 1, -1, -1):
-        kind, a, b, c = instructions[g]
-        if kind == LOCAL:
-            undo_apply_map(states[g], lam, a, build_map(maps, parts, b, c, cs), grad)
-            undo_map(maps, grad, parts, b, c, cs, grads)
-        elif kind == PERMUTE:
-            undo_permute(lam, other, sources[a], scales[a])
-            lam, other = other, lam
-        else:
-            cos, sin = load(cs, b * ROW), load(cs, b * ROW + LANES)
-            add_to(grads, b * LANES, undo_rotate_word(states[g + 1], lam, a, signs[c], cos, sin))
-    return lam
+    for first, last, low, high in groups:
+        inside = slice(low * LANES, high * LANES)
+        for g in range(first, last):
+            before, after = states[g - first, inside], states[g - first + 1, inside]
+            apply_instruction(g, before, after, program, cs, maps)
+        here, there = lam[inside], other[inside]
+        size, moved = high - low, False
+        for g in range(last - 1, first - 1, -1):
+            kind, a, b, c = instructions[g]
+            before, after = states[g - first, inside], states[g - first + 1, inside]
+            if kind == LOCAL:
+                undo_apply_map(before, here, a, build_map(maps, parts, b, c, cs), grad)
+                undo_map(maps, grad, parts, b, c, cs, grads)
+            elif kind == PERMUTE:
+                undo_permute(here, there, sources[a, :size], scales[a, :size])
+                here, there, moved = there, here, not moved
+            else:
+                cos, sin = load(cs, b * ROW), load(cs, b * ROW + LANES)
+                g_angle = undo_rotate_word(after, here, a, signs[c, :size], cos, sin)
+                add_to(grads, b * LANES, g_angle)
+        if moved:
+            there[:] = here
 
 
 @kernel_jit
@@ -280,22 +296,20 @@ def forward_density(share, start, stop, r_in, r_out, cs, active, program, z):
         share: number of the share of the blocks; not used.
         start: the first block.
         stop: one more than the last block.
-        r_in: (blocks, 4^n LANES) values of the Pauli words.
+        r_in: (blocks, N LANES) values of the Pauli words.
         r_out: likewise, written.
         cs: (blocks, S 2 LANES) cosines and sines of the slot angles.
         active: (blocks, LANES) whether a sequence is active; others keep their state.
         program: see `DensityProgram.tables`.
         z: (blocks, R LANES) readouts, written.
     """
-    readouts, shrink = program[5:]
+    readouts, shrink = program[6:]
     maps = np.empty((most_parts(program) + 1, MAP), r_in.dtype)
     scratch = np.empty_like(r_in[0])
     for block in range(start, stop):
         state = r_out[block]
         state[:] = r_in[block]
-        result = step_density(state, scratch, cs[block], program, maps)
-        if result is not state:
-            state[:] = result
+        step_density(state, scratch, cs[block], program, maps)
         if not active[block].all():
             keep_inactive(r_in[block], state, active[block])
         for i in range(readouts.size):
@@ -313,7 +327,7 @@ def backward_density(
         share: number of the share of the blocks.
         start: the first block.
         stop: one more than the last block.
-        r_in: (blocks, 4^n LANES) states before the step.
+        r_in: (blocks, N LANES) states before the step.
         lam_out: likewise, the cotangent of the states after it, without this step's readouts.
         lam_in: likewise, written: the cotangent of r_in.
         cs: (blocks, S 2 LANES) cosines and sines of the slot angles.
@@ -321,9 +335,9 @@ def backward_density(
         program: see `DensityProgram.tables`.
         grad_z: (blocks, R LANES) cotangent of the readouts.
         grads: (blocks, S LANES) gradients of the slot angles, written.
-        work: (shares, G + 3, 4^n LANES) space.
+        work: (shares, G + 3, N LANES) space.
     """
-    readouts, shrink = program[5:]
+    readouts, shrink = program[6:]
     maps = np.empty((most_parts(program) + 1, MAP), r_in.dtype)
     grad = np.empty(MAP, r_in.dtype)
     states, scratch, stay = work[share, :-2], work[share, -2], work[share, -1]
@@ -336,9 +350,7 @@ def backward_density(
         paused = not active[block].all()
         if paused:
             stay[:] = lam
-        result = undo_density(states, lam, scratch, cs[block], program, maps, grad, grads[block])
-        if result is not lam:
-            lam[:] = result
+        undo_density(states, lam, scratch, cs[block], program, maps, grad, grads[block])
         if paused:
             keep_inactive(stay, lam, active[block])
             for m in range(LANES):

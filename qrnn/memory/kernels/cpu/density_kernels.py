@@ -48,7 +48,7 @@ class _Sequence:
 
 
 class NumbaDensityKernels:
-    """A noisy gate program on the CPU; r is (blocks, 4^n, LANES)."""
+    """A noisy gate program on the CPU; r is (blocks, N, LANES)."""
 
     sequence_dtypes: tuple[torch.dtype, ...] = (torch.float32,)
 
@@ -67,25 +67,28 @@ class NumbaDensityKernels:
     @property
     def rows(self) -> int:
         """Number of states that the backward pass of a block needs at once."""
-        return len(self.program.instructions) + 3
+        return self.program.most_instructions + 3
 
     def shares(self, blocks: int, steps: int = 1) -> list[tuple[int, int, int]]:
         """Return the blocks of each thread; one for less than about 0.2 ms is not worth it."""
-        numbers = steps * blocks * self.rows * LANES * 4**self.program.n_wires
+        numbers = steps * blocks * self.rows * LANES * self.program.numbers
         return shares_of(blocks, max(1, min(torch.get_num_threads(), blocks, numbers >> 21)))
 
     def size(self, batch: int) -> float:
         """Return how many numbers a step of `batch` sequences and its backward pass need."""
         blocks = blocks_of(batch)
         threads = len(self.shares(blocks))
-        return 4.0**self.program.n_wires * LANES * (2 * blocks + threads * self.rows)
+        return float(self.program.numbers) * LANES * (2 * blocks + threads * self.rows)
 
     def start(self, batch: int, like: torch.Tensor) -> torch.Tensor:
         """Return |0...0> for `batch` sequences, with the dtype of `like`."""
-        n = self.program.n_wires
-        r = like.new_zeros(blocks_of(batch), *[4] * n, LANES)
-        r[:, *[slice(0, 3, 2)] * n] = 1  # the words of I and Z
-        return r.view(-1, 4**n, LANES)
+        groups = []
+        for wires in self.program.wires:
+            n = len(wires)
+            words = like.new_zeros([4] * n)
+            words[*[slice(0, 3, 2)] * n] = 1  # the words of I and Z
+            groups.append(words.view(-1))
+        return torch.cat(groups)[:, None].repeat(blocks_of(batch), 1, LANES)
 
     def forward(
         self, r: torch.Tensor, angles: torch.Tensor, active: torch.Tensor | None
@@ -256,13 +259,27 @@ class NumbaDensityKernels:
 
     def matrices(self, r: torch.Tensor, batch: int) -> torch.Tensor:
         """Return r as complex density matrices (B, 2^n, 2^n), differentiable."""
-        n = self.program.n_wires
-        parts = r.permute(0, 2, 1).reshape(-1, *[4] * n)[:batch]
-        rho = torch.complex(parts, torch.zeros_like(parts))
-        paulis = rho.new_tensor(
-            [[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[1, 0], [0, -1]], [[0, -1j], [1j, 0]]]
-        )
-        for _ in range(n):  # the letters of wire 0, 1, ... become two indices at the end
-            rho = torch.tensordot(rho, paulis / 2, ([1], [0]))
-        order = [0, *range(1, 2 * n, 2), *range(2, 2 * n + 1, 2)]
-        return rho.permute(order).reshape(batch, 2**n, 2**n)
+        ends = np.cumsum([4 ** len(wires) for wires in self.program.wires])
+        order: list[int] = []
+        rho = torch.complex(r.new_ones(batch, 1, 1), r.new_zeros(batch, 1, 1))
+        for wires, end in zip(self.program.wires, ends.tolist(), strict=True):
+            own = _matrices(r[:, end - 4 ** len(wires) : end], len(wires), batch)
+            rho = torch.einsum("bij,bkl->bikjl", rho, own)
+            rho = rho.reshape(batch, rho.shape[1] * rho.shape[2], -1)
+            order += wires
+        n, back = len(order), np.argsort(order).tolist()
+        axes = [0, *(1 + k for k in back), *(1 + n + k for k in back)]
+        return rho.view(batch, *[2] * (2 * n)).permute(axes).reshape(batch, 2**n, 2**n)
+
+
+def _matrices(r: torch.Tensor, n: int, batch: int) -> torch.Tensor:
+    """Return the density matrices (B, 2^n, 2^n) of a group of n qubits."""
+    words = r.permute(0, 2, 1).reshape(-1, *[4] * n)[:batch]
+    rho = torch.complex(words, torch.zeros_like(words))
+    paulis = rho.new_tensor(
+        [[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[1, 0], [0, -1]], [[0, -1j], [1j, 0]]]
+    )
+    for _ in range(n):  # the letters of wire 0, 1, ... become two indices at the end
+        rho = torch.tensordot(rho, paulis / 2, ([1], [0]))
+    order = [0, *range(1, 2 * n, 2), *range(2, 2 * n + 1, 2)]
+    return rho.permute(order).reshape(batch, 2**n, 2**n)

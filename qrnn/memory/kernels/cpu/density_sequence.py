@@ -11,7 +11,7 @@ import numpy as np
 from qrnn.memory.kernels.cpu.controller import weight_gradients
 from qrnn.memory.kernels.cpu.density import MAP, most_parts, step_density, undo_density
 from qrnn.memory.kernels.cpu.gates import ROW, add_to
-from qrnn.memory.kernels.cpu.jit import jit, kernel_jit
+from qrnn.memory.kernels.cpu.jit import kernel_jit
 from qrnn.memory.kernels.cpu.sequence import (
     RECORDS,
     add_noise,
@@ -23,14 +23,6 @@ from qrnn.memory.kernels.cpu.sequence import (
 )
 from qrnn.memory.kernels.cpu.simd import LANES, load, splat, store
 from qrnn.memory.kernels.cpu.step import keep_inactive
-
-
-@jit
-def advance(state, scratch, cs, program, maps):
-    """Advance a block by one step, in place."""
-    result = step_density(state, scratch, cs, program, maps)
-    if result is not state:
-        state[:] = result
 
 
 @kernel_jit
@@ -62,9 +54,9 @@ def forward_density_sequence(
         share: number of the share of the blocks; not used.
         start: the first block.
         stop: one more than the last block.
-        r_in: (blocks, 4^n LANES) values of the Pauli words.
+        r_in: (blocks, N LANES) values of the Pauli words.
         r_out: likewise, written.
-        kept: (ceil(T / every), blocks, 4^n LANES) written: the state before each k-th step; (0,
+        kept: (ceil(T / every), blocks, N LANES) written: the state before each k-th step; (0,
             blocks, ...): not requested.
         every: k.
         x: (T, B, D) inputs.
@@ -81,7 +73,7 @@ def forward_density_sequence(
         program: see `DensityProgram.tables`.
         size: size of a record.
     """
-    readouts, shrink = program[5:]
+    readouts, shrink = program[6:]
     maps = np.empty((most_parts(program) + 1, MAP), r_in.dtype)
     scratch, stay = np.empty_like(r_in[0]), np.empty_like(r_in[0])
     record = np.empty(size, r_in.dtype)
@@ -103,7 +95,7 @@ def forward_density_sequence(
             angles_of(x[t], first, before, kind, layers, weights, biases, record, cs, None)
             if paused:
                 stay[:] = state
-            advance(state, scratch, cs, program, maps)
+            step_density(state, scratch, cs, program, maps)
             for i in range(readouts.size):
                 value = load(state, readouts[i] * LANES)
                 store(now, i * LANES, splat(shrink, i) * value)
@@ -155,7 +147,7 @@ def backward_density_sequence(
         stop: one more than the last block.
         kept: from the forward pass.
         every: see `forward_density_sequence`.
-        lam_out: (blocks, 4^n LANES) cotangent of the states after the last step.
+        lam_out: (blocks, N LANES) cotangent of the states after the last step.
         lam_in: likewise, written: that of the states before the first step.
         x: see `forward_density_sequence`.
         z_start: see `forward_density_sequence`.
@@ -174,10 +166,10 @@ def backward_density_sequence(
         grad_z_start: (B, R) cotangent of z_start, written.
         grad_weights: (shares, weights) written.
         grad_biases: (shares, biases) written.
-        segments: (shares, every, 4^n LANES) space for the states between two kept ones.
-        work: (shares, G + 3, 4^n LANES) space for those within a step.
+        segments: (shares, every, N LANES) space for the states between two kept ones.
+        work: (shares, G + 3, N LANES) space for those within a step.
     """
-    readouts, shrink = program[5:]
+    readouts, shrink = program[6:]
     width = x.shape[2] * LANES
     weights_now, biases_now = grad_weights[share], grad_biases[share]
     weights_now[:] = 0
@@ -206,7 +198,7 @@ def backward_density_sequence(
                     gather(z[u - 1] if u > 0 else z_start, first, before, None)
                     angles_of(x[u], first, before, kind, layers, weights, biases, again, cs, None)
                     between[k + 1] = between[k]
-                    advance(between[k + 1], scratch, cs, program, maps)
+                    step_density(between[k + 1], scratch, cs, program, maps)
                     if not moving_lanes(active, u, first, moving, None):
                         keep_inactive(between[k], between[k + 1], moving)
             gather(z[t - 1] if t > 0 else z_start, first, before, None)
@@ -224,9 +216,7 @@ def backward_density_sequence(
             for i in range(readouts.size):
                 add_to(lam, readouts[i] * LANES, splat(shrink, i) * load(gz, i * LANES))
             states[0] = between[at]
-            result = undo_density(states, lam, scratch, cs, program, maps, grad, grads)
-            if result is not lam:
-                lam[:] = result
+            undo_density(states, lam, scratch, cs, program, maps, grad, grads)
             if paused:
                 keep_inactive(stay, lam, moving)
                 for m in range(LANES):
