@@ -19,8 +19,11 @@ FINAL, MID = "c", "m"
 MID_CIRCUIT = {"measure": "measure_2", "reset": "reset_2"}
 
 
-def build(structure: Structure) -> QuantumCircuit:
+def build(structure: Structure, *, barrier: bool = False) -> QuantumCircuit:
     """Return the Qiskit circuit of a structure; its angles are parameters theta[0], theta[1]...
+
+    With a barrier before the final measurements, the transpiler keeps gates that only change what
+    is not measured.
 
     Consecutive gates with the same condition share one `if_test`, and gates with the opposite
     condition right after them become its else branch, because every branch costs hardware time.
@@ -55,6 +58,8 @@ def build(structure: Structure) -> QuantumCircuit:
                 with otherwise:
                     for step in following[1]:
                         _apply(circuit, step, theta)
+    if barrier:
+        circuit.barrier()
     if structure.measured:
         final = next(register for register in circuit.cregs if register.name == FINAL)
         circuit.measure(structure.measured, final)

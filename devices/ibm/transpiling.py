@@ -172,17 +172,19 @@ class Transpiler:
                     "QNode"
                 )
         circuit = self._passes(layout).run(build(structure))
-        if circuit.layout is None:  # a backend with all-to-all coupling has no layout
-            chosen: Sequence[int] = range(structure.n)
-        else:
-            chosen = circuit.layout.initial_index_layout(filter_ancillas=True)
+        if layout is None and _couplings(circuit) < len(structure.pairs):
+            # The layout is for later steps, too: choose it for the gates that the measurements
+            # made superfluous here.
+            layout = _chosen(self._passes(None).run(build(structure, barrier=True)), structure.n)
+            circuit = self._passes(layout).run(build(structure))
+        chosen = _chosen(circuit, structure.n)
         target = self.backend.target
         circuit = _mid_circuit(circuit, target)
         if self.delays:
             circuit = with_delays(circuit, target)
         columns = tuple(parameter.index for parameter in circuit.parameters)
         seconds, t2 = duration(circuit, target), coherence(circuit, target)
-        return Compiled(circuit, columns, tuple(chosen), _read(circuit), seconds, t2)
+        return Compiled(circuit, columns, chosen, _read(circuit), seconds, t2)
 
     def _passes(self, layout: tuple[int, ...] | None) -> PassManager:
         from qiskit.transpiler import generate_preset_pass_manager
@@ -195,6 +197,19 @@ class Transpiler:
                 seed_transpiler=0 if self.seed is None else self.seed,
             )
         return self._managers[layout]
+
+
+def _chosen(circuit: QuantumCircuit, n: int) -> tuple[int, ...]:
+    """Return the physical qubit of each of n wires at the start of a transpiled circuit."""
+    if circuit.layout is None:  # a backend with all-to-all coupling has no layout
+        return tuple(range(n))
+    return tuple(circuit.layout.initial_index_layout(filter_ancillas=True))
+
+
+def _couplings(circuit: QuantumCircuit) -> int:
+    """Return the number of different sets of qubits that a circuit's gates couple."""
+    gates = (one for one in circuit.data if one.name != "barrier" and len(one.qubits) > 1)
+    return len({frozenset(one.qubits) for one in gates})
 
 
 def _mid_circuit(circuit: QuantumCircuit, target: Target) -> QuantumCircuit:

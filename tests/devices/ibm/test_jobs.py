@@ -4,16 +4,19 @@ import copy
 import math
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 import pennylane as qml
 import pytest
+import torch
 from qiskit import QuantumCircuit
 from qiskit.primitives import BackendSamplerV2
 from qiskit.transpiler import CouplingMap
 from qiskit_aer import AerSimulator
 
 from helpers.ibm_tapes import N, angles, replay
+from qrnn import QRNN
 from qrnn.devices.ibm import IBMDevice, fake_names, limits, runtime, transpiling
 from qrnn.devices.ibm.backends import fake_backend
 from qrnn.devices.ibm.batch import Batch
@@ -117,6 +120,17 @@ def test_the_layout_of_the_first_step_serves_all_steps(ring, transpiled):
         device.execute([replay(angles(T), ring=ring)])
     layouts = {compiler(structure).layout for structure in transpiled}
     assert len(layouts) == 1
+
+
+def test_a_first_step_without_couplings_does_not_scatter_the_qubits():
+    # CZ before a measurement of Z does nothing, but the next step needs it.
+    rnn = QRNN(2, 4, layers=1, readout="Z", width=4).on("fake_sherbrooke", shots=16, seed=1)
+    with torch.no_grad():
+        rnn(torch.zeros(3, 1, 2))
+    transpiler = rnn.cell.plugin.transpiler
+    coupled = {tuple(sorted(pair)) for pair in transpiler.backend.coupling_map}
+    for pair in pairwise(transpiler.layout):
+        assert tuple(sorted(pair)) in coupled
 
 
 @pytest.mark.parametrize("ring", [False, True])
