@@ -59,7 +59,7 @@ class DeviceOptions:
         strength: probability of the noise, for each gate and qubit, or each readout; backends have
             their own.
         trajectories: number of pure states with random Pauli errors that stand for the density
-            matrix of a sequence; None: the density matrix, up to 12 qubits.
+            matrix of a sequence; None: the density matrix, up to 12 coupled qubits.
         twirl_damping: whether trajectories may have the amplitude damping of the noise in its
             Pauli-twirled form, which relaxes towards the fully mixed state instead of 0; None: no,
             such noise is refused.

@@ -137,7 +137,7 @@ def compile_trajectories(circuit: StepCircuit, noise: CircuitNoise) -> Trajector
         if isinstance(gate, Damping):
             raise DeviceError(
                 "device.trajectories must be left out with Damping, whose strength has a gradient: "
-                "density matrices take up to 12 qubits"
+                "density matrices take up to 12 coupled qubits"
             )
         if isinstance(gate, JointDepolarizing) or type(gate) in CHANNELS:
             compiler.noise(gate)
