@@ -76,7 +76,7 @@ def config_error_line(error: Exception) -> str:
         return f"{cause.full_key}: {reason}" if cause.full_key else reason
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
-    ambiguous = re.match(r"Ambiguous value for argument '(.*)'\n1\.", str(error), re.DOTALL)
+    ambiguous = re.match(r"\s*Ambiguous value for argument '(.*)'\n *1\.", str(error), re.DOTALL)
     if ambiguous is not None:
         key, _, value = " ".join(ambiguous[1].splitlines()).partition("=")
         return (

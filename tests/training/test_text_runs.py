@@ -87,7 +87,9 @@ def test_without_sacrebleu_a_translator_is_refused_before_any_work(folder, monke
         with pytest.raises(SystemExit):
             call(monkeypatch, *line)
         told = capsys.readouterr()
-        install = "the metric BLEU needs the package `sacrebleu`: pip install 'pennylane-qrnn[data]'"
+        install = (
+            "the metric BLEU needs the package `sacrebleu`: pip install 'pennylane-qrnn[data]'"
+        )
         assert (told.out, told.err) == ("", f"qrnn: {install}\n")
     assert sorted(folder.rglob("*")) == before
 
