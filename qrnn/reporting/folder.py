@@ -112,7 +112,8 @@ def read_folder(folder: str | Path) -> RunFolder:
     evaluations.sort(key=lambda one: (one.device != one.reference, -one.sequences))
     environment = attempt(folder / "environment.json", _object)
     recorded = (environment or {}).pop("program", "")
-    identity, modules = None, []
+    identity: str | None = None
+    modules: list[str] = []
     if checkpoints and (found_in := attempt(checkpoints[0], _checkpoint)) is not None:
         identity, modules = found_in
     own = [one for one in evaluations if identity is not None and one.checkpoint == identity]
