@@ -76,8 +76,9 @@ def config_error_line(error: Exception) -> str:
         return f"{cause.full_key}: {reason}" if cause.full_key else reason
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
-    if (several := re.match(r"Ambiguous value for argument '(.*)'\n", str(error))) is not None:
-        key, _, value = several[1].partition("=")
+    ambiguous = re.match(r"\s*Ambiguous value for argument '(.*)'\n *1\.", str(error), re.DOTALL)
+    if ambiguous is not None:
+        key, _, value = " ".join(ambiguous[1].splitlines()).partition("=")
         return (
             f"{key} must have one value, got {value}: write [{value}] for a list, "
             f"{argument(key, value)} for a text, or add --multirun to run each"

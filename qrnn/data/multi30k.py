@@ -16,7 +16,7 @@ from pathlib import Path
 from qrnn.config.tasks import Multi30kConfig
 from qrnn.data.base import TaskData
 from qrnn.data.parts import IGNORED, Split
-from qrnn.data.sources import at_least, hub_columns, read_lines
+from qrnn.data.sources import at_least, hub_columns, read_lines, sacrebleu
 from qrnn.data.subwords import BEGIN, learn_subwords
 from qrnn.data.text import BOS, EOS, PAD, UNK, Vocabulary, pad
 from qrnn.errors import ConfigError, DataError
@@ -154,10 +154,11 @@ def multi30k(config: Multi30kConfig) -> TaskData:
     Raises:
         ConfigError: a language is unknown, or a size is out of range.
         DataError: files are missing, damaged or of different lengths, or the hub cannot be reached.
-        MissingExtraError: a package is not installed: `tokenizers` for `config.subwords`, or
-            `datasets` if `config.data_dir` is None.
+        MissingExtraError: a package is not installed: `sacrebleu`, `tokenizers` for
+            `config.subwords`, or `datasets` if `config.data_dir` is None.
     """
     _check(config)
+    sacrebleu()  # before a training whose result needs it
     pairs = _read_pairs(config)
     (inputs, read), (labels, write) = (
         _learn_vocabulary(config, [pair[side] for pair in pairs["train"]]) for side in (0, 1)

@@ -50,6 +50,19 @@ def check_seed(key: str, given: int) -> None:
         raise ConfigError(f"{key} must be in 0..2^32-1, got {given}")
 
 
+def sacrebleu() -> Any:
+    """Return sacreBLEU's metric BLEU, a class.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        from sacrebleu.metrics import BLEU
+    except ImportError as error:
+        raise require_extra("sacrebleu", "data", "the metric BLEU") from error
+    return BLEU
+
+
 class Bounded:
     """A binary file of which at most `MAX_BYTES` can be read.
 

@@ -102,10 +102,9 @@ def prices(
         cell = circuits_of(target)[0]  # all cells share the device
         plugin: Any = cell.plugin
         high, low = cell.circuit.outcomes
-        measured = cell.circuit.measured is not None
 
         def price(feedback: str) -> Price:
-            first = calibration_of(model, options, part, feedback, measured, training)
+            first = calibration_of(model, options, part, feedback, reading, training)
             found = rehearsed(
                 target, plugin, part, feedback, batch_size, first, translates=translates
             )

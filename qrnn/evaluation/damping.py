@@ -20,7 +20,7 @@ It includes the noise of the shots, which the division amplifies.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -229,7 +229,7 @@ def calibration_of(
     options: DeviceOptions,
     part: Part,
     feedback: str,
-    measured: bool,
+    reading: Mapping[str, Any],
     training: Callable[[], Part] | None,
 ) -> Calibration | None:
     """Return what `device.calibrate` runs first; None: it is not set.
@@ -239,7 +239,7 @@ def calibration_of(
         options: the device's options.
         part: the sequences of the evaluation or prediction.
         feedback: `closed` or `open`; the open loop reads only some steps.
-        measured: whether readouts are measured mid-circuit.
+        reading: `readout_mode` and `readout_angle` of `model.on`.
         training: returns the training sequences; None: there are none.
 
     Raises:
@@ -247,15 +247,17 @@ def calibration_of(
     """
     if options.calibrate is None:
         return None
-    cells = len(cells_of(model))
-    if training is None or cells != 1 or measured:
+    cells = cells_of(model)
+    mode, angle = (reading.get(key) for key in ("readout_mode", "readout_angle"))
+    measured = any(cell.circuit.read_by(mode, angle).measured is not None for cell in cells)
+    if training is None or len(cells) != 1 or measured:
         reason = (
             "measured readouts, which disturb the state"
             if measured
             else "quantum neurons"
             if model.projects
-            else f"{cells} hybrid cells"
-            if cells != 1
+            else f"{len(cells)} hybrid cells"
+            if len(cells) != 1
             else "no training sequences"
         )
         raise ConfigError(

@@ -111,15 +111,14 @@ def start_run(
         ledger = Path(options.ledger) / f"{device.name}-{work}"
     elif folder is not None:
         ledger = Path(folder) / "jobs" / f"{device.name}-{work}"
+    calibration = calibration_of(model, options, part, feedback, reading, training)
     # Without gradients, the tapes need not be expanded into differentiable gates.
     place = None if ledger is None else str(ledger)
     target = model.on(replace(options, ledger=place, gradient="none", calibrate=None), **reading)
     cells = circuits_of(target)
     plugin: IBMDevice = cells[0].plugin  # which they share
-    measured = not model.projects and cells[0].circuit.measured is not None
     run = DeviceRun(target, plugin, work, ledger)
     try:
-        calibration = calibration_of(model, options, part, feedback, measured, training)
         damping, again, first = None, "", None
         if calibration is not None:
             circuit = work_id(model, options, calibration.sequences, "open", {}, None)

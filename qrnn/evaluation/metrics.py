@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qrnn.data import Numbers, TaskData
-from qrnn.errors import require_extra
+from qrnn.data.sources import sacrebleu
 from qrnn.evaluation.baselines import baseline_scores, changes
 from qrnn.evaluation.predict import Outcome
 from qrnn.evaluation.scores import scores
@@ -112,6 +112,9 @@ def judge(data: TaskData, split: str, limit: int | None = None) -> Judge:
         data: the task's data.
         split: `test`, `val` or `train`.
         limit: number of sequences; None: all.
+
+    Raises:
+        MissingExtraError: sacreBLEU is not installed, for a metric that needs it.
     """
     if data.references is None:
         usual = changes(data)
@@ -122,6 +125,7 @@ def judge(data: TaskData, split: str, limit: int | None = None) -> Judge:
             changes=() if usual is None else tuple(usual.tolist()),
             baselines=baseline_scores(data, split, limit),
         )
+    sacrebleu()  # before anything is translated
     return Judge(data.metric, data.classes, data.references[split][:limit], split, limit)
 
 
@@ -131,11 +135,7 @@ def bleu(translations: Sequence[str], references: Sequence[str]) -> Score:
     Raises:
         MissingExtraError: sacreBLEU is not installed.
     """
-    try:
-        from sacrebleu.metrics import BLEU
-    except ImportError as error:
-        raise require_extra("sacrebleu", "data", "the metric BLEU") from error
-    metric = BLEU(lowercase=True)
+    metric = sacrebleu()(lowercase=True)
     value = metric.corpus_score(list(translations), [list(references)]).score
     return Score(value, f"sacreBLEU {metric.get_signature()}")
 

@@ -21,7 +21,7 @@ from qrnn.training.checkpoint import checkpoint_identity, read_checkpoint
 from qrnn.training.history import Best, best_of, history
 from qrnn.utils.overrides import shell_quoted
 from qrnn.utils.private import hide
-from qrnn.utils.program import started
+from qrnn.utils.program import python, shown_path, started
 from qrnn.utils.safe_yaml import check_plain, read_text, read_yaml
 
 T = TypeVar("T")
@@ -110,11 +110,13 @@ def read_folder(folder: str | Path) -> RunFolder:
     found = [attempt(path, _evaluation) for path in sorted(folder.glob("evaluation-*.json"))]
     evaluations = [one for one in found if one is not None]
     evaluations.sort(key=lambda one: (one.device != one.reference, -one.sequences))
-    identity, program = None, started().program
-    if checkpoints and (found_in := attempt(checkpoints[0], _checkpoint)) is not None:
-        identity, program = found_in
-    own = [one for one in evaluations if identity is not None and one.checkpoint == identity]
     environment = attempt(folder / "environment.json", _object)
+    recorded = (environment or {}).pop("program", "")
+    identity: str | None = None
+    modules: list[str] = []
+    if checkpoints and (found_in := attempt(checkpoints[0], _checkpoint)) is not None:
+        identity, modules = found_in
+    own = [one for one in evaluations if identity is not None and one.checkpoint == identity]
     curves = attempt(folder / "metrics.csv", lambda path: history(path.parent))
     if not (folder / "summary.json").exists():
         missing.append("summary.json is missing: the training has not finished")
@@ -128,7 +130,7 @@ def read_folder(folder: str | Path) -> RunFolder:
         tuple(one for one in evaluations if one not in own),
         checkpoints[0] if checkpoints else None,
         tuple(missing),
-        program,
+        _program(folder, modules, str(recorded)),
     )
 
 
@@ -155,15 +157,29 @@ def _config(read: Callable[[Path], Any], path: Path) -> dict[str, Any]:
     return config
 
 
-def _checkpoint(path: Path) -> tuple[str, str]:
-    """Return the identity of a checkpoint's model, and the program that knows its parts."""
+def _checkpoint(path: Path) -> tuple[str, list[str]]:
+    """Return the identity of a checkpoint's model, and the modules that define its parts."""
     content = read_checkpoint(path)
-    modules = map(str, content["qrnn"].get("modules", {}).values())
-    files = [module for module in modules if module.endswith(".py")]
+    return checkpoint_identity(content), [*map(str, content["qrnn"].get("modules", {}).values())]
+
+
+def _program(folder: Path, modules: list[str], recorded: str) -> str:
+    """Return the program that knows the parts of a run's model, as the shell runs it.
+
+    Args:
+        folder: the run's folder.
+        modules: those that define the parts; a program is a file, `mine.py`.
+        recorded: its path from the run's folder; of an older run empty: it is then looked for
+            around the run's folder, and in the shell's.
+    """
     program = started().program
-    if files and Path(shlex.split(program)[-1]).name != files[0]:  # its folder is not recorded
-        program = f"python {shell_quoted(files[0])}"
-    return checkpoint_identity(content), program
+    name = next((module for module in modules if module.endswith(".py")), None)
+    if name is None or Path(shlex.split(program)[-1]).name == name:
+        return program
+    folder, shell = folder.resolve(), Path(started().folder or Path.cwd())
+    files = [folder / recorded, *(one / name for one in (*folder.parents, shell))]
+    found = next((file for file in files if file.name == name and file.is_file()), shell / name)
+    return f"{python()} {shell_quoted(shown_path(found))}"
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from qrnn.circuit.ansatz import ANSAETZE
@@ -10,6 +12,7 @@ from qrnn.data import TASKS
 from qrnn.devices import device_table
 from qrnn.errors import ConfigError
 from qrnn.networks import NETWORKS
+from qrnn.utils.program import own_file
 from qrnn.utils.registry import Registry
 
 
@@ -31,6 +34,17 @@ def modules_of(config: TrainConfig) -> dict[str, str]:
         if name in table:  # not the name of IBM's own backends
             found[kind] = table.module(name)
     return found
+
+
+def program_of(config: TrainConfig, run_dir: Path) -> dict[str, str]:
+    """Return the file of the program that defines a part of the model, as `program`.
+
+    It is relative to the run's folder; empty: no program does.
+    """
+    file = own_file()
+    if file is None or file.name not in modules_of(config).values():
+        return {}
+    return {"program": os.path.relpath(file, run_dir.resolve())}
 
 
 def config_of(content: dict[str, Any]) -> TrainConfig:

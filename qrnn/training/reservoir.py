@@ -9,10 +9,11 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from qrnn.config import TrainConfig
+from qrnn.config import TrainConfig, TrainerConfig
 from qrnn.config.commands import LBFGS, SPSA
 from qrnn.data import Batch, TaskData
 from qrnn.errors import ConfigError, NumericsError
+from qrnn.training.alarms import warn
 from qrnn.training.learner import Learner
 
 # The strengths to choose from on the validation part; see `ridge`.
@@ -164,7 +165,7 @@ class Reservoir(Learner):
 def check_frozen(config: TrainConfig, data: TaskData) -> None:
     """Check that the head can be solved in closed form, and that no option of a loop is set.
 
-    The learning rate and the number of epochs are not checked: recipes set them.
+    Recipes set the learning rate, and experiments the number of epochs, of which it warns alone.
 
     Raises:
         ConfigError: a translation, a metric of probabilities, a curriculum, a hidden layer in the
@@ -192,3 +193,5 @@ def check_frozen(config: TrainConfig, data: TaskData) -> None:
                     f"{group}.{name} must be {json.dumps(default)} with model.frozen, whose head "
                     f"is solved in one pass, got {given}"
                 )
+    if (epochs := config.trainer.epochs) not in (1, TrainerConfig.epochs):
+        warn(f"trainer.epochs={epochs} has no effect with model.frozen: one pass solves the head")

@@ -44,7 +44,7 @@ from qrnn.training.history import Best, Metrics, best_of, history
 from qrnn.training.jobs import Jobs, job_price, recorded_jobs
 from qrnn.training.learner import Learner, TaskDataModule
 from qrnn.training.loggers import check_loggers, loggers
-from qrnn.training.origins import config_of
+from qrnn.training.origins import config_of, program_of
 from qrnn.training.progress import progress
 from qrnn.training.reservoir import Reservoir
 from qrnn.training.resume import (
@@ -254,7 +254,8 @@ def _fit(
         with checkpoint_errors(config.resume):
             check_state(saved, trainer, module.optimizer())
     write_text(run_dir / "config.yaml", config_yaml(config))
-    write_text(run_dir / "environment.json", json.dumps(environment(), indent=1) + "\n")
+    used = environment() | program_of(config, run_dir)
+    write_text(run_dir / "environment.json", json.dumps(used, indent=1) + "\n")
     try:
         # A logger's errors name no file.
         with interrupts, name_in_errors(run_dir), loggers(config, run_dir) as trainer.loggers:

@@ -57,6 +57,21 @@ def installed() -> str:
     return _of_the_shell(os.path.relpath(script) if Path.cwd() in script.parents else str(script))
 
 
+def python() -> str:
+    """Return `python` where the shell finds that of this environment by it, else its path."""
+    own, found = Path(sys.executable), which("python")
+    if found is not None and Path(found).parent.samefile(own.parent):  # both may be links
+        return "python"
+    shell = Path(started().folder or Path.cwd())
+    return shlex.quote(os.path.relpath(own, shell) if shell in own.parents else str(own))
+
+
+def own_file() -> Path | None:
+    """Return the file of the program that Python runs; None: it runs none, as in a notebook."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return None if file is None else Path(file).resolve()
+
+
 def command(name: str, *arguments: str) -> str:
     """Return a command of this program.
 

@@ -11,6 +11,7 @@ import pytest
 from helpers.commands import qrnn
 from helpers.documents import blocks
 from helpers.paths import ROOT
+from helpers.report_pages import read
 from helpers.slow import slow_but
 from helpers.tables import series_file
 from qrnn.cli.dispatch import COMMANDS
@@ -213,3 +214,28 @@ def test_after_the_training_of_ones_own_program(programs, program, where):
     (line,) = printed_commands(out, python)
     shell(f"{line} limit=2")
     assert [*Path(here, "my runs/a=b").glob("evaluation-*.json")]
+
+
+@pytest.mark.slow
+def test_a_report_of_ones_own_program_that_lies_elsewhere(programs):
+    def run(line, where):
+        (cwd := programs / where).mkdir(exist_ok=True)
+        done = subprocess.run(
+            line,
+            shell=True,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PATH": os.defpath},  # which may have another Python
+        )
+        assert done.returncode == 0, done.stderr
+
+    program = f"{sys.executable} ../brickwork.py"
+    run(f"{program} train {' '.join(SMALL)} model.ansatz=brickwork hydra.run.dir=run", "trained")
+    run(f"{program} evaluate checkpoint=run/best.ckpt limit=2", "trained")
+    run(f"{sys.executable} -m qrnn report run=../trained/run", "shown")
+    page = read(programs / "trained/run/report.html")
+    (code,) = [text for text in page.named("code") if "brickwork.py train" in text]
+    run(code, "shown")
+    assert (programs / "trained/run-again/best.ckpt").is_file()
+    assert [*(programs / "trained/run-again").glob("evaluation-*.json")]

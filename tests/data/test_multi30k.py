@@ -13,7 +13,7 @@ from helpers.text_checks import fails, same
 from qrnn import ConfigError, MissingExtraError
 from qrnn.data import IGNORED, Multi30kConfig, detokenise, loader, multi30k
 from qrnn.data.multi30k import split_words
-from qrnn.evaluation.metrics import bleu
+from qrnn.evaluation.metrics import bleu, judge
 
 PAIRS = {
     "train": [
@@ -121,12 +121,15 @@ def test_no_pair_of_subwords_is_joined_that_is_too_rare(images):
     assert {len(piece) for piece in multi30k(config).vocabulary[4:]} == {1}
 
 
-def test_bleu_needs_its_extra(monkeypatch):
+def test_bleu_needs_its_extra(images, monkeypatch):
+    data = multi30k(Multi30kConfig(data_dir=str(images)))
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
     with pytest.raises(
         MissingExtraError, match=r"`sacrebleu`: pip install 'pennylane-qrnn\[data\]'"
     ):
         bleu(["a"], ["a"])
+    with pytest.raises(MissingExtraError, match="`sacrebleu`"):
+        judge(data, "test")
 
 
 def test_subwords_need_their_extra(images, monkeypatch):

@@ -123,10 +123,19 @@ def test_every_figure_has_a_light_and_a_dark_form():
             assert both <= {one.name for one in pictures}, picture.name
 
 
+@pytest.mark.parametrize("name", ["architecture", "cell"])
+def test_the_letters_of_a_drawing_can_be_read_on_a_phone(name):
+    text = (DOCS / f"images/{name}.svg").read_text(encoding="utf-8")
+    width = int(re.search(r'viewBox="0 0 (\d+) ', text)[1])
+    assert (
+        min(map(int, re.findall(r'font-size="(\d+)"', text))) * 358 / width > 7
+    )  # pixels; indices
+
+
 @NEEDS_BROWSER
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_figures_fit_a_phone_and_follow_the_scheme(site, driver, scheme):
-    for page in ("index", "inspect", "report", "performance", "tutorial"):
+    for page in ("index", "architecture", "inspect", "report", "performance", "tutorial"):
         show(driver, site / f"{page}.html", 390, scheme)
         assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
         figures = [one for one in driver.find_elements("css selector", "article img") if one.size]

@@ -278,6 +278,7 @@ def test_what_cannot_be_calibrated_is_refused(run):
         run.evaluate(readout_mode="measure")
     with pytest.raises(ConfigError, match=r"training sequences of at least 3 steps, got 9 with 6"):
         run.evaluate(replace(HARDWARE, calibrate=9))
+    assert not run.folder.exists()
     run.training = replace(run.training, lengths=torch.tensor([3, 2, 3, 3, 3, 2]))
     run.evaluate()
     with pytest.raises(ConfigError, match=r"got 5 with 4: lower it"):

@@ -1,6 +1,8 @@
 """A tiny run with its page, for all tests of reports."""
 
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,7 @@ def made(tmp_path_factory):
 def run(made, tmp_path, monkeypatch):
     """A copy of that run, to do harm to."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     return Path(shutil.copytree(made / "runs/a", tmp_path / "run"))
 
 

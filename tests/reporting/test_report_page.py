@@ -2,8 +2,10 @@
 
 import json
 import math
+import os
 import shlex
 import shutil
+import sys
 
 import pytest
 import torch
@@ -175,6 +177,32 @@ def test_a_program_with_its_own_parts_runs_its_own_commands(run):
     told = commands.commands(found)
     assert told.startswith("python 'my cell.py' train task=digits")
     assert "python 'my cell.py' evaluate checkpoint=run-again/best.ckpt" in told
+
+
+def test_a_program_is_named_by_its_path(run, tmp_path, monkeypatch):
+    content = torch.load(run / "best.ckpt", weights_only=True)
+    content["qrnn"]["modules"] |= {"ansatz": "brickwork.py"}
+    torch.save(content, run / "best.ckpt")
+    told = kept(run / "environment.json") | {"program": "../my programs/brickwork.py"}
+    (run / "environment.json").write_text(json.dumps(told))
+    for folder in ("my programs", "other"):
+        (tmp_path / folder).mkdir()
+
+    def program_from(folder):
+        monkeypatch.chdir(tmp_path / folder)
+        return commands.commands(read_folder(run)).partition(" train ")[0]
+
+    (tmp_path / "my programs/brickwork.py").touch()
+    assert program_from("other") == "python '../my programs/brickwork.py'"
+    assert program_from("my programs") == "python brickwork.py"
+    assert "program" not in read(qrnn.report(run)).facts
+    (tmp_path / "my programs/brickwork.py").rename(tmp_path / "brickwork.py")  # and none is there
+    assert program_from("other") == "python ../brickwork.py"
+    (tmp_path / "brickwork.py").unlink()
+    assert program_from("other") == "python brickwork.py"
+    monkeypatch.setenv("PATH", os.defpath)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "other/bin/python"))
+    assert program_from("other") == "bin/python brickwork.py"
 
 
 def test_commands_start_as_the_report_did(run):

@@ -179,6 +179,17 @@ def test_what_has_no_closed_form_is_refused(key, message, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_epochs_that_are_not_run_are_a_warning(tmp_path, caplog):
+    qrnn.train(series(tmp_path, "trainer.epochs=3"), tmp_path / "three")
+    (warning,) = caplog.messages
+    assert warning == (
+        "warning: trainer.epochs=3 has no effect with model.frozen: one pass solves the head"
+    )
+    caplog.clear()
+    qrnn.train(series(tmp_path, "trainer.epochs=1"), tmp_path / "one")
+    assert caplog.messages == []
+
+
 def test_the_head_is_solved_anew_whatever_it_was(tmp_path):
     first = qrnn.train(series(tmp_path), tmp_path / "first")
     again = qrnn.train([*series(tmp_path), f"finetune='{first.best}'"], tmp_path / "again")

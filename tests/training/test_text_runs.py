@@ -73,6 +73,27 @@ def test_a_translator_is_judged_by_bleu_and_shows_its_attention(folder, monkeypa
     assert f"\n{told['signature']}\n" in capsys.readouterr().out
 
 
+def test_without_sacrebleu_a_translator_is_refused_before_any_work(folder, monkeypatch, capsys):
+    write_multi30k(folder)
+    call(monkeypatch, "train", "task=multi30k", "task.data_dir=.", *SIZES)
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    before = sorted(folder.rglob("*"))
+    capsys.readouterr()
+    lines = (
+        ["train", "task=multi30k", "task.data_dir=nowhere", "hydra.run.dir=other"],
+        ["evaluate", "checkpoint=run/best.ckpt", "data_dir=nowhere"],
+    )
+    for line in lines:
+        with pytest.raises(SystemExit):
+            call(monkeypatch, *line)
+        told = capsys.readouterr()
+        install = (
+            "the metric BLEU needs the package `sacrebleu`: pip install 'pennylane-qrnn[data]'"
+        )
+        assert (told.out, told.err) == ("", f"qrnn: {install}\n")
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_a_translator_runs_on_another_device(folder, monkeypatch):
     write_multi30k(folder)
     call(monkeypatch, "train", "task=multi30k", "task.data_dir=.", *SIZES)
