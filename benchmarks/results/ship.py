@@ -17,7 +17,7 @@ from qrnn.utils.registry import unknown_name
 
 from .grid import Grid, Section
 from .page import SETTINGS, settings
-from .records import EVALUATION, Record
+from .records import Record
 from .rows import Row, mean_text, metric_name, rows_of
 from .runs import Run, read_json
 from .tables import table
@@ -61,8 +61,9 @@ def ship(
             raise unknown_name("--ship", key, names)
         section, name = names[key]
         row = next(one for one in rows_of(section, runs, records) if one.name == name)
-        if not row.records:
-            raise DataError(f"{key} must have a record to be shipped, but has none: perform it")
+        if not row.records or row.stale:
+            what = "is stale" if row.stale else "has none"
+            raise DataError(f"{key} must have a record to be shipped, but {what}: perform it")
         mine = [run for run in runs if (run.section, run.row) == (section, name)]
         losses = {run: loss for run in mine if (loss := _validation_loss(run)) is not None}
         if not losses:
@@ -75,7 +76,7 @@ def ship(
         loaded = qrnn.load(run.attempts()[-1] / "best.ckpt")
         if hasattr(loaded.config.task, "data_dir"):  # of this machine
             loaded.config.task.data_dir = None
-        evaluation = _evaluation(run, loaded)
+        evaluation = _evaluation(run, loaded, row.one["sequences"])
         text = card(into.name, grid.sections[section], row, run, evaluation, page)
         loaded.save(into / MODEL)
         write_text(into / CARD, text)
@@ -90,17 +91,22 @@ def _validation_loss(run: Run) -> float | None:
     return None if best is None else best.loss
 
 
-def _evaluation(run: Run, loaded: TrainedModel) -> Record:
+def _evaluation(run: Run, loaded: TrainedModel, sequences: int) -> Record:
     """Return the evaluation of a run's best checkpoint on its test set, on its own device.
+
+    Args:
+        run: the run.
+        loaded: its best checkpoint.
+        sequences: number of sequences that the records are of.
 
     Raises:
         DataError: it has none.
     """
     identity = model_identity(loaded.model)
     for path in sorted(run.attempts()[-1].glob("evaluation-*.json")):
-        one = read_json(path, EVALUATION[:3])
-        same = one.get("checkpoint") == identity and one.get("device") == one.get("reference")
-        if same and one.get("split") == "test" and one.get("limit") is None:
+        one = read_json(path, ["value", "sequences", "device", "reference", "split", "checkpoint"])
+        same = one["checkpoint"] == identity and one["device"] == one["reference"]
+        if same and one["split"] == "test" and one["sequences"] == sequences:
             return one
     raise DataError(f"{run.attempts()[-1]} must hold an evaluation of its best.ckpt: evaluate it")
 
@@ -126,11 +132,11 @@ def card(name: str, section: Section, row: Row, run: Run, evaluation: Record, pa
             f"this checkpoint, seed {run.seed}",
             f"{own:.2%}" if metric == "accuracy" else f"{own:.4g}",
         ],
-        [f"its row on the results page, {several}", mean_text(metric, values)],
+        [f"its settings, {several}", mean_text(metric, values)],
     ]
     for device, _ in run.devices:
-        on = [one["devices"][device] for one in row.records.values() if device in one["devices"]]
-        results += [[f"its row on {device}", mean_text(metric, on)]] if on else []
+        on = [one["devices"][device] for one in row.records.values() if "devices" in one]
+        results += [[f"its settings, on {device}", mean_text(metric, on)]] if on else []
     what = "tokens" if metric in ("perplexity", "bits_per_character") else "sequences"
     facts = {"recurrent parameters": f"{row.one['parameters']:,}"}
     known = dict(zip(SETTINGS, settings(row), strict=True))
@@ -141,8 +147,8 @@ def card(name: str, section: Section, row: Row, run: Run, evaluation: Record, pa
 
 {table([f"{evaluation['sequences']:,} {what}", metric_name(metric)], results)}
 
-Of the seeds, the one with the lowest validation loss is shipped. [All rows]({PAGES}/{page}), with
-classical networks.
+Of the seeds, the one with the lowest validation loss is shipped. The results of all are on
+[a page]({PAGES}/{page}).
 
 ## Network and training
 
