@@ -54,8 +54,8 @@ def data_paths(run: RunFolder) -> dict[str, Path]:
     shell = Path(started().folder or Path.cwd())
     paths = {}
     for key, value in flat(run.config).items():
-        kept = key == "finetune" or (key.startswith("task.") and names_path(key.rpartition(".")[2]))
-        kept = kept and not (key == "finetune" and is_shipped(value))
+        kept = key.startswith("task.") and names_path(key.rpartition(".")[2])
+        kept = kept or (key == "finetune" and not is_shipped(value))
         if kept and isinstance(value, str) and not value.startswith(("/", "~")):
             around = (one / value for one in run.folder.resolve().parents)
             paths[key] = next((one for one in around if one.exists()), shell / value)
