@@ -126,12 +126,10 @@ def card(name: str, section: Section, row: Row, run: Run, evaluation: Record, pa
     metric = row.one["metric"]
     values = [record["value"] for record in row.records.values()]
     several = f"mean of {len(values)} seeds" if len(values) > 1 else "one seed"
-    own = evaluation["value"]
+    own = _digits(metric, evaluation["value"])
+    then = _digits(metric, row.records[run.seed]["value"]) if run.seed in row.records else own
     results = [
-        [
-            f"this checkpoint, seed {run.seed}",
-            f"{own:.2%}" if metric == "accuracy" else f"{own:.4g}",
-        ],
+        [f"this checkpoint, seed {run.seed}", own],
         [f"its settings, {several}", mean_text(metric, values)],
     ]
     for device, _ in run.devices:
@@ -148,7 +146,7 @@ def card(name: str, section: Section, row: Row, run: Run, evaluation: Record, pa
 {table([f"{evaluation['sequences']:,} {what}", metric_name(metric)], results)}
 
 Of the seeds, the one with the lowest validation loss is shipped. The results of all are on
-[a page]({PAGES}/{page}).
+[a page]({PAGES}/{page}).{AGAIN.format(then) if then != own else ""}
 
 ## Network and training
 
@@ -177,4 +175,9 @@ hardware, and for fine-tuning."""
     return model_card(data, about=about, load=load, install="pennylane-qrnn", details=details)
 
 
+AGAIN = " This is a later run of the seed, with which that page has {}."
 SHOWN = ("all parameters", "optimiser", "learning rate", "batch", "epochs", "layers", "dropout")
+
+
+def _digits(metric: str, value: float) -> str:
+    return f"{value:.2%}" if metric == "accuracy" else f"{value:.4g}"

@@ -170,7 +170,7 @@ def test_a_training_begins_with_it_but_does_not_go_on(installed, qrnn_command):
 
 def test_missing_data_is_one_line_that_says_where_it_is(tmp_path, qrnn_command, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    status, _, err = qrnn_command("evaluate", "checkpoint=ptb-characters", "data_dir=nowhere")
+    status, _, err = qrnn_command("evaluate", "checkpoint=mnist-rows", "data_dir=nowhere")
     assert status == 2
     assert re.fullmatch(r"qrnn: .*nowhere/ptb.train.txt does not exist: .*Mikolov's.*\n", err)
 
