@@ -175,7 +175,7 @@ hardware, and for fine-tuning."""
     return model_card(data, about=about, load=load, install="pennylane-qrnn", details=details)
 
 
-AGAIN = " This is a later run of the seed, with which that page has {}."
+AGAIN = " The mean is of earlier runs, in which this seed had {}."
 SHOWN = ("all parameters", "optimiser", "learning rate", "batch", "epochs", "layers", "dropout")
 
 
