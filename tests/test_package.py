@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from helpers.paths import ROOT
+from qrnn.utils.checkpoints import shipped
 
 OWN = "pennylane-qrnn"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -74,7 +75,9 @@ def test_a_wheel_trains_in_an_environment_without_extras(tmp_path):
         timeout=240,
     )
     (wheel,) = tmp_path.glob("pennylane_qrnn-*.whl")
-    assert "qrnn/py.typed" in zipfile.ZipFile(wheel).namelist()
+    packed = {*zipfile.ZipFile(wheel).namelist()}
+    assert "qrnn/py.typed" in packed
+    assert {f"qrnn/pretrained/{name}/model.ckpt" for name in shipped()} <= packed
     # A clean environment that sees what pip would install for the core, and no more.
     clean = tmp_path / "venv"
     venv.create(clean, with_pip=True)
@@ -108,6 +111,15 @@ def test_a_wheel_trains_in_an_environment_without_extras(tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "run" / "best.ckpt").is_file()
+    ready = subprocess.run(
+        [clean / "bin" / "qrnn", "evaluate", "checkpoint=sunspots"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert ready.returncode == 0, ready.stderr
+    assert "saved to runs/sunspots/evaluation-fused.json" in ready.stdout
     missing = subprocess.run(
         [clean / "bin" / "qrnn", "train", "device=fake_fez"],
         cwd=tmp_path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from benchmarks.results.grid import read_grid
 from benchmarks.results.page import write_page
 from benchmarks.results.records import read_records
 from benchmarks.results.runs import execute_all, mark_data, runs_of
+from benchmarks.results.ship import ship
 from qrnn.errors import QRNNError
 
 from .fellner import read, run_all
@@ -25,13 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these sections of the grid")
     parser.add_argument("--seeds", type=int, default=3, help="of the 27 forecasts (%(default)s)")
     parser.add_argument("--page", action="store_true", help="only write the page")
+    parser.add_argument(
+        "--ship", nargs="+", metavar="ROW", help="only write the shipped checkpoints of section/row"
+    )
     parser.add_argument("--runs", default="runs/forecasting", help="folder of the runs")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of forecasting.md")
     options = parser.parse_args(arguments)
     records, chaotic = (options.docs / f"benchmarks/{name}" for name in FILES)
     grid = read_grid(Path(__file__).with_name("grid.yaml"))
-    failed = 0
+    page, failed = options.docs / "forecasting.md", 0
     try:
+        if options.ship:
+            own = runs_of(grid, options.runs)
+            written = ship(grid, own, read_records(records), options.ship, page.name)
+            print("\n".join(map(os.path.relpath, written)))
+            return
         runs = runs_of(grid, options.runs, options.data, options.only)
         mark_data(runs, records)
         if not options.page:
@@ -40,7 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 torch.set_num_threads(1)
                 run_all(chaotic, options.seeds)
         grid.text += "\n\n" + section(read(chaotic))
-        page = options.docs / "forecasting.md"
         write_page(grid, runs_of(grid, options.runs), read_records(records), page)
     except QRNNError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")

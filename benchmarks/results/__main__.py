@@ -16,6 +16,7 @@ from .grid import GRID, read_grid
 from .page import write_page
 from .records import add_records, read_records
 from .runs import execute_all, listing, mark_data, runs_of
+from .ship import ship
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--merge", nargs="+", default=[], metavar="FILE", help="add results.json of other machines"
     )
     parser.add_argument("--minutes", type=float, help="start no run that would end after this time")
+    parser.add_argument(
+        "--ship", nargs="+", metavar="ROW", help="only write the shipped checkpoints of section/row"
+    )
     parser.add_argument("--runs", default="runs/results", help="folder of the runs (%(default)s)")
     parser.add_argument(
         "--grid", default=GRID, help="YAML file of the runs (default: the one next to this file)"
@@ -51,6 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         runs = runs_of(grid, options.runs, options.data, options.only)
         if options.dry_run:
             Console().print(listing(runs, read_records(path)))
+            return
+        if options.ship:
+            own = runs_of(grid, options.runs)
+            written = ship(grid, own, read_records(path), options.ship, page.name)
+            print("\n".join(map(os.path.relpath, written)))
             return
         for other in options.merge:
             add_records(path, read_records(Path(other), required=True))

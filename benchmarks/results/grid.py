@@ -25,12 +25,29 @@ class Row:
         seeds: random seeds, with one run each.
         minutes: expected duration of a run, until one has been timed.
         note: a remark for the page.
+        ship: name of the checkpoint that the package ships; empty: none. `--ship` writes it.
     """
 
     set: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0])
     minutes: float = 1.0
     note: str = ""
+    ship: str = ""
+
+
+@dataclass
+class Card:
+    """What model cards of shipped rows say about a task.
+
+    Attributes:
+        source: the data, where to get them, and their licence.
+        datasets: their names on Hugging Face's Hub.
+        limits: what a network trained on them is not for.
+    """
+
+    source: str = ""
+    datasets: list[str] = field(default_factory=list)
+    limits: str = ""
 
 
 @dataclass
@@ -49,6 +66,7 @@ class Section:
         paper: the papers' figure, for that table, with its source.
         size: the number of parameters that twins share within 5%: `parameters` (recurrent) or
             `all_parameters`.
+        card: for the model cards of shipped rows.
         rows: models by the names shown on the page.
     """
 
@@ -61,6 +79,7 @@ class Section:
     set: list[str] = field(default_factory=list)
     evaluate: list[str] = field(default_factory=list)
     devices: dict[str, list[str]] = field(default_factory=dict)
+    card: Card = field(default_factory=Card)
     rows: dict[str, Row] = field(default_factory=dict)
 
 

@@ -145,8 +145,13 @@ def _seconds(row: Row) -> str:
 
 
 def _notes(section: Section, rows: Sequence[Row]) -> str:
-    notes = [f"- {row.name}: {section.rows[row.name].note}" for row in rows]
-    return "\n".join(note for note in notes if not note.endswith(": "))
+    notes = []
+    for row in rows:
+        config = section.rows[row.name]
+        shipped = f"shipped as [`{config.ship}`](pretrained.md)." if config.ship else ""
+        if said := " ".join(filter(None, [config.note, shipped])):
+            notes.append(f"- {row.name}: {said}")
+    return "\n".join(notes)
 
 
 def _signatures(rows: Sequence[Row]) -> str:
@@ -174,7 +179,7 @@ SETTINGS = (
 
 def _details(rows: Sequence[Row]) -> str:
     """Return the settings of the finished rows and the commands of all, folded up."""
-    cells = [_settings(row) for row in rows if row.records]
+    cells = [settings(row) for row in rows if row.records]
     parts = ["<details><summary>Settings and commands</summary>"]
     if cells:
         headings, cells, same = without_constants(SETTINGS, cells)
@@ -187,7 +192,7 @@ def _details(rows: Sequence[Row]) -> str:
     return "\n\n".join(part for part in [*parts, "\n".join(lines), "</details>"] if part)
 
 
-def _settings(row: Row) -> list[str]:
+def settings(row: Row) -> list[str]:
     """Return a row's cells in the table of settings."""
     one = row.one
     peaks = [r["peak_memory_mb"] for r in row.records.values() if "peak_memory_mb" in r]

@@ -110,7 +110,7 @@ def _ready(config, example: str):
         DeviceError: the device is not installed.
     """
     from qrnn.config.device_table import device_spec
-    from qrnn.utils.files import checkpoint_file
+    from qrnn.utils.checkpoints import checkpoint_file
 
     typed = _typed(config, example)
     device = getattr(typed, "device", None)
@@ -144,7 +144,7 @@ def _check_sizes(typed) -> None:
 
 
 def evaluate(config) -> None:
-    """Evaluate a checkpoint on a device; print the results and save them next to the checkpoint."""
+    """Evaluate a checkpoint on a device; print the results and save them next to it."""
     from rich.console import Console
 
     from qrnn.config import EvaluateConfig
@@ -156,10 +156,11 @@ def evaluate(config) -> None:
     from qrnn.evaluation.evaluation import save, table
     from qrnn.evaluation.metrics import judge
     from qrnn.evaluation.trained import save_predictions
+    from qrnn.utils.checkpoints import results_folder
 
     device = open_device(typed.device)  # checks the rest before anything is loaded
     model, data, part = _model_and_part(typed)
-    folder = Path(typed.checkpoint).parent
+    folder = results_folder(typed.checkpoint)
     result = run(
         model,
         part,
@@ -198,7 +199,8 @@ def predict(config) -> None:
 
     from qrnn.config import PredictConfig, to_typed
     from qrnn.errors import ConfigError
-    from qrnn.utils.files import check_output, checkpoint_file, write_text
+    from qrnn.utils.checkpoints import checkpoint_file
+    from qrnn.utils.files import check_output, write_text
 
     for key in ("checkpoint", "input"):
         if OmegaConf.is_missing(config, key):
@@ -250,6 +252,7 @@ def inspect(config) -> None:
     from qrnn.inspection import inspect as run
     from qrnn.inspection.figures import check_formats, folder_name
     from qrnn.inspection.summary import summary
+    from qrnn.utils.checkpoints import results_folder
 
     check_formats(typed.formats)  # before anything is loaded
     if not typed.device.name and (given := typed.device.given()):
@@ -266,7 +269,8 @@ def inspect(config) -> None:
         data_dir=typed.data_dir,
         progress=True,
     )
-    folder = Path(typed.folder or Path(typed.checkpoint).parent / "inspection" / folder_name(found))
+    inspections = results_folder(typed.checkpoint) / "inspection"
+    folder = Path(typed.folder or inspections / folder_name(found))
     found.save(folder / "inspection.npz")
     draw(found, folder, formats=typed.formats, progress=True)
     for line in summary(found):

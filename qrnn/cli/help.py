@@ -13,9 +13,11 @@ import yaml
 
 from qrnn.config.commands import COMMAND_SCHEMAS, TABLES, TrainerConfig
 from qrnn.config.devices import DeviceOptions
+from qrnn.utils.checkpoints import shipped
 
 MARK = "set with key=value:\n"  # ends each command's text; the keys follow
 GROUPS = "GROUPS"  # stands for their table in the text of `train`
+SHIPPED = "SHIPPED"  # for the names of the shipped checkpoints in that of `evaluate`
 COLUMN, WIDTH = 30, 79
 
 
@@ -37,7 +39,7 @@ def add_descriptions(text: str, command: str) -> str:
         command: name of the command.
     """
     head, mark, config = text.rstrip().partition(MARK)
-    head = head.replace(GROUPS, "\n".join(_groups()))
+    head = head.replace(GROUPS, "\n".join(_groups())).replace(SHIPPED, ", ".join(shipped()))
     config = config.lstrip("\n")
     values: dict[str, Any] = yaml.safe_load(config) or {}
     descriptions, lines = meanings(COMMAND_SCHEMAS[command]), []

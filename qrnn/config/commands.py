@@ -87,8 +87,8 @@ class TrainConfig:
         device: the device that runs its circuits.
         trainer: options of the trainer.
         resume: checkpoint to resume from, which then sets the configuration.
-        finetune: checkpoint whose weights a new training begins with; task and model are the
-            checkpoint's, device and trainer are not.
+        finetune: checkpoint whose weights a new training begins with, a file or the name of a
+            shipped one; task and model are the checkpoint's, device and trainer are not.
     """
 
     task: TaskConfig = MISSING
@@ -104,7 +104,7 @@ class PartConfig:
     """Some of a task's sequences on a device.
 
     Attributes:
-        checkpoint: a file that `qrnn train` wrote.
+        checkpoint: a file that `qrnn train` wrote, or the name of a shipped one.
         device: where to evaluate.
         readout_angle: angle of the ancilla's controlled RY in mode `measure`, radians.
         split: `test`, `val` or `train`.
@@ -160,7 +160,7 @@ class PredictConfig:
     """`qrnn predict`.
 
     Attributes:
-        checkpoint: a file that `qrnn train` wrote.
+        checkpoint: a file that `qrnn train` wrote, or the name of a shipped one.
         input: a CSV or Parquet file with new rows; `-`: CSV from standard input.
         output: the CSV file to write; null: print it.
         device: where the circuits run.
@@ -188,7 +188,7 @@ class InspectConfig:
     """`qrnn inspect`.
 
     Attributes:
-        checkpoint: a file that `qrnn train` wrote.
+        checkpoint: a file that `qrnn train` wrote, or the name of a shipped one.
         index: index of the sequence, from 0, or a list of several.
         split: `test`, `val` or `train`.
         cell: number of the cell, in a model with several layers or directions: layer by layer,
@@ -197,7 +197,8 @@ class InspectConfig:
         gradient: whether to differentiate the loss.
         states: whether to save the states as well, 2^n or 4^n numbers per step.
         formats: formats of the figures, `svg`, `pdf` or `png`.
-        folder: folder for numbers and figures; None: `inspection` next to the checkpoint.
+        folder: folder for numbers and figures; None: `inspection` next to the checkpoint, or of a
+            shipped one in `runs/NAME`.
         data_dir: folder of the data, if it has moved since training.
     """
 
@@ -218,7 +219,7 @@ class ExportConfig:
     """`qrnn export`.
 
     Attributes:
-        checkpoint: a file that `qrnn train` wrote.
+        checkpoint: a file that `qrnn train` wrote, or the name of a shipped one.
         index: index of the sequence that sets the angles, from 0.
         step: number of a step, from 0, or `all` for all steps in one circuit.
         format: `qasm3`, `qiskit` (a QPY file) or `tape` (Python source of a PennyLane tape).

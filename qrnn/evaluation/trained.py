@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+import torch
 
 from qrnn.config import TrainConfig
 from qrnn.data import SPLITS, Objective, Split, TaskData
@@ -28,8 +31,9 @@ from qrnn.training.checkpoint import (
     load_data,
     plain_model,
 )
+from qrnn.utils.checkpoints import results_folder
 from qrnn.utils.checks import whole
-from qrnn.utils.files import write_text
+from qrnn.utils.files import atomic_write, write_text
 from qrnn.utils.pretrained import Pretrained
 from qrnn.utils.private import published
 from qrnn.utils.registry import unknown_name
@@ -79,6 +83,24 @@ class TrainedModel(Pretrained):
             check_content(content)
         return cls(*built(content, source))
 
+    def save(self, path: str | Path) -> None:
+        """Save the configuration and the weights as a checkpoint, without the training's state.
+
+        It is a third of `best.ckpt`, and can be used in its place but to resume the training. It
+        has the names of data files, but neither their folders nor an account.
+
+        Args:
+            path: the file.
+
+        Raises:
+            ConfigError: the model was not built from a configuration.
+        """
+        plain, weights = self._saved()
+        state = {f"{PREFIX}{name}": value.cpu().clone() for name, value in weights.items()}
+        torch.save({"qrnn": plain, "state_dict": state}, buffer := io.BytesIO())
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+
     @property
     def objective(self) -> Objective:
         """What the model was trained for."""
@@ -100,6 +122,7 @@ class TrainedModel(Pretrained):
         split: str = "test",
         limit: int | None = None,
         data: TaskData | None = None,
+        data_dir: str | None = None,
         **options: Any,
     ) -> Evaluation:
         """Evaluate the model on a split of its task's data.
@@ -109,6 +132,7 @@ class TrainedModel(Pretrained):
             split: `test`, `val` or `train`.
             limit: number of sequences, the first of the split; None: all.
             data: the task's data, if it is loaded already.
+            data_dir: folder of the data, if it has moved since training.
             options: of `qrnn.evaluation.evaluation.evaluate`.
 
         Raises:
@@ -116,7 +140,7 @@ class TrainedModel(Pretrained):
         """
         if split not in SPLITS:
             raise unknown_name("split", split, SPLITS)
-        data = data if data is not None else load_data(self.config)
+        data = data if data is not None else load_data(self.config, data_dir)
         part = getattr(data, split).head(limit)
         options = {"folder": self.folder, "progress": False, "training": data.train} | options
         used = device if device is not None else self._own()
@@ -247,8 +271,6 @@ def joined(found: Outcome) -> Any:
     from torch.nn.utils.rnn import pad_sequence
 
     if found.each[0].ndim == 2:
-        import torch
-
         return torch.cat(found.each)
     return pad_sequence([one for batch in found.each for one in batch], batch_first=True)
 
@@ -292,7 +314,7 @@ def load(checkpoint: str | Path) -> TrainedModel:
     """Return the trained model of a checkpoint, on the device that trained it.
 
     Args:
-        checkpoint: a file that `qrnn train` wrote.
+        checkpoint: a file that `qrnn train` wrote, or the name of a shipped one.
 
     Raises:
         DataError: not a checkpoint, or a damaged one.
@@ -304,7 +326,7 @@ def load(checkpoint: str | Path) -> TrainedModel:
         >>> model.predict("new.csv", device="fake_fez")  # doctest: +SKIP
     """
     model, config, encoder = load_checkpoint(checkpoint)
-    return TrainedModel(model, config, encoder, Path(checkpoint).parent)
+    return TrainedModel(model, config, encoder, results_folder(checkpoint))
 
 
 def evaluate(
@@ -313,7 +335,7 @@ def evaluate(
     """Evaluate a checkpoint on a split of its task's data, as `qrnn evaluate` does.
 
     Args:
-        checkpoint: a file that `qrnn train` or `qrnn.train` wrote.
+        checkpoint: a file that `qrnn train` or `qrnn.train` wrote, or the name of a shipped one.
         device: where; None: on the device that trained it.
         **options: of `TrainedModel.evaluate`, such as `split` and `limit`.
 
@@ -337,7 +359,7 @@ def predict(
     """Predict new rows of a table by a checkpoint, as `qrnn predict` does.
 
     Args:
-        checkpoint: a file that `qrnn train` or `qrnn.train` wrote.
+        checkpoint: a file that `qrnn train` or `qrnn.train` wrote, or the name of a shipped one.
         rows: a data frame, or a CSV or Parquet file, with the columns of the training's.
         device: where the circuits run; None: on the device that trained it.
         **options: of `TrainedModel.predict`, such as `steps`.

@@ -24,6 +24,7 @@ from qrnn.inspection.result import NONE, Inspection, joined
 from qrnn.inspection.tracing import Trace, as_array, by_chunks, shows_state, trace
 from qrnn.models.base import Model
 from qrnn.models.identity import model_identity
+from qrnn.utils.checkpoints import results_folder
 from qrnn.utils.progress import progress_bar
 from qrnn.utils.registry import unknown_name
 
@@ -44,7 +45,7 @@ def inspect(
     """Record the states and readouts of a hybrid cell of a trained model, step by step.
 
     Args:
-        checkpoint: a file that `qrnn train` wrote.
+        checkpoint: a file that `qrnn train` wrote, or the name of a shipped one.
         index: index of a sequence, from 0, or a list of several. A text is cut into windows of
             `task.steps` tokens, each of which starts from the initial state.
         split: `test`, `val` or `train`.
@@ -86,7 +87,7 @@ def inspect(
         device=device,
         gradient=gradient,
         states=states,
-        folder=Path(checkpoint).parent,
+        folder=results_folder(checkpoint),
         progress=progress,
     )
 

@@ -15,6 +15,7 @@ from qrnn.errors import QRNNError
 from qrnn.evaluation.evaluation import Evaluation, file_name
 from qrnn.reporting.folder import RunFolder
 from qrnn.reporting.formats import flat
+from qrnn.utils.checkpoints import is_shipped
 from qrnn.utils.overrides import override, shell_quoted, wrap_command
 from qrnn.utils.private import HIDDEN, names_path
 from qrnn.utils.program import shown_path, started
@@ -53,7 +54,8 @@ def data_paths(run: RunFolder) -> dict[str, Path]:
     shell = Path(started().folder or Path.cwd())
     paths = {}
     for key, value in flat(run.config).items():
-        kept = key == "finetune" or (key.startswith("task.") and names_path(key.rpartition(".")[2]))
+        kept = key.startswith("task.") and names_path(key.rpartition(".")[2])
+        kept = kept or (key == "finetune" and not is_shipped(value))
         if kept and isinstance(value, str) and not value.startswith(("/", "~")):
             around = (one / value for one in run.folder.resolve().parents)
             paths[key] = next((one for one in around if one.exists()), shell / value)

@@ -18,7 +18,7 @@ from qrnn.models.base import Model
 from qrnn.models.build import build_model
 from qrnn.models.identity import identity, made_of
 from qrnn.training.origins import config_of, modules_of
-from qrnn.utils.files import checkpoint_file
+from qrnn.utils.checkpoints import checkpoint_file
 from qrnn.utils.registry import unknown_name
 from qrnn.utils.safe_yaml import check_plain
 from qrnn.utils.weights import check_weights, errors_about
@@ -30,12 +30,15 @@ MOST_CLASSES = 1 << 24  # limit for numbers of labels, tokens and input features
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Return a checkpoint's content, loaded without running any code from the file.
 
+    Args:
+        path: the file, or the name of a shipped one.
+
     Raises:
         DataError: the file is missing, damaged, or was not written by `qrnn train`.
     """
-    path = checkpoint_file(path)
+    file = checkpoint_file(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=True)
     except PermissionError:
         raise
     except Exception as error:  # the unpickler may raise anything for a damaged file

@@ -17,6 +17,19 @@ from qrnn.utils.weights import size_of
 SPLITS = ("name", "seed", "split", "val", "test", "n_train", "n_val", "n_test")
 
 
+def check_resumable(saved: dict[str, Any], path: str | None) -> None:
+    """Check that a checkpoint has the state of its training.
+
+    Raises:
+        ConfigError: it has the weights alone, as those that are shipped.
+    """
+    if saved.keys() <= {"qrnn", "state_dict"}:
+        raise ConfigError(
+            f"resume must name a run's last.ckpt or best.ckpt, but {path} has no state of its "
+            f"training: begin a new one with finetune={path}"
+        )
+
+
 def check_unchanged(saved: TrainConfig, wanted: TrainConfig) -> None:
     """Check that the optimiser, the schedule and what is trained are those of the checkpoint.
 

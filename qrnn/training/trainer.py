@@ -48,6 +48,7 @@ from qrnn.training.origins import config_of, program_of
 from qrnn.training.progress import progress
 from qrnn.training.reservoir import Reservoir
 from qrnn.training.resume import (
+    check_resumable,
     check_shapes,
     check_state,
     check_structure,
@@ -146,6 +147,8 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     check_free(run_dir, config.resume)
     quiet_lightning()
     saved = {} if config.resume is None else read_checkpoint(config.resume)
+    if saved:
+        check_resumable(saved, config.resume)
     typed(config.task, "task")
     data = data if data is not None else load_task(config.task)
     limit = batches_of_epoch(data, config.trainer)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qrnn.errors import ConfigError, DataError
+from qrnn.errors import ConfigError
 
 STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
@@ -74,20 +74,6 @@ def _write_to(path: str, content: Path) -> None:
     target = os.dup(STANDARD[path]) if path in STANDARD else os.open(path, os.O_WRONLY)
     with open(content, "rb") as source, open(target, "wb") as out:
         shutil.copyfileobj(source, out)
-
-
-def checkpoint_file(path: str | Path) -> Path:
-    """Return the path of a checkpoint.
-
-    Raises:
-        DataError: there is no such file.
-    """
-    path = Path(path)
-    if path.is_dir() and (best := path / "best.ckpt").is_file():
-        raise DataError(f"checkpoint must be a file, but {path} is a folder: use {best}")
-    if not path.is_file():
-        raise DataError(f"checkpoint must be a file that `qrnn train` wrote, but {path} is not one")
-    return path
 
 
 def check_output(key: str, output: str | None, *read: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -17,18 +18,25 @@ from qrnn.utils.safe_yaml import check_plain, read_text
 from qrnn.utils.weights import errors_about
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+TAGS = ["quantum-machine-learning", "pennylane", "recurrent-neural-network"]
 CARD = """---
 {{ card_data }}
 ---
 
-A quantum recurrent network of [qrnn](https://github.com/pennylane-qrnn/qrnn):
+A quantum recurrent network of [qrnn](https://github.com/pennylane-qrnn/qrnn){{ about }}:
 
 ```python
-import qrnn  # pip install 'pennylane-qrnn[hub]'
+import qrnn  # pip install {{ install | default("'pennylane-qrnn[hub]'", true) }}
 
+{% if load -%}
+model = qrnn.{{ load }}
+{%- else -%}
 model = qrnn.{{ kind }}.from_pretrained("{{ repo_id | default("this folder", true) }}")
+{%- endif %}
 ```
-"""
+{% if details %}
+{{ details }}
+{% endif %}"""
 
 
 class Pretrained:
@@ -181,6 +189,22 @@ def _located(name: str, file: str, options: dict[str, Any]) -> Path:
         raise DataError(f"model {name} must be a folder or on the Hub: {reason}") from error
 
 
+def model_card(data: Mapping[str, Any], **parts: str) -> str:
+    """Return a model card, as `save_pretrained` writes it.
+
+    Args:
+        data: further fields of its front matter, such as `license`.
+        **parts: of the template: `about` ends its first sentence, `load` is what loads the model,
+            `install` what to install for that, and `details` is the rest of the card.
+
+    Raises:
+        MissingExtraError: huggingface_hub is not installed.
+    """
+    hub = _hub()
+    front = hub.ModelCardData(library_name="qrnn", tags=TAGS, **data)
+    return str(hub.ModelCard.from_template(front, template_str=CARD, **parts))
+
+
 def _hub() -> Any:
     try:
         import huggingface_hub
@@ -207,7 +231,7 @@ def _carrier() -> Any:
     class Carrier(
         ModelHubMixin,
         library_name="qrnn",
-        tags=["quantum-machine-learning", "pennylane", "recurrent-neural-network"],
+        tags=TAGS,
         repo_url="https://github.com/pennylane-qrnn/qrnn",
         paper_url="https://arxiv.org/abs/2510.25557",
         model_card_template=CARD,

@@ -31,6 +31,7 @@ NOT_RUN_HERE = {
     "interoperation.md": 3,
     "own-data.md": 2,
     "performance.md": 4,
+    "pretrained.md": 1,
     "scaling.md": 4,
     "tasks.md": 1,
 }

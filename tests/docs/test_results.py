@@ -1,5 +1,6 @@
 """The results page: runs are made once, go on where they stopped, and fill it."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -9,15 +10,19 @@ import pytest
 import torch
 from filelock import FileLock
 
+import qrnn
 from benchmarks.results import runs
 from benchmarks.results.__main__ import main
 from benchmarks.results.grid import read_grid
 from benchmarks.results.page import write_page
 from benchmarks.results.records import add_records, make_record, read_records, write_records
 from benchmarks.results.runs import execute, execute_all, expected_minutes, runs_of
+from benchmarks.results.ship import ship
 from helpers.paths import ROOT
-from qrnn import ConfigError, QRNNError
+from qrnn import ConfigError, DataError, QRNNError
 from qrnn.evaluation.metrics import shown
+from qrnn.models.identity import model_identity
+from qrnn.utils.checkpoints import shipped
 
 STORE = Path("docs/results.json")
 FORECASTING = ROOT / "benchmarks/forecasting/grid.yaml"
@@ -31,8 +36,8 @@ sections:
     set: [task=digits, trainer.epochs=2, model.width=4, model.n_qubits=2]
     evaluate: [limit=20]
     rows:
-      hybrid, ours: {set: [], seeds: [0, 1], note: ours}
-      wrong: {set: [trainer.lr=-1], minutes: 7}
+      hybrid, ours: {set: [], seeds: [0, 1], note: ours, ship: small}
+      wrong: {set: [trainer.lr=-1], minutes: 7, ship: none}
   copying:
     title: Copying
     set: [task=copying]
@@ -102,7 +107,7 @@ def test_runs_are_made_once_and_fill_the_page(grid, capsys, monkeypatch, qrnn_co
     assert f"| hybrid, ours | {100 * mean:.2f}% ± " in page
     assert "| wrong | not run |" in page
     assert "| later | not run |" in page
-    assert "- hybrid, ours: ours" in page
+    assert "- hybrid, ours: ours shipped as [`small`](pretrained.md).\n" in page
     command = "    qrnn train task=digits trainer.epochs=2 model.width=4 model.n_qubits=2"
     assert f"{command} trainer.seed=0\n" in page
     # A second call runs nothing that is done.
@@ -110,6 +115,53 @@ def test_runs_are_made_once_and_fill_the_page(grid, capsys, monkeypatch, qrnn_co
     assert len(called) == 5
     assert Path("docs/results.md").read_text() == page
     assert call(capsys, "--dry-run").count("done") == 2
+    check_shipping(grid, capsys)
+
+
+def check_shipping(grid, capsys):
+    """Check that the seed of the lowest validation loss is shipped, with its own figure."""
+    for row, words in {
+        "digits/wrong": "digits/wrong must have a record to be shipped",
+        "copying/later": "--ship 'copying/later' is not known",
+    }.items():
+        told = call(capsys, "--ship", row, status=2)
+        assert words in told
+        assert told.count("\n") == 1
+    every_run, records = runs_of(read_grid(grid), "runs/results"), read_records(STORE)
+    mine = [run for run in every_run if run.row == "hybrid, ours"]
+    path = mine[0].folder / "train-0/metrics.csv"
+    kept, (head, *rows) = path.read_text(), csv.reader(path.read_text().splitlines())
+    for loss, seed in ((0.001, 0), (99, 1)):
+        column = head.index("val/loss")
+        changed = [[*row[:column], str(loss), *row[column + 1 :]] for row in rows]
+        path.write_text("\n".join(map(",".join, [head, *changed])) + "\n")
+        (made,) = ship(
+            read_grid(grid), every_run, records, ["digits/hybrid, ours"], "x.md", Path("s")
+        )
+        assert made == Path("s/small")
+        card, own = (made / "README.md").read_text(), records[mine[seed].name]
+        assert f"| this checkpoint, seed {seed} | {own['value']:.2%} |" in card
+        assert f"| recurrent parameters | {own['parameters']} |" in card
+        assert f"    {' '.join(['qrnn train', *mine[seed].train])}\n" in card
+        assert "    qrnn evaluate checkpoint=small limit=20\n" in card
+        best = qrnn.load(mine[seed].folder / "train-0/best.ckpt")
+        assert model_identity(qrnn.load(made / "model.ckpt").model) == model_identity(best.model)
+    path.write_text(kept)
+    for file in mine[1].folder.glob("train-0/evaluation-*.json"):
+        file.unlink()
+    path.parent.joinpath("summary.json").unlink()  # the first has not finished
+    with pytest.raises(DataError, match=r"train-0 must hold an evaluation of its best\.ckpt"):
+        ship(read_grid(grid), every_run, records, ["digits/hybrid, ours"], "x.md", Path("s"))
+
+
+def test_what_the_grids_ship_is_what_the_package_has():
+    grids = read_grid(), read_grid(FORECASTING)
+    sections = [section for grid in grids for section in grid.sections.values()]
+    names = [row.ship for section in sections for row in section.rows.values() if row.ship]
+    assert sorted(names) == shipped()
+    page = (ROOT / "docs/pretrained.md").read_text(encoding="utf-8")
+    for name in names:
+        assert f"| [`{name}`](" in page
 
 
 def test_a_run_that_another_process_has_started_is_left_to_it(grid, capsys):
