@@ -13,7 +13,7 @@ from qrnn.config import TrainConfig, to_plain
 from qrnn.data import KINDS, TASKS, Objective, Shape, TaskConfig, TaskData
 from qrnn.data.objectives import objective_from
 from qrnn.data.tables.base import Encoder, encoder_from
-from qrnn.errors import ConfigError, DataError
+from qrnn.errors import ConfigError, DataError, MissingExtraError
 from qrnn.models.base import Model
 from qrnn.models.build import build_model
 from qrnn.models.identity import identity, made_of
@@ -180,7 +180,10 @@ def load_data(config: TrainConfig, data_dir: str | None = None) -> TaskData:
         if not hasattr(config.task, "data_dir"):
             raise ConfigError(f"data_dir must be left out: task {config.task.name} reads no files")
         config.task.data_dir = data_dir
-    return load_task(config.task)
+    try:
+        return load_task(config.task)
+    except (DataError, MissingExtraError) as error:  # the key of who has a checkpoint
+        raise type(error)(str(error).replace("task.data_dir", "data_dir")) from error
 
 
 def load_task(config: TaskConfig) -> TaskData:

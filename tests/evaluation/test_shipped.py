@@ -172,7 +172,9 @@ def test_missing_data_is_one_line_that_says_where_it_is(tmp_path, qrnn_command, 
     monkeypatch.chdir(tmp_path)
     status, _, err = qrnn_command("evaluate", "checkpoint=mnist-rows", "data_dir=nowhere")
     assert status == 2
-    assert re.fullmatch(r"qrnn: .*but nowhere has none of them: download the four .*\n", err)
+    assert re.fullmatch(
+        r"qrnn: data_dir must hold .*but nowhere has none of them: download the four .*\n", err
+    )
 
 
 def test_a_model_is_saved_without_the_state_of_its_training(tmp_path):
