@@ -57,7 +57,7 @@ TITLES = {
 STYLES = {
     "hybrid": (BLUE, "-", "hybrid, 8 qubits"),
     "forgetting": (BLUE, "-", "hybrid, 4 qubits, forget gate"),
-    "circuits": (SKY, "-", "hybrid, 4 circuits, forget gate"),
+    "circuits": (SKY, "-.", "hybrid, 4 circuits, forget gate"),
     "scornn": (GREEN, DOTTED, "scoRNN"),
     "lstm": (VERMILLION, DASHED, "LSTM"),
     "rnn": (ORANGE, "-.", "RNN"),
@@ -102,7 +102,7 @@ def plot(found: dict[str, dict[str, Norms]], back: list[int]) -> None:
         for name, rows in networks.items():
             colour, line, label = STYLES[name]
             axes.loglog(back, relative(rows), ls=line, color=colour, label=label)
-        axes.set(title=TITLES[panel], ylabel="relative norm of dL/d(state)")
+        axes.set(title=TITLES[panel], ylabel="relative norm of dL/d(state)", ylim=(1e-16, 1e6))
         axes.grid(True)
         axes.legend()
     axes.set(xlabel="steps before the last")
