@@ -106,19 +106,17 @@ def _costs(grid: Grid, found: Mapping[str, Comparison]) -> str:
         if one.twin is None:
             continue
         pair = [list(row.records.values()) for row in (one.ours, one.twin)]
-        threads = set.intersection(*({record["threads"] for record in row} for row in pair))
-        if not threads:
+        shared = set.intersection(*({record["threads"] for record in row} for row in pair))
+        if not shared:
             continue
+        pair = [[record for record in row if record["threads"] == min(shared)] for row in pair]
         cells = []  # of each unit: ours, the twin's, their ratio
         for field, unit in units.items():
-            values = [
-                [one[field] for one in row if one["threads"] == min(threads) and field in one]
-                for row in pair
-            ]
+            values = [[record[field] for record in row if field in record] for row in pair]
             if all(values):
                 ours, twin = map(statistics.median, values)
                 texts = [f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in (ours, twin)]
-                cells.append([*(f"{text} {unit}" for text in texts), f"{ours / twin:.2f}"])
+                cells.append([*(f"{text}&nbsp;{unit}" for text in texts), f"{ours / twin:.2f}"])
         title = grid.sections[name].title
         task = f"[{title}](#{_anchor(title)})<br>{one.twin.name}"
         lines.append([task, *map("<br>".join, zip(*cells, strict=True))])

@@ -142,7 +142,8 @@ class Memory(ABC):
     def tangent(self, state: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """Return the part of a gradient along changes that keep the state's norm, or its trace.
 
-        No step changes these, so that a gradient along them never fades, though nothing can.
+        No step changes norm or trace, so that along other changes a gradient never fades, even if
+        the network forgets.
 
         Args:
             state: a tensor of what `step` returns.

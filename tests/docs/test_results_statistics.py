@@ -153,11 +153,11 @@ def test_time_and_memory_stand_beside_those_of_the_twin(page):
             slow = {"threads": 2} if memory == 1 else {}
             records[run.name] |= {"seconds_per_epoch": seconds, "peak_memory_mb": memory} | slow
     section = written(grid, runs, records).split("## Time and memory")[1].split("## ")[0]
-    values = "12 s<br>1,000 MB | 5 s<br>800 MB | 2.40<br>1.25"
+    values = "12&nbsp;s<br>1,000&nbsp;MB | 5&nbsp;s<br>800&nbsp;MB | 2.40<br>1.25"
     assert section.strip().endswith(f"\n| [Digits, 8 steps](#digits-8-steps)<br>LSTM | {values} |")
     for name in records:  # no record of the memory; then, other threads
         records[name].pop("peak_memory_mb", None)
-    assert "| 12 s | 5 s | 2.40 |" in written(grid, runs, records)
+    assert "| 12&nbsp;s | 5&nbsp;s | 2.40 |" in written(grid, runs, records)
     for run in runs:
         if run.row == "LSTM":
             records[run.name] |= {"threads": 2}
