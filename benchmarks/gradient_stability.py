@@ -96,9 +96,8 @@ def trained(folder: Path, steps: int) -> list[torch.Tensor]:
 def plot(found: dict[str, dict[str, Norms]], back: list[int]) -> None:
     """Plot the median over the seeds of norms relative to that of the last state."""
     figure = Figure(figsize=(4.6, 6.4), layout="constrained")
-    for axes, (panel, networks) in zip(
-        figure.subplots(len(found), sharex=True), found.items(), strict=True
-    ):
+    grid = figure.subplots(len(found), sharex=True, squeeze=False)
+    for axes, (panel, networks) in zip(grid[:, 0], found.items(), strict=True):
         for name, rows in networks.items():
             colour, line, label = STYLES[name]
             axes.loglog(back, relative(rows), ls=line, color=colour, label=label)
