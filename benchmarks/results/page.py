@@ -53,7 +53,7 @@ def write_page(grid: Grid, runs: Sequence[Run], records: Mapping[str, Record], p
     shown = [
         record for several in rows.values() for row in several for record in row.records.values()
     ]
-    parts += [grid.below.strip(), _environments(shown)]
+    parts += [grid.below.strip(), _environments(shown), _costs(grid, found)]
     for name, section in grid.sections.items():
         parts += [f"## {section.title}", section.text.strip(), _results(rows[name])]
         parts += [
@@ -88,6 +88,40 @@ def _value(row: Row) -> str:
 def _anchor(title: str) -> str:
     """Return the anchor of a heading, as MkDocs makes it."""
     return re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower())
+
+
+COSTS = """## Time and memory
+
+An epoch of training: seconds, and peak memory of the process (some 640 MB of it are the packages).
+Medians over seeds, each pair on the same number of threads; batches may differ, see the settings.
+Other work on the machine made times of one row's seeds differ by up to four times, so that most
+ratios of times are within chance."""
+
+
+def _costs(grid: Grid, found: Mapping[str, Comparison]) -> str:
+    """Return a section on time and memory of the pairs that ran on as many threads."""
+    units = {"seconds_per_epoch": "s", "peak_memory_mb": "MB"}
+    lines = []
+    for name, one in found.items():
+        if one.twin is None:
+            continue
+        pair = [list(row.records.values()) for row in (one.ours, one.twin)]
+        shared = set.intersection(*({record["threads"] for record in row} for row in pair))
+        if not shared:
+            continue
+        pair = [[record for record in row if record["threads"] == min(shared)] for row in pair]
+        cells = []  # of each unit: ours, the twin's, their ratio
+        for field, unit in units.items():
+            values = [[record[field] for record in row if field in record] for row in pair]
+            if all(values):
+                ours, twin = map(statistics.median, values)
+                texts = [f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in (ours, twin)]
+                cells.append([*(f"{text}&nbsp;{unit}" for text in texts), f"{ours / twin:.2f}"])
+        title = grid.sections[name].title
+        task = f"[{title}](#{_anchor(title)})<br>{one.twin.name}"
+        lines.append([task, *map("<br>".join, zip(*cells, strict=True))])
+    headings = ["task, twin", "quantum", "twin", "ratio"]
+    return f"{COSTS}\n\n{table(headings, lines)}" if lines else ""
 
 
 def _environments(records: Sequence[Record]) -> str:

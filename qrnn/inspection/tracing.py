@@ -14,7 +14,7 @@ from qrnn.cell.cell import QRNNCell, QRNNState
 from qrnn.circuit.channels import Damping
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.inspection import quantities
-from qrnn.inspection.gradients import tensors_of
+from qrnn.inspection.gradients import squared_norms
 
 CHUNK = 1 << 22  # complex numbers of the states processed together
 
@@ -38,7 +38,7 @@ class Trace:
         fidelity_previous: fidelity of each state with the previous one (T,), at first the start.
         fidelity_start: fidelity of each state with the start state (T,).
         gradient_norm: norm of the loss's gradient with respect to the state and readouts that
-            the cell passes to its next step (T,), nats.
+            the cell passes to its next step (T,), nats; see `squared_norms`.
         state: amplitudes (T, 2^n), or density matrices (T, 2^n, 2^n).
         loss: mean cross entropy of the labels (), nats.
         predictions: most likely label (U,), of the sequence (U = 1) or of each step; -1 for steps
@@ -136,7 +136,8 @@ def trace(cell: QRNNCell, run: Callable[[], Any]) -> Trace:
         return found
     states = as_array(torch.cat([state.amplitudes() for state in steps.states]))
     if isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.requires_grad:
-        found = replace(found, gradient_norm=gradient_norms(loss, steps.states[1:]))
+        norms = squared_norms(loss, steps.states[1:]).sqrt()  # the loss may read the last state
+        found = replace(found, gradient_norm=as_array(norms))
     return with_states(found, states[0], states[1:])
 
 
@@ -165,22 +166,6 @@ def shows_state(cell: QRNNCell) -> bool:
     except DeviceError:
         return False
     return True
-
-
-def gradient_norms(loss: torch.Tensor, states: list[QRNNState]) -> np.ndarray:
-    """Return the norm (T,) of a loss's gradient with respect to each state, including readouts.
-
-    Unlike `qrnn.inspection.gradients.gradient_norms`, this includes the last state, whose readouts
-    may affect the loss.
-    """
-    kept = [list({id(tensor): tensor for tensor in tensors_of(state)}.values()) for state in states]
-    flat = [tensor for tensors in kept for tensor in tensors]
-    gradients = iter(torch.autograd.grad(loss, flat, allow_unused=True))
-    squares = []
-    for tensors in kept:
-        mine = [next(gradients) for _ in tensors]
-        squares.append(sum(float(g.abs().square().sum()) for g in mine if g is not None))
-    return np.sqrt(squares)
 
 
 def with_states(found: Trace, start: np.ndarray, states: np.ndarray) -> Trace:

@@ -139,6 +139,24 @@ class Memory(ABC):
             DeviceError: the strategy has no access to amplitudes.
         """
 
+    def tangent(self, state: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """Return the part of a gradient along changes that keep the state's norm, or its trace.
+
+        No step changes norm or trace, so that along other changes a gradient never fades, even if
+        the network forgets.
+
+        Args:
+            state: a tensor of what `step` returns.
+            gradient: a loss's gradient with respect to it.
+        """
+        return gradient
+
+
+def across(psi: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """Return the part of a gradient that is orthogonal to its amplitudes, both (B, 2^n)."""
+    along = (psi.conj() * gradient).sum(1, keepdim=True).real
+    return gradient - psi * along / psi.abs().square().sum(1, keepdim=True)
+
 
 def has_hooks(*modules: nn.Module) -> bool:
     """Return whether any of the modules, without children, has hooks, which must see each step."""

@@ -18,7 +18,7 @@ from typing_extensions import override
 from qrnn.circuit.observables import traces
 from qrnn.circuit.step import StepCircuit, precision_of
 from qrnn.circuit.threads import one_at_a_time
-from qrnn.memory.base import Memory
+from qrnn.memory.base import Memory, across
 
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
@@ -77,6 +77,10 @@ class CarriedVectors(Memory):
     @override
     def amplitudes(self, state: torch.Tensor) -> torch.Tensor:
         return state
+
+    @override
+    def tangent(self, state: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        return across(state, gradient)
 
 
 class CarriedDensities(Memory):
@@ -164,6 +168,11 @@ class CarriedDensities(Memory):
     @override
     def amplitudes(self, state: torch.Tensor) -> torch.Tensor:
         return state
+
+    @override
+    def tangent(self, state: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        trace = gradient.diagonal(dim1=1, dim2=2).mean(1)
+        return gradient - trace[:, None, None] * torch.eye(gradient.shape[1]).to(gradient)
 
 
 class MeasuredDensities(CarriedDensities):

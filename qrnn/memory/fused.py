@@ -19,7 +19,7 @@ from typing_extensions import override
 from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.circuit.step import StepCircuit
 from qrnn.memory.backends import kernels_for
-from qrnn.memory.base import Memory
+from qrnn.memory.base import Memory, across
 from qrnn.memory.fused_sequence import SequenceNode, UndoSequence, packed_for
 from qrnn.memory.fused_step import StepNode, UndoStep
 from qrnn.memory.kernels.base import Kernels
@@ -111,6 +111,11 @@ class PureStates(Memory):
         if device.type not in self._kernels:
             self._kernels[device.type] = kernels_for(self.program, device)
         return self._kernels[device.type]
+
+    @override
+    def tangent(self, state: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        kernels, most = self.kernels(state.device), state.numel()  # sequences, with padding
+        return across(*(kernels.amplitudes(one, most) for one in (state, gradient)))
 
     def advance(
         self, state: FusedState, angles: torch.Tensor, active: torch.Tensor | None

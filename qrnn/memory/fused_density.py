@@ -8,6 +8,7 @@ controllers run inside the kernels, a whole sequence in one node.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from math import isqrt
 from typing import Any
 
@@ -253,3 +254,10 @@ class FusedDensities(Memory):
     def amplitudes(self, state: DensityState) -> torch.Tensor:
         check_shown(self.n_wires)
         return self.kernels(state.r.device).matrices(state.r, state.batch)
+
+    @override
+    def tangent(self, state: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        found = gradient.clone()
+        sizes = [4 ** len(wires) for wires in self.program.wires]
+        found[:, list(accumulate(sizes[:-1], initial=0))] = 0  # each group's word of I: its trace
+        return found

@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from qrnn.circuit.step import StepCircuit
 from qrnn.circuit.threads import one_at_a_time
-from qrnn.memory.base import Memory
+from qrnn.memory.base import Memory, across
 from qrnn.memory.carried import start_vectors
 from qrnn.utils.autograd import once_differentiable, refuse_transforms
 
@@ -174,6 +174,10 @@ class CarriedLightning(Memory):
     @override
     def amplitudes(self, state: torch.Tensor) -> torch.Tensor:
         return state
+
+    @override
+    def tangent(self, state: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        return across(state, gradient)
 
 
 def prepare(psi: np.ndarray, wires: Any) -> qml.StatePrep:

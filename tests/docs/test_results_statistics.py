@@ -144,6 +144,26 @@ def test_the_page_opens_with_the_twin_of_equal_size_and_the_verdict(page):
     assert "Digits, 8 steps: accuracy, %" in Path("docs/images/results.svg").read_text()
 
 
+def test_time_and_memory_stand_beside_those_of_the_twin(page):
+    grid, runs, records = page
+    costs = {"ours": [(30, 1000), (10, 1200), (12, 900)], "LSTM": [(4, 800), (6, 800), (99, 1)]}
+    for run in runs:
+        if run.row in costs:
+            seconds, memory = costs[run.row][run.seed]
+            slow = {"threads": 2} if memory == 1 else {}
+            records[run.name] |= {"seconds_per_epoch": seconds, "peak_memory_mb": memory} | slow
+    section = written(grid, runs, records).split("## Time and memory")[1].split("## ")[0]
+    values = "12&nbsp;s<br>1,000&nbsp;MB | 5&nbsp;s<br>800&nbsp;MB | 2.40<br>1.25"
+    assert section.strip().endswith(f"\n| [Digits, 8 steps](#digits-8-steps)<br>LSTM | {values} |")
+    for name in records:  # no record of the memory; then, other threads
+        records[name].pop("peak_memory_mb", None)
+    assert "| 12&nbsp;s | 5&nbsp;s | 2.40 |" in written(grid, runs, records)
+    for run in runs:
+        if run.row == "LSTM":
+            records[run.name] |= {"threads": 2}
+    assert "## Time and memory" not in written(grid, runs, records)
+
+
 def test_columns_that_never_change_are_said_in_a_line(page):
     section = written(*page).split("## Digits, 8 steps")[1]
     assert "| model | test accuracy | recurrent parameters | seeds |\n" in section

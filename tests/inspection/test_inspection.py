@@ -92,11 +92,8 @@ def test_states_angles_and_readouts_are_the_dense_ones(problem, device):
 
 
 def tail_loss(rnn, head, x, y, psi, z):
-    """Return the loss if, behind some step, amplitudes and readouts are these; x: what follows.
-
-    The amplitudes need not be normalised: U is linear and a readout quadratic in them.
-    """
-    cell = rnn.cell
+    """Return the loss if, behind some step, amplitudes and readouts are these; x: what follows."""
+    cell, psi = rnn.cell, psi / np.linalg.norm(psi)
     words = [reference.word_matrix(word) for word in cell.circuit.words]
     for step in x:
         with torch.no_grad():

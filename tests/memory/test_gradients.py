@@ -1,5 +1,9 @@
 """Gradients: against finite differences, and against default.qubit's backpropagation."""
 
+from dataclasses import replace
+from functools import reduce
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +20,7 @@ from qrnn import QRNN, DeviceError
 from qrnn.circuit.gates import GATES
 from qrnn.devices import DeviceOptions
 from qrnn.inspection.gradients import gradient_norms
-from qrnn.models.sequence import SequenceClassifier
+from qrnn.models.sequence import SequenceClassifier, SequenceLabeller
 from qrnn.networks.classical import LSTMConfig, lstm
 
 DOUBLE = torch.float64
@@ -269,16 +273,23 @@ def test_random_circuits_pass_gradcheck(circuit):
     check(drawn(circuit), inputs(3, 2, DOUBLE), fast_mode=False)
 
 
-def classifier(rnn):
+def model_of(kind, rnn, **options):
     torch.manual_seed(1)
-    return SequenceClassifier(rnn, 3).double()
+    return kind(rnn, 3, **options).double()
 
 
-def test_the_gradient_of_each_state_is_that_of_a_loop():
+LABELS = {
+    SequenceClassifier: torch.tensor([0, 1, 2]),
+    SequenceLabeller: torch.tensor([[2, 1, 0, 0], [0, 2, 2, 1], [1, 0, 0, 2]]),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_the_gradient_of_each_state_is_that_of_a_loop(kind):
     torch.manual_seed(0)
-    model = classifier(lstm(LSTMConfig(hidden_size=4), 2, DeviceOptions()))
-    x, y = torch.rand(3, 4, 2, dtype=torch.float64), torch.tensor([0, 1, 2])
-    norms = gradient_norms(model, x, y)
+    model = model_of(kind, lstm(LSTMConfig(hidden_size=4), 2, DeviceOptions()))
+    x, last = torch.rand(3, 4, 2, dtype=torch.float64), torch.tensor([0, 1, 2])
+    norms = gradient_norms(model, x, LABELS[kind])
     cell, weights = torch.nn.LSTMCell(2, 4).double(), dict(model.rnn.named_parameters())
     cell.load_state_dict(
         {name.split(".")[-1].removesuffix("_l0"): value for name, value in weights.items()}
@@ -292,15 +303,66 @@ def test_the_gradient_of_each_state_is_that_of_a_loop():
         state = start
         for step in range(t + 1, 4):
             state = cell(x[:, step], state)
-        loss = torch.nn.functional.cross_entropy(model.head(state[0]), y, reduction="sum")
+        loss = torch.nn.functional.cross_entropy(model.head(state[0]), last, reduction="sum")
         square = sum(grad.square().sum() for grad in torch.autograd.grad(loss, start))
         assert norms[t] == pytest.approx((square / 3).sqrt().item(), rel=1e-6)
 
 
 def test_the_gradient_of_the_quantum_state_is_the_same_on_two_devices():
     torch.manual_seed(0)
-    model = classifier(QRNN(2, n_qubits=2, width=4, batch_first=True))
+    model = model_of(SequenceClassifier, QRNN(2, n_qubits=2, width=4, batch_first=True))
     x, y = torch.rand(3, 5, 2, dtype=torch.float64), torch.tensor([0, 1, 2])
     here, there = (gradient_norms(model.on(name), x, y) for name in ("fused", "default.qubit"))
     assert torch.allclose(here, there, rtol=1e-6)
     assert (here > 0).all()
+
+
+def words_of(k, circuits):
+    """Return the words (16, 4^circuits, 4^circuits) of two qubits, those of circuit k; I first."""
+    words = (
+        "I" * 2 * k + a + b + "I" * 2 * (circuits - k - 1) for a, b in product("IXYZ", repeat=2)
+    )
+    return torch.tensor(np.stack([reference.word_matrix(word) for word in words]))
+
+
+def state_of(free, forget):
+    """Return amplitudes, or a product of density matrices, for any values of their parameters."""
+    if not forget:
+        return free[0] / free[0].norm(dim=1, keepdim=True)
+    each = [words_of(k, len(free)) for k in range(len(free))]
+    return reduce(
+        torch.matmul,
+        [
+            (w[0] + torch.einsum("bk,kij->bij", r + 0j, w[1:])) / 4
+            for r, w in zip(free, each, strict=True)
+        ],
+    )
+
+
+@pytest.mark.parametrize("circuits", [1, 2])
+@pytest.mark.parametrize("forget", [None, "gate"])
+def test_the_gradient_of_a_state_is_that_of_its_free_parameters(forget, circuits):
+    torch.manual_seed(0)
+    rnn = QRNN(2, n_qubits=2 * circuits, circuits=circuits, forget=forget, width=4, layers=1)
+    rnn.batch_first = True
+    model = model_of(SequenceLabeller, rnn, skip=2)  # the head reads the last inputs too
+    x, y = torch.rand(3, 4, 2, dtype=torch.float64), LABELS[SequenceLabeller]
+    there = model.on("default.mixed" if forget else "default.qubit")
+    norms, theirs = gradient_norms(model, x, y), gradient_norms(there, x, y)
+    for t in range(3):
+        with torch.no_grad():
+            _, state = there.rnn(x[:, : t + 1])
+        words = [words_of(k, circuits)[1:] for k in range(circuits if forget else 0)]
+        values = [torch.einsum("bij,kji->bk", state.carried, one).real for one in words]
+        z, *free = [v.clone().requires_grad_() for v in (state.z, *(values or [state.carried]))]
+        start = replace(state, z=z, carried=state_of(free, forget))
+        torch.testing.assert_close(start.carried, state.carried)
+        rest, _ = there.rnn(x[:, t + 1 :], start)
+        logits = model.head(torch.cat([rest[:, -1], x[:, -1]], 1))
+        loss = torch.nn.functional.cross_entropy(logits, y[:, -1], reduction="sum")
+        gradients = torch.autograd.grad(loss, [z, *free])
+        of_z, *of_state = [g.abs().square().sum().item() / 3 for g in gradients]
+        assert norms[t].item() ** 2 == pytest.approx(of_z + sum(of_state), rel=1e-6)
+        if circuits == 1:  # else a density matrix has more parameters than a product of two
+            scale = 4 if forget else 1  # the squared norm of a word
+            assert theirs[t].item() ** 2 == pytest.approx(of_z + scale * of_state[0], rel=1e-6)

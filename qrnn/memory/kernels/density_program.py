@@ -308,7 +308,11 @@ def compile_density_program(circuit: StepCircuit, noise: CircuitNoise) -> Densit
     )
 
 
-def _joined(groups: list[_Compiler]):
+def _joined(
+    groups: list[_Compiler],
+) -> tuple[
+    list[list[int]], list[Permutation], list[np.ndarray], list[list[int]], dict[_Compiler, int]
+]:
     """Return the groups' tables as one: instructions, permutations, signs, spans, and starts."""
     rows: list[list[int]] = []
     permutations: list[Permutation] = []
@@ -331,7 +335,7 @@ def _joined(groups: list[_Compiler]):
 
 def _table(rows: list[np.ndarray], width: int, dtype: type) -> np.ndarray:
     """Return rows of different lengths as a table."""
-    table = np.zeros((len(rows), width), dtype)
+    table: np.ndarray = np.zeros((len(rows), width), dtype)
     for row, values in zip(table, rows, strict=True):
         row[: len(values)] = values
     return table
