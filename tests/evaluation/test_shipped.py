@@ -178,15 +178,16 @@ def test_missing_data_is_one_line_that_says_where_it_is(tmp_path, qrnn_command, 
 
 
 def test_a_model_is_saved_without_the_state_of_its_training(tmp_path):
+    # The shipped file may lack keys of the configuration that were added since.
     model = qrnn.load("sunspots")
     model.save(tmp_path / "new" / "one.ckpt")
-    kept, shipped = map(
-        read_checkpoint, (tmp_path / "new" / "one.ckpt", PRETRAINED / "sunspots" / MODEL)
-    )
+    other = qrnn.load(tmp_path / "new" / "one.ckpt")
+    other.save(tmp_path / "two.ckpt")
+    assert (tmp_path / "two.ckpt").read_bytes() == (tmp_path / "new" / "one.ckpt").read_bytes()
+    assert model_identity(qrnn.load(tmp_path / "two.ckpt").model) == model_identity(other.model)
+    kept, shipped = map(read_checkpoint, (tmp_path / "two.ckpt", PRETRAINED / "sunspots" / MODEL))
     assert kept.keys() == shipped.keys()
     torch.testing.assert_close(kept["state_dict"], shipped["state_dict"], rtol=0, atol=0)
-    other = qrnn.load(tmp_path / "new" / "one.ckpt")
-    assert model_identity(other.model) == model_identity(model.model)
     model.model.made_of = None
     with pytest.raises(ConfigError, match="built from a configuration"):
         model.save(tmp_path / "none.ckpt")
