@@ -172,7 +172,8 @@ class Transpiler:
                     "QNode"
                 )
         circuit = self._passes(layout).run(build(structure))
-        if layout is None and _couplings(circuit) < len(structure.pairs):
+        couplings = sum(len(s.wires) > 1 and s.name != "Barrier" for s in structure.steps)
+        if layout is None and circuit.num_nonlocal_gates() < couplings:
             # The layout is for later steps, too: choose it for the gates that the measurements
             # made superfluous here.
             layout = _chosen(self._passes(None).run(build(structure, barrier=True)), structure.n)
@@ -204,12 +205,6 @@ def _chosen(circuit: QuantumCircuit, n: int) -> tuple[int, ...]:
     if circuit.layout is None:  # a backend with all-to-all coupling has no layout
         return tuple(range(n))
     return tuple(circuit.layout.initial_index_layout(filter_ancillas=True))
-
-
-def _couplings(circuit: QuantumCircuit) -> int:
-    """Return the number of different sets of qubits that a circuit's gates couple."""
-    gates = (one for one in circuit.data if one.name != "barrier" and len(one.qubits) > 1)
-    return len({frozenset(one.qubits) for one in gates})
 
 
 def _mid_circuit(circuit: QuantumCircuit, target: Target) -> QuantumCircuit:
