@@ -93,10 +93,15 @@ class Fused(Device):
         if self.mixes(circuit):
             most = max(len(group) for group in run.groups)
             if most > MOST_NOISY and self.trajectories(circuit) is None:
+                remedy = (
+                    "set model.circuits, or leave out model.forget and Damping"
+                    if circuit.damped
+                    else "set device.trajectories, e.g. to 100, or model.circuits"
+                )
                 raise DeviceError(
                     f"device 'fused' with noise or Damping takes at most {MOST_NOISY} coupled "
-                    f"qubits (their state has 4^n numbers), got {most}: set device.trajectories, "
-                    f"e.g. to 100, lower model.n_qubits, or leave out Damping"
+                    f"qubits (their state has 4^n numbers), got {most}: lower model.n_qubits, "
+                    f"{remedy}"
                 )
             # With a fixed number of wires, it refuses many at once, not only when it runs.
             large = circuit.n_wires > MOST_NOISY

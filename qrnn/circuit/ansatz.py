@@ -183,8 +183,8 @@ def build_ansatz(
     n_wires, circuits = whole("n_qubits", n_wires, 1), whole("circuits", circuits, 1)
     if n_wires % circuits:
         raise ConfigError(
-            f"n_qubits must be a multiple of circuits, which have as many qubits each, got "
-            f"{n_wires} qubits for {circuits} circuits"
+            f"n_qubits must be a multiple of circuits, which have the same number of qubits each, "
+            f"got {n_wires} qubits for {circuits} circuits"
         )
     one = _build_one(ansatz, n_wires // circuits, n_angles, options)
     if circuits == 1:

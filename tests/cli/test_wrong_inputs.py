@@ -24,6 +24,8 @@ WRONG = [
     (["train", "model.n_qubits=0"], "n_qubits must be at least 1, got 0"),
     (["train", "model.n_qubits=99"], "takes at most 30 qubits, got 99"),
     (["train", "model.entangler=CY"], "entangler 'CY' is not known"),
+    (["draw", "model.circuits=3", "model.n_qubits=8"], "got 8 qubits for 3 circuits"),
+    (["draw", "model.circuits=8", "model.n_qubits=8", "model.forget=reset"], "2 qubits in a circ"),
     (["train", "model.topology=star"], "topology 'star' is not known"),
     (["train", "model.readout=W"], "readout must be letters out of XYZ"),
     (["train", "model.readout_mode=weak"], "readout_mode 'weak' is not known"),
