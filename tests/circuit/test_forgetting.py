@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from helpers.problems import gradients, inputs, network
-from qrnn import ConfigError, DeviceError, export
+from qrnn import ConfigError, Damping, DeviceError, export
 from qrnn.circuit.forgetting import FORGETS
 from qrnn.circuit.step import precision_of
 from qrnn.inspection.tracing import trace
@@ -165,3 +165,8 @@ def test_the_export_to_qiskit_resets_the_ancilla():
     rho = partial_trace(DensityMatrix(circuit), [N])
     z = [rho.expectation_value(Pauli(word[::-1])).real for word in rnn.cell.circuit.words]
     np.testing.assert_allclose(z, found.z[-1], rtol=0, atol=1e-10)
+
+
+def test_half_of_the_qubits_of_each_circuit_are_reset():
+    gates = forgetting("reset", n_qubits=6, circuits=2).cell.circuit.gates
+    assert [gate.wires[0] for gate in gates if isinstance(gate, Damping)] == [2, 5]
