@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -109,7 +110,7 @@ def read_grid(path: str | Path = GRID) -> Grid:
     try:
         plain = OmegaConf.create(Path(path).read_text(encoding="utf-8"))
         typed = OmegaConf.merge(OmegaConf.structured(Grid), plain)
-        grid: Grid = OmegaConf.to_object(typed)  # type: ignore[assignment]
+        grid = cast("Grid", OmegaConf.to_object(typed))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"grid must be a YAML file of sections and rows: {reason}") from error
