@@ -100,7 +100,7 @@ def primary_config(command: str, groups: Mapping[str, str]) -> str:
     if not groups:
         return command
     text = (resources.files("qrnn.configs") / f"{command}.yaml").read_text(encoding="utf-8")
-    config = OmegaConf.to_container(OmegaConf.create(text))
+    config: Any = OmegaConf.to_container(OmegaConf.create(text))
     items = [one for one in config["defaults"] if "optional recipe" not in one]
     config["defaults"] = [
         {key: groups.get(key, name) for key, name in one.items()} if isinstance(one, dict) else one
