@@ -314,7 +314,7 @@ def gradient(strip: Strip, one: Inspection) -> None:
             low, high = min(low, middle / 6), max(high, middle * 6)
         strip.axes.set(yscale="log", ylim=(low / 1.5, high * 1.5))
         strip.axes.yaxis.set_minor_formatter(NullFormatter())
-    strip.axes.set_ylabel("gradient (nats)")
+    strip.axes.set_ylabel("gradient (nats)" if one.classes else "gradient")
     legend(strip)
 
 

@@ -75,7 +75,7 @@ def summary_of(one: Inspection) -> Iterator[str]:
         "half-chain entropy, bits": found.half_chain_entropy,
         "fidelity with the start": found.fidelity_start,
         "damping, mean of qubits": None if found.damping is None else found.damping.mean(1),
-        "gradient norm, nats": found.gradient_norm,
+        f"gradient norm{', nats' if one.classes else ''}": found.gradient_norm,
     }
     beside = {"RMS difference of z": one.rms_z, "fidelity of the states": one.fidelity}
     yield row_of("", "first", "min", "max", "last")

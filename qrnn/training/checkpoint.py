@@ -27,16 +27,17 @@ PREFIX = "model."
 MOST_CLASSES = 1 << 24  # limit for numbers of labels, tokens and input features
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, key: str = "checkpoint") -> dict[str, Any]:
     """Return a checkpoint's content, loaded without running any code from the file.
 
     Args:
         path: the file, or the name of a shipped one.
+        key: what it was given as, for the message if it is missing.
 
     Raises:
         DataError: the file is missing, damaged, or was not written by `qrnn train`.
     """
-    file = checkpoint_file(path)
+    file = checkpoint_file(path, key)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except PermissionError:

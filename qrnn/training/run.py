@@ -84,9 +84,10 @@ def checkpoint_groups(overrides: Sequence[str]) -> dict[str, str]:
         return {}
     if not isinstance(path, str):  # a sweep, or null
         return {}
-    if "resume=" in found[0]:
+    key = "resume" if "resume=" in found[0] else "finetune"
+    if key == "resume":
         _refuse_groups(overrides)
-    saved = config_of(read_checkpoint(path))
+    saved = config_of(read_checkpoint(path, key))
     names = {group: getattr(saved, group).name for group in ("task", "model")}
     return {group: name for group, name in names.items() if not _chosen(group, overrides)}
 
@@ -106,7 +107,7 @@ def resumed(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
     assert config.resume is not None
     if config.finetune is not None:
         raise ConfigError("finetune must be left out with resume, which goes on with a training")
-    return _with(config_of(read_checkpoint(config.resume)), config, overrides)
+    return _with(config_of(read_checkpoint(config.resume, "resume")), config, overrides)
 
 
 def fine_tuned(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
@@ -126,7 +127,7 @@ def fine_tuned(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
             "experiment must be left out with finetune, whose checkpoint sets task and model"
         )
     assert config.finetune is not None
-    saved = config_of(read_checkpoint(config.finetune))
+    saved = config_of(read_checkpoint(config.finetune, "finetune"))
     found = {}
     for group in ("task", "model"):
         if not _chosen(group, overrides):

@@ -146,7 +146,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     run_dir = Path(run_dir)
     check_free(run_dir, config.resume)
     quiet_lightning()
-    saved = {} if config.resume is None else read_checkpoint(config.resume)
+    saved = {} if config.resume is None else read_checkpoint(config.resume, "resume")
     if saved:
         check_resumable(saved, config.resume)
     typed(config.task, "task")
@@ -164,7 +164,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
             check_weights(saved["state_dict"], module.state_dict())
             check_structure(saved, {"global_step": 0}, "")
     elif config.finetune is not None:
-        weights = weights_of(read_checkpoint(config.finetune))
+        weights = weights_of(read_checkpoint(config.finetune, "finetune"))
         check_shapes(weights, module.model.state_dict(), "finetune")
         with checkpoint_errors(config.finetune):
             check_weights(weights, module.model.state_dict())

@@ -20,11 +20,12 @@ def is_shipped(checkpoint: str | Path) -> bool:
     return str(checkpoint) in shipped() and not Path(checkpoint).exists()
 
 
-def checkpoint_file(checkpoint: str | Path) -> Path:
+def checkpoint_file(checkpoint: str | Path, key: str = "checkpoint") -> Path:
     """Return the path of a checkpoint.
 
     Args:
         checkpoint: a file, or the name of a shipped one.
+        key: what it was given as, for the message.
 
     Raises:
         DataError: there is no such file, and none of this name is shipped.
@@ -33,10 +34,10 @@ def checkpoint_file(checkpoint: str | Path) -> Path:
     if is_shipped(checkpoint):
         return PRETRAINED / path / MODEL
     if path.is_dir() and (best := path / "best.ckpt").is_file():
-        raise DataError(f"checkpoint must be a file, but {path} is a folder: use {best}")
+        raise DataError(f"{key} must be a file, but {path} is a folder: use {best}")
     if not path.is_file():
         raise DataError(
-            f"checkpoint must be a file that `qrnn train` wrote, but {path} is not one, nor is it "
+            f"{key} must be a file that `qrnn train` wrote, but {path} is not one, nor is it "
             f"shipped: {', '.join(shipped())}"
         )
     return path

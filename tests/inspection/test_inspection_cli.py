@@ -74,6 +74,15 @@ def test_the_command_keeps_numbers_and_figures_beside_the_checkpoint(command, ch
     assert max(map(len, lines[:-1])) <= 80
 
 
+def test_gradients_of_a_forecast_have_no_unit(command, tmp_path):
+    status, out, err = command("checkpoint=sunspots", "formats=[svg]")
+    assert status == 0, err
+    assert "gradient norm  " in out
+    assert "nats" not in out
+    plot = tmp_path / "runs/sunspots/inspection/test-0/gradient-0.svg"
+    assert "nats" not in plot.read_text()
+
+
 def test_the_command_takes_several_sequences_and_a_second_device(
     command, checkpoint, tmp_path, monkeypatch
 ):
