@@ -51,7 +51,7 @@ def _with_hydra(task: Callable, config_name: str) -> None:
     from qrnn.cli import hydra_files, sweeps
     from qrnn.cli.errors import check_arguments
     from qrnn.cli.run_config import with_run_config
-    from qrnn.config import register_schemas
+    from qrnn.config.store import primary_config, register_schemas
 
     given, started = sys.argv[1:], program.started()
 
@@ -79,7 +79,12 @@ def _with_hydra(task: Callable, config_name: str) -> None:
         at = next(overrides, 1)
         sys.argv.insert(at, "hydra/hydra_logging=default")
     register_schemas(sys.argv[1:])
-    run = hydra.main(version_base="1.3", config_path="pkg://qrnn.configs", config_name=config_name)
+    name = config_name
+    if any(re.match(r"\+*(resume|finetune)=", one) for one in given):
+        from qrnn.training.run import checkpoint_groups
+
+        name = primary_config(config_name, checkpoint_groups(given))
+    run = hydra.main(version_base="1.3", config_path="pkg://qrnn.configs", config_name=name)
     if {"-h", "--help"} & {*sys.argv}:
         _help(run(job), config_name)
     else:

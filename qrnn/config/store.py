@@ -5,7 +5,7 @@ Hydra checks keys and types against the dataclasses; ranges are checked where th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import resources
 from typing import Any
@@ -89,12 +89,35 @@ def register_schemas(overrides: Sequence[str] = ()) -> None:
         store(name, "device", partial(dict, name=name))  # the schema has the defaults
 
 
-def compose(command: str, overrides: Sequence[str]) -> Any:
+def primary_config(command: str, groups: Mapping[str, str]) -> str:
+    """Return the name of the config from which Hydra composes a command.
+
+    Args:
+        command: a key of `COMMAND_SCHEMAS`.
+        groups: options that replace those of its defaults list, such as `{"task": "ptb"}`; then
+            there is no recipe, as the values are those of a checkpoint.
+    """
+    if not groups:
+        return command
+    text = (resources.files("qrnn.configs") / f"{command}.yaml").read_text(encoding="utf-8")
+    config = OmegaConf.to_container(OmegaConf.create(text))
+    items = [one for one in config["defaults"] if "optional recipe" not in one]
+    config["defaults"] = [
+        {key: groups.get(key, name) for key, name in one.items()} if isinstance(one, dict) else one
+        for one in items
+    ]
+    name = f"{command}_from_checkpoint"
+    ConfigStore.instance().store(name, config)
+    return name
+
+
+def compose(command: str, overrides: Sequence[str], groups: Mapping[str, str] | None = None) -> Any:
     """Return the typed configuration of a command, as its line of arguments gives it.
 
     Args:
         command: a key of `COMMAND_SCHEMAS`.
         overrides: its arguments, such as `model.n_qubits=4`.
+        groups: see `primary_config`.
 
     Raises:
         ConfigError: an unknown key, or a value of the wrong type.
@@ -109,7 +132,8 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module("qrnn.configs", version_base="1.3"):
-            return to_typed(compose_in(command, overrides=list(overrides)))
+            config = primary_config(command, groups or {})
+            return to_typed(compose_in(config, overrides=list(overrides)))
     except QRNNError:
         raise
     except Exception as error:  # Hydra's own are of many types

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from qrnn.config import TrainConfig, compose, to_typed
@@ -49,7 +52,7 @@ def train(
     if isinstance(config, TrainConfig):
         typed = config
     else:
-        typed = compose("train", config)
+        typed = compose("train", config, checkpoint_groups(config))
         if typed.resume is not None:
             typed = resumed(typed, config)
         elif typed.finetune is not None:
@@ -58,6 +61,34 @@ def train(
         new = f"runs/{typed.task.name}/{datetime.now():%Y-%m-%d_%H-%M-%S}"
         run_dir = own_folder(typed.resume, new)
     return train_in(typed, run_dir, data=data)
+
+
+def checkpoint_groups(overrides: Sequence[str]) -> dict[str, str]:
+    """Return the task and model of the checkpoint that a training begins with.
+
+    With them, Hydra knows the keys that may be set beside `resume` or `finetune`.
+
+    Args:
+        overrides: what stands after `qrnn train`; those that it chooses itself are left out.
+
+    Raises:
+        ConfigError: the checkpoint's configuration does not fit this version.
+        DataError: the file to begin with is not a checkpoint.
+    """
+    found = [one for one in overrides if re.match(r"\+*(resume|finetune)=", one)]
+    if len(found) != 1 or _chosen("experiment", overrides):
+        return {}
+    try:
+        path = OverridesParser.create().parse_override(found[0]).value()
+    except HydraException:  # Hydra reports it
+        return {}
+    if not isinstance(path, str):  # a sweep, or null
+        return {}
+    if "resume=" in found[0]:
+        _refuse_groups(overrides)
+    saved = config_of(read_checkpoint(path))
+    names = {group: getattr(saved, group).name for group in ("task", "model")}
+    return {group: name for group, name in names.items() if not _chosen(group, overrides)}
 
 
 def resumed(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
@@ -71,13 +102,7 @@ def resumed(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
         ConfigError: `resume` is combined with the choice of a group, such as `task=mnist`.
         DataError: the file to resume from is not a checkpoint.
     """
-    for group in ("task", "model", "device", "trainer", "experiment"):
-        if _chosen(group, overrides):
-            others = ("device", "trainer")
-            remedy = ", or use finetune=FILE for a new training" if group in others else ""
-            raise ConfigError(
-                f"{group} must be left out with resume: the checkpoint sets it{remedy}"
-            )
+    _refuse_groups(overrides)
     assert config.resume is not None
     if config.finetune is not None:
         raise ConfigError("finetune must be left out with resume, which goes on with a training")
@@ -108,6 +133,17 @@ def fine_tuned(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
             keys = [item for item in overrides if item.lstrip("+").startswith(f"{group}.")]
             found[group] = getattr(_with(saved, config, keys), group)
     return replace(config, **found)
+
+
+def _refuse_groups(overrides: Sequence[str]) -> None:
+    """Raise ConfigError if a group is chosen beside `resume`."""
+    for group in ("task", "model", "device", "trainer", "experiment"):
+        if _chosen(group, overrides):
+            others = ("device", "trainer")
+            remedy = ", or use finetune=FILE for a new training" if group in others else ""
+            raise ConfigError(
+                f"{group} must be left out with resume: the checkpoint sets it{remedy}"
+            )
 
 
 def _chosen(group: str, overrides: Sequence[str]) -> bool:

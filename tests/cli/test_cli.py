@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -152,8 +153,11 @@ def test_a_resumed_run_goes_on_in_its_own_folder(tmp_path, monkeypatch):
         (["trainer.epochs=2"], "runs/digits/"),
     ],
 )
-def test_the_folder_of_a_run(tmp_path, monkeypatch, qrnn_command, given, chosen):
+def test_the_folder_of_a_run(trained, tmp_path, monkeypatch, qrnn_command, given, chosen):
     monkeypatch.chdir(tmp_path)
+    for name in ("a/last.ckpt", "a/best.ckpt", "a = b/last.ckpt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(trained[0] / "runs/a/last.ckpt", name)
     (tmp_path / "conf").mkdir()
     mine = "defaults: [train, _self_]\nhydra: {run: {dir: mine}}\n"
     (tmp_path / "conf/mine.yaml").write_text(mine)

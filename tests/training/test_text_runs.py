@@ -18,6 +18,7 @@ from qrnn.evaluation.predict import run
 from qrnn.models.build import build_model
 from qrnn.networks import LSTMConfig
 from qrnn.training.history import history
+from qrnn.training.run import train
 
 SIZES = [
     "model.n_qubits=2",
@@ -122,6 +123,21 @@ def test_a_language_model_carries_its_state_and_is_judged_by_perplexity(folder, 
     assert told["rms_z"] < 1e-4
     summary = json.loads((folder / "run" / "summary.json").read_text())
     assert summary["parameters"] < summary["all_parameters"]
+
+
+@pytest.mark.parametrize("begin", ["resume", "finetune"])
+def test_keys_of_the_checkpoints_task_are_set_beside_it(begin, folder, monkeypatch):
+    for part in ("train", "valid", "test"):
+        (folder / f"ptb.{part}.txt").write_text(" the cat sat \n" * 20)
+    call(monkeypatch, "train", "task=ptb", "task.data_dir=.", "task.steps=5", *SIZES)
+    (folder / "elsewhere").mkdir()
+    for file in folder.glob("ptb.*.txt"):
+        file.rename(folder / "elsewhere" / file.name)
+    arguments = [f"{begin}=run/last.ckpt", "task.data_dir=elsewhere", "trainer.epochs=3"]
+    call(monkeypatch, "train", *arguments, "trainer.progress=false", "hydra.run.dir=on")
+    assert len(history(Path("on"))["val/loss"]) == 3
+    found = train([*arguments, "trainer.progress=false", "model.skip=false"], "python")
+    assert found.epochs == 3
 
 
 @pytest.mark.parametrize("model", ["hybrid", "lstm"])
