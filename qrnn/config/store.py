@@ -94,17 +94,17 @@ def primary_config(command: str, groups: Mapping[str, str]) -> str:
 
     Args:
         command: a key of `COMMAND_SCHEMAS`.
-        groups: options that replace those of its defaults list, such as `{"task": "ptb"}`; then
-            there is no recipe, as the values are those of a checkpoint.
+        groups: options of a checkpoint, which replace those of its defaults list, such as
+            `{"task": "ptb"}`. Where the task is the checkpoint's, there is no recipe.
     """
     if not groups:
         return command
     text = (resources.files("qrnn.configs") / f"{command}.yaml").read_text(encoding="utf-8")
     config: Any = OmegaConf.to_container(OmegaConf.create(text))
-    items = [one for one in config["defaults"] if "optional recipe" not in one]
     config["defaults"] = [
         {key: groups.get(key, name) for key, name in one.items()} if isinstance(one, dict) else one
-        for one in items
+        for one in config["defaults"]
+        if "optional recipe" not in one or "task" not in groups
     ]
     name = f"{command}_from_checkpoint"
     ConfigStore.instance().store(name, config)

@@ -33,8 +33,9 @@ def checkpoint_file(checkpoint: str | Path, key: str = "checkpoint") -> Path:
     path = Path(checkpoint)
     if is_shipped(checkpoint):
         return PRETRAINED / path / MODEL
-    if path.is_dir() and (best := path / "best.ckpt").is_file():
-        raise DataError(f"{key} must be a file, but {path} is a folder: use {best}")
+    within = path / ("last.ckpt" if key == "resume" else "best.ckpt")
+    if within.is_file():
+        raise DataError(f"{key} must be a file, but {path} is a folder: use {within}")
     if not path.is_file():
         raise DataError(
             f"{key} must be a file that `qrnn train` wrote, but {path} is not one, nor is it "

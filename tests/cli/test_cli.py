@@ -168,6 +168,29 @@ def test_the_folder_of_a_run(trained, tmp_path, monkeypatch, qrnn_command, given
     assert f"dir: {chosen}" in out
 
 
+@pytest.mark.parametrize(
+    ("command", "key", "file"),
+    [
+        ("train", "resume", "last.ckpt"),
+        ("train", "finetune", "best.ckpt"),
+        ("evaluate", "checkpoint", "best.ckpt"),
+    ],
+)
+def test_a_run_in_place_of_its_checkpoint(trained, monkeypatch, qrnn_command, command, key, file):
+    monkeypatch.chdir(trained[0])
+    status, _, err = qrnn_command(command, f"{key}=runs/a")
+    message = f"qrnn: {key} must be a file, but runs/a is a folder: use runs/a/{file}\n"
+    assert (status, err) == (2, message)
+
+
+@pytest.mark.parametrize(("chosen", "rate"), [([], 0.02), (["task=narma10"], 0.003)])
+def test_a_chosen_task_brings_its_recipe_to_finetune(qrnn_command, chosen, rate):
+    arguments = ["finetune=sunspots", *chosen, "--cfg", "job", "--package", "trainer"]
+    status, out, err = qrnn_command("train", *arguments)
+    assert status == 0, err
+    assert f"\nlr: {rate}\n" in out
+
+
 def test_resume_takes_the_checkpoints_configuration(trained):
     folder, _ = trained
     done = qrnn(
