@@ -105,6 +105,19 @@ class Device:
         """Return the QNode with what the device adds to each circuit, such as noise."""
         return qnode
 
+    def broadcasts(self, circuit: StepCircuit, gradient: str | None) -> bool:
+        """Return whether one broadcast tape may hold all sequences.
+
+        Neither shifts and SPSA (PennyLane #6078) nor channels support it.
+
+        Args:
+            circuit: the step circuit.
+            gradient: the method of differentiation.
+        """
+        return gradient not in ("parameter-shift", "spsa") and not (
+            circuit.damped and circuit.channels
+        )
+
     @property
     def mcm_method(self) -> str | None:
         """PennyLane's method of mid-circuit measurement; None: the device's default."""
@@ -211,8 +224,7 @@ class Device:
         node = qml.QNode(replay, plugin, interface="torch", diff_method=gradient, **keywords)
         if self.options.shots is not None:
             node = qml.set_shots(node, shots=self.options.shots)
-        if gradient in ("parameter-shift", "spsa") or (circuit.damped and circuit.channels):
-            # These methods (PennyLane #6078) and channels do not support broadcast tapes.
+        if not self.broadcasts(circuit, gradient):
             node = qml.transforms.broadcast_expand(node)
         return self.transform(node)
 

@@ -154,6 +154,12 @@ class DefaultMixed(Device):
     def transform(self, qnode: qml.QNode) -> qml.QNode:
         return noise_transform(self.noise)(qnode) if self.options.noise else qnode
 
+    @override
+    def broadcasts(self, circuit: StepCircuit, gradient: str | None) -> bool:
+        """Not with PhaseShift: PennyLane 0.45 copies its angles there, without their gradient."""
+        cut = any(isinstance(gate, qml.PhaseShift) for gate in circuit.gates)
+        return super().broadcasts(circuit, gradient) and not cut
+
     @property
     @override
     def mcm_method(self) -> str:

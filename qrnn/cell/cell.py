@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, Self
+from typing import Any
 
 import torch
 from pennylane.qnn import TorchLayer
 from torch import nn
 
-from qrnn.cell.checks import check_controller, checked_inputs, refuse_tracing
-from qrnn.cell.on_device import HoldsQuantumLayer, M, shallow_copy
+from qrnn.cell.checks import check_controller, checked_inputs
+from qrnn.cell.on_device import HoldsQuantumLayer, OnDevice
 from qrnn.circuit.ansatz import Ansatz, QuantumFunction, build_ansatz
 from qrnn.circuit.forgetting import with_forgetting
 from qrnn.circuit.observables import pauli_words
@@ -63,43 +63,6 @@ class QRNNState(Rows):
             DeviceError: the device gives no access to the state.
         """
         return self.memory.amplitudes(self.carried)
-
-
-class OnDevice(nn.Module):
-    """A module with QRNN cells that can be moved to another device.
-
-    Attributes:
-        made_of: what a model was built from, besides its weights; see `qrnn.models.identity`.
-            None: it was not built from a configuration.
-    """
-
-    made_of: str | None = None
-
-    def __prepare_scriptable__(self) -> NoReturn:
-        """Refuse `torch.jit.script`, which calls this before it compiles a module."""
-        refuse_tracing()
-
-    def on(
-        self,
-        device: str | DeviceOptions | Device,
-        *,
-        readout_mode: str | None = None,
-        readout_angle: float | None = None,
-        **options,
-    ) -> Self:
-        """Return the same module, sharing all parameters, on another device.
-
-        Args:
-            device: name of a device, its options, or an open device.
-            readout_mode: readout mode of the cells on that device; None: unchanged.
-            readout_angle: angle of mode `"measure"`, radians.
-            **options: fields of `DeviceOptions`, e.g. `shots=1024`.
-
-        Raises:
-            ConfigError: the device does not support the options.
-            DeviceError: the device is not installed, too small, or cannot measure mid-circuit.
-        """
-        return on_device(self, open_device(device, **options), readout_mode, readout_angle)
 
 
 class QRNNCell(HoldsQuantumLayer, OnDevice):
@@ -215,6 +178,10 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             init_method=lambda bias: torch.empty(bias.shape).uniform_(-bias_range, bias_range),
         )
         self.memory = self.device.memory(self.circuit, self.quantum)
+
+    def read_by(self, readout_mode: str | None, readout_angle: float | None) -> None:
+        """Switch to another readout mode, in place, before `use`; None: unchanged."""
+        self.circuit = self.circuit.read_by(readout_mode, readout_angle)
 
     def start(self, batch: int, like: torch.Tensor) -> QRNNState:
         """Return the start state of `batch` sequences, with the dtype and device of `like`.
@@ -391,31 +358,3 @@ def not_finite(step: int) -> NumericsError:
         f"angles must be finite, got NaN or infinity at step {step}: lower the learning rate, clip "
         f"the gradient, or check the input for NaN"
     )
-
-
-def on_device(
-    module: M, device: Device, readout_mode: str | None = None, readout_angle: float | None = None
-) -> M:
-    """Return a copy of a module whose QRNN cells run on `device`; parameters are shared."""
-    clones: dict[int, nn.Module] = {}  # a module with two names is cloned once
-
-    def clone_of(module: nn.Module) -> nn.Module:
-        if id(module) in clones:
-            return clones[id(module)]
-        clone = clones[id(module)] = shallow_copy(module)
-        # Clone all children, so that .eval() on the copy does not change the original.
-        for name, child in module._modules.items():
-            if child is not None:
-                clone._modules[name] = clone_of(child)
-        if isinstance(getattr(clone, "device", None), Device):  # a cell with circuits
-            if readout_mode is not None or readout_angle is not None:
-                if not isinstance(clone, QRNNCell):
-                    raise ConfigError(
-                        f"readout_mode and readout_angle must be left out: "
-                        f"{type(clone).__name__} has a fixed readout"
-                    )
-                clone.circuit = clone.circuit.read_by(readout_mode, readout_angle)
-            clone.use(device)  # type: ignore[operator]
-        return clone
-
-    return clone_of(module)  # type: ignore[return-value]

@@ -1,17 +1,19 @@
-"""Copying torch modules that contain a quantum layer."""
+"""Modules with cells that move to another device, and copies that share their parameters."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 import pennylane as qml
 from pennylane.qnn import TorchLayer
 from torch import nn
 
+from qrnn.cell.checks import refuse_tracing
 from qrnn.circuit.step import StepCircuit
 from qrnn.circuit.weights import Weights
-from qrnn.devices import Device
+from qrnn.devices import Device, DeviceOptions, open_device
+from qrnn.errors import ConfigError
 from qrnn.memory.base import Memory
 
 M = TypeVar("M", bound=nn.Module)
@@ -83,3 +85,68 @@ class HoldsQuantumLayer(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.use(self.device)
+
+
+class OnDevice(nn.Module):
+    """A module with QRNN cells that can be moved to another device.
+
+    Attributes:
+        made_of: what a model was built from, besides its weights; see `qrnn.models.identity`.
+            None: it was not built from a configuration.
+    """
+
+    made_of: str | None = None
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Refuse `torch.jit.script`, which calls this before it compiles a module."""
+        refuse_tracing()
+
+    def on(
+        self,
+        device: str | DeviceOptions | Device,
+        *,
+        readout_mode: str | None = None,
+        readout_angle: float | None = None,
+        **options,
+    ) -> Self:
+        """Return the same module, sharing all parameters, on another device.
+
+        Args:
+            device: name of a device, its options, or an open device.
+            readout_mode: readout mode of the cells on that device; None: unchanged.
+            readout_angle: angle of mode `"measure"`, radians.
+            **options: fields of `DeviceOptions`, e.g. `shots=1024`.
+
+        Raises:
+            ConfigError: the device does not support the options.
+            DeviceError: the device is not installed, too small, or cannot measure mid-circuit.
+        """
+        return on_device(self, open_device(device, **options), readout_mode, readout_angle)
+
+
+def on_device(
+    module: M, device: Device, readout_mode: str | None = None, readout_angle: float | None = None
+) -> M:
+    """Return a copy of a module whose QRNN cells run on `device`; parameters are shared."""
+    clones: dict[int, nn.Module] = {}  # a module with two names is cloned once
+
+    def clone_of(module: nn.Module) -> nn.Module:
+        if id(module) in clones:
+            return clones[id(module)]
+        clone = clones[id(module)] = shallow_copy(module)
+        # Clone all children, so that .eval() on the copy does not change the original.
+        for name, child in module._modules.items():
+            if child is not None:
+                clone._modules[name] = clone_of(child)
+        if isinstance(getattr(clone, "device", None), Device):  # a cell with circuits
+            if readout_mode is not None or readout_angle is not None:
+                if not hasattr(clone, "read_by"):
+                    raise ConfigError(
+                        f"readout_mode and readout_angle must be left out: "
+                        f"{type(clone).__name__} has a fixed readout"
+                    )
+                clone.read_by(readout_mode, readout_angle)  # type: ignore[operator]
+            clone.use(device)  # type: ignore[operator]
+        return clone
+
+    return clone_of(module)  # type: ignore[return-value]

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-from qrnn.cell.cell import OnDevice, QRNNCell, QRNNState
+from qrnn.cell.cell import QRNNCell, QRNNState
 from qrnn.cell.layouts import backwards, over_time
+from qrnn.cell.on_device import OnDevice
 from qrnn.cell.sizes import n_qubits_of
 from qrnn.config.device_table import device_spec
 from qrnn.config.models import HybridConfig

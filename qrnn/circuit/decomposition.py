@@ -52,11 +52,7 @@ def expand(op: Operator, *, smooth: bool) -> list[Operator]:
     except ConfigError:  # from a custom operator that reads values
         raise
     except Exception as error:  # PennyLane's rules raise errors of any type
-        reason = " ".join(str(error).split())
-        raise ConfigError(
-            f"the ansatz must have gates that PennyLane can decompose into the gate set, got "
-            f"{op.name} ({reason}): use gates of {', '.join(GATES)}"
-        ) from error
+        raise _not_decomposed(op, error) from error
     gates: list[Operator] = []
     for gate in tape.operations:
         gates += (
@@ -222,7 +218,19 @@ def _rebound(op: Operator, depends: Sequence[int], x: torch.Tensor) -> Operator:
         part = x[first : first + shape.numel()].reshape(shape)
         first += shape.numel()
         data[index] = torch.view_as_complex(part) if old.is_complex() else part
-    return bind_new_parameters(op, data)
+    try:
+        return bind_new_parameters(op, data)
+    except Exception as error:  # of an operator that keeps its data elsewhere
+        raise _not_decomposed(op, error) from error
+
+
+def _not_decomposed(op: Operator, error: Exception) -> ConfigError:
+    """Return the error for an operator that PennyLane fails to decompose."""
+    reason = " ".join(str(error).split())
+    return ConfigError(
+        f"the ansatz must have gates that PennyLane can decompose into the gate set, got "
+        f"{op.name} ({reason}): use gates of {', '.join(GATES)}"
+    )
 
 
 def _check(op: Operator, values: torch.Tensor, x: torch.Tensor) -> None:

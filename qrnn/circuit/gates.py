@@ -7,13 +7,15 @@ Lightning cannot differentiate controlled ones.)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import pi
+from typing import Any
 
 import numpy as np
 import pennylane as qml
 from pennylane.operation import Operator
+from pennylane.ops.functions import bind_new_parameters
 
 
 @dataclass(frozen=True)
@@ -123,3 +125,13 @@ GATES: dict[str, Lowering] = {
     "CY": _matrix(qml.CY),
     "SWAP": _swap,
 }
+
+
+@bind_new_parameters.register
+def _(op: qml.MultiRZ, params: Sequence[Any]) -> qml.MultiRZ:
+    """Return the gate with another angle.
+
+    PennyLane 0.45 calls the constructor with `num_wires`, which it does not take, and then copies
+    the gate with its batch size. So circuits that `broadcast_expand` took apart were still batches.
+    """
+    return qml.MultiRZ(*params, wires=op.wires)

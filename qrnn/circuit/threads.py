@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from pennylane.queuing import AnnotatedQueue
 
-from qrnn.utils.autograd import once_differentiable
+from qrnn.utils.autograd import once_differentiable, refuse_transforms
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,7 +44,11 @@ def with_locked_backward(
         run: a once-differentiable function of its inputs and the weights.
         *inputs: tensors.
         weights: other tensors that `run` uses.
+
+    Raises:
+        DeviceError: a transform of `torch.func` is active.
     """
+    refuse_transforms()
     if not torch.is_grad_enabled() or not any(v.requires_grad for v in (*inputs, *weights)):
         return run(*inputs)
     return _LockedBackward.apply(run, len(inputs), *inputs, *weights)

@@ -109,6 +109,11 @@ class ReplayedMemory(Memory):
         else:
             weights = self.circuit.weights.values()
             z = with_locked_backward(self._run_layer, inputs, bias, weights=weights)
+        if z.shape != (len(history), len(self.circuit.words)):
+            raise DeviceError(
+                f"device {self.layer.qnode.device.name} must return readouts of shape "
+                f"{(len(history), len(self.circuit.words))}, got {tuple(z.shape)}: please report it"
+            )
         return z if self.damping is None else z / self.damping[history.shape[1] - 1].to(z)
 
     def _last(self, history: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import nn
 
-from qrnn.cell.cell import OnDevice
+from qrnn.cell.on_device import OnDevice
 from qrnn.data import Batch, Objective
 from qrnn.models.cells import cells_of
 from qrnn.networks import State

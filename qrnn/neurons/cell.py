@@ -10,7 +10,7 @@ import torch
 from pennylane.tape import QuantumScript
 from torch import nn
 
-from qrnn.cell.cell import OnDevice
+from qrnn.cell.on_device import OnDevice
 from qrnn.cell.state import CellState, describe_state
 from qrnn.circuit.threads import LastCall, one_at_a_time
 from qrnn.config.models import QuantumNeuronConfig

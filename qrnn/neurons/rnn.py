@@ -7,8 +7,8 @@ from functools import partial
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from qrnn.cell.cell import OnDevice
 from qrnn.cell.layouts import over_time
+from qrnn.cell.on_device import OnDevice
 from qrnn.cell.state import CellState
 from qrnn.errors import ConfigError
 from qrnn.neurons.cell import QuantumNeuronCell

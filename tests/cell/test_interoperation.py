@@ -21,7 +21,7 @@ from helpers.documents import blocks, difference
 from helpers.paths import ROOT
 from helpers.problems import D, inputs, network
 from qrnn import QRNN, Controller
-from qrnn.cell.cell import on_device
+from qrnn.cell.on_device import on_device
 from qrnn.devices import open_device
 
 DEVICES = ["fused", "default.qubit", "lightning.qubit", "default.qubit replayed"]

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from helpers.problems import D, Twin, inputs, network
 from qrnn import QRNN, ConfigError, Controller, QRNNCell
-from qrnn.cell.cell import on_device
+from qrnn.cell.on_device import on_device
 from qrnn.devices import DeviceOptions, open_device
 from qrnn.errors import DeviceError
 
@@ -428,9 +428,17 @@ def test_a_wrong_call_is_refused_with_what_must_hold_and_what_was_given(case):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("device", ["fused", "lightning.qubit", "default.qubit"])
-def test_torch_func_differentiates_where_torch_does(device):
-    rnn, x = network(dtype=DOUBLE).on(device), inputs(dtype=DOUBLE)
+@pytest.mark.parametrize(
+    ("device", "options"),
+    [
+        ("fused", {}),
+        ("lightning.qubit", {}),
+        ("lightning.qubit", {"strategy": "replayed"}),
+        ("default.qubit", {}),
+    ],
+)
+def test_torch_func_differentiates_where_torch_does(device, options):
+    rnn, x = network(dtype=DOUBLE).on(device, **options), inputs(dtype=DOUBLE)
 
     def loss(x):
         return rnn(x)[0].sum()

@@ -232,6 +232,10 @@ def opaque(angles, wires):
     Opaque(angles[0], wires=wires[0])
 
 
+def evolves(angles, wires):
+    qml.evolve(qml.dot([0.3, 0.7], [qml.X(wires[0]) @ qml.Z(wires[1]), qml.Z(wires[0])]), angles[0])
+
+
 FUNCTIONS = [
     (wrong_wires, r"must use wires 0..1, got \['ancilla'\]"),
     (measures, "must have unitary gates only, got .*pass observables as `readout`"),
@@ -250,6 +254,7 @@ FUNCTIONS = [
         opaque,
         "must have gates that PennyLane can decompose into the gate set, got Opaque.*: use ga",
     ),
+    (evolves, "can decompose into the gate set, got Evolution .*: use gates of Identity, RX"),
 ]
 
 

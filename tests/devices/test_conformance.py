@@ -102,7 +102,7 @@ def test_an_exact_device_agrees_with_the_dense_reference(label, problem, dtype):
 
 @pytest.mark.core
 @pytest.mark.parametrize("label", [*SAMPLED, "fake_manila"])
-@pytest.mark.parametrize("problem", ["default", "affine function", "CRX on a ring"])
+@pytest.mark.parametrize("problem", ["default", "affine function", "CRX on a ring", "every gate"])
 def test_a_sampling_device_agrees_within_five_standard_errors(label, problem):
     rnn, x = network(problem), inputs()
     with torch.no_grad():

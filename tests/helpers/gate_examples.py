@@ -79,3 +79,16 @@ def around(name):
         GATE_EXAMPLES["RX"][2](angles[1:2], wires[2])
 
     return {"ansatz": function, "n_angles": 2 + n_parameters}
+
+
+def every_rotation():
+    """Return an ansatz that has each gate of the set with an angle, and its P."""
+    names = [name for name, (n, _, _) in GATE_EXAMPLES.items() if n and "via" not in name]
+
+    def function(angles, wires):
+        for index, name in enumerate(names):
+            _, n_wires, queue = GATE_EXAMPLES[name]
+            qml.Hadamard(wires[index % 3])
+            queue([angles[index]], [wires[(index + k) % 3] for k in range(n_wires)])
+
+    return {"ansatz": function, "n_angles": len(names)}

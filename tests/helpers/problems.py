@@ -8,6 +8,7 @@ from pennylane import math
 from torch import nn
 
 from helpers import reference
+from helpers.gate_examples import every_rotation
 from qrnn import QRNN
 
 D, T, B = 2, 3, 3
@@ -64,6 +65,7 @@ PROBLEMS = {
         "readout": ["XYI", "IIZ", "ZIY", "YYY"],
     },
     "nonlinear function": {"n_qubits": 3, "ansatz": nonlinear, "n_angles": 3},
+    "every gate": {"n_qubits": 3, **every_rotation()},
     "custom controller": {
         "n_qubits": 2,
         "entangler": "IsingYY",

@@ -13,7 +13,7 @@ from pennylane.exceptions import QuantumFunctionError
 from torch.func import functional_call
 
 from helpers import reference
-from helpers.gate_examples import GATE_EXAMPLES, around
+from helpers.gate_examples import GATE_EXAMPLES, around, every_rotation
 from helpers.losses import LOSSES
 from helpers.problems import PROBLEMS, D, gradients, inputs, network
 from qrnn import QRNN, DeviceError
@@ -88,20 +88,21 @@ def test_the_float32_gradient_is_that_of_default_qubit_backprop(device):
 
 
 @pytest.mark.parametrize(
-    ("device", "gradient"),
+    ("device", "gradient", "ansatz"),
     [
-        ("default.qubit", "backprop"),
-        ("default.qubit", "adjoint"),
-        ("default.qubit", "parameter-shift"),
-        ("default.mixed", "backprop"),
-        ("lightning.qubit", "adjoint"),
-        ("lightning.qubit", "parameter-shift"),
-        ("lightning.kokkos", "adjoint"),
-        ("reference.qubit", "parameter-shift"),
+        ("default.qubit", "backprop", {"layers": 1}),
+        ("default.qubit", "adjoint", every_rotation()),
+        ("default.qubit", "parameter-shift", every_rotation()),
+        ("default.mixed", "backprop", every_rotation()),
+        ("default.mixed", "parameter-shift", {"layers": 1}),
+        ("lightning.qubit", "adjoint", every_rotation()),
+        ("lightning.qubit", "parameter-shift", every_rotation()),
+        ("lightning.kokkos", "adjoint", {"layers": 1}),
+        ("reference.qubit", "parameter-shift", {"layers": 1}),
     ],
 )
-def test_a_replayed_device_has_the_same_gradient_by_its_own_methods(device, gradient):
-    rnn, x = small(layers=1), inputs(2, 2, DOUBLE)
+def test_a_replayed_device_has_the_same_gradient_by_its_own_methods(device, gradient, ansatz):
+    rnn, x = small(**ansatz), inputs(2, 2, DOUBLE)
     options = {"strategy": "replayed", "gradient": gradient}
     assert_same_gradients(rnn, device, weighted, x, tolerance=1e-7, **options)
 

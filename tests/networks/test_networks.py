@@ -9,7 +9,7 @@ import torch
 
 from helpers.small_networks import CLASSICAL, DOUBLE, SHAPES, SMALL, STEPPED, B, D, T, build, inputs
 from qrnn import ConfigError, DeviceError
-from qrnn.cell.cell import on_device
+from qrnn.cell.on_device import on_device
 from qrnn.devices import DeviceOptions, open_device
 from qrnn.networks import (
     NETWORKS,
