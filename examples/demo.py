@@ -16,7 +16,8 @@ from rich.console import Console
 from qrnn.config import TrainConfig
 from qrnn.data import DigitsConfig, TaskData, digits
 from qrnn.devices import DeviceOptions
-from qrnn.evaluation.evaluation import Evaluation, describe, evaluate, save, table
+from qrnn.evaluation.evaluation import Evaluation, describe, evaluate, table
+from qrnn.evaluation.files import save
 from qrnn.evaluation.metrics import judge
 from qrnn.reporting import plots
 from qrnn.training.checkpoint import load_model

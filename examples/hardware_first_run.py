@@ -16,7 +16,8 @@ from qrnn.devices import DeviceOptions
 from qrnn.devices.ibm import runtime
 from qrnn.errors import ConfigError, DeviceError, QRNNError
 from qrnn.evaluation import costs
-from qrnn.evaluation.evaluation import evaluate, save, table
+from qrnn.evaluation.evaluation import evaluate, table
+from qrnn.evaluation.files import save
 from qrnn.evaluation.metrics import judge
 from qrnn.reporting import report
 from qrnn.training.checkpoint import load_data, load_model

@@ -89,8 +89,8 @@ class Compiled:
             raise DeviceError(
                 "A circuit with measured readouts must end within the shortest T2 of its qubits, "
                 f"{1e6 * self.coherence:.0f} us on {backend}, but takes {1e6 * self.seconds:.0f} "
-                "us: use readout_mode=expval or fewer time steps, or set force_measure=true to run "
-                "it anyway"
+                "us: use readout_mode=expval or fewer time steps, or set device.force_measure=true "
+                "to run it anyway"
             )
 
 

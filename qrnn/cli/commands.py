@@ -153,7 +153,8 @@ def evaluate(config) -> None:
 
     from qrnn.devices import open_device
     from qrnn.evaluation.evaluation import evaluate as run
-    from qrnn.evaluation.evaluation import save, table
+    from qrnn.evaluation.evaluation import table
+    from qrnn.evaluation.files import save
     from qrnn.evaluation.metrics import judge
     from qrnn.evaluation.trained import save_predictions
     from qrnn.utils.checkpoints import results_folder

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.table import Table
@@ -28,7 +27,6 @@ from qrnn.networks import NETWORKS
 from qrnn.training.baselines import baseline_folder
 from qrnn.training.checkpoint import load_model
 from qrnn.utils.checks import whole
-from qrnn.utils.files import write_text
 from qrnn.utils.registry import unknown_name
 
 
@@ -231,7 +229,8 @@ def evaluate(
     measured = cells[0].circuit.measured if cells else None
     steps = found.steps
     theirs = expected.z if steps is None else [z[:, steps] for z in expected.z]
-    rms_z, rms_z_steps = rms_difference(found.z, theirs)
+    real = [model.real_steps(batch) for batch in part.all_batches(batch_size)]
+    rms_z, rms_z_steps = rms_difference(found.z, theirs, real)
     score = judge.score(found, translations)
     agreement, difference, rmse_steps, levels = None, None, [], []
     replay = opened.options.replay
@@ -344,33 +343,3 @@ def table(evaluations: Sequence[Evaluation]) -> Table:
     for name, value in evaluations[0].baselines.items():
         out.add_row(name, "baseline", "", shown(evaluations[0].metric, value), style="dim")
     return out
-
-
-def file_name(evaluation: Evaluation) -> str:
-    """Return the name of an evaluation's file.
-
-    It contains the device and every setting that differs from the default, such as
-    `evaluation-fake_fez-open.json`; `limit` counts as one, and noise on `fused` and trajectories.
-    """
-    words = [evaluation.device]
-    if evaluation.device == "fused" and (noise := evaluation.options.get("noise")):
-        words.append(noise)
-        if evaluation.options.get("trajectories"):
-            words.append("trajectories")
-    words += [
-        word
-        for word in (evaluation.split, evaluation.feedback, evaluation.readout_mode)
-        if word not in (None, "test", "closed", "expval")
-    ]
-    if evaluation.limit is not None:
-        words.append(f"limit{evaluation.limit}")
-    return f"evaluation-{'-'.join(words)}.json"
-
-
-def save(evaluation: Evaluation, folder: str | Path) -> Path:
-    """Write an evaluation as JSON, replacing an earlier one of the same name; return the path."""
-    path = Path(folder) / file_name(evaluation)
-    plain = asdict(replace(evaluation, outcome=None))
-    del plain["outcome"]
-    write_text(path, json.dumps(plain, indent=1) + "\n")
-    return path

@@ -235,14 +235,25 @@ def run_open_loop(
 
 
 def rms_difference(
-    found: list[torch.Tensor], expected: list[torch.Tensor]
+    found: list[torch.Tensor],
+    expected: list[torch.Tensor],
+    real: Sequence[torch.Tensor | None] | None = None,
 ) -> tuple[float, list[float]]:
-    """Return the root mean square difference of outputs (B, T, R), over all steps and at each."""
+    """Return the root mean square difference of outputs, over all steps and at each.
+
+    Args:
+        found: outputs (B, T, R), one tensor per batch.
+        expected: the same of a reference.
+        real: which steps (B, T) are not padding, for each batch; None: all are real.
+    """
     steps = max(z.shape[1] for z in found)
     total = torch.zeros(steps, dtype=torch.float64)
     count = torch.zeros(steps, dtype=torch.float64)
-    for one, other in zip(found, expected, strict=True):
-        square = (one - other).double().square()
-        total[: square.shape[1]] += square.sum((0, 2))
-        count[: square.shape[1]] += square.shape[0] * square.shape[2]
+    for one, other, mask in zip(found, expected, real or [None] * len(found), strict=True):
+        square = (one - other).double().square().mean(2)
+        if mask is not None:
+            square = square.masked_fill(~mask, 0)
+        total[: square.shape[1]] += square.sum(0)
+        count[: square.shape[1]] += len(square) if mask is None else mask.sum(0)
+    total, count = total[count > 0], count[count > 0]
     return (total.sum() / count.sum()).sqrt().item(), (total / count).sqrt().tolist()

@@ -16,8 +16,9 @@ from qrnn.data.tables.files import Table, read_table
 from qrnn.data.tables.windows import ForecastEncoder
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError
-from qrnn.evaluation.evaluation import Evaluation, check_runnable, file_name
+from qrnn.evaluation.evaluation import Evaluation, check_runnable
 from qrnn.evaluation.evaluation import evaluate as evaluate_model
+from qrnn.evaluation.files import path_of
 from qrnn.evaluation.hardware import start_run
 from qrnn.evaluation.metrics import judge
 from qrnn.evaluation.predict import Outcome, run
@@ -295,8 +296,8 @@ def save_predictions(
     keys = data.rows[evaluation.split]
     outputs = joined(evaluation.outcome)
     frame = data.encoder.decode(keys, part, outputs, data.goal)
-    name = file_name(evaluation).removeprefix("evaluation").removesuffix(".json")
-    path = Path(folder) / f"predictions{name}.csv"
+    path = path_of(evaluation, folder)
+    path = path.with_name(f"predictions{path.stem.removeprefix('evaluation')}.csv")
     write_text(path, frame.to_csv(index=False, lineterminator="\n"))
     return path
 

@@ -93,6 +93,12 @@ class Model(OnDevice):
         """
         return []
 
+    def real_steps(self, batch: Batch) -> torch.Tensor | None:
+        """Return which steps of `Answer.z` are not padding (B, T), bool; None: all are real."""
+        if batch.lengths is None:
+            return None
+        return torch.arange(batch.x.shape[1]) < batch.lengths[:, None].cpu()
+
     def steps_read(self, steps: int) -> range:
         """Return the steps that the head reads, from 0, of sequences of a number of steps."""
         return range(steps)

@@ -173,6 +173,10 @@ class Translator(Model):
         logits, _, q, state = self.decode(self.encode(batch.x, batch.lengths), tokens)
         return Answer(logits, q, state)
 
+    @override
+    def real_steps(self, batch: Batch) -> torch.Tensor:
+        return (batch.y != IGNORED).cpu()  # z is the decoder's
+
     @torch.no_grad()
     def translate(
         self,

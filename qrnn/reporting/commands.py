@@ -12,7 +12,8 @@ from qrnn.config import TrainConfig, compose, to_plain
 from qrnn.config.commands import TABLES
 from qrnn.devices import DeviceOptions
 from qrnn.errors import QRNNError
-from qrnn.evaluation.evaluation import Evaluation, file_name
+from qrnn.evaluation.evaluation import Evaluation
+from qrnn.evaluation.files import path_of
 from qrnn.reporting.folder import RunFolder
 from qrnn.reporting.formats import flat
 from qrnn.utils.checkpoints import is_shipped
@@ -131,5 +132,7 @@ def left_out(run: RunFolder) -> list[str]:
             reason = f"its model is not that of {run.checkpoint.name}"
         checkpoint = Path(shown_path(run.checkpoint or run.folder / "best.ckpt"))
         command = " ".join(evaluate_command(run, one, checkpoint))
-        lines.append(f"{file_name(one)} is left out: {reason}. Evaluate again: {command}")
+        lines.append(
+            f"{path_of(one, run.folder).name} is left out: {reason}. Evaluate again: {command}"
+        )
     return lines

@@ -62,13 +62,19 @@ def warn(text: str) -> None:
     logging.getLogger("qrnn").warning("warning: %s", text)
 
 
-def input_warnings(data: TaskData, config: TrainConfig) -> Iterator[str]:
-    """Yield a warning for each input feature that is far from order 1, as raw prices are.
+def data_warnings(data: TaskData, config: TrainConfig) -> Iterator[str]:
+    """Yield a warning for each part that lacks a label, and for each input far from order 1.
 
     Args:
         data: the task's.
         config: the full configuration.
     """
+    if data.kind == "classify":
+        for name, part in (("training", data.train), ("validation", data.val), ("test", data.test)):
+            there = set(part.sequences("labels").y.tolist())
+            if lacks := [one for n, one in enumerate(data.classes) if n not in there]:
+                more = f" and {len(lacks) - 5} more" if len(lacks) > 5 else ""
+                yield f"the {name} part has no sequence of label {', '.join(lacks[:5])}{more}"
     if data.vocabulary is not None:
         return
     part = data.train.sequences("inputs")

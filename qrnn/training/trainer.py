@@ -23,7 +23,7 @@ from qrnn.devices.ibm.cost import Cost
 from qrnn.errors import ConfigError, QRNNError
 from qrnn.models.cells import reference_device, refuse_options
 from qrnn.networks import n_parameters
-from qrnn.training.alarms import Alarms, input_warnings, warn
+from qrnn.training.alarms import Alarms, data_warnings, warn
 from qrnn.training.baselines import baseline_configs, baseline_folder, check_baselines
 from qrnn.training.callbacks import (
     AtomicCheckpointIO,
@@ -155,7 +155,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     pl.seed_everything(config.trainer.seed, workers=True, verbose=False)
     module = (Learner if config.model.frozen is None else Reservoir)(config, data)
     refuse_options(module.model, config.device)
-    for text in input_warnings(data, config):
+    for text in data_warnings(data, config):
         warn(text)
     if saved:
         check_unchanged(config_of(saved), config)

@@ -84,6 +84,17 @@ def test_evaluate_prints_a_table_and_keeps_the_numbers(trained):
     kept = json.loads((folder / "runs/a/evaluation-default.qubit-limit5.json").read_text())
     assert kept["sequences"] == 5
     assert kept["options"] == {"shots": 200, "seed": 1}
+    other = qrnn(
+        "evaluate",
+        "checkpoint=runs/a/best.ckpt",
+        "device=default.qubit",
+        "device.shots=100",
+        "device.seed=1",
+        "limit=5",
+        cwd=folder,
+    )
+    assert "saved to runs/a/evaluation-default.qubit-limit5-2.json" in other.stdout, other.stderr
+    assert kept == json.loads((folder / "runs/a/evaluation-default.qubit-limit5.json").read_text())
     again = qrnn(
         "evaluate",
         "checkpoint=runs/a/best.ckpt",
@@ -345,7 +356,7 @@ def test_results_are_shown_before_they_are_saved(trained, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "runs/a/evaluation.json")
 
-    monkeypatch.setattr("qrnn.evaluation.evaluation.save", full)
+    monkeypatch.setattr("qrnn.evaluation.files.save", full)
     done = qrnn("evaluate", "checkpoint=runs/a/best.ckpt", "limit=2", cwd=trained[0])
     assert (done.returncode, "accuracy" in done.stdout) == (2, True)
     assert done.stderr == "qrnn: runs/a/evaluation.json: No space left on device\n"

@@ -1,6 +1,7 @@
 """Labelled sequences of a table: grouping, parts, labels and numbers, and the errors of a file."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -175,6 +176,14 @@ def test_keys_out_of_range_are_one_line(tmp_path, options, message):
 def test_a_file_must_be_named():
     with pytest.raises(ConfigError, match=r"task.file must name"):
         sequences(SequencesConfig())
+
+
+def test_a_test_file_without_labels_is_refused(tmp_path):
+    path = labelled_file(tmp_path)
+    other = tmp_path / "o.csv"
+    pd.read_csv(path).drop(columns="label").to_csv(other, index=False)
+    with pytest.raises(DataError, match=r"o\.csv: column 'label' is not known"):
+        load(path, test_file=str(other))
 
 
 def test_an_unknown_label_of_a_test_file_is_named(tmp_path):

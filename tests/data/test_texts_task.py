@@ -8,6 +8,7 @@ from qrnn import ConfigError, DataError
 from qrnn.data.tables.base import encoder_from
 from qrnn.data.tables.files import read_table
 from qrnn.data.tables.texts import TextsConfig, texts
+from qrnn.training.alarms import data_warnings
 
 
 def text_file(folder, n=20):
@@ -43,6 +44,36 @@ def test_class_weights_make_rare_classes_count_as_much(tmp_path):
     assert totals[0] == pytest.approx(totals[1])
     assert sum(totals) == pytest.approx(sum(counts))
     assert load(text_file(tmp_path)).goal.weights == ()
+
+
+@pytest.mark.parametrize("counts", [[3] * 20, [40, 30, 2, 3], [8, 2, 2]])
+def test_each_class_is_in_training_where_it_is_too_rare_for_each_part(tmp_path, counts):
+    rows = [(f"w{i} x", f"c{label}") for label, n in enumerate(counts) for i in range(n)]
+    path = write_table(tmp_path / "t.csv", "text,label", rows)
+    for seed in range(10):
+        data = load(path, seed=seed)
+        assert data.train.y.bincount(minlength=len(counts)).min() >= 1
+        parts = torch.cat([data.train.y, data.val.y, data.test.y])
+        assert parts.bincount().tolist() == counts
+    there = set(data.test.y.tolist())
+    lacks = [name for n, name in enumerate(data.classes) if n not in there]
+    told = [one for one in data_warnings(data, config=None) if "test part" in one]
+    assert told == ([f"the test part has no sequence of label {named(lacks)}"] if lacks else [])
+    with pytest.raises(
+        DataError, match=r"must leave a sequence of each of \d+ labels to train with"
+    ):
+        load(path, val=0.5, test=0.49)
+
+
+def named(labels):
+    """Return at most five of them, as the warning does."""
+    return ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+
+
+def test_a_test_file_without_labels_is_refused(tmp_path):
+    other = write_table(tmp_path / "n.csv", "text", [("good",)])
+    with pytest.raises(DataError, match=r"n\.csv: column 'label' is not known"):
+        load(text_file(tmp_path), test_file=str(other))
 
 
 def test_new_texts_are_read_as_the_training_was(tmp_path):

@@ -7,6 +7,7 @@ import re
 import traceback
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -19,7 +20,8 @@ from qrnn.devices import DeviceOptions
 from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.evaluation.costs import prices, table
-from qrnn.evaluation.evaluation import evaluate, save
+from qrnn.evaluation.evaluation import evaluate
+from qrnn.evaluation.files import save
 from qrnn.models.sequence import SequenceClassifier, SequenceLabeller
 
 N, T, SHOTS = 3, 3, 50
@@ -260,6 +262,22 @@ def test_sequences_of_different_lengths_are_priced_as_they_run(run):
     assert used.estimated_seconds == pytest.approx(price.qpu_seconds)
     batches = prices(run.model, FAKE, run.split, 2, ["closed"])["closed"]
     assert (batches.jobs, batches.circuits) == (3 + 2, price.circuits)
+
+
+def test_padding_does_not_count_in_the_error_of_the_readouts(run):
+    noisy, lengths, split = (
+        DeviceOptions("fused", noise="depolarizing", strength=0.01),
+        (3, 1, 2),
+        run.split,
+    )
+    total = np.zeros(T)
+    for i, n in enumerate(lengths):
+        run.split = replace(split, x=split.x[i : i + 1, :n], y=split.y[i : i + 1])
+        total[:n] += np.square(run.evaluate(noisy).rms_z_steps)
+    run.split = replace(split, lengths=torch.tensor(lengths))
+    padded = run.evaluate(noisy)
+    assert padded.rms_z_steps == pytest.approx(np.sqrt(total / [3, 2, 1]), rel=1e-4)
+    assert padded.rms_z == pytest.approx(np.sqrt(total.sum() / 6), rel=1e-4)
 
 
 def test_the_open_loop_runs_the_steps_that_the_head_reads(run):

@@ -86,7 +86,7 @@ def test_a_page_does_without_the_file_of_the_series(folder, tmp_path):
     path = series_file(tmp_path)
     trained(tmp_path / "run", *TASK, f"task.file={path}")
     qrnn_evaluation = qrnn.load(tmp_path / "run/best.ckpt").evaluate()
-    from qrnn.evaluation.evaluation import save
+    from qrnn.evaluation.files import save
 
     save(qrnn_evaluation, tmp_path / "run")
     path.unlink()

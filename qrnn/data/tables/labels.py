@@ -51,7 +51,8 @@ def shares(
         val: share of the validation part.
         test: share of the test part, 0 where it has a file of its own.
         seed: of the draw.
-        stratify: labels, whose shares are those of the whole in each part; None: none.
+        stratify: labels, whose shares are those of the whole in each part, or, where a label is too
+            rare for this, each of which is in the training part; None: none.
 
     Raises:
         ConfigError: shares out of range.
@@ -67,15 +68,23 @@ def shares(
     rows = np.arange(n)
 
     def divide(rows: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
-        labels = None if stratify is None else [stratify[row] for row in rows]
+        """Return the rows that are kept, with each label, and those that are taken."""
+        labels = None if stratify is None else np.array([stratify[row] for row in rows])
         count = max(1, round(size * n))
         try:
-            kept, taken = train_test_split(
-                rows, test_size=count, random_state=seed, stratify=labels
-            )
+            return train_test_split(rows, test_size=count, random_state=seed, stratify=labels)
         except ValueError:  # too few of a class to have one in each part
-            kept, taken = train_test_split(rows, test_size=count, random_state=seed)
-        return kept, taken
+            if labels is None:
+                raise
+        order = np.random.default_rng(seed).permutation(len(rows))
+        first = order[np.unique(labels[order], return_index=True)[1]]  # one of each label
+        others = order[~np.isin(order, first)]
+        if count > len(others):
+            raise DataError(
+                f"task.val and task.test must leave a sequence of each of {len(first)} labels to "
+                f"train with, got {val} and {test} of {n} sequences: lower them"
+            )
+        return rows[np.concatenate([first, others[count:]])], rows[others[:count]]
 
     if n < 3:
         raise DataError(

@@ -222,6 +222,7 @@ def sequences(config: SequencesConfig) -> TaskData:
     rows_of = [_keys_of(keys, groups, part, config.each) for part in parts]
     if config.test_file is not None:
         other = read_table(config.test_file, config.separator)
+        other.check_columns([config.label])
         splits[2], rows_of[2] = encoder.encode(other)
     objective: Objective = Labels(len(classes))
     if not classes:

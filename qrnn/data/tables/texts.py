@@ -122,7 +122,9 @@ def texts(config: TextsConfig) -> TaskData:
         splits.append(Split(whole.x[at], whole.y[at], whole.lengths[at]))
         rows.append(keys.iloc[part].reset_index(drop=True))
     if config.test_file is not None:
-        splits[2], rows[2] = encoder.encode(read_table(config.test_file, config.separator))
+        other = read_table(config.test_file, config.separator)
+        other.check_columns([config.label])
+        splits[2], rows[2] = encoder.encode(other)
     weights: tuple[float, ...] = ()
     if config.class_weights:
         counts = Counter(splits[0].y.tolist())
