@@ -1,6 +1,7 @@
 """Forecasts of a table: windows, parts, scaling, gaps and times, and the errors of a file."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -99,7 +100,7 @@ def test_gaps_are_filled_or_masked(tmp_path):
     filled = load(path, missing="interpolate")
     assert filled.train.x[0, :, 0].tolist() == [0, 2, 4, 6, 8]
     masked = load(path, missing="mask")
-    assert masked.train.x[1, :, 0].tolist() == [2, 4, 6, 0, 0]
+    assert masked.train.x[1, :, 0].tolist() == [2, 4, 6, 6, 6]
     assert masked.train.x[1, :, 1].tolist() == [0, 0, 0, 1, 1]
     # Targets that are not known are not asked for; a window of which none is, is left out.
     assert masked.train.y[0, :, 0].isnan().tolist() == [True, False]
@@ -107,6 +108,31 @@ def test_gaps_are_filled_or_masked(tmp_path):
     assert (
         len(lonely.train) == len(load(path, missing="interpolate", horizon=1, window=4).train) - 2
     )
+
+
+def test_masked_cells_hold_the_last_known_value_of_their_own_series(tmp_path):
+    values = np.random.default_rng(0).normal(5, 1, (2, 120, 2))
+    holes = np.random.default_rng(1).uniform(size=values.shape) < 0.4
+    holes[:, :3] = holes[:, 82:86] = True  # the beginning, and the border of two parts
+    values[holes] = np.nan
+    frames = [pd.DataFrame(one, columns=["y", "u"]).assign(id=i) for i, one in enumerate(values)]
+    pd.concat(frames).to_csv(tmp_path / "m.csv", index=False)
+    options = {"id": "id", "inputs": ["u"], "missing": "mask", "time": None, "horizon": 1}
+    data = load(tmp_path / "m.csv", **options)
+    held = [frame[["y", "u"]].ffill().fillna(0.0).to_numpy() for frame in frames]
+    for part in ("train", "val", "test"):
+        split, keys = getattr(data, part), data.rows[part]
+        assert len(split) == len(keys) > 5
+        for x, name, row in zip(split.x.numpy(), keys["id"], keys["row"], strict=True):
+            at = slice(row - 5, row)
+            np.testing.assert_allclose(x[:, :2], held[int(name)][at], rtol=1e-6)
+            np.testing.assert_array_equal(x[:, 2:], holes[int(name), at])
+    # What follows a row changes nothing before it.
+    later = frames[0].copy()
+    later.loc[50:, ["y", "u"]] = 9.0
+    before, after = (data.encoder.encode(Table(one), every=True)[0].x for one in (frames[0], later))
+    assert torch.equal(before[:46], after[:46])
+    assert not torch.equal(before[46], after[46])
 
 
 def test_irregular_times_become_an_input(tmp_path):
@@ -223,3 +249,15 @@ def test_a_table_to_predict_from_needs_its_known_inputs(tmp_path):
     for end, told in ((rows[:-1], "must go on for 2 rows"), (wave(3), "at least 5 rows")):
         with pytest.raises(DataError, match=told):
             encoder.encode(read_table(write_table(tmp_path / "n.csv", "t,y,u", end)))
+def test_what_learned_zeros_for_masked_cells_is_refused(tmp_path):
+    from qrnn.data.tables.base import encoder_from
+
+    plain = load(series_file(tmp_path), missing="mask").encoder.plain()
+    assert encoder_from(plain).plain() == plain
+    older = {name: value for name, value in plain.items() if name != "held"}
+    with pytest.raises(ConfigError, match=r"learned task\.missing=mask when empty cells were 0"):
+        encoder_from(older)
+    others = load(series_file(tmp_path), missing="interpolate").encoder.plain()
+    assert others.keys() == older.keys()  # those of older checkpoints
+
+
