@@ -36,18 +36,6 @@ def naive(data: TaskData, part: str) -> np.ndarray | None:
     return np.repeat(last, objective.horizon, 1)
 
 
-def changes(data: TaskData) -> np.ndarray | None:
-    """Return the mean absolute change of each target from step to step of the training part (K).
-
-    In the targets' units; None: their past is not read.
-    """
-    objective = data.objective
-    if not isinstance(objective, Numbers) or not data.n_past:
-        return None
-    x = objective.truth(data.train.sequences("changes").x[..., : data.n_past].double())
-    return x.diff(dim=1).abs().mean((0, 1)).numpy()
-
-
 def forecasts(data: TaskData, part: str) -> list[Baseline]:
     """Return the baselines of a forecast: last value, last season, ridge of degree 1 and 2.
 

@@ -1,5 +1,8 @@
 """Baselines: what they predict, and that they see no test rows."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +14,11 @@ from qrnn.data import IGNORED, Split, TaskData
 from qrnn.data.tables.forecast import ForecastConfig, forecast
 from qrnn.evaluation.baselines import (
     baseline_scores,
-    changes,
     forecasts,
     majority,
     naive,
 )
+from qrnn.evaluation.metrics import judge
 
 
 def load(folder, rows, **options):

@@ -100,9 +100,21 @@ def load_forecast(config: WindowsConfig, table: Table, columns: Columns) -> Task
         season=season_of([part[:, :k] for part in seen]),
     )
 
+        changes=changes_of([part[:, :k] for part in seen]),
 
 def _part(
     table: Table,
+def changes_of(parts: list[np.ndarray]) -> tuple[float, ...]:
+    """Return the mean absolute change of each column from row to row (K); see `TaskData`.
+
+    Args:
+        parts: values of each series (N, K), NaN where a cell is empty.
+    """
+    steps = np.abs(np.concatenate([np.diff(part, axis=0) for part in parts]))
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        return tuple((np.nansum(steps, 0) / (~np.isnan(steps)).sum(0)).tolist())
+
+
     encoder: ForecastEncoder,
     series: list[Series],
     bounds: list[tuple[int, int]],
