@@ -96,8 +96,8 @@ class Judge:
             return {}
         levels = objective.levels(found.outputs).numpy() if objective.quantiles else None
         return scores(
-            found.predictions.double().numpy(),
-            found.labels.double().numpy(),
+            found.predictions.numpy(),
+            found.labels.numpy(),
             changes=np.array(self.changes) if self.changes else None,
             levels=levels,
             quantiles=objective.quantiles,

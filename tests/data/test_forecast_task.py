@@ -7,7 +7,7 @@ import torch
 
 from helpers.tables import series_file, wave, write_table
 from qrnn import ConfigError, DataError
-from qrnn.data.tables.files import read_table
+from qrnn.data.tables.files import Table, read_table
 from qrnn.data.tables.forecast import ForecastConfig, forecast
 
 
@@ -158,6 +158,25 @@ def change(row, cells):
     return rows
 
 
+def sized(factor, offset=0.0):
+    return [(t, offset + factor * y, u) for t, y, u in wave()]
+
+
+def test_numbers_that_float32_holds_are_not_refused(tmp_path):
+    noise = np.random.default_rng(0).uniform(0.3, 0.3 + 1e-16, 80).tolist()
+    counts = [(t, 2**23 + t, noise[t]) for t in range(80)]
+    for rows in (
+        counts,
+        sized(1e30),
+        sized(1e-30),
+        sized(0),
+        [(t, int(t % 40 == 0), 1) for t in range(80)],
+    ):
+        path = write_table(tmp_path / "f.csv", "t,y,u", rows)
+        for scale in ("none", "standard"):
+            assert load(path, inputs=["u"], scale=scale).train.x.isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
@@ -179,6 +198,11 @@ def change(row, cells):
             "row 5, column 'u' is empty: fill it",
         ),
         (wave(), {"target": "z"}, "column 'z' is not known"),
+        (sized(1e38), {"scale": "standard"}, "column 'y' must have numbers of at most 1e+37, got"),
+        (sized(1e200), {}, "column 'y' must have numbers of at most 1e+37, got 1e+200: change"),
+        (sized(1e-42), {}, "column 'y' must have numbers that differ by at least 1e-37, got 2e-42"),
+        (sized(1e-200), {"scale": "standard"}, "column 'y' must have numbers that differ by at"),
+        (sized(1, 1e9), {}, "from row to row of numbers up to 1e+09: set task.scale=standard"),
         (wave(), {"window": 50}, "val part must have at least 52 rows in a row"),
         ([(t, "", 1) for t in range(80)], {"missing": "mask"}, "must have a value to predict, but"),
         (wave(), {"id": "u"}, "the val part must have at least 7 rows in a row"),
@@ -240,15 +264,6 @@ def test_an_encoder_is_plain_and_comes_back(tmp_path):
         encoder_from({**encoder.plain(), "more": 1})
 
 
-def test_a_table_to_predict_from_needs_its_known_inputs(tmp_path):
-    encoder = load(series_file(tmp_path), known=["u"]).encoder
-    rows = [*wave(), (80, "", 0), (81, "", 1)]
-    split, keys = encoder.encode(read_table(write_table(tmp_path / "n.csv", "t,y,u", rows)))
-    assert keys["t"].tolist() == [80, 81]
-    assert split.x[0, -1, 1:].tolist() == [0, 1]
-    for end, told in ((rows[:-1], "must go on for 2 rows"), (wave(3), "at least 5 rows")):
-        with pytest.raises(DataError, match=told):
-            encoder.encode(read_table(write_table(tmp_path / "n.csv", "t,y,u", end)))
 def test_what_learned_zeros_for_masked_cells_is_refused(tmp_path):
     from qrnn.data.tables.base import encoder_from
 
@@ -261,3 +276,12 @@ def test_what_learned_zeros_for_masked_cells_is_refused(tmp_path):
     assert others.keys() == older.keys()  # those of older checkpoints
 
 
+def test_a_table_to_predict_from_needs_its_known_inputs(tmp_path):
+    encoder = load(series_file(tmp_path), known=["u"]).encoder
+    rows = [*wave(), (80, "", 0), (81, "", 1)]
+    split, keys = encoder.encode(read_table(write_table(tmp_path / "n.csv", "t,y,u", rows)))
+    assert keys["t"].tolist() == [80, 81]
+    assert split.x[0, -1, 1:].tolist() == [0, 1]
+    for end, told in ((rows[:-1], "must go on for 2 rows"), (wave(3), "at least 5 rows")):
+        with pytest.raises(DataError, match=told):
+            encoder.encode(read_table(write_table(tmp_path / "n.csv", "t,y,u", end)))

@@ -4,10 +4,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LinearRegression
-import pandas as pd
 
 from helpers.tables import write_table
 from qrnn.data import IGNORED, Split, TaskData

@@ -8,10 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import qrnn
 from helpers.tables import HYBRID, TINY, labelled_file, series_file, trained, wave, write_table
 from qrnn import ConfigError, DataError
+from qrnn.data import Numbers
+from qrnn.data.tables.predictions import number_columns
 
 FORECAST = ("task=forecast", "task.target=y", "task.time=t", "task.window=6", "task.horizon=3")
 
@@ -68,9 +71,6 @@ def test_predictions_are_those_of_the_evaluation(forecaster):
     assert (np.diff(ordered, axis=1) >= 0).all()
 
 
-def test_a_forecast_begins_after_the_last_row(forecaster):
-    found = forecaster.model.predict(forecaster.rows)
-    assert found["t"].tolist() == [80, 81, 82]
 def test_a_large_offset_leaves_the_numbers_of_a_file_as_they_are():
     values = np.round(8412345.6 + np.sin(np.arange(40)), 4)
     objective = Numbers(("a", "b"), 1, offset=(8412345.6, 0.0), scale=(0.7, 1.0))
@@ -100,6 +100,9 @@ def test_a_checkpoint_that_learned_zeros_for_gaps_is_refused(tmp_path):
         qrnn.train([f"resume={tmp_path}/run/last.ckpt", "trainer.epochs=2"])
 
 
+def test_a_forecast_begins_after_the_last_row(forecaster):
+    found = forecaster.model.predict(forecaster.rows)
+    assert found["t"].tolist() == [80, 81, 82]
     assert found["step"].tolist() == [1, 2, 3]
     assert "truth" not in found
     assert forecaster.model.predict(forecaster.rows, steps=2)["t"].tolist() == [80, 81]
