@@ -49,7 +49,7 @@ class ForecastConfig(WindowsConfig):
         past: whether the targets' own past is an input; else only the other columns are.
         id: column that names the series, of a file with many; null: it is one series.
         missing: empty cells are an error (`refuse`), are filled between their neighbours
-            (`interpolate`), or become 0 with an input that says so (`mask`).
+            (`interpolate`), or hold the last known value with an input that says so (`mask`).
         separator: between the columns of a CSV file.
     """
 

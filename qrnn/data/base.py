@@ -64,6 +64,8 @@ class TaskData:
             they have no names.
         n_past: see `Shape`.
         season: period of the targets, steps; None: they have none, or it is not known.
+        changes: mean absolute change of each target from row to row of the training part (K), in
+            its units, NaN where no two rows in a row are known; empty: they are not known.
         images: whether each sequence is an image, a row of pixels per step, the uppermost first.
 
     Raises:
@@ -88,6 +90,7 @@ class TaskData:
     rows: dict[str, pd.DataFrame] | None = None
     n_past: int = 0
     season: int | None = None
+    changes: tuple[float, ...] = ()
     images: bool = False
 
     def __post_init__(self) -> None:

@@ -60,7 +60,7 @@ class Objective(ABC):
 
     @abstractmethod
     def answers(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Return what is predicted: labels (M,), or numbers in their own units."""
+        """Return what is predicted: labels (M,), or numbers in their own units, float64."""
 
     @abstractmethod
     def truth(self, y: torch.Tensor) -> torch.Tensor:
@@ -242,13 +242,17 @@ class Numbers(Objective):
         return 1 if self.shown == "rmse" else 3 * len(self.targets)
 
     def _unscaled(self, values: torch.Tensor) -> torch.Tensor:
-        """Return scaled values (..., K, Q) in the targets' units."""
-        scale, offset = self._scaling(values)
+        """Return scaled values (..., K, Q) in the targets' units, float64."""
+        scale, offset = self.scaling(values)
         return values * scale[:, None] + offset[:, None]
 
-    def _scaling(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        n = len(self.targets)
-        return like.new_tensor(self.scale or [1] * n), like.new_tensor(self.offset or [0] * n)
+    def scaling(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return scale and offset (K), float64: in float32 a large offset would round values."""
+        n, kind = len(self.targets), torch.float64
+        return (
+            like.new_tensor(self.scale or [1] * n, dtype=kind),
+            like.new_tensor(self.offset or [0] * n, dtype=kind),
+        )
 
     def _shaped(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return outputs (M, C) as (M, H, K, Q)."""
@@ -296,7 +300,7 @@ class Numbers(Objective):
 
     @override
     def truth(self, y: torch.Tensor) -> torch.Tensor:
-        scale, offset = self._scaling(y)
+        scale, offset = self.scaling(y)
         return y * scale + offset
 
     @override

@@ -237,7 +237,7 @@ def windows(frame: pd.DataFrame, task: Any, val: float) -> TaskData:
         )
     first = count - min(max(1, round(val * count)), count - horizon)
     columns_of = np.concatenate([series.past, series.ahead, series.delta[:, None]], 1)
-    scaling = Scaling.fit(columns_of[: first + window], task.scale)
+    scaling = Scaling.fit(columns_of[: first + window], task.scale, [*frame.columns, "time"])
     encoder = ForecastEncoder(
         targets,
         (),

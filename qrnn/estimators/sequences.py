@@ -172,7 +172,8 @@ class SequenceEstimator(BaseEstimator):
         stratify = [str(one) for one in values] if target == "class" else None
         train, val, _ = shares(len(x), task.val, 0.0, task.seed, stratify)
         seen = [x[row, : None if lengths is None else int(lengths[row])] for row in train]
-        self.scaling_ = Scaling.fit(np.concatenate(seen), task.scale)
+        names = [f"X[..., {d}]" for d in range(x.shape[-1])]
+        self.scaling_ = Scaling.fit(np.concatenate(seen), task.scale, names)
         objective, targets = self._objective(values, train, config)
         parts = []
         for rows in (train, val):
@@ -311,8 +312,8 @@ class QRNNRegressor(RegressorMixin, SequenceEstimator):
         self, y: np.ndarray, rows: list[int], config: TrainConfig
     ) -> tuple[Objective, torch.Tensor]:
         task: Any = config.task
-        scaling = Scaling.fit(y[rows, 0], task.scale)
         names = tuple(f"y{k}" for k in range(y.shape[-1]))
+        scaling = Scaling.fit(y[rows, 0], task.scale, names)
         objective = Numbers(
             names, 1, task.loss, tuple(task.quantiles), scaling.offset, scaling.scale
         )
@@ -324,8 +325,7 @@ class QRNNRegressor(RegressorMixin, SequenceEstimator):
         Args:
             X: as in `fit`.
         """
-        outputs = self._outputs(X).double()
-        found = self.trained_.objective.answers(outputs)[:, 0].numpy()
+        found = self.trained_.objective.answers(self._outputs(X))[:, 0].numpy()
         return found[:, 0] if self.one_number_ else found
 
     def __sklearn_tags__(self) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from qrnn.data import IGNORED, TaskData
 from qrnn.data.objectives import Numbers
@@ -32,20 +33,8 @@ def naive(data: TaskData, part: str) -> np.ndarray | None:
     split = getattr(data, part)
     if not isinstance(objective, Numbers) or not data.n_past or split.lengths is not None:
         return None
-    last = objective.truth(split.x[:, -1:, : data.n_past]).numpy().astype(np.float64)
+    last = objective.truth(split.x[:, -1:, : data.n_past]).numpy()
     return np.repeat(last, objective.horizon, 1)
-
-
-def changes(data: TaskData) -> np.ndarray | None:
-    """Return the mean absolute change of each target from step to step of the training part (K).
-
-    In the targets' units; None: their past is not read.
-    """
-    objective = data.objective
-    if not isinstance(objective, Numbers) or not data.n_past:
-        return None
-    x = objective.truth(data.train.sequences("changes").x[..., : data.n_past].double())
-    return x.diff(dim=1).abs().mean((0, 1)).numpy()
 
 
 def forecasts(data: TaskData, part: str) -> list[Baseline]:
@@ -68,7 +57,7 @@ def forecasts(data: TaskData, part: str) -> list[Baseline]:
         if (period := data.season) is not None and period <= split.x.shape[1]:
             steps = [split.x.shape[1] - period + h % period for h in range(objective.horizon)]
             values = objective.truth(split.x[:, steps, : data.n_past]).numpy()
-            found.append(Baseline(f"season of {period}", values.astype(np.float64)))
+            found.append(Baseline(f"season of {period}", values))
     for degree in (1, 2):
         made = ridge(data, part, degree)
         if made is not None:
@@ -116,8 +105,8 @@ def ridge(data: TaskData, part: str, degree: int) -> np.ndarray | None:
         return None
     split = getattr(data, part)
     values = best.predict(split.x.flatten(1).double().numpy())
-    shaped = split.x.new_tensor(values.reshape(len(split), objective.horizon, -1))
-    return objective.truth(shaped).numpy().astype(np.float64)
+    shaped = torch.as_tensor(values.reshape(len(split), objective.horizon, -1))
+    return objective.truth(shaped).numpy()
 
 
 def baseline_scores(data: TaskData, part: str, limit: int | None = None) -> dict[str, float]:
@@ -129,7 +118,7 @@ def baseline_scores(data: TaskData, part: str, limit: int | None = None) -> dict
         limit: number of sequences; None: all.
     """
     if isinstance(data.objective, Numbers):
-        truth = data.objective.truth(getattr(data, part).y).double().numpy()[:limit]
+        truth = data.objective.truth(getattr(data, part).y).numpy()[:limit]
         each = {one.name: scores(one.predictions[:limit], truth) for one in forecasts(data, part)}
         return {name: found[data.metric] for name, found in each.items() if data.metric in found}
     one = majority(data, part) if data.metric == "accuracy" else None

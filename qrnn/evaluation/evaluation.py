@@ -237,8 +237,8 @@ def evaluate(
     if isinstance(found.objective, Numbers):
         if found.objective.quantiles:
             levels = found.objective.levels(found.outputs).tolist()
-        predicted, truth = found.predictions.double().numpy(), found.labels.double().numpy()
-        difference = rms_distance(predicted, expected.predictions.double().numpy(), truth)
+        predicted, truth = found.predictions.numpy(), found.labels.numpy()
+        difference = rms_distance(predicted, expected.predictions.numpy(), truth)
         rmse_steps = by_step(predicted, truth)
     else:
         agreement = (found.predictions == expected.predictions).double().mean().item()

@@ -11,7 +11,7 @@ import numpy as np
 
 from qrnn.data import Numbers, TaskData
 from qrnn.data.sources import sacrebleu
-from qrnn.evaluation.baselines import baseline_scores, changes
+from qrnn.evaluation.baselines import baseline_scores
 from qrnn.evaluation.predict import Outcome
 from qrnn.evaluation.scores import scores
 
@@ -54,8 +54,7 @@ class Judge:
         references: the sentences to compare translations with; `bleu` only.
         split: `test`, `val` or `train`; None: not recorded.
         limit: number of sequences, the first of the split; None: all.
-        changes: mean absolute change of each target from step to step in the training data (K), for
-            MASE; empty: not known.
+        changes: of the task's data, for MASE.
         baselines: the metric of predictions that need no training, by their names.
     """
 
@@ -97,8 +96,8 @@ class Judge:
             return {}
         levels = objective.levels(found.outputs).numpy() if objective.quantiles else None
         return scores(
-            found.predictions.double().numpy(),
-            found.labels.double().numpy(),
+            found.predictions.numpy(),
+            found.labels.numpy(),
             changes=np.array(self.changes) if self.changes else None,
             levels=levels,
             quantiles=objective.quantiles,
@@ -117,12 +116,11 @@ def judge(data: TaskData, split: str, limit: int | None = None) -> Judge:
         MissingExtraError: sacreBLEU is not installed, for a metric that needs it.
     """
     if data.references is None:
-        usual = changes(data)
         return Judge(
             data.metric,
             split=split,
             limit=limit,
-            changes=() if usual is None else tuple(usual.tolist()),
+            changes=data.changes,
             baselines=baseline_scores(data, split, limit),
         )
     sacrebleu()  # before anything is translated

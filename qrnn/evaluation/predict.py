@@ -52,7 +52,7 @@ class Outcome:
 
     @property
     def predictions(self) -> torch.Tensor:
-        """Predicted labels (M,), or numbers (M, H, K) in their own units."""
+        """Predicted labels (M,), or numbers (M, H, K) in their own units, float64."""
         return self.objective.answers(self.outputs)
 
     @property

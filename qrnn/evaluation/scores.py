@@ -22,14 +22,14 @@ def scores(
     - `rmse`, `mae`: root mean squared and mean absolute error, in the target's units.
     - `nrmse`: RMSE over the standard deviation of the truth.
     - `r2`: 1 - NRMSE^2, the coefficient of determination.
-    - `mase`: MAE over the mean absolute change from one step to the next in the training part
+    - `mase`: MAE over the mean absolute change from one row to the next of the training part
       (Hyndman and Koehler, 2006).
     - `pinball`: mean quantile loss; `coverage`: share of the truth between the outermost quantiles.
 
     Args:
         predicted: (N, H, K).
         truth: (N, H, K), NaN where it is not known.
-        changes: mean absolute change of the targets in the training part (K); None: not known.
+        changes: see `qrnn.data.TaskData` (K); None: not known.
         levels: predicted quantiles (N, H, K, Q).
         quantiles: their levels, ascending (Q).
     """

@@ -126,12 +126,11 @@ def built(content: dict[str, Any], source: str) -> tuple[Model, TrainConfig, Enc
         source: where it comes from, for messages.
     """
     config = config_of(content)
-    ours, objective, encoder = content["qrnn"], None, None
+    ours, objective = content["qrnn"], None
     with errors_about(source):
         if ours.get("objective") is not None:
             objective = objective_from(ours["objective"])
-        if ours.get("table") is not None:
-            encoder = encoder_from(ours["table"])
+        encoder = encoder_of(content)
     model = build_model(config, Shape(**ours["shape"]), objective=objective)
     weights = weights_of(content)
     with errors_about(source):
@@ -139,6 +138,16 @@ def built(content: dict[str, Any], source: str) -> tuple[Model, TrainConfig, Enc
     model.load_state_dict(weights)
     model.made_of = made_of(ours["config"], ours["shape"])
     return model.eval(), config, encoder
+
+
+def encoder_of(content: dict[str, Any]) -> Encoder | None:
+    """Return what reads tables, of a checkpoint's content; None: nothing does.
+
+    Raises:
+        ConfigError: its network learned what this version reads differently.
+    """
+    table = content["qrnn"].get("table")
+    return None if table is None else encoder_from(table)
 
 
 def plain_model(

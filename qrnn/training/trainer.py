@@ -35,6 +35,7 @@ from qrnn.training.callbacks import (
 )
 from qrnn.training.checkpoint import (
     checkpoint_errors,
+    encoder_of,
     load_task,
     read_checkpoint,
     weights_of,
@@ -161,6 +162,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         check_unchanged(config_of(saved), config)
         check_shapes(saved["state_dict"], module.state_dict())
         with checkpoint_errors(config.resume):
+            encoder_of(saved)
             check_weights(saved["state_dict"], module.state_dict())
             check_structure(saved, {"global_step": 0}, "")
     elif config.finetune is not None:

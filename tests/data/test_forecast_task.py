@@ -1,12 +1,13 @@
 """Forecasts of a table: windows, parts, scaling, gaps and times, and the errors of a file."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from helpers.tables import series_file, wave, write_table
 from qrnn import ConfigError, DataError
-from qrnn.data.tables.files import read_table
+from qrnn.data.tables.files import Table, read_table
 from qrnn.data.tables.forecast import ForecastConfig, forecast
 
 
@@ -99,7 +100,7 @@ def test_gaps_are_filled_or_masked(tmp_path):
     filled = load(path, missing="interpolate")
     assert filled.train.x[0, :, 0].tolist() == [0, 2, 4, 6, 8]
     masked = load(path, missing="mask")
-    assert masked.train.x[1, :, 0].tolist() == [2, 4, 6, 0, 0]
+    assert masked.train.x[1, :, 0].tolist() == [2, 4, 6, 6, 6]
     assert masked.train.x[1, :, 1].tolist() == [0, 0, 0, 1, 1]
     # Targets that are not known are not asked for; a window of which none is, is left out.
     assert masked.train.y[0, :, 0].isnan().tolist() == [True, False]
@@ -107,6 +108,31 @@ def test_gaps_are_filled_or_masked(tmp_path):
     assert (
         len(lonely.train) == len(load(path, missing="interpolate", horizon=1, window=4).train) - 2
     )
+
+
+def test_masked_cells_hold_the_last_known_value_of_their_own_series(tmp_path):
+    values = np.random.default_rng(0).normal(5, 1, (2, 120, 2))
+    holes = np.random.default_rng(1).uniform(size=values.shape) < 0.4
+    holes[:, :3] = holes[:, 82:86] = True  # the beginning, and the border of two parts
+    values[holes] = np.nan
+    frames = [pd.DataFrame(one, columns=["y", "u"]).assign(id=i) for i, one in enumerate(values)]
+    pd.concat(frames).to_csv(tmp_path / "m.csv", index=False)
+    options = {"id": "id", "inputs": ["u"], "missing": "mask", "time": None, "horizon": 1}
+    data = load(tmp_path / "m.csv", **options)
+    held = [frame[["y", "u"]].ffill().fillna(0.0).to_numpy() for frame in frames]
+    for part in ("train", "val", "test"):
+        split, keys = getattr(data, part), data.rows[part]
+        assert len(split) == len(keys) > 5
+        for x, name, row in zip(split.x.numpy(), keys["id"], keys["row"], strict=True):
+            at = slice(row - 5, row)
+            np.testing.assert_allclose(x[:, :2], held[int(name)][at], rtol=1e-6)
+            np.testing.assert_array_equal(x[:, 2:], holes[int(name), at])
+    # What follows a row changes nothing before it.
+    later = frames[0].copy()
+    later.loc[50:, ["y", "u"]] = 9.0
+    before, after = (data.encoder.encode(Table(one), every=True)[0].x for one in (frames[0], later))
+    assert torch.equal(before[:46], after[:46])
+    assert not torch.equal(before[46], after[46])
 
 
 def test_irregular_times_become_an_input(tmp_path):
@@ -132,6 +158,25 @@ def change(row, cells):
     return rows
 
 
+def sized(factor, offset=0.0):
+    return [(t, offset + factor * y, u) for t, y, u in wave()]
+
+
+def test_numbers_that_float32_holds_are_not_refused(tmp_path):
+    noise = np.random.default_rng(0).uniform(0.3, 0.3 + 1e-16, 80).tolist()
+    counts = [(t, 2**23 + t, noise[t]) for t in range(80)]
+    for rows in (
+        counts,
+        sized(1e30),
+        sized(1e-30),
+        sized(0),
+        [(t, int(t % 40 == 0), 1) for t in range(80)],
+    ):
+        path = write_table(tmp_path / "f.csv", "t,y,u", rows)
+        for scale in ("none", "standard"):
+            assert load(path, inputs=["u"], scale=scale).train.x.isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
@@ -153,6 +198,11 @@ def change(row, cells):
             "row 5, column 'u' is empty: fill it",
         ),
         (wave(), {"target": "z"}, "column 'z' is not known"),
+        (sized(1e38), {"scale": "standard"}, "column 'y' must have numbers of at most 1e+37, got"),
+        (sized(1e200), {}, "column 'y' must have numbers of at most 1e+37, got 1e+200: change"),
+        (sized(1e-42), {}, "column 'y' must have numbers that differ by at least 1e-37, got 2e-42"),
+        (sized(1e-200), {"scale": "standard"}, "column 'y' must have numbers that differ by at"),
+        (sized(1, 1e9), {}, "from row to row of numbers up to 1e+09: set task.scale=standard"),
         (wave(), {"window": 50}, "val part must have at least 52 rows in a row"),
         ([(t, "", 1) for t in range(80)], {"missing": "mask"}, "must have a value to predict, but"),
         (wave(), {"id": "u"}, "the val part must have at least 7 rows in a row"),
@@ -212,6 +262,18 @@ def test_an_encoder_is_plain_and_comes_back(tmp_path):
     assert encoder_from(encoder.plain()) == encoder
     with pytest.raises(ConfigError, match="must have the keys"):
         encoder_from({**encoder.plain(), "more": 1})
+
+
+def test_what_learned_zeros_for_masked_cells_is_refused(tmp_path):
+    from qrnn.data.tables.base import encoder_from
+
+    plain = load(series_file(tmp_path), missing="mask").encoder.plain()
+    assert encoder_from(plain).plain() == plain
+    older = {name: value for name, value in plain.items() if name != "held"}
+    with pytest.raises(ConfigError, match=r"learned task\.missing=mask when empty cells were 0"):
+        encoder_from(older)
+    others = load(series_file(tmp_path), missing="interpolate").encoder.plain()
+    assert others.keys() == older.keys()  # those of older checkpoints
 
 
 def test_a_table_to_predict_from_needs_its_known_inputs(tmp_path):

@@ -138,7 +138,7 @@ def test_other_cells_are_named(tmp_path):
 @pytest.mark.parametrize("how", ["standard", "minmax", "none"])
 def test_scaling_is_what_its_name_says(how):
     values = np.array([[1.0, 5.0, 0.1], [3.0, 5.0, np.nan], [5.0, 5.0, 0.3]])
-    scaled = Scaling.fit(values, how)(values)
+    scaled = Scaling.fit(values, how, "abc")(values)
     first = {
         "standard": (values[:, 0] - 3) / np.sqrt(8 / 3),
         "minmax": [0, 0.5, 1],

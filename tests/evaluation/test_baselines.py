@@ -1,6 +1,10 @@
 """Baselines: what they predict, and that they see no test rows."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LinearRegression
@@ -10,11 +14,11 @@ from qrnn.data import IGNORED, Split, TaskData
 from qrnn.data.tables.forecast import ForecastConfig, forecast
 from qrnn.evaluation.baselines import (
     baseline_scores,
-    changes,
     forecasts,
     majority,
     naive,
 )
+from qrnn.evaluation.metrics import judge
 
 
 def load(folder, rows, **options):
@@ -64,8 +68,55 @@ def test_the_test_part_changes_no_baselines_fit(tmp_path):
     other = load(tmp_path, np.r_[values[:175], 9 * values[175:]])
     for one, two in zip(forecasts(data, "val"), forecasts(other, "val"), strict=True):
         np.testing.assert_allclose(one.predictions, two.predictions)
-    assert changes(data) == pytest.approx(changes(other))
-    assert changes(data)[0] == pytest.approx(np.abs(np.diff(values[:140])).mean(), rel=0.05)
+    assert data.changes == other.changes
+
+
+@pytest.mark.parametrize("options", [{}, {"window": 1}, {"window": 6, "horizon": 5, "stride": 4}])
+def test_mase_is_over_the_changes_of_the_training_rows(tmp_path, options):
+    values = np.cumsum(np.linspace(0.1, 2, 200))
+    values[[20, 21, 150]] = np.nan  # to np.diff and pandas, no change
+    rows = ["" if np.isnan(value) else value for value in values]
+    data = load(tmp_path, rows, missing="mask", **options)
+    usual = np.nanmean(np.abs(np.diff(values[:140])))
+    assert data.changes == pytest.approx((usual,))
+    last = naive(data, "test")
+    truth = data.goal.truth(data.test.y).numpy()
+    outcome = SimpleNamespace(
+        objective=data.goal, predictions=torch.as_tensor(last), labels=torch.as_tensor(truth)
+    )
+    found = judge(data, "test").scores(outcome)
+    assert found["mase"] == pytest.approx(np.nanmean(np.abs(last - truth)) / usual)
+
+
+def test_changes_are_within_each_series_and_of_all_targets(tmp_path):
+    rows = [(name, 1000 * (name == "b") + 2 * t, -t, t % 7) for name in "ab" for t in range(60)]
+    path = write_table(tmp_path / "c.csv", "id,y,z,u", rows)
+    options = {"target": ["y", "z"], "id": "id", "inputs": ["u"], "past": False, "window": 4}
+    assert forecast(ForecastConfig(file=str(path), **options)).changes == (2, 1)
+
+
+def test_a_large_offset_rounds_neither_truth_nor_baselines(tmp_path):
+    steps = np.random.default_rng(0).uniform(0.1, 0.7, 300)
+    meter = np.round(8412345.6 + np.cumsum(steps), 2)
+    data = load(tmp_path, meter, window=8, horizon=1)
+    np.testing.assert_allclose(data.goal.truth(data.test.y).flatten(), meter[263:], rtol=1e-11)
+    found = baseline_scores(data, "test")
+    errors = np.diff(meter)[262:]
+    assert found["last value"] == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-4)
+    plain = baseline_scores(load(tmp_path, meter - 8412345.6, window=8, horizon=1), "test")
+    assert found == pytest.approx(plain, rel=1e-4)
+
+
+def test_the_last_known_value_is_the_last_that_is_known(tmp_path):
+    values = np.tile([3.0, 5, 8, 6], 75) + np.random.default_rng(0).normal(1000, 0.3, 300)
+    values[np.random.default_rng(1).choice(300, 90, replace=False)] = np.nan
+    rows = ["" if np.isnan(value) else value for value in values]
+    data = replace(load(tmp_path, rows, window=4, horizon=1, missing="mask"), season=4)
+    held, asked = pd.Series(values).ffill().to_numpy(), np.arange(259, 300)
+    asked = asked[~np.isnan(values[asked])]
+    found = {one.name: one.predictions[:, 0, 0] for one in forecasts(data, "test")}
+    np.testing.assert_allclose(found["last value"], held[asked - 1], rtol=1e-9)
+    np.testing.assert_allclose(found["season of 4"], held[asked - 4], rtol=1e-9)
 
 
 def test_gaps_do_not_stop_the_baselines(tmp_path):

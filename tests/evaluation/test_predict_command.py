@@ -8,10 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import qrnn
-from helpers.tables import HYBRID, labelled_file, series_file, trained, wave, write_table
+from helpers.tables import HYBRID, TINY, labelled_file, series_file, trained, wave, write_table
 from qrnn import ConfigError, DataError
+from qrnn.data import Numbers
+from qrnn.data.tables.predictions import number_columns
 
 FORECAST = ("task=forecast", "task.target=y", "task.time=t", "task.window=6", "task.horizon=3")
 
@@ -66,6 +69,35 @@ def test_predictions_are_those_of_the_evaluation(forecaster):
     np.testing.assert_allclose(first["q0.1"], levels[:, 0, 0, 0], atol=1e-5)
     ordered = forecaster.before[["q0.1", "q0.5", "q0.9"]].to_numpy()
     assert (np.diff(ordered, axis=1) >= 0).all()
+
+
+def test_a_large_offset_leaves_the_numbers_of_a_file_as_they_are():
+    values = np.round(8412345.6 + np.sin(np.arange(40)), 4)
+    objective = Numbers(("a", "b"), 1, offset=(8412345.6, 0.0), scale=(0.7, 1.0))
+    y = np.stack([(values - 8412345.6) / 0.7, np.full(40, 1.2345e-30)], 1)
+    y[3] = np.nan
+    scaled = torch.as_tensor(y, dtype=torch.float32)
+    found = number_columns(objective, scaled.nan_to_num(), scaled[:, None])
+    assert np.isnan(found["truth_a"][3])
+    for name in ("truth", "prediction"):
+        assert np.delete(found[f"{name}_a"], 3).tolist() == np.delete(values, 3).tolist()
+        np.testing.assert_allclose(np.delete(found[f"{name}_b"], 3), 1.2345e-30, rtol=1e-6)
+
+
+def test_a_checkpoint_that_learned_zeros_for_gaps_is_refused(tmp_path):
+    rows = [(t, "" if t % 7 == 3 else y, u) for t, y, u in wave()]
+    path = write_table(tmp_path / "gaps.csv", "t,y,u", rows)
+    arguments = [*TINY, *FORECAST, f"task.file={path}", "task.missing=mask"]
+    done = qrnn.train(arguments, tmp_path / "run")
+    assert len(qrnn.predict(done.best, path)) == 3
+    content = torch.load(tmp_path / "run/last.ckpt", weights_only=True)
+    del content["qrnn"]["table"]["held"]  # as version 0.2.0 wrote it
+    torch.save(content, tmp_path / "run/last.ckpt")
+    told = r"learned task\.missing=mask when empty cells were 0.*train it again"
+    with pytest.raises(DataError, match=told):
+        qrnn.load(tmp_path / "run/last.ckpt")
+    with pytest.raises(DataError, match=told):
+        qrnn.train([f"resume={tmp_path}/run/last.ckpt", "trainer.epochs=2"])
 
 
 def test_a_forecast_begins_after_the_last_row(forecaster):

@@ -73,6 +73,11 @@ def test_answers_are_in_the_targets_units():
     assert objective.answers(out).tolist() == [[[12.0, 3.0], [20.0, 7.0]]]
     assert objective.levels(-out)[0, 0].tolist() == [[8.0, 10.0], [-3.0, -2.0]]  # sorted
     assert objective.truth(torch.zeros(1, 2, 2)).tolist() == [[[10.0, 0.0]] * 2]
+    far = numbers("quantile", (0.5,), offset=(1e9, 1.0), scale=(0.25, 1e-9))
+    wanted = [[[1e9 + 0.125, 1 + 0.5e-9]] * 2]  # in float32 1e9 and 1
+    half = torch.full((1, 4), 0.5)
+    assert far.answers(half).tolist() == far.truth(half.view(1, 2, 2)).tolist() == wanted
+    assert far.levels(half)[..., 0].tolist() == wanted
     assert objective_from(objective.plain()) == objective
     with pytest.raises(ConfigError, match="an objective cannot be read"):
         objective_from({"name": "numbers", "colour": 3})
@@ -81,7 +86,7 @@ def test_answers_are_in_the_targets_units():
 def test_the_metric_of_training_is_that_of_the_scores():
     from qrnn.evaluation.scores import scores
 
-    one = Numbers(("a",), 4, offset=(1.0,), scale=(3.0,))
+    one = Numbers(("a",), 4, offset=(1e9,), scale=(3.0,))
     several = numbers(offset=(1.0, 2.0), scale=(3.0, 100.0))
     assert (one.shown, several.shown) == ("rmse", "nrmse")
     for objective in (one, several):

@@ -59,7 +59,9 @@ def load_forecast(config: WindowsConfig, table: Table, columns: Columns) -> Task
         np.concatenate([one.past, one.ahead, one.delta[:, None]], 1)[: ends[0]]
         for one, ends in zip(series, bounds, strict=True)
     ]
-    scaling = Scaling.fit(np.concatenate(seen), config.scale)
+    reads = [*targets, *columns.inputs, *columns.known, columns.time]
+    names = [f"{table.source}, column {name!r}" for name in reads]
+    scaling = Scaling.fit(np.concatenate(seen), config.scale, names)
     encoder = ForecastEncoder(
         targets,
         columns.inputs,
@@ -98,7 +100,19 @@ def load_forecast(config: WindowsConfig, table: Table, columns: Columns) -> Task
         rows=rows,
         n_past=k if columns.past else 0,
         season=season_of([part[:, :k] for part in seen]),
+        changes=changes_of([part[:, :k] for part in seen]),
     )
+
+
+def changes_of(parts: list[np.ndarray]) -> tuple[float, ...]:
+    """Return the mean absolute change of each column from row to row (K); see `TaskData`.
+
+    Args:
+        parts: values of each series (N, K), NaN where a cell is empty.
+    """
+    steps = np.abs(np.concatenate([np.diff(part, axis=0) for part in parts]))
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        return tuple((np.nansum(steps, 0) / (~np.isnan(steps)).sum(0)).tolist())
 
 
 def _part(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from qrnn.data.objectives import Labels, Numbers
@@ -26,15 +27,28 @@ def number_columns(objective: Numbers, outputs: torch.Tensor, y: torch.Tensor) -
     predicted = objective.answers(outputs).flatten(0, 1)
     truth = objective.truth(y.reshape(-1, objective.horizon, len(objective.targets))).flatten(0, 1)
     levels = objective.levels(outputs).flatten(0, 1) if objective.quantiles else None
+    scales, offsets = (one.tolist() for one in objective.scaling(outputs))
     for k, target in enumerate(objective.targets):
         end = f"_{target}" if len(objective.targets) > 1 else ""
-        found[f"prediction{end}"] = predicted[:, k].numpy()
+        scaling = scales[k], offsets[k]
+        found[f"prediction{end}"] = _written(predicted[:, k].numpy(), *scaling)
         for q, level in enumerate(objective.quantiles):
             assert levels is not None
-            found[f"q{level:g}{end}"] = levels[:, k, q].numpy()
+            found[f"q{level:g}{end}"] = _written(levels[:, k, q].numpy(), *scaling)
         if not truth[:, k].isnan().all():
-            found[f"truth{end}"] = truth[:, k].numpy()
+            found[f"truth{end}"] = _written(truth[:, k].numpy(), *scaling)
     return found
+
+
+def _written(values: np.ndarray, scale: float, offset: float) -> np.ndarray:
+    """Return float64 values (M,) with the decimals that their scaled ones hold in float32.
+
+    Numbers of the file, which have fewer, are themselves again.
+    """
+    scaled = np.abs((values - offset) / scale).astype(np.float32)
+    steps = np.spacing(scaled).astype(np.float64) * scale
+    decimals = np.nan_to_num(np.floor(-np.log10(steps))).astype(int)  # NaN where it is not known
+    return np.array([round(v, d) for v, d in zip(values.tolist(), decimals.tolist(), strict=True)])
 
 
 def beside(keys: pd.DataFrame, columns: dict[str, Any]) -> pd.DataFrame:

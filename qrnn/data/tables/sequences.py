@@ -211,10 +211,10 @@ def sequences(config: SequencesConfig) -> TaskData:
     test = 0.0 if config.test_file is not None else config.test
     parts = shares(len(groups.rows), config.val, test, config.seed, labels)
     seen = np.concatenate([groups.rows[n] for n in parts[0]])
-    columns = [table.numbers(name) for name in features]
-    if not classes:
-        columns.append(table.numbers(config.label))
-    scaling = Scaling.fit(np.stack(columns, 1)[seen], config.scale)
+    numbers = features if classes else (*features, config.label)
+    columns = np.stack([table.numbers(name) for name in numbers], 1)
+    names = [f"{table.source}, column {name!r}" for name in numbers]
+    scaling = Scaling.fit(columns[seen], config.scale, names)
     encoder = replace(encoder, classes=classes, offset=scaling.offset, scale=scaling.scale)
     whole, _ = encoder.sequences(table)
     keys = encoder.keys(table, groups)

@@ -28,7 +28,8 @@ class Columns:
         time: of the times; None: rows follow each other by one step.
         series: names the series a row belongs to; None: there is one.
         missing: what to do about empty cells: `refuse`, `interpolate` (linearly, within a series)
-            or `mask` (0 and a feature that says so; as a target it is not asked for).
+            or `mask` (the last known value and a feature that says so; as a target it is not asked
+            for).
         delta: whether the time since the step before is an input, as steps are irregular.
         past: whether the targets' own past is an input.
     """

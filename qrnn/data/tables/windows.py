@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from qrnn.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+HELD = "held"  # in checkpoints: that masked cells have the last known value; once it was 0
 
 
 @ENCODERS.register("forecast")
@@ -85,7 +88,7 @@ class ForecastEncoder(Encoder):
         first = 0 if self.past else len(self.targets)
         past, rest = scaled[:, first : one.past.shape[1]], scaled[:, one.past.shape[1] :]
         empty = np.isnan(past)
-        parts = [np.where(empty, 0.0, past)]
+        parts = [_held(past)]
         if self.missing == "mask":
             parts.append(empty.astype(np.float64))
         if self.delta:
@@ -161,6 +164,21 @@ class ForecastEncoder(Encoder):
                 f"known {self.targets[0]!r}, with values of {', '.join(self.known)} (task.known)"
             )
 
+    @override
+    def plain(self) -> dict[str, Any]:
+        return super().plain() | ({HELD: True} if self.missing == "mask" else {})
+
+    @classmethod
+    @override
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        values = dict(plain)
+        if not values.pop(HELD, False) and values.get("missing") == "mask":
+            raise ConfigError(
+                "its network learned task.missing=mask when empty cells were 0, and they now have "
+                "the last known value: train it again"
+            )
+        return super().from_plain(values)
+
     def check_recursive(self) -> None:
         """Raise the error for a forecast whose predictions cannot be its next inputs.
 
@@ -214,3 +232,13 @@ class ForecastEncoder(Encoder):
     ) -> pd.DataFrame:
         assert isinstance(objective, Numbers)
         return beside(keys, number_columns(objective, outputs, split.y))
+
+
+def _held(values: np.ndarray) -> np.ndarray:
+    """Return scaled values (N, D) in which empty cells have the last known value of their column.
+
+    Before the first one they are 0.
+    """
+    rows = np.where(np.isnan(values), -1, np.arange(len(values))[:, None])
+    last = np.maximum.accumulate(rows, 0)
+    return np.where(last < 0, 0.0, np.take_along_axis(values, np.maximum(last, 0), 0))
