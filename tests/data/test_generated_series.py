@@ -17,12 +17,14 @@ from qrnn.data.tables.generated import (
 
 @needs_data
 @pytest.mark.parametrize(
-    ("name", "made", "tolerance"),
-    [("henon", henon_series, 1e-12), ("lorenz", lorenz_series, 1e-9)],
+    ("name", "made", "same", "tolerance"),
+    [("henon", henon_series, 1000, 1e-12), ("lorenz", lorenz_series, 200, 1e-6)],
 )
-def test_the_benchmarks_points(name, made, tolerance):
-    wanted = pd.read_csv(REAL / f"forecasting/{name}_1000.csv").to_numpy()
-    np.testing.assert_allclose(made(1000), wanted, rtol=0, atol=tolerance)
+def test_the_benchmarks_points(name, made, same, tolerance):
+    """Lorenz's later points differ between processors, as roundings grow by e in a time of 1.1."""
+    wanted, points = pd.read_csv(REAL / f"forecasting/{name}_1000.csv").to_numpy(), made(1000)
+    np.testing.assert_allclose(points[:same], wanted[:same], rtol=0, atol=tolerance)
+    np.testing.assert_allclose(points.std(0), wanted.std(0), rtol=0.1)
 
 
 def test_henon_begins_as_it_must():
