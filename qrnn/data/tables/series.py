@@ -196,8 +196,8 @@ def season_of(parts: list[np.ndarray]) -> int | None:
     """Return the period of some series, steps: where their autocorrelation has its first high peak.
 
     A peak is 0.3 above 0 and above an earlier lag, as values that only change slowly have no such
-    trough, and recurs at twice the lag. Its height is that of the products' sum over the whole
-    power, so that a multiple of the period, of which fewer are seen, is lower.
+    trough, and at twice the lag still half of that. Its height is that of the products' sum over
+    the whole power, so that a multiple of the period, of which fewer are seen, is lower.
 
     Args:
         parts: values of each series (N, K), NaN where a cell is empty.
@@ -222,7 +222,7 @@ def season_of(parts: list[np.ndarray]) -> int | None:
     peaks = [
         lag
         for lag in range(2, longest // 3 + 1)
-        if min(heights[lag], shares[lag] - lowest[lag], shares[2 * lag]) > LEAST_PEAK
+        if min(heights[lag], shares[lag] - lowest[lag], 2 * shares[2 * lag]) > LEAST_PEAK
         and shares[lag - 1] < shares[lag] > shares[lag + 1]
     ]
     if not peaks:
