@@ -175,6 +175,8 @@ def evaluate(config) -> None:
         training=data.train,
     )
     Console().print(table([result]))  # first, as the folder may be full
+    if data.missed_season:
+        print(data.missed_season)
     if result.cost is not None:
         print(result.cost)
     if result.truncation is not None:

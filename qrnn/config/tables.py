@@ -51,6 +51,7 @@ class ForecastConfig(WindowsConfig):
         missing: empty cells are an error (`refuse`), are filled between their neighbours
             (`interpolate`), or hold the last known value with an input that says so (`mask`).
         separator: between the columns of a CSV file.
+        decimal: the decimal mark of numbers that are text, `.` or `,`.
     """
 
     name: str = "forecast"
@@ -63,6 +64,7 @@ class ForecastConfig(WindowsConfig):
     id: str | None = None
     missing: str = "refuse"
     separator: str = ","
+    decimal: str = "."
 
 
 @built_in("qrnn.data.tables.sequences")
@@ -87,6 +89,7 @@ class SequencesConfig(TaskConfig):
         loss: of numbers: `mse`, `mae`, `huber` or `quantile`.
         quantiles: to predict, with 0.5, of `loss=quantile`.
         separator: between the columns of a CSV file.
+        decimal: the decimal mark of numbers that are text, `.` or `,`.
     """
 
     name: str = "sequences"
@@ -105,6 +108,7 @@ class SequencesConfig(TaskConfig):
     loss: str = "mse"
     quantiles: list[float] = field(default_factory=list)
     separator: str = ","
+    decimal: str = "."
 
 
 @built_in("qrnn.data.tables.texts")
@@ -126,6 +130,7 @@ class TextsConfig(TaskConfig):
         test: share of the test part, where there is no `test_file`.
         seed: of the parts.
         separator: between the columns of a CSV file.
+        decimal: the decimal mark of numbers that are text, `.` or `,`.
     """
 
     name: str = "texts"
@@ -141,6 +146,7 @@ class TextsConfig(TaskConfig):
     test: float = 0.15
     seed: int = 0
     separator: str = ","
+    decimal: str = "."
 
 
 @dataclass

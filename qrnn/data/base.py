@@ -115,6 +115,17 @@ class TaskData:
         assert self.objective is not None  # __post_init__ sets it
         return self.objective
 
+    @property
+    def missed_season(self) -> str:
+        """Why a known period gives no baseline of the last season; empty: it does, or is not."""
+        window = self.train.sequences("the season").x.shape[1] if self.season is not None else 0
+        if self.season is None or self.season <= window or not self.n_past:
+            return ""
+        return (
+            f"no baseline of the last season: its period is {self.season} steps, and "
+            f"task.window={window} is shorter"
+        )
+
     def train_of(self, epoch: int) -> Part:
         """Return the training sequences of an epoch, counted from 0."""
         return self.curriculum[epoch] if epoch < len(self.curriculum) else self.train

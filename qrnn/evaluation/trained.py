@@ -303,12 +303,13 @@ def save_predictions(
 
 
 def rows_of(rows: str | Path | pd.DataFrame | Table, config: TrainConfig) -> Table:
-    """Return a table of rows, read from a file with the training's separator."""
+    """Return a table of rows, read with the training's separator and decimal mark."""
     if isinstance(rows, Table):
         return rows
+    decimal = getattr(config.task, "decimal", ".")
     if isinstance(rows, str | Path):
-        return read_table(rows, getattr(config.task, "separator", ","))
-    return Table(rows.reset_index(drop=True).copy())
+        return read_table(rows, getattr(config.task, "separator", ","), decimal)
+    return Table(rows.reset_index(drop=True).copy(), decimal=decimal)
 
 
 def load(checkpoint: str | Path) -> TrainedModel:

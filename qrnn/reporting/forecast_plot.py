@@ -292,7 +292,7 @@ def moments(cells: Sequence[Any]) -> np.ndarray:
 
 
 def _as_dates(seconds: np.ndarray) -> np.ndarray:
-    return seconds.astype("int64").astype("datetime64[s]")
+    return (seconds * 1e6).round().astype("datetime64[us]")
 
 
 def _levels(quantiles: Sequence[float]) -> str:

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from qrnn.config import TrainConfig
 from qrnn.data import TaskData
+from qrnn.data.tables.windows import ForecastEncoder
 
 LARGE_GRADIENT = 100.0  # times the norm that gradients are clipped to
 GROWN_LOSS = 1.5  # times the first epoch's
@@ -65,6 +66,8 @@ def warn(text: str) -> None:
 def data_warnings(data: TaskData, config: TrainConfig) -> Iterator[str]:
     """Yield a warning for each part that lacks a label, and for each input far from order 1.
 
+    And one for times that are irregular, which no one asks for and which changes the inputs.
+
     Args:
         data: the task's.
         config: the full configuration.
@@ -77,6 +80,11 @@ def data_warnings(data: TaskData, config: TrainConfig) -> Iterator[str]:
                 yield f"the {name} part has no sequence of label {', '.join(lacks[:5])}{more}"
     if data.vocabulary is not None:
         return
+    if isinstance(data.encoder, ForecastEncoder) and data.encoder.irregular:
+        yield (
+            f"the times are irregular, so that the time since the step before is an input, and "
+            f"recursive=true cannot be: {data.encoder.irregular}"
+        )
     part = data.train.sequences("inputs")
     x = part.x
     if part.lengths is not None:  # without the padding

@@ -251,6 +251,7 @@ def test_the_shipped_series_needs_no_file():
     data = forecast(ForecastConfig())
     assert [len(part) for part in (data.train, data.val, data.test)] == [192, 23, 22]
     assert data.goal.targets == ("SUNACTIVITY",)
+    assert data.season == 11
     with pytest.raises(ConfigError, match=r"task.target must be left out without task.file"):
         forecast(ForecastConfig(target="y"))
 

@@ -37,6 +37,8 @@ def refused(message, call, *arguments, **options):
         (b"a,b\n\n\n", "must have a header and at least one row, got 0"),
         (b"a,a\n1,2\n", "must name each column once, got 'a' twice"),
         (b"a;b\n1;2\n", "but its header is 'a;b': set \"task.separator=';'\""),
+        (b"a;y\n1;3,5\n2;4,5\n", "but its header is 'a;y': set \"task.separator=';'\""),
+        (b"a|y\n1|3\n2|4,5\n", "but its header is 'a|y': set \"task.separator='|'\""),
         (b"a\tb\n1\t2\n", r"""set 'task.separator='"'"'\t'"'"''"""),
         ("a,b\ncafé,1\n".encode("latin-1"), "must be UTF-8 text, got byte 0xe9: save it as"),
         (b"a,b\n1,2\n1,2,3\n", "cannot be read as CSV: Expected 2 fields in line 3, saw 3"),
@@ -148,3 +150,65 @@ def test_scaling_is_what_its_name_says(how):
     # What never changes is only shifted.
     np.testing.assert_allclose(scaled[:, 1], 5.0 if how == "none" else 0.0)
     assert np.isnan(scaled[1, 2])
+
+
+def test_empty_cells_of_nullable_columns_are_empty():
+    for column in (pd.array([1, None], "Int64"), pd.array([True, None], "boolean")):
+        table = Table(pd.DataFrame({"y": column}))
+        assert np.isnan(table.numbers("y", missing=True)).tolist() == [False, True]
+        refused("row 1, column 'y' is empty: fill it", table.numbers, "y")
+        refused("row 1, column 'y' must not be empty", table.text, "y")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.date_range("2024", periods=2),
+        pd.date_range("2024", periods=2, tz="UTC"),
+        pd.to_timedelta([1, 2], unit="h"),
+        pd.period_range("2024", periods=2, freq="M"),
+        np.array([1 + 2j, 3]),
+        np.array([1 + 2j, 3], object),
+    ],
+)
+def test_columns_that_are_no_numbers_are_refused(column):
+    refused("column 'y' must hold numbers, got", Table(pd.DataFrame({"y": column})).numbers, "y")
+
+
+def test_a_decimal_comma_is_an_option(tmp_path):
+    file = put(tmp_path / "a.csv", "a;y;text\n1;3,5;x,y\n2,25;-4,5;1.5\n")
+    table = read_table(file, ";")
+    refused("got '3,5': if ',' is the decimal mark, set \"task.decimal=','\"", table.numbers, "y")
+    table = read_table(file, ";", ",")
+    assert table.numbers("y").tolist() == [3.5, -4.5]
+    assert table.times("a")[0].tolist() == [1, 2.25]
+    assert table.text("text") == ["x,y", "1.5"]
+    # Of 1.500, no one knows whether it is 1.5 or 1500.
+    file = put(tmp_path / "b.csv", "y\n3,5\n1.500\n")
+    refused("got '1.500': if '.' is", read_table(file, ";", ",").numbers, "y")
+    with pytest.raises(ConfigError, match=r"task\.decimal"):
+        read_table(file, ";", "x")
+
+
+def test_fractions_of_seconds_are_read():
+    times = pd.date_range("2024-01-01", periods=4, freq="1500ms")
+    for column in (times, times.astype(str), times.as_unit("ns").tz_localize("Europe/Berlin")):
+        found, dates = Table(pd.DataFrame({"t": column})).times("t")
+        assert dates
+        np.testing.assert_allclose(np.diff(found), 1.5, atol=1e-6)
+
+
+def test_compact_dates_are_dates():
+    days = pd.date_range("2024-02-20", periods=20)
+    for column in (days.strftime("%Y%m%d"), days.strftime("%Y%m%d").astype(int)):
+        found, dates = Table(pd.DataFrame({"t": column})).times("t")
+        assert (dates, found[0]) == (True, days[0].timestamp())
+        assert (np.diff(found) == 86400).all()
+    wrong = days.strftime("%Y%m%d").str.replace("20240301", "20240230")
+    refused(
+        "row 10, column 't' must be a date such as 20240131",
+        Table(pd.DataFrame({"t": wrong})).times,
+        "t",
+    )
+    for numbers in ([20240199, 20240299], [18991231, 19000101], [20240101.5, 20240102]):
+        assert not Table(pd.DataFrame({"t": numbers})).times("t")[1]

@@ -41,6 +41,14 @@ def test_the_last_value_and_the_last_season(tmp_path):
     assert scored["last value"] == pytest.approx(first, rel=1e-6)
 
 
+def test_a_season_longer_than_the_window_is_told(tmp_path):
+    values = np.tile([0.0, 1, 5, 2, 1, 0.5, 0.2], 40)
+    data = load(tmp_path, values, window=5)
+    assert "season of 7" not in {one.name for one in forecasts(data, "test")}
+    assert data.missed_season.endswith("its period is 7 steps, and task.window=5 is shorter")
+    assert load(tmp_path, values).missed_season == ""
+
+
 def test_a_season_shorter_than_the_horizon_goes_on(tmp_path):
     data = load(tmp_path, np.tile([0.0, 2, 1, 1], 60), horizon=11)
     found = {one.name: one.predictions for one in forecasts(data, "test")}

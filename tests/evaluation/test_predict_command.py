@@ -203,6 +203,23 @@ def test_many_series_and_dates(tmp_path):
     np.testing.assert_allclose(alone["prediction"], found["prediction"][4:], atol=1e-4)
 
 
+def test_a_checkpoint_keeps_the_decimal_mark_and_training_tells_irregular_times(tmp_path, caplog):
+    days = pd.bdate_range("2024-01-01", periods=60)
+    frame = pd.DataFrame({"t": days.strftime("%Y-%m-%d"), "y": np.arange(60) / 4})
+    frame.to_csv(path := tmp_path / "d.csv", sep=";", decimal=",", index=False)
+    read = (f"task.file={path}", "task.separator=';'", "task.decimal=','")
+    model = trained(tmp_path / "run", *FORECAST, *read)
+    assert (
+        "the times are irregular, so that the time since the step before is an input" in caplog.text
+    )
+    assert f"{path}, row 7, column 't': '2024-01-08' comes 259200 s after" in caplog.text
+    found = model.predict(path)
+    assert found["t"].tolist() == ["2024-03-25", "2024-03-26", "2024-03-27"]
+    np.testing.assert_allclose(found["prediction"], model.predict(frame)["prediction"])
+    with pytest.raises(ConfigError, match=r"its training are irregular \(.*row 7, column 't'"):
+        model.predict(path, steps=4, recursive=True)
+
+
 def test_classes_have_probabilities(tmp_path):
     path = labelled_file(tmp_path)
     task = ("task=sequences", f"task.file={path}", "task.order=step", "task.features=[f,g]")

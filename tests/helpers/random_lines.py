@@ -266,6 +266,7 @@ NAMES = {
     "task.file": FILES,
     "task.test_file": FILES,
     "task.separator": (",", "';'", "x"),
+    "task.decimal": (".", "','", "x"),
     "input": (*FILES, "-"),
     "checkpoint": ("run/forecast.ckpt", "run/sequences.ckpt", "run/texts.ckpt", "run/best.ckpt"),
     "output": ("out.csv", "a/b.csv", "empty"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from qrnn.data.objectives import Objective
@@ -67,8 +67,9 @@ class Encoder(ABC):
             ConfigError: keys are missing, or too many.
         """
         names = {one.name for one in fields(cls)}
-        if names != plain.keys():
-            wrong = sorted(names ^ plain.keys())
+        needed = {one.name for one in fields(cls) if one.default is MISSING}
+        if not needed <= plain.keys() <= names:  # older checkpoints have not all of them
+            wrong = sorted((needed - plain.keys()) | (plain.keys() - names))
             raise ConfigError(
                 f"a table of kind {cls.name} must have the keys {names}, wrong: {wrong}"
             )

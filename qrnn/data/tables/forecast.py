@@ -19,8 +19,8 @@ from qrnn.data.tables.scaling import Scaling
 from qrnn.data.tables.series import (
     Columns,
     Series,
-    are_regular,
     check_filled,
+    irregular_step,
     read_series,
     season_of,
 )
@@ -51,8 +51,7 @@ def load_forecast(config: WindowsConfig, table: Table, columns: Columns) -> Task
     series = read_series(table, columns)
     for one in series:
         check_filled(table, columns, one, len(one))
-    dates = columns.time is not None and table.times(columns.time)[1]
-    delta = not are_regular(series, dates)
+    irregular = irregular_step(table, columns, series)
     targets = columns.targets
     bounds = [_bounds(table, columns, one, config.split) for one in series]
     seen = [
@@ -69,13 +68,14 @@ def load_forecast(config: WindowsConfig, table: Table, columns: Columns) -> Task
         columns.time,
         columns.series,
         columns.missing,
-        delta,
+        bool(irregular),
         columns.past,
         config.window,
         config.horizon,
         config.lead,
         scaling.offset,
         scaling.scale,
+        irregular,
     )
     parts, rows = {}, {}
     for part in range(3):
@@ -221,7 +221,7 @@ def forecast(config: ForecastConfig) -> TaskData:
             table = read_table(path)
         config = ForecastConfig(**{**vars(config), "target": "SUNACTIVITY", "time": "YEAR"})
     else:
-        table = read_table(config.file, config.separator)
+        table = read_table(config.file, config.separator, config.decimal)
     others = [config.time, config.id, *config.inputs, *config.known]
     columns = Columns(
         target_names(table, config.target, others),

@@ -185,7 +185,7 @@ def sequences(config: SequencesConfig) -> TaskData:
             raise unknown_name(f"task.{key}", getattr(config, key), allowed)
     if config.file is None:
         raise ConfigError("task.file must name a CSV or Parquet file with a row for each step")
-    table = read_table(config.file, config.separator)
+    table = read_table(config.file, config.separator, config.decimal)
     others = (config.id, config.order, config.label)
     features = tuple(config.features) or tuple(n for n in table.columns if n not in others)
     if not features:
@@ -221,7 +221,7 @@ def sequences(config: SequencesConfig) -> TaskData:
     splits = [_chosen(whole, part) for part in parts]
     rows_of = [_keys_of(keys, groups, part, config.each) for part in parts]
     if config.test_file is not None:
-        other = read_table(config.test_file, config.separator)
+        other = read_table(config.test_file, config.separator, config.decimal)
         other.check_columns([config.label])
         splits[2], rows_of[2] = encoder.encode(other)
     objective: Objective = Labels(len(classes))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qrnn.data.tables.files import Table
+from qrnn.data.tables.times import SAME_DATES, dates_after, usual
 from qrnn.errors import ConfigError, DataError
 from qrnn.utils.registry import unknown_name
 
 MISSING = ("refuse", "interpolate", "mask")
 REMEDY = "fill it, or train with task.missing=interpolate or task.missing=mask"
 LEAST_PEAK = 0.3  # autocorrelation of a season
+NEARLY = 0.9  # of the highest peak: a multiple of the period may be higher by chance
 SAME_STEP = 0.01  # relative difference of steps that are the same but for rounding
-SAME_DATES = 0.2  # of dates: months have 28 to 31 days, and are regular
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Series:
         past: targets, then inputs, (N, K + D), NaN where a cell is empty.
         ahead: known inputs (N, A).
         delta: time since the step before (N,), 0 at the first.
+        dates: whether times are dates, in seconds.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Series:
     past: np.ndarray
     ahead: np.ndarray
     delta: np.ndarray
+    dates: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -101,16 +104,16 @@ def read_series(table: Table, columns: Columns, *, future: bool = False) -> list
     past = np.stack([table.numbers(name, missing=blank, remedy=REMEDY) for name in of_past], 1)
     known = [table.numbers(name, missing=future) for name in columns.known]
     ahead = np.stack(known, 1) if known else np.zeros((len(table), 0))
-    times = np.arange(len(table), dtype=np.float64)
+    times, dates = np.arange(len(table), dtype=np.float64), False
     if columns.time is not None:
-        times, _ = table.times(columns.time)
+        times, dates = table.times(columns.time)
     names = [""] * len(table) if columns.series is None else table.text(columns.series)
     found = []
     for name in dict.fromkeys(names):
         rows = np.flatnonzero(np.array([one == name for one in names]))
         _check_order(table, columns, times[rows], rows)
         delta = np.diff(times[rows], prepend=times[rows][0])
-        one = Series(name, rows, times[rows], past[rows], ahead[rows], delta)
+        one = Series(name, rows, times[rows], past[rows], ahead[rows], delta, dates)
         found.append(_filled(one) if columns.missing == "interpolate" else one)
     return found
 
@@ -153,16 +156,30 @@ def _filled(one: Series) -> Series:
         if len(known) > 1:
             inner = slice(known[0], known[-1] + 1)
             column[inner] = np.interp(one.times[inner], one.times[known], column[known])
-    return Series(one.name, one.rows, one.times, past, one.ahead, one.delta)
+    return replace(one, past=past)
 
 
-def are_regular(series: list[Series], dates: bool) -> bool:
-    """Return whether all steps of all series are as long, but for rounding or the calendar."""
+def irregular_step(table: Table, columns: Columns, series: list[Series]) -> str:
+    """Return where the first step of another length is; empty: all are alike.
+
+    Steps may differ by rounding or the calendar.
+    """
     steps = np.concatenate([one.delta[1:] for one in series])
-    if not len(steps):
-        return True
+    if columns.time is None or not len(steps):
+        return ""
     middle = np.median(steps)
-    return bool((np.abs(steps - middle) <= (SAME_DATES if dates else SAME_STEP) * middle).all())
+    for one in series:
+        same = SAME_DATES if one.dates else SAME_STEP
+        other = np.flatnonzero(np.abs(one.delta[1:] - middle) > same * middle) + 1
+        if len(other):
+            step, row = one.delta[other[0]], int(one.rows[other[0]])
+            unit = " s" if one.dates else ""
+            cell = table.frame[columns.time].iloc[row]
+            return (
+                f"{table.where(row, columns.time)}: {str(cell)!r} comes {step:.6g}{unit} after the "
+                f"time before, but the median step is {middle:.6g}{unit}"
+            )
+    return ""
 
 
 def _without_trend(values: np.ndarray) -> np.ndarray:
@@ -177,38 +194,48 @@ def _without_trend(values: np.ndarray) -> np.ndarray:
 
 
 def season_of(parts: list[np.ndarray]) -> int | None:
-    """Return the period of some series, steps: the lag of the highest peak of autocorrelation.
+    """Return the period of some series, steps: where their autocorrelation has its first high peak.
+
+    A peak is 0.3 above 0 and above an earlier lag, as values that only change slowly have no such
+    trough, and at twice the lag still half of that. Its height is that of the products' sum over
+    the whole power, so that a multiple of the period, of which fewer are seen, is lower.
 
     Args:
         parts: values of each series (N, K), NaN where a cell is empty.
 
     Returns:
-        The period, at most a third of the longest series; None: no peak is above 0.3.
+        The period, at most a third of the longest series; None: there is no such peak.
     """
     longest = max(len(part) for part in parts)
-    shares = np.zeros(longest // 3 + 2)
-    power = 0.0
+    lags = np.arange(2 * (longest // 3) + 2)
+    sums, powers = np.zeros(len(lags)), np.zeros(len(lags))
     for part in parts:
         x = _without_trend(part)
-        power += float((x**2).sum())
-        for lag in range(1, min(len(shares), len(x) // 2)):
-            scale = len(x) / (len(x) - lag)  # so that long lags are not smaller by their overlap
-            shares[lag] += float((x[lag:] * x[:-lag]).sum()) * scale
-    if power <= 0:
+        size = len(x) + len(lags)  # so that the ends do not meet
+        spectrum = (np.abs(np.fft.rfft(x, size, axis=0)) ** 2).sum(1)
+        sums += np.fft.irfft(spectrum, size)[: len(lags)]
+        powers += (x**2).sum() * np.clip(1 - lags / len(x), 0, None)
+    if powers[0] <= 0:
         return None
-    shares /= power
+    heights = sums / powers[0]
+    shares = sums / np.where(powers > 0, powers, np.inf)  # of the pairs that there are
+    lowest = np.minimum.accumulate(shares)
     peaks = [
         lag
-        for lag in range(2, len(shares) - 1)
-        if shares[lag] > LEAST_PEAK and shares[lag - 1] < shares[lag] > shares[lag + 1]
+        for lag in range(2, longest // 3 + 1)
+        if min(heights[lag], shares[lag] - lowest[lag], 2 * shares[2 * lag]) > LEAST_PEAK
+        and shares[lag - 1] < shares[lag] > shares[lag + 1]
     ]
-    return max(peaks, key=lambda lag: shares[lag], default=None)
+    if not peaks:
+        return None
+    highest = max(heights[lag] for lag in peaks)
+    first = next(lag for lag in peaks if heights[lag] >= NEARLY * highest)
+    # Noise makes small peaks on the slope of a wide one.
+    return max((lag for lag in peaks if first <= lag < 1.5 * first), key=lambda lag: shares[lag])
 
 
 def future_times(table: Table, columns: Columns, one: Series, count: int) -> list[object]:
     """Return the times of a series as its table has them, and of some steps beyond its end.
-
-    Dates go on as pandas infers their frequency, or by the last step; numbers by the last step.
 
     Args:
         table: the rows.
@@ -218,24 +245,10 @@ def future_times(table: Table, columns: Columns, one: Series, count: int) -> lis
     """
     if columns.time is None:
         return list(range(len(one) + count))
-    import pandas as pd
-
-    cells = table.frame[columns.time].iloc[one.rows]
-    _, dates = table.times(columns.time)
-    last = float(one.delta[-1]) if len(one) > 1 else 1.0
-    if not dates:
-        beyond = one.times[-1] + last * np.arange(1, count + 1)
-        times = np.concatenate([one.times, beyond])
-        whole = (times == np.round(times)).all() and np.abs(times).max() < 2**53
-        return times.astype(np.int64 if whole else np.float64).tolist()
-    known = pd.DatetimeIndex(pd.to_datetime(one.times, unit="s"))
-    frequency = pd.infer_freq(known) if len(known) > 2 else None
-    if frequency is not None:
-        later = pd.date_range(known[-1], periods=count + 1, freq=frequency)[1:]
-    else:
-        later = pd.DatetimeIndex(
-            [known[-1] + pd.Timedelta(seconds=last * k) for k in range(1, count + 1)]
-        )
-    whole_days = bool((known == known.normalize()).all() and (later == later.normalize()).all())
-    shown = later.strftime("%Y-%m-%d" if whole_days else "%Y-%m-%d %H:%M:%S")
-    return [*cells.tolist(), *shown]
+    if one.dates:
+        cells = table.frame[columns.time].iloc[one.rows]
+        return [*cells.tolist(), *dates_after(cells, count)]
+    step = float(usual(one.delta[1:])) if len(one) > 1 else 1.0
+    times = np.concatenate([one.times, one.times[-1] + step * np.arange(1, count + 1)])
+    whole = (times == np.round(times)).all() and np.abs(times).max() < 2**53
+    return times.astype(np.int64 if whole else np.float64).tolist()

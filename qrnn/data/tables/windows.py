@@ -44,6 +44,8 @@ class ForecastEncoder(Encoder):
         lead: steps from the last one read to the first one predicted.
         offset: of targets, inputs, known inputs and the time since the step before.
         scale: of the same.
+        irregular: where the training's times are irregular, see `irregular_step`; empty: nowhere,
+            or an older checkpoint does not say.
     """
 
     name: ClassVar[str] = "forecast"
@@ -61,6 +63,7 @@ class ForecastEncoder(Encoder):
     lead: int
     offset: tuple[float, ...]
     scale: tuple[float, ...]
+    irregular: str = ""
 
     @property
     def columns(self) -> Columns:
@@ -185,10 +188,21 @@ class ForecastEncoder(Encoder):
         Raises:
             ConfigError: it reads columns that it does not predict, or skips steps.
         """
-        if self.inputs or self.delta or self.lead > 1 or not self.past:
+        place = f" ({self.irregular})" if self.irregular else ""
+        reasons = {
+            f"{', '.join(self.inputs)} is read and not predicted: train without task.inputs": bool(
+                self.inputs
+            ),
+            "the targets' past is not read: train with task.past=true": not self.past,
+            f"it predicts from {self.lead} steps ahead: train with task.lead=1": self.lead > 1,
+            "the time since the step before is an input, as the times of its training are "
+            f"irregular{place}: train without task.time, or fill the gaps": self.delta,
+        }
+        if any(reasons.values()):
+            given = "; ".join(reason for reason, holds in reasons.items() if holds)
             raise ConfigError(
-                "recursive=true must have a model that predicts all the inputs that are not known "
-                "ahead, step by step: train without task.inputs and task.lead, at regular times"
+                f"recursive=true must have a model that predicts all the inputs that are not known "
+                f"ahead, step by step, but {given}"
             )
 
     def extended(self, table: Table, predicted: pd.DataFrame) -> Table:
@@ -224,7 +238,7 @@ class ForecastEncoder(Encoder):
         if added:
             more = pd.DataFrame(added, columns=frame.columns).astype(object)
             frame = pd.concat([frame, more.fillna("")], ignore_index=True)
-        return Table(frame, table.source, table.first_row)
+        return Table(frame, table.source, table.first_row, table.decimal)
 
     @override
     def decode(
