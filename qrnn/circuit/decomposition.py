@@ -200,11 +200,20 @@ def jacobian(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Return d values (S,) / d x (D,), 0 where there is no dependence; x is flattened."""
     if not values.requires_grad or not x.requires_grad:
         return values.new_zeros(len(values), x.numel())
-    rows = [
-        torch.autograd.grad(value, x, retain_graph=True, allow_unused=True)[0] for value in values
-    ]
-    rows = [torch.zeros_like(x) if row is None else row for row in rows]
-    return torch.stack(rows).detach().reshape(len(values), -1)
+    everywhere = torch.eye(len(values)).to(values)
+    try:  # all rows in one pass: many gates depend on the same tensors
+        (found,) = torch.autograd.grad(
+            values, x, everywhere, retain_graph=True, allow_unused=True, is_grads_batched=True
+        )
+    except RuntimeError:  # an operation of the ansatz has no rule for batches
+        rows = [
+            torch.autograd.grad(value, x, retain_graph=True, allow_unused=True)[0]
+            for value in values
+        ]
+        found = torch.stack([torch.zeros_like(x) if row is None else row for row in rows])
+    if found is None:
+        return values.new_zeros(len(values), x.numel())
+    return found.detach().reshape(len(values), -1)
 
 
 def _rebound(op: Operator, depends: Sequence[int], x: torch.Tensor) -> Operator:

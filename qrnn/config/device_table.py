@@ -70,6 +70,7 @@ DEFAULT_MIXED = DeviceSpec(
     max_wires=10,
     gradients=("backprop", *SHIFTS),
     measured=("carried", "replayed"),
+    not_measured=("backprop",),  # NaN: PennyLane's expval of a measurement on density matrices
     batching=False,
     needs="pennylane",
     cost="T 4^n B",

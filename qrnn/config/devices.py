@@ -174,6 +174,7 @@ class DeviceSpec:
         account: whether it needs an IBM account.
         submits_jobs: whether its circuits run as jobs, which are recorded and have a cost.
         qubits: number of qubits of the backend that it copies; None: it copies none.
+        not_measured: the `gradients` that circuits with mid-circuit measurements rule out.
         cost: scaling with T steps, n qubits and B sequences.
     """
 
@@ -192,6 +193,7 @@ class DeviceSpec:
     account: bool = False
     submits_jobs: bool = False
     qubits: int | None = None
+    not_measured: tuple[str, ...] = ("adjoint",)
 
     @property
     def densities(self) -> bool:
@@ -283,11 +285,18 @@ class DeviceSpec:
 
         Args:
             options: the options of the device.
-            measured: whether the circuits measure mid-circuit, which rules out `adjoint`.
+            measured: whether the circuits measure mid-circuit, which rules out some.
+
+        Raises:
+            ConfigError: the chosen method does not support measured circuits.
         """
-        chosen = options.gradient
+        chosen, barred = options.gradient, self.not_measured if measured else ()
+        if chosen in barred:
+            raise ConfigError(
+                f"device.gradient must not be {chosen} where circuits measure mid-circuit on "
+                f"{self.name!r}: use parameter-shift, or leave it out"
+            )
         if chosen is None:
-            sampled = options.shots is not None
-            barred = ("backprop", "adjoint") if sampled else ("adjoint",) if measured else ()
-            chosen = next(g for g in self.gradients if g not in barred)
+            sampled = ("backprop", "adjoint") if options.shots is not None else ()
+            chosen = next(g for g in self.gradients if g not in (*barred, *sampled))
         return None if chosen == "none" else chosen

@@ -216,9 +216,12 @@ def test_noise_acts_on_the_ancillas_gates_and_bits_too(noise):
     assert np.abs(z["carried"].numpy() - ideal).max() > 0.02
 
 
-@pytest.mark.parametrize("label", ["default.mixed carried", "default.qubit replayed"])
+@pytest.mark.parametrize(
+    "label", ["default.mixed carried", "default.mixed replayed", "default.qubit replayed"]
+)
 def test_gradients_are_those_of_finite_differences(label):
-    rnn = measured_on(small(torch.float64, width=3), label.split()[0])
+    name, strategy = label.split()
+    rnn = measured_on(small(torch.float64, width=3), name, strategy=strategy)
     x = inputs(2, 2, torch.float64)
 
     def loss(bias):
@@ -234,6 +237,14 @@ def test_gradients_are_those_of_finite_differences(label):
                 values.append(rnn(x)[0].sum().item())
                 bias[i] -= step
             assert (values[0] - values[1]) / 2e-5 == pytest.approx(gradient[i].item(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "gradient"), [("default.mixed", "backprop"), ("default.qubit", "adjoint")]
+)
+def test_gradients_that_measured_circuits_rule_out_are_refused(name, gradient):
+    with pytest.raises(ConfigError, match=f"must not be {gradient} where circuits measure mid-c"):
+        measured_on(small(), name, strategy="replayed", gradient=gradient)
 
 
 def test_a_readout_can_be_changed_and_changed_back_without_touching_the_original():
