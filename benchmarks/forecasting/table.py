@@ -20,6 +20,7 @@ from .fellner import (
 
 NAMES = {"lstm": "LSTM, published", "le-qlstm": "LE-QLSTM, published", "qrnn": "QRNN, published"}
 HERE, OURS = "LSTM, here", "hybrid"
+ROUNDING = 1e-15  # squared errors below it differ between processors
 SERIES = {"henon": "Hénon", "mackey": "Mackey-Glass", "lorenz": "Lorenz"}
 TEXT = """## The 27 forecasts of Fellner et al.
 
@@ -46,7 +47,10 @@ def section(runs: list[dict[str, Any]]) -> str:
         means = {name: row.means[name] for name in models if name in row.means}
         best = min(means, key=lambda name: means[name])
         cells = [SERIES[task[0]], str(task[1]), str(task[2])]
-        cells += [f"{row.means[name]:.1e}" for name in ("ridge 1", "ridge 2")]
+        cells += [
+            f"{value:.1e}" if (value := row.means[name]) > ROUNDING else f"< {ROUNDING:.0e}"
+            for name in ("ridge 1", "ridge 2")
+        ]
         for name in models:
             text = row.texts.get(name, "")
             cells.append(f"**{text}**" if name == best else text)
