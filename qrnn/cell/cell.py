@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from pennylane.qnn import TorchLayer
 from torch import nn
+from typing_extensions import override
 
 from qrnn.cell.checks import check_controller, checked_inputs
 from qrnn.cell.on_device import HoldsQuantumLayer, OnDevice
@@ -179,8 +180,8 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         )
         self.memory = self.device.memory(self.circuit, self.quantum)
 
+    @override
     def read_by(self, readout_mode: str | None, readout_angle: float | None) -> None:
-        """Switch to another readout mode, in place, before `use`; None: unchanged."""
         self.circuit = self.circuit.read_by(readout_mode, readout_angle)
 
     def start(self, batch: int, like: torch.Tensor) -> QRNNState:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Self, TypeVar
 import pennylane as qml
 from pennylane.qnn import TorchLayer
 from torch import nn
+from typing_extensions import override
 
 from qrnn.cell.checks import refuse_tracing
 from qrnn.circuit.step import StepCircuit
@@ -34,7 +35,32 @@ def shallow_copy(module: M) -> M:
     return clone
 
 
-class HoldsQuantumLayer(nn.Module):
+class HasCircuits(nn.Module):
+    """A cell with circuits, which can be switched to another device.
+
+    Attributes:
+        device: the device that runs them.
+    """
+
+    device: Device
+
+    def use(self, device: Device) -> None:
+        """Switch to another device, in place."""
+        raise NotImplementedError
+
+    def read_by(self, readout_mode: str | None, readout_angle: float | None) -> None:
+        """Switch to another readout mode, in place, before `use`; None: unchanged.
+
+        Raises:
+            ConfigError: the readout is fixed.
+        """
+        raise ConfigError(
+            f"readout_mode and readout_angle must be left out: {type(self).__name__} has a fixed "
+            f"readout"
+        )
+
+
+class HoldsQuantumLayer(HasCircuits):
     """A module that can be pickled and deep-copied although its QNodes cannot.
 
     QNodes are local functions, and Lightning devices hold states that cannot be copied; `use`
@@ -42,7 +68,6 @@ class HoldsQuantumLayer(nn.Module):
     """
 
     circuit: StepCircuit
-    device: Device
     memory: Memory
     quantum: TorchLayer
 
@@ -65,8 +90,8 @@ class HoldsQuantumLayer(nn.Module):
             "angle": None if measured is None else measured.angle,
         }
 
+    @override
     def use(self, device: Device) -> None:
-        """Switch to another device, in place."""
         self.device = device
         if isinstance(weights := self._modules.get("ansatz"), Weights):
             self.circuit = self.circuit.holding(weights)
@@ -138,15 +163,10 @@ def on_device(
         for name, child in module._modules.items():
             if child is not None:
                 clone._modules[name] = clone_of(child)
-        if isinstance(getattr(clone, "device", None), Device):  # a cell with circuits
+        if isinstance(clone, HasCircuits):
             if readout_mode is not None or readout_angle is not None:
-                if not hasattr(clone, "read_by"):
-                    raise ConfigError(
-                        f"readout_mode and readout_angle must be left out: "
-                        f"{type(clone).__name__} has a fixed readout"
-                    )
-                clone.read_by(readout_mode, readout_angle)  # type: ignore[operator]
-            clone.use(device)  # type: ignore[operator]
+                clone.read_by(readout_mode, readout_angle)
+            clone.use(device)
         return clone
 
     return clone_of(module)  # type: ignore[return-value]

@@ -130,7 +130,6 @@ class TextsConfig(TaskConfig):
         test: share of the test part, where there is no `test_file`.
         seed: of the parts.
         separator: between the columns of a CSV file.
-        decimal: the decimal mark of numbers that are text, `.` or `,`.
     """
 
     name: str = "texts"
@@ -146,7 +145,6 @@ class TextsConfig(TaskConfig):
     test: float = 0.15
     seed: int = 0
     separator: str = ","
-    decimal: str = "."
 
 
 @dataclass

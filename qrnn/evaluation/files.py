@@ -6,7 +6,9 @@ import json
 from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+from qrnn.config.devices import option_info
 from qrnn.evaluation.evaluation import Evaluation
 from qrnn.utils.files import write_text
 
@@ -42,17 +44,31 @@ def path_of(evaluation: Evaluation, folder: str | Path) -> Path:
     Evaluations of the same name with other settings, such as shots, get a number.
     """
     stem = Path(file_name(evaluation)).stem
-    wanted = json.loads(json.dumps({name: getattr(evaluation, name) for name in SETTINGS}))
-    for number in count(1):
-        path = Path(folder) / f"{stem}{'' if number == 1 else f'-{number}'}.json"
+    wanted = _settings(
+        json.loads(json.dumps({name: getattr(evaluation, name) for name in SETTINGS}))
+    )
+
+    def is_free(path: Path) -> bool:
         try:
             told = json.loads(path.read_text())
-            settings = {name: told.get(name) for name in SETTINGS}
-        except (OSError, ValueError, AttributeError):  # no such file, or a damaged one
-            return path
-        if settings == wanted:
-            return path
-    raise AssertionError
+        except (OSError, ValueError):  # no such file, or a damaged one
+            return True
+        is_one = isinstance(told, dict) and isinstance(told.get("options"), dict)
+        return not is_one or _settings(told) == wanted
+
+    names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
+    return next(filter(is_free, (Path(folder) / f"{name}.json" for name in names)))
+
+
+def _settings(told: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a saved evaluation, without options such as budgets."""
+    infos = option_info()
+    given = {
+        name: value
+        for name, value in told["options"].items()
+        if name in infos and (infos[name].identity or infos[name].shown)
+    }
+    return {name: told.get(name) for name in SETTINGS} | {"options": given}
 
 
 def save(evaluation: Evaluation, folder: str | Path) -> Path:

@@ -237,19 +237,19 @@ def run_open_loop(
 def rms_difference(
     found: list[torch.Tensor],
     expected: list[torch.Tensor],
-    real: Sequence[torch.Tensor | None] | None = None,
+    real: Sequence[torch.Tensor | None],
 ) -> tuple[float, list[float]]:
     """Return the root mean square difference of outputs, over all steps and at each.
 
     Args:
         found: outputs (B, T, R), one tensor per batch.
         expected: the same of a reference.
-        real: which steps (B, T) are not padding, for each batch; None: all are real.
+        real: which steps (B, T) are not padding, for each batch; None: all of its steps are.
     """
     steps = max(z.shape[1] for z in found)
     total = torch.zeros(steps, dtype=torch.float64)
     count = torch.zeros(steps, dtype=torch.float64)
-    for one, other, mask in zip(found, expected, real or [None] * len(found), strict=True):
+    for one, other, mask in zip(found, expected, real, strict=True):
         square = (one - other).double().square().mean(2)
         if mask is not None:
             square = square.masked_fill(~mask, 0)

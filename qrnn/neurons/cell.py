@@ -9,8 +9,9 @@ import pennylane as qml
 import torch
 from pennylane.tape import QuantumScript
 from torch import nn
+from typing_extensions import override
 
-from qrnn.cell.on_device import OnDevice
+from qrnn.cell.on_device import HasCircuits, OnDevice
 from qrnn.cell.state import CellState, describe_state
 from qrnn.circuit.threads import LastCall, one_at_a_time
 from qrnn.config.models import QuantumNeuronConfig
@@ -25,7 +26,7 @@ from qrnn.utils.autograd import in_full_precision
 from qrnn.utils.checks import whole
 
 
-class QuantumNeuronCell(OnDevice):
+class QuantumNeuronCell(HasCircuits, OnDevice):
     """A recurrent cell of quantum neurons, whose nonlinearity is postselection.
 
     The hidden state is held by w workspace qubits; io in/out qubits hold the input and the output:
@@ -94,8 +95,8 @@ class QuantumNeuronCell(OnDevice):
         self.n_readouts = self.definition.classes
         self.use(open_device(device))
 
+    @override
     def use(self, device: Device) -> None:
-        """Switch to another device, in place."""
         if device.options.noise is not None:
             raise ConfigError(
                 f"device.noise must be left out for quantum neurons, got {device.options.noise!r}: "

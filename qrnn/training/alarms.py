@@ -12,7 +12,6 @@ from typing_extensions import override
 
 from qrnn.config import TrainConfig
 from qrnn.data import TaskData
-from qrnn.data.tables.windows import ForecastEncoder
 
 LARGE_GRADIENT = 100.0  # times the norm that gradients are clipped to
 GROWN_LOSS = 1.5  # times the first epoch's
@@ -66,7 +65,7 @@ def warn(text: str) -> None:
 def data_warnings(data: TaskData, config: TrainConfig) -> Iterator[str]:
     """Yield a warning for each part that lacks a label, and for each input far from order 1.
 
-    And one for times that are irregular, which no one asks for and which changes the inputs.
+    Between them come those of the table that the data are read from.
 
     Args:
         data: the task's.
@@ -78,13 +77,10 @@ def data_warnings(data: TaskData, config: TrainConfig) -> Iterator[str]:
             if lacks := [one for n, one in enumerate(data.classes) if n not in there]:
                 more = f" and {len(lacks) - 5} more" if len(lacks) > 5 else ""
                 yield f"the {name} part has no sequence of label {', '.join(lacks[:5])}{more}"
+    if data.encoder is not None:
+        yield from data.encoder.warnings()
     if data.vocabulary is not None:
         return
-    if isinstance(data.encoder, ForecastEncoder) and data.encoder.irregular:
-        yield (
-            f"the times are irregular, so that the time since the step before is an input, and "
-            f"recursive=true cannot be: {data.encoder.irregular}"
-        )
     part = data.train.sequences("inputs")
     x = part.x
     if part.lengths is not None:  # without the padding

@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from qrnn import QRNN, ConfigError
 from qrnn.circuit.ansatz import build_ansatz
+from qrnn.circuit.decomposition import jacobian
 from qrnn.circuit.step import StepCircuit
 
 DOUBLE = torch.float64
@@ -83,6 +84,26 @@ def test_a_circuit_built_without_gradients_is_the_same(mode):
         built = StepCircuit(ansatz)
     for found, expected in zip(built.affine(), StepCircuit(ansatz).affine(), strict=True):
         torch.testing.assert_close(found, expected)
+
+
+class Unbatched(torch.autograd.Function):
+    """A function without a rule for batches of gradients."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return torch.as_tensor(2 * gradient.numpy())
+
+
+def test_the_jacobian_has_the_same_rows_one_by_one():
+    x = torch.tensor([0.3, -0.4], dtype=torch.float64, requires_grad=True)
+    expected = torch.tensor([[2.0, 0.0], [-0.4, 0.3], [0.0, 0.0]], dtype=torch.float64)
+    for double in (lambda one: 2 * one, Unbatched.apply):
+        values = torch.stack([double(x[0]), x[0] * x[1], x.new_zeros(())])
+        torch.testing.assert_close(jacobian(values, x), expected)
 
 
 def test_an_angle_of_zero_leaves_no_gate_out():

@@ -296,6 +296,19 @@ def test_the_open_loop_runs_the_steps_that_the_head_reads(run):
     assert len(labelled.rms_z_steps) == T
 
 
+def test_evaluations_of_other_settings_are_kept_and_of_other_budgets_replaced(run, tmp_path):
+    first = run.evaluate(FAKE)
+    assert save(first, tmp_path).name == "evaluation-fake_manila.json"
+    fewer = replace(first, options=first.options | {"shots": 7})
+    assert save(fewer, tmp_path).name == "evaluation-fake_manila-2.json"
+    richer = replace(first, options=first.options | {"max_qpu_seconds": 1e6}, seconds=7.0)
+    assert save(richer, tmp_path).name == "evaluation-fake_manila.json"
+    assert json.loads((tmp_path / "evaluation-fake_manila.json").read_text())["seconds"] == 7
+    for damaged in ("[]", "{}", "x"):
+        (tmp_path / "evaluation-fake_manila-2.json").write_text(damaged)
+        assert save(fewer, tmp_path).name == "evaluation-fake_manila-2.json"
+
+
 def test_an_estimate_runs_nothing(run):
     service_double.install(service_double.Service(run.store), run.patch)
     assert prices(run.model, HARDWARE, run.split)["closed"].jobs == T

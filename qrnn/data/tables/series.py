@@ -196,8 +196,8 @@ def _without_trend(values: np.ndarray) -> np.ndarray:
 def season_of(parts: list[np.ndarray]) -> int | None:
     """Return the period of some series, steps: where their autocorrelation has its first high peak.
 
-    A peak is 0.3 above 0 and above an earlier lag, as values that only change slowly have no such
-    trough, and at twice the lag still half of that. Its height is that of the products' sum over
+    A peak is 0.3 above 0 and above an earlier lag, as values that only change slowly have no lower
+    one, and at twice the lag still half of that. Its height is that of the products' sum over
     the whole power, so that a multiple of the period, of which fewer are seen, is lower.
 
     Args:

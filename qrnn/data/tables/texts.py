@@ -93,7 +93,7 @@ def texts(config: TextsConfig) -> TaskData:
         at_least("task.max_length", config.max_length, 1)
     if config.file is None:
         raise ConfigError("task.file must name a CSV or Parquet file with a row for each text")
-    table = read_table(config.file, config.separator, config.decimal)
+    table = read_table(config.file, config.separator)
     table.check_columns([config.text, config.label])
     labels = table.text(config.label)
     classes = tuple(classes_of(table, config.label, labels, range(len(table))))
@@ -122,7 +122,7 @@ def texts(config: TextsConfig) -> TaskData:
         splits.append(Split(whole.x[at], whole.y[at], whole.lengths[at]))
         rows.append(keys.iloc[part].reset_index(drop=True))
     if config.test_file is not None:
-        other = read_table(config.test_file, config.separator, config.decimal)
+        other = read_table(config.test_file, config.separator)
         other.check_columns([config.label])
         splits[2], rows[2] = encoder.encode(other)
     weights: tuple[float, ...] = ()
