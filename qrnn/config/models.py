@@ -33,6 +33,8 @@ class ModelConfig:
         head_norm: whether the head begins with a LayerNorm. Readouts of a random state are as small
             as 2^(-n/2), and without it the head needs thousands of steps to adapt.
         head_dropout: dropout probability before the head.
+        pooling: `last` or `mean`: whether the head reads the last outputs, or their mean over all
+            steps; tasks with one label or forecast per sequence only.
         skip: whether head and attention also read a step's embedded token directly, as a skip
             connection; language models and translation only.
         residual: `last`: the head predicts the change since the targets' last values, of a
@@ -53,6 +55,7 @@ class ModelConfig:
     head_width: int | None = None
     head_norm: bool = False
     head_dropout: float = 0.0
+    pooling: str = "last"
     skip: bool = False
     residual: str | None = None
     attention: str = "additive"

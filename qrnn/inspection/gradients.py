@@ -11,6 +11,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from qrnn.cell.cell import QRNNState
+from qrnn.errors import ConfigError
 from qrnn.models.sequence import SequenceModel
 
 Part = Callable[[torch.Tensor], torch.Tensor]
@@ -66,7 +67,12 @@ def gradient_norms(model: SequenceModel, x: torch.Tensor, y: torch.Tensor) -> to
 
     Returns:
         Norms (T - 1,): the root mean square over the batch of each sequence's norm.
+
+    Raises:
+        ConfigError: the loss is not the last step's, as the head reads the mean of all outputs.
     """
+    if getattr(model, "pooling", "last") != "last":
+        raise ConfigError(f"model.pooling must be last for gradient norms, got {model.pooling}")
     embedded, states = model.embed(x), [None]
     for t in range(x.shape[1]):
         z, state = model.rnn(embedded[:, t : t + 1], states[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -96,11 +97,13 @@ def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> M
     elif model.residual not in RESIDUALS:
         raise ConfigError(f"model.residual must be null or last, got {model.residual}")
     skip = model.embedding if model.skip else 0
+    if per_step or shape.kind == "translate":
+        refuse_unread(model, ("pooling",), "where a sequence has more than one label")
     head = (model.head_dropout, model.head_width, model.head_norm, skip)
+    kind = SequenceLabeller if per_step else partial(SequenceClassifier, pooling=model.pooling)
     if not shape.tokens:
         rnn = network(model, shape.input_size)
         scale = Scale(model.input_scale)
-        kind = SequenceLabeller if per_step else SequenceClassifier
         residual = shape.n_past if model.residual == "last" else 0
         return kind(rnn, shape.n_classes, scale, *head, residual=residual)
     source = embedding(shape.input_size, model, vectors)
@@ -118,7 +121,6 @@ def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> M
             skip=skip,
             hands_over=not model.bidirectional,
         )
-    kind = SequenceLabeller if per_step else SequenceClassifier
     rnn = network(model, model.embedding)
     return kind(rnn, shape.n_classes, source, *head)
 

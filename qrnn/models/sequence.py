@@ -13,6 +13,9 @@ from qrnn.data import Batch, Labels, Numbers
 from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.networks import Network, State, n_parameters
 from qrnn.utils.checks import probability, whole
+from qrnn.utils.registry import unknown_name
+
+POOLINGS = ("last", "mean")
 
 
 class SequenceModel(Model):
@@ -54,7 +57,7 @@ class SequenceModel(Model):
     def answer(self, batch: Batch, state: State | None = None) -> Answer:
         x = self.embed(batch.x)
         z, state = self.rnn(x, state, batch.lengths)
-        read = self.read(z, state)
+        read = self.read(z, state, batch.lengths)
         return Answer(self.outputs(read, x, batch.x, batch.lengths), z, state)
 
     @override
@@ -66,8 +69,16 @@ class SequenceModel(Model):
         return n_parameters(self.rnn)
 
     @abstractmethod
-    def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
-        """Return the outputs that the head reads."""
+    def read(
+        self, z: torch.Tensor, state: State, lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return what the head reads.
+
+        Args:
+            z: the network's outputs (B, T, R).
+            state: the state after each sequence's last step.
+            lengths: (B,) number of steps of each sequence; None: all T.
+        """
 
     @abstractmethod
     def at_last(self, z: torch.Tensor) -> torch.Tensor:
@@ -81,7 +92,7 @@ class SequenceModel(Model):
         """Return the outputs of the head alone."""
         embedded = self.embed(x)
         z, state = self.rnn(embedded, None, lengths)
-        return self.outputs(self.read(z, state), embedded, x, lengths)
+        return self.outputs(self.read(z, state, lengths), embedded, x, lengths)
 
     def outputs(
         self,
@@ -131,23 +142,40 @@ def build_head(size: int, n_classes: int, width: int | None, norm: bool) -> nn.M
 
 
 class SequenceClassifier(SequenceModel):
-    """One label a sequence, or several numbers, from the last outputs.
+    """One label a sequence, or several numbers, from the last outputs or the mean of all.
+
+    Args:
+        *args, **kwargs: those of `SequenceModel`.
+        pooling: `last` or `mean`: the outputs that the head reads.
 
     Shape:
         x (B, T, D) or tokens (B, T); logits (B, C).
+
+    Raises:
+        ConfigError: the pooling is unknown.
     """
 
+    def __init__(self, *args: Any, pooling: str = "last", **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        if pooling not in POOLINGS:
+            raise unknown_name("pooling", pooling, POOLINGS)
+        self.pooling = pooling
+
     @override
-    def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
-        return state.z
+    def read(
+        self, z: torch.Tensor, state: State, lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        if self.pooling == "last":
+            return state.z
+        return z.mean(1) if lengths is None else z.sum(1) / lengths[:, None]  # 0 in the padding
 
     @override
     def steps_read(self, steps: int) -> range:
-        return range(steps - 1, steps)
+        return range(steps - 1 if self.pooling == "last" else 0, steps)
 
     @override
     def at_last(self, z: torch.Tensor) -> torch.Tensor:
-        return z[:, -1]
+        return z[:, -1] if self.pooling == "last" else z.mean(1)
 
     @override
     def last(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
@@ -162,7 +190,9 @@ class SequenceLabeller(SequenceModel):
     """
 
     @override
-    def read(self, z: torch.Tensor, state: State) -> torch.Tensor:
+    def read(
+        self, z: torch.Tensor, state: State, lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
         return z
 
     @override

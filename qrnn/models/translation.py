@@ -190,9 +190,7 @@ class Translator(Model):
     ) -> tuple[list[list[int]], list[torch.Tensor]]:
         """Return the most likely target of each source sequence, found by beam search.
 
-        Each round runs the decoder over all tokens so far, as the fused kernels run whole sequences
-        at once. On IBM devices, where a state is the angles so far, which can be copied, each round
-        is one step of all candidates that have not ended.
+        Each round is one step of all candidates that have not ended; their states are copied.
 
         Args:
             x: source tokens (B, S).
@@ -211,11 +209,7 @@ class Translator(Model):
         rows = len(x)
         if lengths is not None:
             lengths = checked_lengths(lengths, *x.shape).to(x.device)
-        if self._in_jobs:
-            decoder: _Rounds = _Steps(self, self.encode(x, lengths), beam)
-        else:
-            repeated = None if lengths is None else lengths.repeat_interleave(beam, 0)
-            decoder = _Rounds(self, self.encode(x.repeat_interleave(beam, 0), repeated))
+        decoder = _Candidates(self, self.encode(x, lengths), beam)
         tokens = torch.full((rows * beam, 1), BOS, device=x.device)
         # All candidates start equal, so only the first is active.
         scores = torch.full((rows, beam), -torch.inf, device=x.device)
@@ -242,7 +236,7 @@ class Translator(Model):
         out = ended.any(1, keepdim=True) & ~ended
         chosen = (scores / n_steps**length_penalty).masked_fill(out, -torch.inf).argmax(1)
         kept = torch.arange(rows, device=x.device) * beam + chosen
-        weights = decoder.weights(tokens)[kept]
+        weights = decoder.weights()[kept]
         targets, maps = [], []
         for row, one in enumerate(tokens[kept, 1:].tolist()):
             target = [token for token in one if token not in (PAD, EOS)]
@@ -252,36 +246,8 @@ class Translator(Model):
         return targets, maps
 
 
-class _Rounds:
-    """The decoder in a beam search, over all tokens in each round.
-
-    Args:
-        model: the translator.
-        source: the encoder's result for each candidate.
-    """
-
-    def __init__(self, model: Translator, source: Source):
-        self.model, self.source = model, source
-
-    def logits(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return the logits (N, V) after tokens (N, U) of all candidates."""
-        return self.model.decode(self.source, tokens)[0][:, -1]
-
-    def keep(self, parents: torch.Tensor, ended: torch.Tensor) -> None:
-        """Continue with other candidates.
-
-        Args:
-            parents: index of each one's parent among the candidates before (N,).
-            ended: which need no more logits (N,).
-        """
-
-    def weights(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return the attention weights (N, U, S)."""
-        return self.model.decode(self.source, tokens)[1]
-
-
-class _Steps(_Rounds):
-    """One step in each round, of candidates that have not ended; their states are copied.
+class _Candidates:
+    """The decoder in a beam search: each round is one step of all candidates that have not ended.
 
     Args:
         model: the translator.
@@ -290,29 +256,37 @@ class _Steps(_Rounds):
     """
 
     def __init__(self, model: Translator, source: Source, beam: int):
-        n = len(source.z)
+        n, device = len(source.z), source.z.device
+        self.model = model
         # All candidates of a sequence start equal: one row each, until the first `keep`.
-        self._state, self._rows = source.state, torch.arange(n) * beam
-        self._of = torch.arange(n).repeat_interleave(beam)  # the row of each candidate
+        self._state, self._rows = source.state, torch.arange(n, device=device) * beam
+        self._of = torch.arange(n, device=device).repeat_interleave(beam)  # row of each candidate
         lengths = None if source.lengths is None else source.lengths[self._of]
-        super().__init__(model, Source(source.z[self._of], None, lengths))
+        self._source = Source(source.z[self._of], None, lengths)
         self._queries: list[torch.Tensor] = []  # of each step, (N, 1, Q)
 
-    @override
     def logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the logits (N, V) after tokens (N, U) of all candidates."""
         queries, _, self._state = self.model._queries(tokens[self._rows, -1:], self._state)
         self._queries.append(queries[self._of])
-        return self.model._attend(self.source, self._queries[-1])[0][:, -1]
+        return self.model._attend(self._source, self._queries[-1])[0][:, -1]
 
-    @override
     def keep(self, parents: torch.Tensor, ended: torch.Tensor) -> None:
+        """Continue with other candidates.
+
+        Args:
+            parents: index of each one's parent among the candidates before (N,).
+            ended: which need no more logits (N,).
+        """
         self._queries = [one[parents] for one in self._queries]
+        if ended.all():
+            return
         self._rows = (~ended).nonzero().flatten()
         state: Any = self._state
         self._state = state.select(self._of[parents[self._rows]])
         self._of = torch.zeros_like(self._of)  # of those that have ended: any row
-        self._of[self._rows] = torch.arange(len(self._rows))
+        self._of[self._rows] = torch.arange(len(self._rows), device=ended.device)
 
-    @override
-    def weights(self, tokens: torch.Tensor) -> torch.Tensor:
-        return self.model._attend(self.source, torch.cat(self._queries, 1))[1]
+    def weights(self) -> torch.Tensor:
+        """Return the attention weights (N, U, S)."""
+        return self.model._attend(self._source, torch.cat(self._queries, 1))[1]

@@ -168,7 +168,7 @@ class Spsa:
         with torch.no_grad():
             x = clone.embed(batch.x)
             z, state = clone.rnn(x, None, batch.lengths)
-            read = clone.read(z, state)
+            read = clone.read(z, state, batch.lengths)
         return batch, clone.outputs(read, x, batch.x, batch.lengths)
 
     def _draw(self, step: int) -> dict[str, torch.Tensor]:

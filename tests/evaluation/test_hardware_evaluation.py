@@ -281,7 +281,7 @@ def test_padding_does_not_count_in_the_error_of_the_readouts(run):
 
 
 def test_the_open_loop_runs_the_steps_that_the_head_reads(run):
-    """The last one of a classifier, with the numbers of a run of all steps; all of a labeller."""
+    """The last one of a classifier, with the numbers of a run of all steps; else all."""
     done = run.evaluate(FAKE, feedback="open")
     assert done.cost.executions == 3 * N * SHOTS
     exact = run.evaluate(DeviceOptions("default.qubit", strategy="replayed"), feedback="open")
@@ -289,6 +289,11 @@ def test_the_open_loop_runs_the_steps_that_the_head_reads(run):
     assert (exact.rms_z_steps, len(whole.rms_z_steps)) == ([], T)
     assert exact.loss == pytest.approx(whole.loss, rel=1e-5)
     assert done.rms_z > 0.01 > exact.rms_z
+    run.model = SequenceClassifier(run.model.rnn, 2, pooling="mean")
+    pooled = run.evaluate(FAKE, feedback="open")
+    assert pooled.cost.executions == T * 3 * N * SHOTS
+    exact = run.evaluate(DeviceOptions("default.qubit", strategy="replayed"), feedback="open")
+    assert exact.loss == pytest.approx(run.evaluate(DeviceOptions("fused")).loss, rel=1e-5)
     labels = torch.zeros(N, T, dtype=torch.long)
     run.model, run.split = SequenceLabeller(run.model.rnn, 2), replace(run.split, y=labels)
     labelled = run.evaluate(FAKE, feedback="open")

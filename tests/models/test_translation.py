@@ -135,6 +135,17 @@ def test_a_beam_of_one_is_greedy():
         assert found[row] == [token for token in tokens[1:] if token != EOS]
 
 
+def test_a_round_of_the_search_is_one_step_of_what_has_not_ended():
+    model, (x, lengths) = translator(3), sources()
+    seen = []
+    model.decoder.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[:2]))
+    model.translate(x, lengths, beam=4, max_steps=6)
+    rows, steps = zip(*seen, strict=True)
+    assert set(steps) == {1}
+    assert rows[0] == 3  # all candidates of a sequence start equal
+    assert max(rows) <= 12
+
+
 def test_every_parameter_gets_a_gradient():
     model, (x, lengths), y = translator().train(), sources(), targets()
     logits = model.answer(Batch(x, y, lengths)).logits
