@@ -254,6 +254,11 @@ class Numbers(Objective):
             like.new_tensor(self.offset or [0] * n, dtype=kind),
         )
 
+    @property
+    def _median(self) -> int:
+        """The place of the prediction among the sorted quantiles."""
+        return self.quantiles.index(MEDIAN) if self.quantiles else 0
+
     def _shaped(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return outputs (M, C) as (M, H, K, Q)."""
         return outputs.unflatten(-1, (self.horizon, len(self.targets), max(1, len(self.quantiles))))
@@ -286,8 +291,7 @@ class Numbers(Objective):
     @override
     def answers(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return the predictions (M, H, K)."""
-        found = self._unscaled(self._shaped(outputs))
-        return found[..., self.quantiles.index(MEDIAN) if self.quantiles else 0]
+        return self.levels(outputs)[..., self._median]
 
     def repeated(self, values: torch.Tensor) -> torch.Tensor:
         """Return one value for each target (..., K) as outputs (..., C), all steps alike."""
@@ -308,8 +312,8 @@ class Numbers(Objective):
         if self.shown == "rmse":
             return (self.answers(outputs) - self.truth(y)).square().flatten(0, 1)
         # Of scaled numbers, which have the same NRMSE: errors, and the moments of the truth.
-        levels = self.quantiles.index(MEDIAN) if self.quantiles else 0
-        found, truth = self._shaped(outputs)[..., levels].double(), y.double()
+        found = self._shaped(outputs).sort(-1).values[..., self._median].double()
+        truth = y.double()
         return torch.cat([(found - truth).square(), truth, truth.square()], -1).flatten(0, 1)
 
     @override

@@ -30,6 +30,8 @@ KEYS = {
     "model": ("n_qubits", "layers", "width", "readout", "bias_range", "output_lr", "residual"),
     "trainer": ("epochs", "batch_size", "lr", "patience"),
 }
+# Overrides that an estimator sets itself, or whose result it does not return.
+UNREAD = {"trainer.seed", "task.seed", "trainer.baselines", "resume"}
 
 
 def config_of(estimator: Any, task: str, reads: Sequence[str], *fixed: str) -> TrainConfig:
@@ -50,9 +52,14 @@ def config_of(estimator: Any, task: str, reads: Sequence[str], *fixed: str) -> T
         raise ConfigError(
             f"overrides must be a tuple of texts such as ('trainer.clip=0.5',), got {shown(given)}"
         )
-    config = compose(
-        "train", [*given, f"task={task}", "trainer.progress=false", "trainer.loggers=[]", *fixed]
-    )
+    settled = [f"task={task}", "trainer.progress=false", "trainer.loggers=[]", *fixed]
+    for key in (_key_of(one) for one in given):
+        if key in UNREAD | {_key_of(one) for one in settled} or key.startswith("hydra."):
+            why = (
+                "set random_state" if key.endswith(".seed") else "which an estimator does not read"
+            )
+            raise ConfigError(f"overrides must be without {key}, got {shown(given)}: {why}")
+    config = compose("train", [*given, *settled])
     for group, names in {**KEYS, "task": reads}.items():
         for name in names:
             value = getattr(estimator, name, None)
@@ -72,6 +79,11 @@ def config_of(estimator: Any, task: str, reads: Sequence[str], *fixed: str) -> T
     is_seed = isinstance(estimator.random_state, int | np.integer)
     config.trainer.seed = int(estimator.random_state) if is_seed else int(drawn)
     return config
+
+
+def _key_of(override: str) -> str:
+    """Return the key of an override such as `+task.seed=3`."""
+    return override.split("=")[0].strip().lstrip("+~").split("@")[0]
 
 
 def fitted(config: TrainConfig, data: TaskData) -> TrainedModel:

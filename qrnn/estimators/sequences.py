@@ -163,8 +163,9 @@ class SequenceEstimator(BaseEstimator):
         """Return the objective, scaled by the training part, and the targets it is to learn."""
 
     def _fit(self, X: Any, y: Any, target: str) -> Self:
-        x, lengths = self._inputs(X, fit=True)
+        self.__dict__.pop("trained_", None)  # a fit that fails leaves no mixture of two
         values = self._targets(y)
+        x, lengths = self._inputs(X, fit=True)
         check_consistent_length(x, values)
         config = config_of(self, TASK, READS, f"task.target={target}")
         task: Any = config.task
@@ -192,7 +193,7 @@ class SequenceEstimator(BaseEstimator):
 
     def _outputs(self, X: Any) -> torch.Tensor:
         """Return the head's outputs (N, C)."""
-        check_is_fitted(self)
+        check_is_fitted(self, "trained_")
         x, lengths = self._inputs(X, fit=False)
         objective = self.trained_.objective
         if isinstance(objective, Numbers):
@@ -325,7 +326,8 @@ class QRNNRegressor(RegressorMixin, SequenceEstimator):
         Args:
             X: as in `fit`.
         """
-        found = self.trained_.objective.answers(self._outputs(X))[:, 0].numpy()
+        outputs = self._outputs(X)
+        found = self.trained_.objective.answers(outputs)[:, 0].numpy()
         return found[:, 0] if self.one_number_ else found
 
     def __sklearn_tags__(self) -> Any:

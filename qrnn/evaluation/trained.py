@@ -11,7 +11,7 @@ import torch
 
 from qrnn.config import TrainConfig
 from qrnn.data import SPLITS, Objective, Split, TaskData
-from qrnn.data.tables.base import Encoder
+from qrnn.data.tables.base import ENCODERS, Encoder
 from qrnn.data.tables.files import Table, read_table
 from qrnn.data.tables.windows import ForecastEncoder
 from qrnn.devices import Device, DeviceOptions, open_device
@@ -231,6 +231,11 @@ class TrainedModel(Pretrained):
         return encoder.encode(table)
 
     def _encoder(self) -> Encoder:
+        if self.encoder is None and self.config.task.name in ENCODERS:
+            raise ConfigError(
+                "predict must have a checkpoint that knows its table, got one of an estimator, "
+                "which scales the inputs itself: pickle the estimator instead"
+            )
         if self.encoder is None:
             raise ConfigError(
                 f"predict must have a task that reads tables, got {self.config.task.name}: train "

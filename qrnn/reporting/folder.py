@@ -19,7 +19,7 @@ from qrnn.evaluation.hardware import Cost
 from qrnn.evaluation.metrics import METRICS
 from qrnn.training.checkpoint import checkpoint_identity, read_checkpoint
 from qrnn.training.history import Best, best_of, history
-from qrnn.utils.overrides import shell_quoted
+from qrnn.utils.overrides import argument, shell_quoted
 from qrnn.utils.private import hide
 from qrnn.utils.program import python, shown_path, started
 from qrnn.utils.safe_yaml import check_plain, read_text, read_yaml
@@ -140,7 +140,8 @@ def _not_a_run(folder: Path, missing: list[str]) -> DataError:
         return DataError(f"run {folder} must hold a readable configuration: {missing[0]}")
     message = f"run must be a folder that `qrnn train` wrote, but {folder} holds no config.yaml"
     if below := sorted(str(path.parent) for path in folder.glob("*/config.yaml")):
-        message += f": choose from the {len(below)} runs in it, e.g. run=[{','.join(below[:3])}]"
+        some = argument("run", below[:3])
+        message += f": choose from the {len(below)} runs in it, e.g. {some}"
     return DataError(message)
 
 

@@ -72,7 +72,10 @@ def data_warnings(data: TaskData, config: TrainConfig) -> Iterator[str]:
         config: the full configuration.
     """
     if data.kind == "classify":
-        for name, part in (("training", data.train), ("validation", data.val), ("test", data.test)):
+        parts = {"training": data.train, "validation": data.val}
+        if data.test is not data.val:  # of an estimator, which has none
+            parts["test"] = data.test
+        for name, part in parts.items():
             there = set(part.sequences("labels").y.tolist())
             if lacks := [one for n, one in enumerate(data.classes) if n not in there]:
                 more = f" and {len(lacks) - 5} more" if len(lacks) > 5 else ""

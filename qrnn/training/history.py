@@ -60,7 +60,8 @@ def best_of(series: Mapping[str, Sequence[tuple[int, float]]]) -> Best | None:
     """Return the best epoch of a history; None: no epoch has finished."""
     if not (losses := series.get("val/loss")):
         return None
-    epoch, loss = min(losses, key=lambda point: point[1])
+    known = [one for one in losses if not math.isnan(one[1])]
+    epoch, loss = min(known or losses, key=lambda point: point[1])
     metric = metric_of(series)
     return Best(epoch + 1, loss, metric, dict(series.get(f"val/{metric}", ())).get(epoch, math.nan))
 

@@ -13,8 +13,9 @@ from qrnn.errors import ConfigError
 from qrnn.training.lbfgs import LBFGS, check_history
 from qrnn.utils.weights import size_of
 
-# Keys of tasks that decide which sequences are trained on.
-SPLITS = ("name", "seed", "split", "val", "test", "n_train", "n_val", "n_test")
+# Keys of tasks that say where the data lie, or in which order they are learned. With others, losses
+# could not be compared with those before, or sequences trained on became test sequences.
+MAY_CHANGE = {"data_dir", "file", "test_file", "separator", "decimal", "vectors", "curriculum"}
 
 
 def check_resumable(saved: dict[str, Any], path: str | None) -> None:
@@ -31,20 +32,22 @@ def check_resumable(saved: dict[str, Any], path: str | None) -> None:
 
 
 def check_unchanged(saved: TrainConfig, wanted: TrainConfig) -> None:
-    """Check that the optimiser, the schedule and what is trained are those of the checkpoint.
-
-    So must be the task's seed and split: else sequences that were trained on become test sequences.
+    """Check that optimiser, schedule, what is trained and the task are those of the checkpoint.
 
     Raises:
         ConfigError: one of them has changed.
     """
     keys = [("trainer", "optimizer"), ("trainer", "schedule"), ("model", "frozen")]
-    for group, name in (*keys, *(("task", name) for name in SPLITS)):
+    of_task = [name for name in {**vars(saved.task), **vars(wanted.task)} if name not in MAY_CHANGE]
+    for group, name in (*keys, *(("task", name) for name in sorted(of_task))):
         before, now = (getattr(getattr(one, group), name, None) for one in (saved, wanted))
         if before != now:
             raise ConfigError(
                 f"{group}.{name} must stay {before} with resume, got {now}: leave it out"
             )
+    rates = [getattr(one.model, "output_lr", 1.0) for one in (saved, wanted)]
+    if (rates[0] == 1) != (rates[1] == 1):
+        raise ConfigError("model.output_lr must not change from or to 1 with resume: leave it out")
 
 
 def check_shapes(
@@ -131,7 +134,8 @@ def check_state(saved: dict[str, Any], trainer: pl.Trainer, optimizer: Optimizer
         check_structure(one, {"state": dict, "param_groups": list}, "optimizer_states")
         if len(one["param_groups"]) != len(optimizer.param_groups):
             raise ConfigError(
-                "model.output_lr must not change from or to 1 with resume: leave it out"
+                f"optimizer_states must have {len(optimizer.param_groups)} groups of parameters, "
+                f"got {len(one['param_groups'])}"
             )
         for group in one["param_groups"]:
             check_structure(group, {"lr": 0.0, "params": []}, "optimizer_states.param_groups")

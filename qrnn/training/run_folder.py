@@ -75,8 +75,7 @@ def locked(run_dir: Path, resume: str | None) -> Iterator[None]:
         ) from None
     try:
         check_free(run_dir, resume)
-        # A resumed run is not finished. A killed one may have left half-written checkpoints.
-        (run_dir / "summary.json").unlink(missing_ok=True)
+        # A killed run may have left half-written checkpoints.
         for name in CHECKPOINTS:
             for half in run_dir.glob(f".{name}.*"):
                 half.unlink()

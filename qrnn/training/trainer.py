@@ -258,6 +258,7 @@ def _fit(
     if saved:
         with checkpoint_errors(config.resume):
             check_state(saved, trainer, module.optimizer())
+    (run_dir / "summary.json").unlink(missing_ok=True)  # a resumed run is not finished
     write_text(run_dir / "config.yaml", config_yaml(config))
     used = environment() | program_of(config, run_dir)
     write_text(run_dir / "environment.json", json.dumps(used, indent=1) + "\n")

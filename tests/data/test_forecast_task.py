@@ -237,6 +237,8 @@ def test_what_is_wrong_in_a_file_is_one_line(tmp_path, rows, options, message):
         ({"target": None}, "task.target must name the column to predict, out of y, u"),
         ({"target": []}, "task.target must be a column or a list of columns"),
         ({"inputs": ["y"]}, "'y' is named twice"),
+        ({"time": "step"}, "task.time must not be a column named step"),
+        ({"id": "truth"}, "task.id must not be a column named truth"),
         ({"past": False}, "task.inputs or task.known must name a column with task.past=false"),
     ],
 )

@@ -4,6 +4,7 @@ import copy
 import pickle
 import random
 import tempfile
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_regressors_train, parametrize_with_checks
 
+import qrnn
 from qrnn import ConfigError, DataError, NumericsError, QRNNClassifier, QRNNRegressor
 from qrnn.config import compose
 from qrnn.devices import DeviceOptions, open_device
@@ -245,6 +247,12 @@ def test_it_works_in_a_pipeline():
         ({"overrides": "trainer.clip=1"}, ConfigError, "overrides must be a tuple"),
         ({"overrides": ("task.file=a.csv",)}, ConfigError, "task.file must be left out"),
         ({"overrides": ("trainer.no=1",)}, ConfigError, "no"),
+        ({"overrides": ("trainer.seed=3",)}, ConfigError, "without trainer.seed.*random_state"),
+        ({"overrides": ("+task.seed=3",)}, ConfigError, "without task.seed.*random_state"),
+        ({"overrides": ("task=digits",)}, ConfigError, "overrides must be without task, got"),
+        ({"overrides": ("task.target=number",)}, ConfigError, "be without task.target"),
+        ({"overrides": ("trainer.baselines=[gru]",)}, ConfigError, "without trainer.baselines"),
+        ({"overrides": ("hydra.run.dir=a",)}, ConfigError, "without hydra.run.dir"),
         ({"val": 1.5}, ConfigError, "task.val must be"),
         ({"scale": "log"}, ConfigError, "log"),
         ({"n_qubits": 2.5}, ConfigError, "model.n_qubits must be a whole number"),
@@ -276,6 +284,30 @@ def test_wrong_data_is_refused_by_fit(x, y, says):
         QRNNClassifier(**SMALL).fit(x, y)
 
 
+def test_names_of_columns_are_kept_and_compared():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(X[..., 0], columns=list("abcde"))
+    other = table[list("bacde")]
+    for kind, y in ((QRNNClassifier, LABELS), (QRNNRegressor, HIGH * 1.0)):
+        fitted = kind(**{**SMALL, "epochs": 1}).fit(table, y)
+        assert fitted.feature_names_in_.tolist() == list("abcde")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fitted.predict(table)
+        with pytest.raises(ValueError, match="feature names should match"):
+            fitted.predict(other)
+
+
+def test_a_fit_that_fails_leaves_no_mixture_of_two():
+    fitted = QRNNClassifier(**{**SMALL, "epochs": 1}).fit(X, LABELS)
+    with pytest.raises(ConfigError):
+        fitted.set_params(lr=-1).fit(1000 * X, np.where(HIGH, "a", "b"))
+    with pytest.raises(NotFittedError):
+        fitted.predict(X)
+    with pytest.raises(NotFittedError):
+        QRNNRegressor().predict(X)
+
+
 def test_wrong_data_is_refused_by_predict(classifier, ragged):
     for fitted in (classifier, ragged):
         with pytest.raises(DataError, match=r"X must be \(N, T, D\)"):
@@ -302,3 +334,9 @@ def test_a_training_that_does_not_end_well_is_an_error(end, error, monkeypatch):
     monkeypatch.setattr(fitting, "train", train)
     with pytest.raises(error):
         QRNNClassifier(**{**SMALL, "epochs": 1}).fit(X, LABELS)
+
+
+def test_a_saved_network_without_its_estimator_says_what_to_save(classifier, tmp_path):
+    classifier.trained_.save(tmp_path / "alone.ckpt")
+    with pytest.raises(ConfigError, match="pickle the estimator instead"):
+        qrnn.load(tmp_path / "alone.ckpt").predict({"id": [1], "x0": [0.0]})

@@ -72,6 +72,7 @@ def test_answers_are_in_the_targets_units():
     out = torch.arange(8.0)[None]  # (H, K, Q)
     assert objective.answers(out).tolist() == [[[12.0, 3.0], [20.0, 7.0]]]
     assert objective.levels(-out)[0, 0].tolist() == [[8.0, 10.0], [-3.0, -2.0]]  # sorted
+    assert objective.answers(-out)[0, 0].tolist() == [10.0, -2.0]  # the median of these
     assert objective.truth(torch.zeros(1, 2, 2)).tolist() == [[[10.0, 0.0]] * 2]
     far = numbers("quantile", (0.5,), offset=(1e9, 1.0), scale=(0.25, 1e-9))
     wanted = [[[1e9 + 0.125, 1 + 0.5e-9]] * 2]  # in float32 1e9 and 1
@@ -88,9 +89,11 @@ def test_the_metric_of_training_is_that_of_the_scores():
 
     one = Numbers(("a",), 4, offset=(1e9,), scale=(3.0,))
     several = numbers(offset=(1.0, 2.0), scale=(3.0, 100.0))
+    crossing = numbers("quantile", (0.1, 0.5))
     assert (one.shown, several.shown) == ("rmse", "nrmse")
-    for objective in (one, several):
-        outputs, y = objective.asked(OUT, Y.view(3, objective.horizon, -1))
+    for objective in (one, several, crossing):
+        out = torch.cat([OUT, -OUT], 1) if objective is crossing else OUT
+        outputs, y = objective.asked(out, Y.view(3, objective.horizon, -1))
         batches = [objective.measure(outputs[n : n + 1], y[n : n + 1]) for n in range(2)]
         found = scores(objective.answers(outputs).numpy(), objective.truth(y).numpy())
         assert metric(objective, *batches) == pytest.approx(found[objective.shown], rel=1e-5)

@@ -24,6 +24,7 @@ from qrnn.reporting import page as pages_of
 from qrnn.reporting.folder import read_folder
 from qrnn.reporting.parts import Code, Facts, Figure, Page, Table, Text
 from qrnn.reporting.write import render
+from qrnn.training.history import best_of
 from qrnn.utils import program
 from qrnn.utils.figure_style import DARK
 from qrnn.utils.private import hide
@@ -66,6 +67,12 @@ def test_the_main_numbers_are_those_of_the_files(made, page):
     wanted = {"wires": "2", "angles": "8", "readouts": "6", "gates": "10", "two qubit gates": "2"}
     assert wanted.items() <= facts.items()
     assert facts["gates by name"] == "4 RY, 4 RZ, 2 CZ"
+
+
+def test_an_epoch_without_a_loss_is_not_the_best():
+    losses = [(0, math.nan), (1, 0.5), (2, 0.7)]
+    best = best_of({"val/loss": losses, "val/accuracy": [(1, 0.25)]})
+    assert (best.epoch, best.loss) == (2, 0.5)
 
 
 def test_best_epoch_is_the_one_with_the_least_validation_loss(run):

@@ -113,7 +113,7 @@ def test_only_keys_that_say_something_differ(made):
     [
         ("runs/c", {}, "but runs/c does not exist"),
         ("runs/a/best.ckpt", {}, "but runs/a/best.ckpt is a file"),
-        ("runs", {}, r"choose from the 2 runs in it, e.g. run=\[runs/a,runs/b\]"),
+        ("runs", {}, r"choose from the 2 runs in it, e.g. 'run=\[runs/a,runs/b\]'"),
         (".", {}, "holds no config.yaml$"),
         ([], {}, r"run must name one folder or several different ones, got \[\]"),
         (["runs/a", "runs/../runs/a"], {}, "run must name one folder or several diff"),

@@ -225,9 +225,13 @@ def test_a_resumed_run_has_the_rates_that_it_was_given(schedule, data, tmp_path)
 def test_a_resumed_run_cannot_change_its_optimiser(run, data, tmp_path, trainer, model, message):
     other = config(epochs=5, **trainer)
     other = replace(other, model=replace(SMALL, **model), resume=str(run.last))
-    with pytest.raises(QRNNError, match=message) as caught:
-        train(other, tmp_path / "other", data=data)
-    assert "\n" not in str(caught.value)
+    summary = run.last.parent / "summary.json"
+    assert summary.is_file()
+    for folder in (tmp_path / "other", run.last.parent):
+        with pytest.raises(QRNNError, match=f"^{message}") as caught:
+            train(other, folder, data=data)
+        assert "\n" not in str(caught.value)
+    assert summary.is_file()  # the run is still finished
 
 
 @pytest.mark.parametrize(
@@ -237,11 +241,16 @@ def test_a_resumed_run_cannot_change_its_optimiser(run, data, tmp_path, trainer,
         (ForecastConfig("forecast"), {"split": [0.5, 0.3, 0.2]}),
         (TextsConfig("texts"), {"val": 0.4}),
         (CopyingConfig("copying"), {"n_train": 7}),
+        (ForecastConfig("forecast"), {"loss": "mae"}),
+        (ForecastConfig("forecast"), {"scale": "minmax"}),
+        (TextsConfig("texts"), {"class_weights": True}),
     ],
 )
-def test_a_resumed_run_cannot_change_the_split_of_its_data(task, change):
+def test_a_resumed_run_cannot_change_its_task_but_where_its_data_lie(task, change):
     saved = replace(config(), task=task)
     check_unchanged(saved, saved)
+    for moved in {"file", "curriculum"} & {*vars(task)}:
+        check_unchanged(saved, replace(saved, task=replace(task, **{moved: "other"})))
     with pytest.raises(ConfigError, match=rf"task\.{next(iter(change))} must stay .* with resume"):
         check_unchanged(saved, replace(saved, task=replace(task, **change)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 from qrnn.data.objectives import Labels, Numbers
 from qrnn.data.parts import IGNORED
+from qrnn.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ def number_columns(objective: Numbers, outputs: torch.Tensor, y: torch.Tensor) -
         found[f"prediction{end}"] = _written(predicted[:, k].numpy(), *scaling)
         for q, level in enumerate(objective.quantiles):
             assert levels is not None
-            found[f"q{level:g}{end}"] = _written(levels[:, k, q].numpy(), *scaling)
+            found[f"q{level}{end}"] = _written(levels[:, k, q].numpy(), *scaling)
         if not truth[:, k].isnan().all():
             found[f"truth{end}"] = _written(truth[:, k].numpy(), *scaling)
     return found
@@ -49,6 +50,24 @@ def _written(values: np.ndarray, scale: float, offset: float) -> np.ndarray:
     steps = np.spacing(scaled).astype(np.float64) * scale
     decimals = np.nan_to_num(np.floor(-np.log10(steps))).astype(int)  # NaN where it is not known
     return np.array([round(v, d) for v, d in zip(values.tolist(), decimals.tolist(), strict=True)])
+
+
+def refuse_own(given: Mapping[str, str | None], own: Collection[str]) -> None:
+    """Check that columns of the user's that files of predictions repeat are not named as our own.
+
+    Args:
+        given: names of columns by the keys that name them.
+        own: names of the columns of predictions.
+
+    Raises:
+        ConfigError: one of the names is used twice.
+    """
+    for key, name in given.items():
+        if name in own:
+            raise ConfigError(
+                f"{key} must not be a column named {name}, which files of predictions have for "
+                f"themselves: rename it in the file"
+            )
 
 
 def beside(keys: pd.DataFrame, columns: dict[str, Any]) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from qrnn.data.sources import check_seed
 from qrnn.data.tables.base import ENCODERS, Encoder
 from qrnn.data.tables.files import Table, read_table
 from qrnn.data.tables.labels import classes_of, numbered, shares
-from qrnn.data.tables.predictions import beside, label_columns, number_columns
+from qrnn.data.tables.predictions import beside, label_columns, number_columns, refuse_own
 from qrnn.data.tables.scaling import Scaling
 from qrnn.errors import ConfigError, DataError
 from qrnn.utils.registry import unknown_name
@@ -61,6 +61,14 @@ class SequencesEncoder(Encoder):
     classes: tuple[str, ...]
     offset: tuple[float, ...]
     scale: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        own = {"prediction", "truth"} | {f"p_{name}" for name in self.classes}
+        named: dict[str, str | None] = {"task.id": self.id}
+        if self.each == "step":
+            named["task.order"] = self.order
+            own |= {"step"} if self.order is None else set()
+        refuse_own(named, own)
 
     def groups(self, table: Table) -> _Groups:
         """Return the sequences of a table, in order of appearance.

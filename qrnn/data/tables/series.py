@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qrnn.data.tables.files import Table
+from qrnn.data.tables.predictions import refuse_own
 from qrnn.data.tables.times import SAME_DATES, dates_after, usual
 from qrnn.errors import ConfigError, DataError
 from qrnn.utils.registry import unknown_name
@@ -55,6 +56,11 @@ class Columns:
                     f"a column must be one of task.target, inputs, known, time and id, but "
                     f"{name!r} is named twice"
                 )
+        ends = [f"_{name}" for name in self.targets] if len(self.targets) > 1 else [""]
+        own = {f"{kind}{end}" for kind in ("prediction", "truth") for end in ends} | {"step"}
+        if self.time is None:
+            own.add("row")
+        refuse_own({"task.time": self.time, "task.id": self.series}, own)
         if not self.past and not (self.inputs or self.known):
             raise ConfigError("task.inputs or task.known must name a column with task.past=false")
 
