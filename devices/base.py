@@ -8,7 +8,6 @@ from weakref import WeakSet
 
 import numpy as np
 import pennylane as qml
-from pennylane.exceptions import DeviceError as PennyLaneDeviceError
 from pennylane.qnn import TorchLayer
 
 from qrnn.circuit.step import StepCircuit
@@ -65,11 +64,16 @@ class Device:
         """
         try:
             plugin = self.make_plugin(n_wires)
-        except (QRNNError, KeyboardInterrupt):
+        except QRNNError:
             raise
-        except (PennyLaneDeviceError, ImportError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
+        except Exception as error:  # of PennyLane, or of a device of the user's own
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
             raise DeviceError(f"device {self.name!r} could not be opened: {reason}") from error
+        if not isinstance(plugin, qml.devices.Device):
+            raise DeviceError(
+                f"device {self.name!r} could not be opened: make_plugin must return a PennyLane "
+                f"device, got {type(plugin).__name__}"
+            )
         self._opened.add(plugin)
         return plugin
 
@@ -95,11 +99,14 @@ class Device:
 
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
         """Return `qml.device(...)`; `plugin` handles PennyLane's errors."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define make_plugin")
 
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
         """Return the memory of the device's `carried` or `fused` strategy."""
-        raise NotImplementedError
+        raise DeviceError(
+            f"device {self.name!r} must define carry for strategy {self.strategy}, or have "
+            f"replayed alone"
+        )
 
     def transform(self, qnode: qml.QNode) -> qml.QNode:
         """Return the QNode with what the device adds to each circuit, such as noise."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pennylane as qml
 from typing_extensions import override
 
 from qrnn.devices.base import Device
-from qrnn.errors import DeviceError
+from qrnn.errors import ConfigError, DeviceError
 
 
 class Plugin(Device):
@@ -17,13 +19,23 @@ class Plugin(Device):
         """Return the PennyLane device of this name.
 
         Raises:
+            ConfigError: the device samples its readouts, but `device.shots` is not set.
             DeviceError: the package cannot make the device, or not with these options.
         """
         try:
-            return qml.device(self.name, wires=n_wires, **self.options.options)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*[Ss]hots")  # those are refused below
+                made = qml.device(self.name, wires=n_wires, **self.options.options)
         except Exception as error:  # another package may raise anything
             reason = " ".join(str(error).split())[:200]
             raise DeviceError(
                 f"device {self.name!r} of another package cannot be made ({type(error).__name__}: "
                 f"{reason}): check device.options, or choose another device"
             ) from error
+        shots = getattr(made.shots, "total_shots", made.shots)
+        if shots and self.options.shots is None:
+            raise ConfigError(
+                f"device {self.name!r} samples its readouts, with {shots} shots: set "
+                f"device.shots={shots}, and leave shots out of device.options"
+            )
+        return made

@@ -22,7 +22,7 @@ from qrnn.config.models import HybridConfig
 from qrnn.controllers import Controller
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError, NumericsError
-from qrnn.memory.base import Memory, has_hooks
+from qrnn.memory.base import Memory, has_hooks, is_patched
 from qrnn.utils.autograd import in_full_precision
 from qrnn.utils.checks import at_least_zero, flag, whole
 from qrnn.utils.limits import check_memory
@@ -261,7 +261,8 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             NumericsError: angles are not finite; the step is named.
         """
         active = checked_inputs(x, active, ("T", "B", self.input_size), self.quantum.bias.dtype)
-        if not has_hooks(self, self.readout_noise):
+        mine = type(self).forward is QRNNCell.forward and not is_patched(self)
+        if mine and not is_patched(self.readout_noise) and not has_hooks(self, self.readout_noise):
             state = self._checked(state, x[0])
             done = self.memory.sequence(
                 self.controller,
@@ -288,6 +289,11 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
 
     def _checked(self, state: QRNNState | None, x: torch.Tensor) -> QRNNState:
         """Return the initial state, checked, for inputs (B, D)."""
+        if has_hooks(*self.quantum.modules()) or is_patched(self.quantum):
+            raise ConfigError(
+                "cell.quantum must be without hooks and with its own forward, which the circuit "
+                "does not call: use torch.nn.utils.parametrize instead of prune and the like"
+            )
         if state is None:
             return self.start(len(x), x)
         if not isinstance(state, QRNNState):

@@ -172,8 +172,15 @@ def plugin_spec(name: str, module: str) -> DeviceSpec:
     )
 
 
-# Devices for photonic modes and qutrits, and qrnn.ibm, which is used through its backends' names.
-LEFT_OUT = ("default.gaussian", "default.qutrit", "default.qutrit.mixed", "qrnn.ibm")
+# Devices for photonic modes and qutrits, one that computes nothing, and qrnn.ibm, which is used
+# through its backends' names.
+LEFT_OUT = (
+    "default.gaussian",
+    "default.qutrit",
+    "default.qutrit.mixed",
+    "null.qubit",
+    "qrnn.ibm",
+)
 
 
 # What devices of PennyLane itself need.

@@ -202,7 +202,11 @@ class DeviceSpec:
 
     def missing(self) -> str | None:
         """Return the command that installs what the device lacks, or None."""
-        if importlib.util.find_spec(self.needs) is not None:
+        try:
+            found = importlib.util.find_spec(self.needs)
+        except ModuleNotFoundError:  # the package of a submodule
+            found = None
+        if found is not None:
             return None
         if self.extra:
             return install_line(self.extra)
@@ -298,5 +302,6 @@ class DeviceSpec:
             )
         if chosen is None:
             sampled = ("backprop", "adjoint") if options.shots is not None else ()
-            chosen = next(g for g in self.gradients if g not in (*barred, *sampled))
+            usable = (g for g in self.gradients if g not in (*barred, *sampled))
+            chosen = next(usable, "none")
         return None if chosen == "none" else chosen

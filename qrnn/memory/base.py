@@ -158,6 +158,11 @@ def across(psi: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
     return gradient - psi * along / psi.abs().square().sum(1, keepdim=True)
 
 
+def is_patched(module: nn.Module) -> bool:
+    """Return whether an instance has a `forward` of its own in place of its class's."""
+    return "forward" in vars(module)
+
+
 def has_hooks(*modules: nn.Module) -> bool:
     """Return whether any of the modules, without children, has hooks, which must see each step."""
     return any(

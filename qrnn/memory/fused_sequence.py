@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from qrnn.controllers import Controller
 from qrnn.errors import ConfigError, DeviceError
-from qrnn.memory.base import Memory, has_hooks
+from qrnn.memory.base import Memory, has_hooks, is_patched
 from qrnn.memory.kernels.base import GELU, GLU, LINEAR, RELU, Kernels, Packed
 from qrnn.memory.slots import Slots
 from qrnn.memory.snapshot import Snapshot
@@ -33,10 +33,12 @@ ACTIVATIONS: list[set[str]] = [set(), *({repr(kind())} for kind in KINDS)]
 
 def is_packable(controller: nn.Module, n_inputs: int, n_angles: int) -> TypeGuard[Controller]:
     """Return whether the kernels can run a controller: unmodified, no hooks, no active dropout."""
-    if type(controller) is not Controller or has_hooks(*controller.modules()):
+    if type(controller) is not Controller or is_patched(controller):
+        return False
+    if has_hooks(*controller.modules()):
         return False
     # A user may have replaced layers (adapters, quantised layers) or a layer's `forward`.
-    if any(type(m).forward not in FORWARDS or "forward" in vars(m) for m in controller):
+    if any(type(m).forward not in FORWARDS or is_patched(m) for m in controller):
         return False
     layers = [m for m in controller if not isinstance(m, nn.Dropout)]
     between = {repr(m) for m in layers[1::2]}  # with its options

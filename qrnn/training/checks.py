@@ -77,14 +77,21 @@ def check_trainer(config: TrainerConfig) -> None:
 
 
 def check_jobs(config: TrainConfig) -> None:
-    """Check that a device that runs jobs can train a model.
+    """Check that a device can train a model.
 
     Raises:
-        ConfigError: the network is frozen, the optimiser needs gradients, or the ledger is not in
-            the run's folder.
+        ConfigError: the optimiser needs gradients, which the device does not give; or the device
+            runs jobs, and the network is frozen or the ledger is not in the run's folder.
     """
     device = config.device
-    if not device_spec(device.name).submits_jobs:
+    spec = device_spec(device.name)
+    if not spec.submits_jobs:
+        learns = config.model.frozen is None and config.trainer.optimizer != SPSA
+        if learns and spec.strategy(device) == "replayed" and spec.gradient(device) is None:
+            raise ConfigError(
+                f"trainer.optimizer must be spsa on device {device.name!r} without gradients, got "
+                f"{config.trainer.optimizer}: set trainer=spsa, or another device.gradient"
+            )
         return
     if config.model.frozen is not None:
         raise ConfigError(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 from torch.func import functional_call
-from torch.nn.utils import clip_grad_norm_, parametrizations, parametrize
+from torch.nn.utils import clip_grad_norm_, parametrizations, parametrize, prune
 from torch.nn.utils.rnn import pack_sequence
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
@@ -20,7 +20,7 @@ from helpers import reference
 from helpers.documents import blocks, difference
 from helpers.paths import ROOT
 from helpers.problems import D, inputs, network
-from qrnn import QRNN, Controller
+from qrnn import QRNN, ConfigError, Controller
 from qrnn.cell.on_device import on_device
 from qrnn.devices import open_device
 
@@ -257,6 +257,10 @@ def patched(layer):
     return layer
 
 
+def doubled_angles(controller):
+    controller.forward = MethodType(lambda self, x: 2 * Controller.forward(self, x), controller)
+
+
 def put(index, make):
     """Return a change of a controller: what is made of a layer takes its place."""
 
@@ -270,6 +274,7 @@ CHANGED = {
     "a layer of another class": put(0, lambda layer: Doubled(*layer.weight.shape[::-1])),
     "no bias": put(0, lambda layer: nn.Linear(*layer.weight.shape[::-1], bias=False)),
     "a forward on the layer": put(0, patched),
+    "a forward on the controller": doubled_angles,
     "another activation": put(1, lambda layer: nn.Tanh()),
     "another option of the activation": put(1, lambda layer: nn.GELU("tanh")),
     "one activation of two": put(3, lambda layer: nn.ReLU()),
@@ -291,6 +296,27 @@ def test_layers_that_a_user_puts_in_the_controller_are_those_that_run(change):
     np.testing.assert_allclose(z, reference.run(rnn.cell, x)[0], **CLOSE)
     assert (z - before).abs().max() > 1e-4
     assert type(rnn.cell.controller) is Controller
+
+
+def test_a_forward_of_the_cell_that_a_user_replaces_runs_at_each_step():
+    rnn, x = network(), inputs()
+    before, own = rnn(x)[0], rnn.cell.forward
+
+    def forward(x, state=None, active=None):
+        z, state = own(x, state, active)
+        return -z, state
+
+    rnn.cell.forward = forward
+    torch.testing.assert_close(rnn(x)[0], -before, **CLOSE)
+
+
+@pytest.mark.parametrize("label", DEVICES)
+def test_hooks_that_no_device_would_call_are_refused(label):
+    rnn = on(network(), label)
+    prune.l1_unstructured(rnn.cell.quantum, "bias", amount=0.5)
+    with pytest.raises(ConfigError, match=r"cell\.quantum must be without hooks") as caught:
+        rnn(inputs())
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("label", DEVICES)

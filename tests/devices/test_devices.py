@@ -266,6 +266,52 @@ def test_a_device_of_ones_own_is_known_by_its_name(monkeypatch):
     assert z.shape == (3, 1, 6)
 
 
+def simulator(device, wires):
+    return qml.device("default.qubit", wires=wires)
+
+
+def misspelt(device, wires):
+    raise KeyError("n_wires")
+
+
+@pytest.mark.parametrize(
+    ("changes", "make", "says"),
+    [
+        ({}, None, "could not be opened: NotImplementedError: Mine must define make_plugin"),
+        ({}, misspelt, "could not be opened: KeyError: 'n_wires'"),
+        ({}, lambda device, wires: "lightning", "must return a PennyLane device, got str"),
+        ({"strategies": ("carried",)}, simulator, "must define carry for strategy carried"),
+        ({"needs": "no_such_package.part"}, None, "not installed: pip install no-such-package"),
+    ],
+)
+def test_what_a_device_of_ones_own_lacks_is_said(changes, make, says, monkeypatch):
+    table = devices.device_table()
+    monkeypatch.setattr(table, "_entries", dict(table._entries))
+    own = type("Mine", (devices.Device,), {} if make is None else {"make_plugin": make})
+    spec = replace(device_spec("default.qubit"), name="mine", strategies=("replayed",))
+    add_device(replace(spec, **changes), own)
+    with pytest.raises(DeviceError, match=says) as caught:
+        QRNN(1, n_qubits=2, device="mine")(torch.rand(3, 1, 1))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_plugin_that_samples_by_itself_is_not_taken_for_exact():
+    with pytest.raises(ConfigError, match=r"with 20 shots: set device.shots=20, and leave"):
+        network().on("reference.qubit", options={"shots": 20})(inputs())
+
+
+def test_a_device_without_gradients_trains_without_them_alone():
+    from qrnn.config import TrainConfig, TrainerConfig
+    from qrnn.training.checks import check_jobs
+
+    without = DeviceOptions("default.qubit", strategy="replayed", gradient="none")
+    with pytest.raises(ConfigError, match=r"trainer.optimizer must be spsa on .*, got adamw"):
+        check_jobs(TrainConfig(device=without))
+    check_jobs(TrainConfig(device=without, trainer=TrainerConfig(optimizer="spsa")))
+    check_jobs(TrainConfig(device=replace(without, gradient="adjoint")))
+    assert "null.qubit" not in device_names()
+
+
 @pytest.mark.parametrize("name", ["fused", "ibm_fez"])
 def test_the_name_of_another_device_is_refused(name):
     with pytest.raises(ConfigError, match=f"device '{name}' is already registered"):
