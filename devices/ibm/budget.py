@@ -27,6 +27,19 @@ class Usage:
     metered_seconds: float
 
 
+class BudgetError(DeviceError):
+    """A budget does not suffice.
+
+    Attributes:
+        used: QPU seconds that are used.
+        seconds: estimated QPU seconds of what does not fit.
+    """
+
+    def __init__(self, message: str, used: float, seconds: float):
+        super().__init__(message)
+        self.used, self.seconds = used, seconds
+
+
 class Budget:
     """The QPU seconds that a run may use, over all its attempts.
 
@@ -65,14 +78,16 @@ class Budget:
             again: see `used`.
 
         Raises:
-            DeviceError: the estimate exceeds what is left of the budget.
+            BudgetError: the estimate exceeds what is left of the budget.
         """
         used = self.used(again)
         if self.most is not None and used + seconds > self.most:
-            raise DeviceError(
+            raise BudgetError(
                 f"The budget max_qpu_seconds={self.most:g} must not be exceeded, but {used:.1f} s "
                 f"are used and {what} is estimated at {seconds:.1f} s: raise it and run the "
-                "same command again to resume, or use fewer shots or sequences"
+                "same command again to resume, or use fewer shots or sequences",
+                used,
+                seconds,
             )
 
     def limit(self, seconds: float, waiting: float, again: str | None = None) -> int | None:

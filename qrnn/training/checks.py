@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -107,6 +108,22 @@ def check_jobs(config: TrainConfig) -> None:
         raise ConfigError(
             "device.ledger must be left out in training, which records its jobs in the run's "
             f"folder, got {device.ledger}"
+        )
+
+
+def check_same_folder(config: TrainConfig, run_dir: Path) -> None:
+    """Check that a run on a device that runs jobs goes on where they are recorded.
+
+    Raises:
+        ConfigError: it would be resumed in another folder, where its budget would begin anew.
+    """
+    if config.resume is None or not device_spec(config.device.name).submits_jobs:
+        return
+    if Path(config.resume).resolve().parent != run_dir.resolve():
+        raise ConfigError(
+            f"resume must go on in its own folder on device {config.device.name!r}, as jobs and "
+            f"budget are there: name its last.ckpt and no hydra.run.dir, or begin anew with "
+            f"finetune={config.resume}"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import tempfile
 from collections import Counter
@@ -22,6 +23,7 @@ from qrnn.config import TrainerConfig
 from qrnn.data import Batch, TaskData, loader
 from qrnn.devices import DeviceOptions, device_spec
 from qrnn.devices.ibm import Estimate, IBMDevice, estimate_of
+from qrnn.devices.ibm.budget import BudgetError
 from qrnn.devices.ibm.cost import Cost, cost_of, job_count
 from qrnn.devices.ibm.ledger import recorded_backend
 from qrnn.errors import ConfigError, DeviceError
@@ -191,7 +193,7 @@ class Jobs(pl.Callback):
             try:
                 self.check(done)
             except DeviceError as error:
-                self.stopped = resumable(str(error), self.ledger.parent.parent)
+                self.stopped = resumable(error, self.ledger.parent.parent, self.price.qpu_seconds)
                 trainer.should_stop = True
 
     @override
@@ -275,7 +277,7 @@ def recorded_jobs(
     try:
         yield Jobs(target, plugin, ledger, price.epoch, shown=module.config.trainer.progress)
     except DeviceError as error:
-        raise DeviceError(resumable(str(error), run_dir)) from error
+        raise DeviceError(resumable(error, run_dir, price.epoch.qpu_seconds)) from error
     finally:
         plugin.close()
 
@@ -297,12 +299,23 @@ def on_jobs(model: Model, options: DeviceOptions, ledger: str | Path) -> Any:
     return model.on(replace(options, ledger=str(ledger), gradient="none"))
 
 
-def resumable(message: str, run_dir: Path) -> str:
-    """Return a device's message with the command that resumes the training, if it has begun."""
+def resumable(error: DeviceError, run_dir: Path, epoch: float) -> str:
+    """Return a device's message with the command that resumes the training, if it has begun.
+
+    Args:
+        error: the device's.
+        run_dir: folder of the run.
+        epoch: estimated QPU seconds of an epoch, for which a larger budget must suffice.
+    """
+    message = str(error)
     last = run_dir / "last.ckpt"
     if not last.is_file():
         return re.sub(" and run the same command again to resume", "", message)
-    resume = f"`{command('train', argument('resume', shown_path(last)))}`"
+    keys = [argument("resume", shown_path(last))]
+    if isinstance(error, BudgetError):
+        enough = math.ceil(error.used + max(error.seconds, epoch))
+        keys.append(argument("device.max_qpu_seconds", enough))
+    resume = f"`{command('train', *keys)}`"
     return re.sub(
         r"(r)un the same command again( to resume)?",
         lambda found: f"{found[1]}esume with {resume}",

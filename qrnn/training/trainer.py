@@ -40,7 +40,12 @@ from qrnn.training.checkpoint import (
     read_checkpoint,
     weights_of,
 )
-from qrnn.training.checks import batches_of_epoch, check_jobs, check_trainer
+from qrnn.training.checks import (
+    batches_of_epoch,
+    check_jobs,
+    check_same_folder,
+    check_trainer,
+)
 from qrnn.training.history import Best, Metrics, best_of, history
 from qrnn.training.jobs import Jobs, job_price, recorded_jobs
 from qrnn.training.learner import Learner, TaskDataModule
@@ -145,6 +150,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     check_baselines(config.trainer.baselines, config.model.name, config.trainer.processes)
     check_jobs(config)
     run_dir = Path(run_dir)
+    check_same_folder(config, run_dir)
     check_free(run_dir, config.resume)
     quiet_lightning()
     saved = {} if config.resume is None else read_checkpoint(config.resume, "resume")

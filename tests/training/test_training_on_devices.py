@@ -1,6 +1,7 @@
 """Training on devices that submit jobs: recorded, priced, within a budget, and resumed."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -156,11 +157,12 @@ def test_the_budget_stops_before_an_epoch_that_does_not_fit(training, undisturbe
     done = training.run(small)
     assert (done.epochs, training.submissions) == (1, JOBS)
     assert "and epoch 2 is estimated at" in done.stopped
-    assert "resume with `qrnn train resume=" in done.stopped
+    command = r"resume with `qrnn train resume=\S+ device.max_qpu_seconds=(\d+)`"
+    enough = re.search(command, done.stopped)
     with pytest.raises(DeviceError, match="and epoch 2 is estimated at"):
         training.run(small, resume=True)
     assert training.submissions == JOBS
-    done = training.run(HARDWARE, resume=True)
+    done = training.run(replace(HARDWARE, max_qpu_seconds=float(enough[1])), resume=True)
     assert (done.stopped, training.metrics) == (None, undisturbed)
 
 
@@ -189,6 +191,14 @@ def test_price_and_budget_are_told_before_anything_is_sent(training, capfd):
     told = capfd.readouterr().err
     assert "ibm_double: 2 epochs of 6 jobs and" in told
     assert "stops the training before its last epoch" in told
+
+
+def test_a_run_does_not_go_on_in_another_folder_where_its_budget_begins_anew(training):
+    again = replace(training.config(), resume=str(training.folder / "best.ckpt"))
+    other = training.folder.parent / "other"
+    with pytest.raises(ConfigError, match=r"resume must go on in its own folder.*finetune="):
+        train(again, other, data=training.data)
+    assert not other.exists()
 
 
 @pytest.mark.parametrize(
