@@ -98,11 +98,21 @@ class Device:
                 generator.bit_generator.state = fresh  # in place: others may share it
 
     def make_plugin(self, n_wires: int | None) -> qml.devices.Device:
-        """Return `qml.device(...)`; `plugin` handles PennyLane's errors."""
-        raise NotImplementedError(f"{type(self).__name__} must define make_plugin")
+        """Return `qml.device(...)`; a device defines it, and `plugin` handles PennyLane's errors.
+
+        Raises:
+            DeviceError: the device does not define it.
+        """
+        raise DeviceError(
+            f"device {self.name!r} must define make_plugin, which returns a PennyLane device"
+        )
 
     def carry(self, circuit: StepCircuit, layer: TorchLayer) -> Memory:
-        """Return the memory of the device's `carried` or `fused` strategy."""
+        """Return the memory of the device's `carried` or `fused` strategy.
+
+        Raises:
+            DeviceError: the device does not define it.
+        """
         raise DeviceError(
             f"device {self.name!r} must define carry for strategy {self.strategy}, or have "
             f"replayed alone"

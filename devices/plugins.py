@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import pennylane as qml
 from typing_extensions import override
 
@@ -19,13 +17,16 @@ class Plugin(Device):
         """Return the PennyLane device of this name.
 
         Raises:
-            ConfigError: the device samples its readouts, but `device.shots` is not set.
+            ConfigError: the device samples its readouts, but not with `device.shots`.
             DeviceError: the package cannot make the device, or not with these options.
         """
+        given = self.options.options
+        if "shots" in given:
+            raise ConfigError(
+                f"device.options must be without shots, got {given['shots']}: set device.shots"
+            )
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*[Ss]hots")  # those are refused below
-                made = qml.device(self.name, wires=n_wires, **self.options.options)
+            made = qml.device(self.name, wires=n_wires, **given)
         except Exception as error:  # another package may raise anything
             reason = " ".join(str(error).split())[:200]
             raise DeviceError(
@@ -35,7 +36,7 @@ class Plugin(Device):
         shots = getattr(made.shots, "total_shots", made.shots)
         if shots and self.options.shots is None:
             raise ConfigError(
-                f"device {self.name!r} samples its readouts, with {shots} shots: set "
-                f"device.shots={shots}, and leave shots out of device.options"
+                f"device {self.name!r} samples its readouts, by itself with {shots} shots: set "
+                f"device.shots={shots}"
             )
         return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from typing import Any, NoReturn, Self, TypeVar
 
 import pennylane as qml
@@ -35,7 +36,7 @@ def shallow_copy(module: M) -> M:
     return clone
 
 
-class HasCircuits(nn.Module):
+class HasCircuits(nn.Module, ABC):
     """A cell with circuits, which can be switched to another device.
 
     Attributes:
@@ -44,9 +45,9 @@ class HasCircuits(nn.Module):
 
     device: Device
 
+    @abstractmethod
     def use(self, device: Device) -> None:
         """Switch to another device, in place."""
-        raise NotImplementedError
 
     def read_by(self, readout_mode: str | None, readout_angle: float | None) -> None:
         """Switch to another readout mode, in place, before `use`; None: unchanged.

@@ -22,7 +22,7 @@ from qrnn.evaluation.trained import load
 from qrnn.models.base import Model
 from qrnn.models.cells import cells_of
 from qrnn.training.checkpoint import load_data
-from qrnn.training.checks import batches_of_epoch, check_jobs, check_trainer
+from qrnn.training.checks import batches_of_epoch, check_device, check_trainer
 from qrnn.training.jobs import price
 from qrnn.training.spsa import check_spsa
 
@@ -129,7 +129,7 @@ def fine_tuning(config: EstimateConfig, options: DeviceOptions) -> None:
     check_trainer(trainer)
     loaded = load(config.checkpoint)
     data = load_data(loaded.config, config.data_dir)
-    check_jobs(replace(loaded.config, device=options, trainer=trainer))
+    check_device(replace(loaded.config, device=options, trainer=trainer))
     check_spsa(loaded.model, data)
     batches_of_epoch(data, trainer)
     found = price(loaded.model, options, data, trainer)

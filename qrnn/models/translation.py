@@ -10,6 +10,7 @@ from torch import nn
 from typing_extensions import override
 
 from qrnn.data import IGNORED, Batch, Labels, detokenise
+from qrnn.errors import ConfigError
 from qrnn.models.attention import Attention
 from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.models.cells import cells_of, device_of
@@ -282,8 +283,13 @@ class _Candidates:
         if ended.all():
             return
         self._rows = (~ended).nonzero().flatten()
-        state: Any = self._state
-        self._state = state.select(self._of[parents[self._rows]])
+        assert self._state is not None
+        if not hasattr(self._state, "select"):  # of a network of the user's own
+            raise ConfigError(
+                f"a translation must have a decoder whose state has `select(rows)`, got "
+                f"{type(self._state).__name__}: see qrnn.networks.State"
+            )
+        self._state = self._state.select(self._of[parents[self._rows]])
         self._of = torch.zeros_like(self._of)  # of those that have ended: any row
         self._of[self._rows] = torch.arange(len(self._rows), device=ended.device)
 

@@ -29,6 +29,12 @@ class State(Protocol):
     def detach(self) -> State:
         """Return the state detached from the autograd graph (truncated backpropagation)."""
 
+    def select(self, rows: torch.Tensor) -> State:
+        """Return the states of some sequences, by their indices (K,), which may be repeated.
+
+        Only the beam search of a translation calls it.
+        """
+
 
 class Network(Protocol):
     """A recurrent network, batch first.

@@ -77,7 +77,7 @@ def check_trainer(config: TrainerConfig) -> None:
             )
 
 
-def check_jobs(config: TrainConfig) -> None:
+def check_device(config: TrainConfig) -> None:
     """Check that a device can train a model.
 
     Raises:

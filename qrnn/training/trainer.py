@@ -42,7 +42,7 @@ from qrnn.training.checkpoint import (
 )
 from qrnn.training.checks import (
     batches_of_epoch,
-    check_jobs,
+    check_device,
     check_same_folder,
     check_trainer,
 )
@@ -148,7 +148,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
     check_trainer(config.trainer)
     check_loggers(config.trainer.loggers)
     check_baselines(config.trainer.baselines, config.model.name, config.trainer.processes)
-    check_jobs(config)
+    check_device(config)
     run_dir = Path(run_dir)
     check_same_folder(config, run_dir)
     check_free(run_dir, config.resume)

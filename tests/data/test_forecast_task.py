@@ -9,6 +9,7 @@ from helpers.tables import series_file, wave, write_table
 from qrnn import ConfigError, DataError
 from qrnn.data.tables.files import Table, read_table
 from qrnn.data.tables.forecast import ForecastConfig, forecast
+from qrnn.data.tables.predictions import beside
 
 
 def load(path, **options):
@@ -239,6 +240,7 @@ def test_what_is_wrong_in_a_file_is_one_line(tmp_path, rows, options, message):
         ({"inputs": ["y"]}, "'y' is named twice"),
         ({"time": "step"}, "task.time must not be a column named step"),
         ({"id": "truth"}, "task.id must not be a column named truth"),
+        ({"id": "row", "time": None}, "task.id must not be a column named row"),
         ({"past": False}, "task.inputs or task.known must name a column with task.past=false"),
     ],
 )
@@ -288,3 +290,9 @@ def test_a_table_to_predict_from_needs_its_known_inputs(tmp_path):
     for end, told in ((rows[:-1], "must go on for 2 rows"), (wave(3), "at least 5 rows")):
         with pytest.raises(DataError, match=told):
             encoder.encode(read_table(write_table(tmp_path / "n.csv", "t,y,u", end)))
+
+
+def test_a_name_that_only_the_quantiles_have_is_refused_where_it_would_be_overwritten():
+    keys = pd.DataFrame({"q0.5": ["a", "b"], "step": [1, 1]})
+    with pytest.raises(ConfigError, match=r"task.time or task.id must not be a column named q0\.5"):
+        beside(keys, {"prediction": [1.0, 2.0], "q0.5": [1.0, 2.0]})

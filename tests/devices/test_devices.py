@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 from dataclasses import fields, replace
 
 import pennylane as qml
@@ -11,7 +12,14 @@ import torch
 from helpers.problems import inputs, network
 from qrnn import QRNN, ConfigError, DeviceError, devices
 from qrnn.config.devices import STRATEGIES, options_where
-from qrnn.devices import DeviceOptions, add_device, device_names, device_spec, open_device
+from qrnn.devices import (
+    DeviceOptions,
+    add_device,
+    device_names,
+    device_spec,
+    open_device,
+    plugins,
+)
 
 SEEDED = ["default.qubit", "default.mixed", "lightning.qubit", "fake_manila"]
 GRADIENTS = {"backprop", "adjoint", "parameter-shift", "spsa", "none"}
@@ -277,7 +285,7 @@ def misspelt(device, wires):
 @pytest.mark.parametrize(
     ("changes", "make", "says"),
     [
-        ({}, None, "could not be opened: NotImplementedError: Mine must define make_plugin"),
+        ({}, None, "device 'mine' must define make_plugin, which returns a PennyLane device"),
         ({}, misspelt, "could not be opened: KeyError: 'n_wires'"),
         ({}, lambda device, wires: "lightning", "must return a PennyLane device, got str"),
         ({"strategies": ("carried",)}, simulator, "must define carry for strategy carried"),
@@ -295,20 +303,31 @@ def test_what_a_device_of_ones_own_lacks_is_said(changes, make, says, monkeypatc
     assert "\n" not in str(caught.value)
 
 
-def test_a_plugin_that_samples_by_itself_is_not_taken_for_exact():
-    with pytest.raises(ConfigError, match=r"with 20 shots: set device.shots=20, and leave"):
-        network().on("reference.qubit", options={"shots": 20})(inputs())
+def test_a_plugin_that_samples_by_itself_is_not_taken_for_exact(monkeypatch):
+    for shots in (None, 7):
+        with pytest.raises(ConfigError, match=r"device.options must be without shots, got 20: set"):
+            network().on("reference.qubit", shots=shots, options={"shots": 20})
+
+    def always_sampling(name, wires=None):
+        return qml.device("default.qubit", wires=wires, shots=9)
+
+    with warnings.catch_warnings(), monkeypatch.context() as patch:
+        warnings.simplefilter("ignore")  # PennyLane's, of the shots above
+        made = always_sampling("reference.qubit", 3)
+        patch.setattr(plugins.qml, "device", lambda *_, **__: made)
+        with pytest.raises(ConfigError, match=r"samples its readouts.*set device.shots=9$"):
+            network().on("reference.qubit")(inputs())
 
 
 def test_a_device_without_gradients_trains_without_them_alone():
     from qrnn.config import TrainConfig, TrainerConfig
-    from qrnn.training.checks import check_jobs
+    from qrnn.training.checks import check_device
 
     without = DeviceOptions("default.qubit", strategy="replayed", gradient="none")
     with pytest.raises(ConfigError, match=r"trainer.optimizer must be spsa on .*, got adamw"):
-        check_jobs(TrainConfig(device=without))
-    check_jobs(TrainConfig(device=without, trainer=TrainerConfig(optimizer="spsa")))
-    check_jobs(TrainConfig(device=replace(without, gradient="adjoint")))
+        check_device(TrainConfig(device=without))
+    check_device(TrainConfig(device=without, trainer=TrainerConfig(optimizer="spsa")))
+    check_device(TrainConfig(device=replace(without, gradient="adjoint")))
     assert "null.qubit" not in device_names()
 
 

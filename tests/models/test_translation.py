@@ -1,6 +1,7 @@
 """Sequence to sequence: attention, teacher forcing, beam search."""
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -144,6 +145,14 @@ def test_a_round_of_the_search_is_one_step_of_what_has_not_ended():
     assert set(steps) == {1}
     assert rows[0] == 3  # all candidates of a sequence start equal
     assert max(rows) <= 12
+
+
+def test_a_decoder_whose_states_cannot_be_chosen_from_says_so():
+    model, (x, lengths) = translator(3), sources()
+    own = model.decoder.forward
+    model.decoder.forward = lambda *given: (own(*given)[0], SimpleNamespace())
+    with pytest.raises(ConfigError, match=r"whose state has `select\(rows\)`, got SimpleNamespace"):
+        model.translate(x, lengths, beam=2, max_steps=3)
 
 
 def test_every_parameter_gets_a_gradient():

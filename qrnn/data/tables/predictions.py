@@ -71,7 +71,13 @@ def refuse_own(given: Mapping[str, str | None], own: Collection[str]) -> None:
 
 
 def beside(keys: pd.DataFrame, columns: dict[str, Any]) -> pd.DataFrame:
-    """Return columns of predictions beside the first of the rows that name them."""
+    """Return columns of predictions beside the first of the rows that name them.
+
+    Raises:
+        ConfigError: both have a column of the same name, such as that of a quantile.
+    """
+    for name in keys.columns:
+        refuse_own({"task.time or task.id": str(name)}, columns)
     return keys.iloc[: len(next(iter(columns.values())))].assign(**columns)
 
 

@@ -63,7 +63,8 @@ class SequencesEncoder(Encoder):
     scale: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        own = {"prediction", "truth"} | {f"p_{name}" for name in self.classes}
+        own = {"prediction", "truth"}
+        own |= {f"{start}_{name}" for start in ("p", "score") for name in self.classes}
         named: dict[str, str | None] = {"task.id": self.id}
         if self.each == "step":
             named["task.order"] = self.order
