@@ -81,12 +81,15 @@ def check_device(config: TrainConfig) -> None:
     """Check that a device can train a model.
 
     Raises:
-        ConfigError: the optimiser needs gradients, which the device does not give; or the device
-            runs jobs, and the network is frozen or the ledger is not in the run's folder.
+        ConfigError: the device would ignore an option; the optimiser needs gradients, which the
+            device does not give; or the device runs jobs, and the network is frozen or the ledger
+            is not in the run's folder.
+        DeviceError: the device is not installed.
     """
     device = config.device
     spec = device_spec(device.name)
     if not spec.submits_jobs:
+        spec.check(device)
         learns = config.model.frozen is None and config.trainer.optimizer != SPSA
         if learns and spec.strategy(device) == "replayed" and spec.gradient(device) is None:
             raise ConfigError(
