@@ -23,7 +23,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[ibm,kokkos,data]" --group dev
 	touch $@
 
-demo: install ## train on the digits, compare four devices in a table and a picture
+demo: install ## train on the digits, compare four settings in a table and a picture
 	$(BIN)/python examples/demo.py
 
 hardware-first-run: install ## run the demo's model on IBM hardware within 60 QPU s (BACKEND=ibm_fez)

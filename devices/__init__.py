@@ -55,7 +55,8 @@ def open_device(name: str | DeviceOptions | Device, **options) -> Device:
         **options: fields of `DeviceOptions`, e.g. `shots=1024`.
 
     Raises:
-        ConfigError: the name is unknown, or the device would ignore or does not support an option.
+        ConfigError: the name is unknown, the device would ignore or does not support an option, or
+            what is registered by the name makes no `Device`.
         DeviceError: the device is not installed.
     """
     if isinstance(name, Device):
@@ -72,4 +73,9 @@ def open_device(name: str | DeviceOptions | Device, **options) -> Device:
     elif options:
         name = replace(name, **options)
     spec, cls = device_entry(name.name)
-    return cls(spec, name)
+    device = cls(spec, name)
+    if not isinstance(device, Device):
+        raise ConfigError(
+            f"device {spec.name!r} must be a qrnn.devices.Device, got {type(device).__name__}"
+        )
+    return device

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # programs run: two threads are then ten times slower than one. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"
 
 _WHERE = {
     "qrnn.circuit.ansatz": ("ANSAETZE", "Ansatz"),

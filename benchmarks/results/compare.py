@@ -76,7 +76,7 @@ def paired(a: Mapping[int, float], b: Mapping[int, float], metric: str) -> Diffe
 
 
 def verdict(difference: Difference | None, better: str) -> str:
-    """Return `ahead`, `behind` or `equal within chance`, of a compared with b.
+    """Return how a does compared with b: `ahead`, `behind` or `no significant difference`.
 
     Args:
         difference: see `paired`.
@@ -84,10 +84,9 @@ def verdict(difference: Difference | None, better: str) -> str:
     """
     if difference is None:
         return "not comparable"
+    if difference.seeds == 1:
+        return "not tested, one seed"
+    if not difference.beyond_chance:
+        return "no significant difference"
     equal = 1.0 if difference.ratio else 0.0
-    if difference.seeds > 1 and not difference.beyond_chance:
-        return "equal within chance"
-    if difference.mean == equal:
-        return "equal, one seed"
-    word = "ahead" if (difference.mean > equal) == (better == "higher") else "behind"
-    return word if difference.seeds > 1 else f"{word}, one seed"
+    return "ahead" if (difference.mean > equal) == (better == "higher") else "behind"

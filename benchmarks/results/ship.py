@@ -12,7 +12,7 @@ from qrnn.models.identity import model_identity
 from qrnn.training.history import best_of, history
 from qrnn.utils.checkpoints import CARD, MODEL, PRETRAINED
 from qrnn.utils.files import write_text
-from qrnn.utils.pretrained import model_card
+from qrnn.utils.hub import model_card
 from qrnn.utils.registry import unknown_name
 
 from .grid import Grid, Section

@@ -89,7 +89,7 @@ def _shared(backend: Any) -> Any:
     return SharedFake(backend) if isinstance(backend, FakeBackendV2) else backend
 
 
-def twin(name: str) -> str | None:
+def fake_of(name: str) -> str | None:
     """Return the fake backend that copies an IBM backend ("ibm_fez"), or None."""
     fake = name.replace("ibm_", "fake_", 1)
     return fake if name.startswith("ibm_") and fake in fake_names() else None

@@ -121,8 +121,13 @@ class Budget:
         Raises:
             DeviceError: the estimate exceeds what is left of the budget.
         """
-        begun = sum(e.estimate for e in self.ledger.entries() if e.state in ("submitted", "done"))
+        begun = self.begun
         self.allow(max(0.0, seconds - begun), "the rest of the run" if begun else "the run")
+
+    @property
+    def begun(self) -> float:
+        """Estimated QPU seconds of the work that is submitted or done, without what failed."""
+        return sum(e.estimate for e in self.ledger.entries() if e.state in ("submitted", "done"))
 
     @property
     def usage(self) -> Usage:

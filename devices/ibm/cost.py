@@ -17,7 +17,7 @@ def job_count(jobs: int) -> str:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run used on an IBM backend or its simulated copy, over all attempts.
+    """What a run used on an IBM backend or its fake backend, over all attempts.
 
     Attributes:
         backend: IBM's name of the backend.
@@ -25,7 +25,7 @@ class Cost:
         submitted: number of jobs submitted by the last attempt; the others were in the ledger.
         executions: circuits x shots.
         estimated_seconds: QPU seconds by IBM's formula.
-        metered_seconds: QPU seconds metered by IBM; 0 for a simulated copy.
+        metered_seconds: QPU seconds metered by IBM; 0 for a fake backend.
         ledger: the folder that records the jobs, or None.
     """
 

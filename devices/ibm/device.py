@@ -220,6 +220,11 @@ class IBMDevice(Device):
         """Jobs, executions and QPU seconds of the run so far, over all attempts."""
         return self._runner.budget.usage
 
+    @property
+    def begun_seconds(self) -> float:
+        """Estimated QPU seconds of the work that is submitted or done, without what failed."""
+        return self._runner.budget.begun
+
     def check_budget(self, qpu_seconds: float) -> None:
         """Check that `max_qpu_seconds` suffices for a run.
 

@@ -67,7 +67,7 @@ class Estimate:
 def estimate(device: IBMDevice, rounds: Iterable[Sequence[QuantumScript]]) -> Estimate:
     """Estimate the cost of running batches of tapes on a device, one after the other.
 
-    Nothing is run or submitted, and the device does not change. The fake twin (fake_fez for
+    Nothing is run or submitted, and the device does not change. The fake backend (fake_fez for
     ibm_fez) gives the same estimate without an account, except for today's calibration.
 
     QPU seconds follow `limits.qpu_seconds`, with the length of the transpiled circuits.

@@ -2,8 +2,12 @@
 
 A fake backend builds the noise model of all its qubits, and Aer encodes all of it for each job:
 12 s per job with 133 qubits, even for small circuits. The wrapper here has only the errors of the
-qubits in use. In Aer, its outcomes are bit-identical to those of the fake backend; most circuits
+qubits in use; in Aer, its outcomes are bit-identical to those of the fake backend. Most circuits
 need no Aer (`sampling.py`).
+
+Newer backends (fake_boston) state the error of a measurement twice: as the probabilities to read a
+qubit wrongly, and as a gate's error. Aer applies both, so that a qubit is misread twice as often as
+stated; here the first alone acts.
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_reado
 from qrnn.devices.ibm import pauli
 from qrnn.devices.ibm.circuits import MID_CIRCUIT
 from qrnn.devices.ibm.idle import label, waits
+
+MEASUREMENTS = ("measure", MID_CIRCUIT["measure"])
 
 
 class Noise:
@@ -56,7 +62,7 @@ class Noise:
             self.errors: dict[tuple[str, tuple[int, ...]], QuantumError] = {
                 (name, tuple(on)): error
                 for name, on, error in basic_device_gate_errors(properties)
-                if not error.ideal()
+                if name not in MEASUREMENTS and not error.ideal()
             }
         self.flips: dict[int, np.ndarray] = {
             on[0]: error.probabilities for on, error in self._readouts
@@ -77,18 +83,14 @@ class Noise:
     def channel(
         self, instruction: CircuitInstruction, qubits: tuple[int, ...]
     ) -> pauli.Channel | None:
-        """Return the channel of a fixed gate on one or two qubits, or that before a measurement.
-
-        None: the instruction is something else.
-        """
+        """Return the channel of a fixed gate on one or two qubits; None: it is something else."""
         key = label(instruction), qubits
         if waits(instruction):
             if key not in self.channels:
                 self.channels[key] = pauli.noisy(IGate(), self.relaxation(instruction, qubits[0]))
             return self.channels[key]
         if key not in self.channels and not instruction.params and len(qubits) <= 2:
-            # Aer puts the error of a measurement before it.
-            gate = IGate() if key[0] == "measure" else instruction.operation
+            gate = instruction.operation
             if isinstance(gate, Gate):
                 self.channels[key] = pauli.noisy(gate, self.errors.get(key))
         return None if instruction.params else self.channels.get(key)

@@ -131,14 +131,20 @@ class Options:
             shots: its shots.
 
         Raises:
-            DeviceError: dynamical decoupling would have to run with branches, or twirling would
-                round the shots up.
+            DeviceError: dynamical decoupling or twirling would have to run with branches, or
+                twirling of measurements with resets; or twirling would round the shots up.
         """
-        if self.dynamical_decoupling and any(step.condition for step in structure.steps):
-            raise DeviceError(
-                "Argument `dynamical_decoupling` must be left out for circuits with branches, "
-                f"which IBM does not decouple, but got {self.dynamical_decoupling!r}"
-            )
+        refused: dict[str, tuple[str, ...]] = {}
+        if any(step.condition for step in structure.steps):
+            refused["branches"] = ("dynamical_decoupling", "twirl_gates", "twirl_measurements")
+        if any(step.name == "reset" for step in structure.steps):
+            refused["resets of qubits"] = ("twirl_measurements",)
+        for what, names in refused.items():
+            if given := [name for name in names if getattr(self, name)]:
+                raise DeviceError(
+                    f"Argument `{given[0]}` must be left out for circuits with {what}, which IBM "
+                    f"does not run with it, but got {getattr(self, given[0])!r}"
+                )
         check_suppression(self, shots)
 
     def _check_zne(self) -> None:

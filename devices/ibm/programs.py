@@ -95,15 +95,13 @@ def program(circuit: QuantumCircuit, noise: Noise) -> Program | None:
         if done.intersection(qubits):
             return None
         key = name, qubits
-        if name == "measure":
+        if name == "measure" and key not in noise.errors:
             bit = place[instruction.clbits[0]]
             if read[bit] is not None:
                 return None
             read[bit] = qubits[0]
             done.update(qubits)
-            if key not in noise.errors:
-                continue
-        if name == "rz" and key not in noise.errors:
+        elif name == "rz" and key not in noise.errors:
             if (turn := angle(instruction.params[0])) is None:
                 return None
             turns[qubits[0]] = turns.get(qubits[0], ZERO).plus(turn)

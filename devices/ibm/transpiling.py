@@ -141,7 +141,8 @@ class Transpiler:
         """Return the transpiled structure, from the cache if possible.
 
         Raises:
-            DeviceError: the backend lacks an instruction that the structure needs.
+            DeviceError: the backend lacks an instruction that the structure needs, or Qiskit cannot
+                transpile it.
         """
         layout = structure.pinned or self.initial_layout or self._known_layout(structure)
         cache = _CACHE.setdefault(self.backend, {})
@@ -171,13 +172,13 @@ class Transpiler:
                     f"{wanted_by} needs: use another backend, or mcm_method='deferred' in the "
                     "QNode"
                 )
-        circuit = self._passes(layout).run(build(structure))
+        circuit = self._run(layout, build(structure))
         couplings = sum(len(s.wires) > 1 and s.name != "Barrier" for s in structure.steps)
         if layout is None and circuit.num_nonlocal_gates() < couplings:
             # The layout is for later steps, too: choose it for the gates that the measurements
             # made superfluous here.
-            layout = _chosen(self._passes(None).run(build(structure, barrier=True)), structure.n)
-            circuit = self._passes(layout).run(build(structure))
+            layout = _chosen(self._run(None, build(structure, barrier=True)), structure.n)
+            circuit = self._run(layout, build(structure))
         chosen = _chosen(circuit, structure.n)
         target = self.backend.target
         circuit = _mid_circuit(circuit, target)
@@ -186,6 +187,23 @@ class Transpiler:
         columns = tuple(parameter.index for parameter in circuit.parameters)
         seconds, t2 = duration(circuit, target), coherence(circuit, target)
         return Compiled(circuit, columns, chosen, _read(circuit), seconds, t2)
+
+    def _run(self, layout: tuple[int, ...] | None, circuit: QuantumCircuit) -> QuantumCircuit:
+        """Return a circuit as transpiled.
+
+        Raises:
+            DeviceError: Qiskit's transpiler cannot do it, as for the two-qubit gates of fake_cairo.
+        """
+        from qiskit.transpiler.exceptions import TranspilerError
+
+        try:
+            return self._passes(layout).run(circuit)
+        except TranspilerError as error:
+            reason = " ".join(str(error).strip("'\"").split())[:200]
+            raise DeviceError(
+                f"Backend {self.backend.name} must have gates that Qiskit's transpiler can use, "
+                f"but it says: {reason}: use another backend, or try another initial_layout"
+            ) from error
 
     def _passes(self, layout: tuple[int, ...] | None) -> PassManager:
         from qiskit.transpiler import generate_preset_pass_manager

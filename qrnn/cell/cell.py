@@ -18,6 +18,7 @@ from qrnn.circuit.forgetting import with_forgetting
 from qrnn.circuit.observables import pauli_words
 from qrnn.circuit.readout_noise import ReadoutNoise
 from qrnn.circuit.step import StepCircuit
+from qrnn.circuit.threads import one_at_a_time
 from qrnn.config.models import HybridConfig
 from qrnn.controllers import Controller
 from qrnn.devices import Device, DeviceOptions, open_device
@@ -118,6 +119,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         DeviceError: the device is not installed or too small.
     """
 
+    @one_at_a_time  # of two threads, one would have parameters of the other's dtype
     def __init__(
         self,
         input_size: int,

@@ -103,3 +103,14 @@ def checked_inputs(
             f"{tuple(active.shape)}: leave it out if all sequences are active"
         )
     return active.clone()  # the backward pass needs it unchanged
+
+
+def either(name: str, value: Any, other: str, given: Any) -> Any:
+    """Return an argument that has two names.
+
+    Raises:
+        ConfigError: it was given by both.
+    """
+    if value is not None and given is not None:
+        raise ConfigError(f"{other} must be left out if {name} is given: it is the same argument")
+    return given if value is None else value

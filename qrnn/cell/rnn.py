@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from qrnn.cell.cell import QRNNCell, QRNNState
+from qrnn.cell.checks import either
 from qrnn.cell.layouts import backwards, over_time
 from qrnn.cell.on_device import OnDevice
 from qrnn.cell.sizes import n_qubits_of
@@ -21,8 +22,8 @@ from qrnn.config.models import HybridConfig
 from qrnn.devices import DeviceOptions, open_device
 from qrnn.errors import ConfigError
 from qrnn.utils.checks import flag, probability, shown, whole
+from qrnn.utils.hub import Pretrained, as_plain
 from qrnn.utils.limits import MOST_LAYERS, limit_allocations
-from qrnn.utils.pretrained import Pretrained, as_plain
 from qrnn.utils.private import published
 from qrnn.utils.rows import Rows
 from qrnn.utils.weights import check_weights, errors_about
@@ -396,14 +397,3 @@ def _check_local(options: DeviceOptions) -> None:
         raise ConfigError(f"device must be a simulator, got {options.name}, which submits jobs")
     if private := options.given_where(lambda one: not one.recorded):
         raise ConfigError(f"device must be saved without {', '.join(private)}: leave it out")
-
-
-def either(name: str, value: Any, other: str, given: Any) -> Any:
-    """Return an argument that has two names.
-
-    Raises:
-        ConfigError: it was given by both.
-    """
-    if value is not None and given is not None:
-        raise ConfigError(f"{other} must be left out if {name} is given: it is the same argument")
-    return given if value is None else value

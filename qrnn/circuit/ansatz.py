@@ -212,9 +212,14 @@ def _build_one(
         if n_angles is not None:
             raise ConfigError(f"n_angles is set by the ansatz {ansatz!r}: leave it out")
         try:
-            return ANSAETZE[ansatz](n_wires, **options)
+            found = ANSAETZE[ansatz](n_wires, **options)
         except TypeError as error:
             raise ConfigError(f"ansatz {ansatz!r}: {error}") from error
+        if not isinstance(found, Ansatz):
+            raise ConfigError(
+                f"ansatz {ansatz!r} must return a qrnn.Ansatz, got {type(found).__name__}"
+            )
+        return found
     if options:
         raise ConfigError(f"a custom ansatz takes no options, got {sorted(options)}")
     if isinstance(ansatz, Ansatz):

@@ -9,30 +9,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from pennylane.queuing import AnnotatedQueue
 
 from qrnn.utils.autograd import once_differentiable, refuse_transforms
-
-F = TypeVar("F", bound=Callable[..., Any])
+from qrnn.utils.locks import holding
 
 # PennyLane's own re-entrant lock, which it holds while recording: with a second lock, two threads
 # that take both in different orders would deadlock.
 PENNYLANE = AnnotatedQueue._lock
 
 
-def one_at_a_time(run: F) -> F:
-    """Decorate a function to hold `PENNYLANE` while it runs."""
-
-    @wraps(run)
-    def locked(*arguments: Any, **named: Any) -> Any:
-        with PENNYLANE:
-            return run(*arguments, **named)
-
-    return locked  # type: ignore[return-value]
+one_at_a_time = holding(PENNYLANE)
 
 
 def with_locked_backward(

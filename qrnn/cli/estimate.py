@@ -96,9 +96,9 @@ def run(config: EstimateConfig) -> None:
 
 
 def print_copy(config: EstimateConfig, options: DeviceOptions) -> None:
-    """Print that a backend was priced on its simulated copy, if it was."""
+    """Print that a backend was priced on its fake backend, if it was."""
     if options.name != config.device.name:
-        print(f"Priced on {options.name}, its simulated copy, as no IBM account is saved here.")
+        print(f"Priced on {options.name}, its fake backend, as no IBM account is saved here.")
         if config.device.fractional_gates:
             print("The copy has no fractional gates, with which the circuits would be shorter.")
 

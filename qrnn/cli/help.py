@@ -12,7 +12,9 @@ from typing import Any
 import yaml
 
 from qrnn.config.commands import COMMAND_SCHEMAS, TABLES, TrainerConfig
-from qrnn.config.devices import DeviceOptions
+from qrnn.config.device_table import device_spec
+from qrnn.config.devices import DeviceOptions, option_info
+from qrnn.errors import QRNNError
 from qrnn.utils.checkpoints import shipped
 
 MARK = "set with key=value:\n"  # ends each command's text; the keys follow
@@ -34,6 +36,8 @@ def meanings(schema: type) -> dict[str, str]:
 def add_descriptions(text: str, command: str) -> str:
     """Return Hydra's help of a command, with the first sentence of each key's description.
 
+    Of the options of devices, it has those that the chosen one reads.
+
     Args:
         text: Hydra's output: the command's text up to `MARK`, then the configuration.
         command: name of the command.
@@ -43,12 +47,18 @@ def add_descriptions(text: str, command: str) -> str:
     config = config.lstrip("\n")
     values: dict[str, Any] = yaml.safe_load(config) or {}
     descriptions, lines = meanings(COMMAND_SCHEMAS[command]), []
-    inner: dict[str, str] = {}
+    inner, group = dict[str, str](), ""
+    unread = _unread(values.get("device"))
     for line in config.splitlines():
         name = line.strip().partition(":")[0]
         if outer := not line.startswith(" "):
             inner = _of_group(name, values.get(name))
+            group = name
+        elif group == "device" and name in unread:
+            continue
         lines += _columns(line, _sentence((descriptions if outer else inner).get(name, "")))
+        if unread and outer and name == "device":
+            lines.append(f"  # those of another device: qrnn {command} device=NAME --help")
     return "\n".join([head + mark, *lines])
 
 
@@ -59,6 +69,15 @@ def _groups() -> list[str]:
         names = wrap(", ".join(sorted(table)), WIDTH - 8)
         lines += [f"{group:<8}{names[0]}", *(" " * 8 + row for row in names[1:])]
     return [*lines, "device  fused; `qrnn devices` lists all", "trainer default, lbfgs, spsa"]
+
+
+def _unread(device: Any) -> set[str]:
+    """Return the options that a device ignores; none of a device that is not known."""
+    try:
+        spec = device_spec(device["name"])
+    except (TypeError, KeyError, QRNNError):  # the command has no device, or no such one
+        return set()
+    return {*option_info()} - {*spec.options}
 
 
 def _of_group(group: str, chosen: Any) -> dict[str, str]:

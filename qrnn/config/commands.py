@@ -41,7 +41,7 @@ class TrainerConfig:
             that go with them.
         directions: of `spsa`, random directions per step, each with two evaluations of the batch;
             None: 4.
-        perturbation: of `spsa`, change of each weight in the first step's evaluations; None: 0.05.
+        perturbation: of `spsa`, change of each weight in the first step's evaluations; None: 0.02.
         weight_decay: decoupled for `adamw`, added to the gradient for the others.
         schedule: `cosine` (warm-up, then cosine decay to zero over all epochs), `constant` or
             `power` (Spall's gains, lr ((1 + A) / (k + 1 + A))^0.602 at step k, A a tenth of all).
@@ -55,7 +55,7 @@ class TrainerConfig:
         progress: whether to show a progress bar.
         processes: processes that share each batch (Lightning's DDP), one per GPU.
         baselines: networks to train in the same way after the model, each with about as many
-            recurrent parameters, e.g. `[lstm,gru]`; evaluations show them as further rows.
+            recurrent parameters, such as `[lstm,gru]`; evaluations show them as further rows.
     """
 
     epochs: int = 60

@@ -45,7 +45,7 @@ def option(**info: Any) -> Any:
 class DeviceOptions:
     """The `device` group of the config. Options that the device would ignore are errors.
 
-    The options from `mode` on are for IBM's backends. Most also apply to the simulated copies, so
+    The options from `mode` on are for IBM's backends. Most also apply to fake backends, so
     that a run can be rehearsed.
 
     Attributes:
@@ -78,7 +78,7 @@ class DeviceOptions:
         twirl_measurements: whether IBM averages measurements over random flips; None: no.
         fractional_gates: whether rotations of two qubits run as one RZZ where the backend has it,
             instead of two CZ; None: no.
-        rep_delay: seconds that the backend waits before each execution, which a simulated copy only
+        rep_delay: seconds that the backend waits before each execution, which a fake backend only
             prices; None: the backend's default.
         replay: number of steps that are replayed, the last ones, for a model that forgets
             (`model.forget`); None: all so far.
@@ -139,7 +139,7 @@ class DeviceOptions:
         return {name: value for name, value in self.given().items() if meets(option_info()[name])}
 
     def on_copy(self, name: str) -> DeviceOptions:
-        """Return the options for a simulated copy, without those that only real backends read."""
+        """Return the options for a fake backend, without those that only real backends read."""
         unset: dict[str, Any] = dict.fromkeys(options_where(lambda one: one.ibm == "real"))
         return replace(self, name=name, **unset)
 

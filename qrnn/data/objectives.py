@@ -37,11 +37,6 @@ class Objective(ABC):
     def n_outputs(self) -> int:
         """Number of outputs of the head, for a sequence or a step."""
 
-    @property
-    def n_measured(self) -> int:
-        """Number of means K that `measure` gives."""
-        return 1
-
     @abstractmethod
     def asked(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the outputs and targets of what is asked for.
@@ -235,11 +230,6 @@ class Numbers(Objective):
     @override
     def n_outputs(self) -> int:
         return self.horizon * len(self.targets) * max(1, len(self.quantiles))
-
-    @property
-    @override
-    def n_measured(self) -> int:
-        return 1 if self.shown == "rmse" else 3 * len(self.targets)
 
     def _unscaled(self, values: torch.Tensor) -> torch.Tensor:
         """Return scaled values (..., K, Q) in the targets' units, float64."""

@@ -19,6 +19,7 @@ from qrnn.data import TASKS, TaskData
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError, NumericsError
 from qrnn.evaluation.trained import TrainedModel, load
+from qrnn.training.seeding import one_training_at_a_time
 from qrnn.training.trainer import train
 from qrnn.utils.checks import shown
 from qrnn.utils.registry import unknown_name
@@ -86,6 +87,7 @@ def _key_of(override: str) -> str:
     return override.split("=")[0].strip().lstrip("+~").split("@")[0]
 
 
+@one_training_at_a_time
 def fitted(config: TrainConfig, data: TaskData) -> TrainedModel:
     """Train in a temporary folder; return the model of the best epoch.
 

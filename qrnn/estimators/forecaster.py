@@ -56,7 +56,7 @@ class QRNNForecaster(BaseForecaster):
             windows end before the first value that these predict.
         scale: of all columns, fitted on the training part: `standard`, `minmax` or `none`.
         device: name or options of the device that runs the circuits. It is read by `fit` and by
-            `predict`; see `on`.
+            `predict`; see `on`. `update` trains where `fit` did.
         random_state: seed of the initialisation and the order of the windows; None: a random one.
         overrides: of other keys of the configuration, e.g. `("task.loss=mae", "model=lstm")`.
 
@@ -148,10 +148,33 @@ class QRNNForecaster(BaseForecaster):
             ConfigError: the device or one of its options is unknown.
             DeviceError: the device is not installed.
         """
-        return moved(self, device, options)
+        other = moved(self, device, options)
+        if hasattr(self, "forecasters_"):  # of several series; sktime fits one for each
+            other.forecasters_ = self.forecasters_.map(lambda one: one.on(other.device))
+        return other
+
+    def _of(self, y: pd.DataFrame, X: pd.DataFrame | None) -> pd.DataFrame:
+        """Return targets, then known inputs, under names of our own: sktime's may be numbers.
+
+        Raises:
+            DataError: X is missing, or columns are not those of `fit`; or a time is missing.
+        """
+        import pandas as pd
+
+        _check_no_gaps(y.index, getattr(y.index, "freq", None))
+        y = _ordered(y, self._columns, "y")
+        frame = y.set_axis([f"y{k}" for k in range(y.shape[1])], axis=1)
+        if self._known is None:
+            return frame
+        if X is None:
+            raise DataError(f"X must be given as in fit, with columns {list(self._known)}")
+        known = _ordered(X, self._known, "X").loc[y.index]
+        known = known.set_axis([f"x{k}" for k in range(known.shape[1])], axis=1)
+        return pd.concat([frame, known], axis=1)
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> Self:
-        self._rows, self._columns = _rows(y, X), y.columns
+        self._columns, self._known = y.columns, None if X is None else X.columns
+        self._rows = self._of(y, X)
         horizon = int(fh.to_relative(self.cutoff).to_numpy().max())
         config = config_of(self, TASK, READS, f"task.horizon={horizon}")
         self.trained_ = fitted(config, windows(self._rows, config.task, self.val))
@@ -163,8 +186,10 @@ class QRNNForecaster(BaseForecaster):
         """Read new rows; train again on all rows if the parameters are to be updated."""
         import pandas as pd
 
-        rows = pd.concat([self._rows, _rows(y, X)])
-        self._rows = rows[~rows.index.duplicated(keep="last")].sort_index()
+        rows = pd.concat([self._rows, self._of(y, X)])
+        rows = rows[~rows.index.duplicated(keep="last")].sort_index()
+        _check_no_gaps(rows.index, getattr(self.cutoff, "freq", None))
+        self._rows = rows
         if update_params:
             config = self.trained_.config
             self.trained_ = fitted(config, windows(self._rows, config.task, self.val))
@@ -185,7 +210,8 @@ class QRNNForecaster(BaseForecaster):
                     f"X must have rows for all {task.horizon} steps after {self.cutoff[0]}, as X "
                     f"in fit is known ahead, got {0 if X is None else ahead.isin(X.index).sum()}"
                 )
-            later = pd.DataFrame(X.loc[ahead].to_numpy(), columns=known)
+            ordered = _ordered(X, self._known, "X")
+            later = pd.DataFrame(ordered.loc[ahead].to_numpy(), columns=known)
             frame = pd.concat([frame, later])
         found = self.trained_.predict(frame, self.device)
         values = found.filter(regex="^prediction").to_numpy(np.float64)
@@ -200,15 +226,47 @@ class QRNNForecaster(BaseForecaster):
         return [small, {**small, "residual": "last", "scale": "minmax"}]
 
 
-def _rows(y: pd.DataFrame, X: pd.DataFrame | None) -> pd.DataFrame:
-    """Return targets, then known inputs, under names of our own: sktime's may be numbers."""
+def _ordered(frame: pd.DataFrame, columns: pd.Index, name: str) -> pd.DataFrame:
+    """Return a frame with the columns of `fit`, in their order.
+
+    Raises:
+        DataError: it has others.
+    """
+    if len(columns) == frame.shape[1] == 1:  # a series, whose name says nothing
+        return frame
+    if sorted(map(str, frame.columns)) != sorted(map(str, columns)):
+        raise DataError(
+            f"{name} must have the columns of fit, {list(columns)}, got {list(frame.columns)}"
+        )
+    return frame[list(columns)]
+
+
+def _check_no_gaps(index: pd.Index, freq: Any) -> None:
+    """Raise the error for times that are not there: all rows of a window are taken to follow.
+
+    Args:
+        index: sorted times.
+        freq: the step of an index of dates; None: unknown.
+
+    Raises:
+        DataError: so named.
+    """
     import pandas as pd
 
-    frame = y.set_axis([f"y{k}" for k in range(y.shape[1])], axis=1)
-    if X is None:
-        return frame
-    known = X.loc[y.index].set_axis([f"x{k}" for k in range(X.shape[1])], axis=1)
-    return pd.concat([frame, known], axis=1)
+    first, last = index[0], index[-1]
+    if isinstance(index, pd.PeriodIndex):
+        whole = pd.period_range(first, last, freq=index.freq)
+    elif not isinstance(index, pd.DatetimeIndex):
+        whole = pd.RangeIndex(first, last + 1)
+    elif freq is not None:
+        whole = pd.date_range(first, last, freq=freq)
+    else:
+        return
+    if len(missing := whole.difference(index)):
+        raise DataError(
+            f"y must have a row for each step from {first} to {last}, but {missing[0]} is missing: "
+            f"fill it first"
+        )
 
 
 def windows(frame: pd.DataFrame, task: Any, val: float) -> TaskData:

@@ -20,6 +20,7 @@ from qrnn.devices import Device, DeviceOptions
 from qrnn.errors import ConfigError, DataError
 from qrnn.estimators.fitting import config_of, fitted, moved
 from qrnn.evaluation.trained import TrainedModel, joined
+from qrnn.utils.checks import shown
 
 TASK = "sequences"
 READS = ("val", "scale", "target", "loss", "quantiles", "seed")
@@ -120,7 +121,15 @@ class SequenceEstimator(BaseEstimator):
             fit: whether to set `n_features_in_`, or to compare with it.
         """
         least = FEWEST if fit else 1
-        parts = [np.asarray(one) for one in X] if isinstance(X, list | tuple) else X
+        parts = X
+        if isinstance(X, list | tuple):
+            parts = [one if hasattr(one, "columns") else np.asarray(one) for one in X]
+            shapes = [one.shape for one in parts]
+            if not _are_sequences(parts) and len({*shapes}) > 1:
+                raise DataError(
+                    f"X must be (N, T), (N, T, D) or a list of arrays (T, D), got arrays of shapes "
+                    f"{shown(shapes)}: sequences x of one number each are x[:, None]"
+                )
         if not (_are_sequences(parts) or getattr(X, "ndim", None) == 3):
             if not fit and self.steps_ is None:
                 raise DataError(
@@ -134,7 +143,6 @@ class SequenceEstimator(BaseEstimator):
                 f"X must be (N, {self.steps_}), a sequence of numbers in each row as in fit, got "
                 f"sequences of several features"
             )
-        parts = [np.asarray(one) for one in parts]
         lengths = torch.tensor([len(one) for one in parts])
         widths = sorted({one.shape[1] for one in parts})
         if len(parts) < least or not lengths.min() or len(widths) > 1:
@@ -142,7 +150,7 @@ class SequenceEstimator(BaseEstimator):
                 f"X must hold at least {least} sequences (T, D) with T > 0 and one D, got "
                 f"{len(parts)} of T = {lengths.tolist()[:12]} and D = {widths}"
             )
-        steps = validate_data(self, np.concatenate(parts), reset=fit, dtype=np.float64)
+        steps = validate_data(self, _joined(parts), reset=fit, dtype=np.float64)
         self.steps_ = None if fit else self.steps_
         x = np.zeros((len(parts), int(lengths.max()), widths[0]))
         for n, one in enumerate(np.split(steps, lengths.cumsum(0)[:-1].tolist())):
@@ -334,6 +342,22 @@ class QRNNRegressor(RegressorMixin, SequenceEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _joined(parts: Any) -> Any:
+    """Return all steps of sequences (T_i, D); as a data frame, if all are, for its columns' names.
+
+    Raises:
+        DataError: the columns are not those of the first.
+    """
+    if not all(hasattr(one, "columns") for one in parts):
+        return np.concatenate([np.asarray(one) for one in parts])
+    import pandas as pd
+
+    columns = list(parts[0].columns)
+    if other := next((list(one.columns) for one in parts if list(one.columns) != columns), None):
+        raise DataError(f"X must have the same columns in each sequence, got {columns}, {other}")
+    return pd.concat(parts, ignore_index=True)
 
 
 def _are_sequences(parts: Any) -> bool:

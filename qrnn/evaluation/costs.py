@@ -24,18 +24,18 @@ FORMULA = "https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time"
 
 
 def priceable(options: DeviceOptions) -> DeviceOptions:
-    """Return the options of the device to price a run on: the device itself, or its fake twin.
+    """Return the options of the device to price a run on: the device itself, or its fake backend.
 
     Args:
         options: where the run would take place.
 
     Raises:
         ConfigError: the device costs nothing, or would ignore some of the options.
-        DeviceError: there is no IBM account and the backend has no fake twin, or IBM would refuse
+        DeviceError: there is no IBM account and no fake backend of this one, or IBM would refuse
             the options.
     """
     from qrnn.devices.ibm import runtime
-    from qrnn.devices.ibm.backends import twin
+    from qrnn.devices.ibm.backends import fake_of
     from qrnn.devices.ibm.options import check_suppression
 
     spec = device_spec(options.name)
@@ -49,12 +49,12 @@ def priceable(options: DeviceOptions) -> DeviceOptions:
     options = replace(options, gradient="none")  # nothing is differentiated
     if not spec.account or runtime.has_account():
         return options
-    fake = twin(spec.name)
+    fake = fake_of(spec.name)
     if fake is None:
         raise DeviceError(
-            f"device {spec.name!r} must have a fake twin to be priced without an IBM account, "
+            f"device {spec.name!r} must have a fake backend to be priced without an IBM account, "
             "got none: run QiskitRuntimeService.save_account(...) once, or choose "
-            + " or ".join([name for name in IN_SERVICE if twin(name)][:3])
+            + " or ".join([name for name in IN_SERVICE if fake_of(name)][:3])
         )
     return options.on_copy(fake)
 

@@ -35,7 +35,7 @@ from qrnn.training.checkpoint import (
 from qrnn.utils.checkpoints import results_folder
 from qrnn.utils.checks import whole
 from qrnn.utils.files import atomic_write, write_text
-from qrnn.utils.pretrained import Pretrained
+from qrnn.utils.hub import Pretrained
 from qrnn.utils.private import published
 from qrnn.utils.registry import unknown_name
 from qrnn.utils.weights import errors_about

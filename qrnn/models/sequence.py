@@ -10,6 +10,7 @@ from torch import nn
 from typing_extensions import override
 
 from qrnn.data import Batch, Labels, Numbers
+from qrnn.errors import ConfigError
 from qrnn.models.base import Answer, Model, Recurrent
 from qrnn.networks import Network, State, n_parameters
 from qrnn.utils.checks import probability, whole
@@ -57,6 +58,11 @@ class SequenceModel(Model):
     def answer(self, batch: Batch, state: State | None = None) -> Answer:
         x = self.embed(batch.x)
         z, state = self.rnn(x, state, batch.lengths)
+        if z.shape != (*x.shape[:2], self.rnn.output_size):
+            raise ConfigError(
+                f"a network must return outputs of shape (B, T, output_size), here "
+                f"{(*x.shape[:2], self.rnn.output_size)}, got {tuple(z.shape)}"
+            )
         read = self.read(z, state, batch.lengths)
         return Answer(self.outputs(read, x, batch.x, batch.lengths), z, state)
 

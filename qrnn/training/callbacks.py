@@ -6,6 +6,7 @@ import io
 import math
 import shutil
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -223,6 +224,8 @@ class Interrupts(pl.Callback):
         if self.pending:
             raise KeyboardInterrupt
         self.pending = True
+        line = "\nqrnn: stopping before the next batch; Ctrl-C again stops at once"
+        print(line, file=sys.stderr, flush=True)
 
     @override
     def on_train_batch_start(self, *_: Any) -> None:

@@ -200,7 +200,12 @@ def load_task(config: TaskConfig) -> TaskData:
     """Return the data of a task.
 
     Raises:
-        ConfigError: a value is out of range.
+        ConfigError: a value is out of range, or the task's function returns something else.
         DataError: a data file is missing or damaged.
     """
-    return TASKS[config.name].load(config)
+    data = TASKS[config.name].load(config)
+    if not isinstance(data, TaskData):
+        raise ConfigError(
+            f"task {config.name!r} must return qrnn.data.TaskData, got {type(data).__name__}"
+        )
+    return data

@@ -151,7 +151,7 @@ class Jobs(pl.Callback):
         Raises:
             DeviceError: it does not.
         """
-        there = max(0.0, self.plugin.usage.estimated_seconds - self.begun)
+        there = max(0.0, self.plugin.begun_seconds - self.begun)
         self.plugin.allow(max(0.0, self.price.qpu_seconds - there), f"epoch {epoch + 1}")
 
     @override
@@ -187,7 +187,7 @@ class Jobs(pl.Callback):
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lightning writes the epoch's checkpoints after this call."""
-        self.begun = self.plugin.usage.estimated_seconds
+        self.begun = self.plugin.begun_seconds
         done = trainer.current_epoch + 1
         if done < (trainer.max_epochs or 0) and not trainer.should_stop:
             try:

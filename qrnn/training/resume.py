@@ -43,7 +43,8 @@ def check_unchanged(saved: TrainConfig, wanted: TrainConfig) -> None:
         before, now = (getattr(getattr(one, group), name, None) for one in (saved, wanted))
         if before != now:
             raise ConfigError(
-                f"{group}.{name} must stay {before} with resume, got {now}: leave it out"
+                f"{group}.{name} must stay {before} with resume, got {now}: leave it out, or begin "
+                f"a new run with finetune={wanted.resume}"
             )
     rates = [getattr(one.model, "output_lr", 1.0) for one in (saved, wanted)]
     if (rates[0] == 1) != (rates[1] == 1):

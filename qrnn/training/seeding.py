@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+
 import lightning.pytorch as pl
 import numpy as np
 from torch import nn
 
 from qrnn.devices import Device
+from qrnn.utils.locks import holding
+
+# Training seeds and draws from the random numbers of the process, so threads take turns.
+one_training_at_a_time = holding(threading.RLock())
 
 
 def epoch_seed(seed: int, epoch: int, rank: int, *batch: int) -> int:

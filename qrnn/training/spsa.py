@@ -31,7 +31,7 @@ from qrnn.errors import ConfigError
 from qrnn.models.base import Model
 from qrnn.models.sequence import SequenceModel
 
-DIRECTIONS, PERTURBATION = 4, 0.05  # unless they are set
+DIRECTIONS, PERTURBATION = 4, 0.02  # unless they are set
 DECAY = 0.101  # of the perturbation; Spall's
 GAIN = 0.602  # of the learning rate
 STABILITY = 0.1  # Spall's A, as a fraction of all steps

@@ -61,6 +61,7 @@ from qrnn.training.resume import (
     check_unchanged,
 )
 from qrnn.training.run_folder import check_free, locked
+from qrnn.training.seeding import one_training_at_a_time
 from qrnn.utils.checks import typed
 from qrnn.utils.environment import environment
 from qrnn.utils.files import name_in_errors, write_text
@@ -87,7 +88,7 @@ class TrainResult:
         reference: a device of PennyLane that runs the model, as in `device=...`.
         failure: why the last epoch failed, in one line; None: it did not.
         stopped: why the budget of QPU seconds stopped the run, in one line; None: it did not.
-        cost: what the run used on an IBM backend or its simulated copy; None on other devices.
+        cost: what the run used on an IBM backend or its fake backend; None on other devices.
         baselines: the results of `trainer.baselines`, by their names.
     """
 
@@ -128,6 +129,7 @@ def quiet_lightning() -> None:
         warnings.filterwarnings("ignore", text)
 
 
+@one_training_at_a_time
 def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = None) -> TrainResult:
     """Train a model; write checkpoints, configuration and logs to `run_dir`.
 

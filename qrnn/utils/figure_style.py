@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colour-blind safe palette (jfly.uni-koeln.de/color). Lines also differ in style,
 # for printing without colour.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
+BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#999999"
 DASHED, DOTTED = (0, (4, 1.5)), (0, (1, 1.2))
 VALUES = "cividis"  # monotonic in lightness, for colour-blind readers and printing in grey
 AMOUNTS = "Greys"

@@ -169,7 +169,7 @@ class Registry(Generic[T]):
         (point,), advice = points[:1], "update or uninstall it"
         try:
             point.load()
-        except Exception as error:  # another package may raise anything
+        except (Exception, SystemExit) as error:  # another package may raise anything
             reason = " ".join(str(error).split())[:200]
             raise ConfigError(
                 f"{self._named(point)} cannot be loaded ({type(error).__name__}: {reason}): "

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.reference import step_matrix
-from qrnn import ANSAETZE, Ansatz, ConfigError
+from qrnn import ANSAETZE, QRNN, Ansatz, ConfigError
 from qrnn.circuit.ansatz import ENTANGLERS, ROTATIONS, build_ansatz, pairs_of
 from qrnn.circuit.step import StepCircuit
 from qrnn.utils.registry import Registry
@@ -271,3 +271,10 @@ def test_a_registry_names_its_entries_and_the_nearest_ones():
     assert (shapes["round"], "round" in shapes, list(shapes)) == (1, True, ["round"])
     with pytest.raises(ConfigError, match="shape 'rund' is not known: did you mean round"):
         shapes["rund"]
+
+
+def test_a_registered_ansatz_must_return_one(monkeypatch):
+    monkeypatch.setattr(ANSAETZE, "_entries", dict(ANSAETZE._entries))
+    ANSAETZE.register("function")(lambda n_wires: lambda angles, wires: None)
+    with pytest.raises(ConfigError, match=r"'function' must return a qrnn\.Ansatz, got function"):
+        QRNN(1, 2, ansatz="function")

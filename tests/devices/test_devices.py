@@ -303,6 +303,14 @@ def test_what_a_device_of_ones_own_lacks_is_said(changes, make, says, monkeypatc
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_registered_for_a_device_must_make_one(monkeypatch):
+    table = devices.device_table()
+    monkeypatch.setattr(table, "_entries", dict(table._entries))
+    add_device(replace(device_spec("default.qubit"), name="mine"), lambda spec, options: "mine")
+    with pytest.raises(ConfigError, match=r"device 'mine' must be a qrnn\.devices\.Device, got"):
+        open_device("mine")
+
+
 def test_a_plugin_that_samples_by_itself_is_not_taken_for_exact(monkeypatch):
     for shots in (None, 7):
         with pytest.raises(ConfigError, match=r"device.options must be without shots, got 20: set"):

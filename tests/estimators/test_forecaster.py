@@ -111,3 +111,62 @@ def test_what_is_wrong_is_one_line():
         QRNNForecaster(**SMALL, val=0.0).fit(WAVE, fh=[1])
     with pytest.raises(ConfigError, match=r"task\.stride must be left out"):
         QRNNForecaster(**SMALL, overrides=("task.stride=2",)).fit(WAVE, fh=[1])
+
+
+@pytest.fixture(scope="module")
+def quick():
+    """Return a fitted forecaster with X, and one of several targets, for a few steps."""
+    pytest.importorskip("sktime")
+    options = {**SMALL, "window": 4, "epochs": 1}
+    known = pd.DataFrame({"a": np.arange(80.0), "b": 10 * np.cos(np.arange(80))}, MONTHS)
+    both = pd.DataFrame({"u": WAVE, "v": 1000 + 5 * WAVE[::-1].to_numpy()})
+    return (
+        known,
+        both,
+        QRNNForecaster(**options).fit(WAVE[:30], X=known[:30], fh=[1, 2]),
+        QRNNForecaster(**options).fit(both[:30], fh=[1, 2]),
+    )
+
+
+def test_columns_are_found_by_name(quick):
+    known, both, of_x, of_y = quick
+    swapped = known[["b", "a"]]
+    expected = of_x.predict(X=known)
+    pd.testing.assert_series_equal(of_x.predict(X=swapped), expected)
+    found = [
+        copy.deepcopy(of_x).update(WAVE[30:33], X=one, update_params=False).predict(X=one)
+        for one in (known, swapped)
+    ]
+    pd.testing.assert_series_equal(*found)
+    found = [
+        copy.deepcopy(of_y).update(one, update_params=False).predict()
+        for one in (both[30:33], both[30:33][["v", "u"]])
+    ]
+    pd.testing.assert_frame_equal(*found)
+    with pytest.raises(DataError, match=r"X must have the columns of fit, \['a', 'b'\], got"):
+        of_x.predict(X=known[["b"]])
+    with pytest.raises(DataError, match="X must be given as in fit, with columns"):
+        copy.deepcopy(of_x).update(WAVE[30:33], update_params=False)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [MONTHS, pd.date_range("2000-01-01", periods=80, freq="D"), pd.RangeIndex(80)],
+    ids=["periods", "dates", "numbers"],
+)
+def test_a_gap_between_rows_is_refused(index):
+    pytest.importorskip("sktime")
+    wave = WAVE.set_axis(index)
+    model = QRNNForecaster(**{**SMALL, "epochs": 1}).fit(wave[:40], fh=[1])
+    copy.deepcopy(model).update(wave[40:42], update_params=False)
+    with pytest.raises(DataError, match=r"y must have a row for each step from .* is missing"):
+        model.update(wave[43:45], update_params=False)
+
+
+def test_several_series_predict_on_another_device():
+    pytest.importorskip("sktime")
+    index = pd.MultiIndex.from_product([["x", "y"], MONTHS[:30]])
+    panel = pd.DataFrame({"sales": np.tile(WAVE[:30], 2)}, index)
+    model = QRNNForecaster(**{**SMALL, "epochs": 1}).fit(panel, fh=[1, 2])
+    noisy = model.on("default.mixed", noise="depolarizing", strength=0.3).predict()
+    assert (noisy - model.predict()).abs().to_numpy().max() > 1e-2

@@ -5,9 +5,11 @@ import pickle
 import random
 import tempfile
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -340,3 +342,31 @@ def test_a_saved_network_without_its_estimator_says_what_to_save(classifier, tmp
     classifier.trained_.save(tmp_path / "alone.ckpt")
     with pytest.raises(ConfigError, match="pickle the estimator instead"):
         qrnn.load(tmp_path / "alone.ckpt").predict({"id": [1], "x0": [0.0]})
+
+
+def test_fits_in_threads_are_those_of_one_after_the_other():
+    def fit(_):
+        return QRNNClassifier(**{**SMALL, "epochs": 1}).fit(X, LABELS).predict_proba(X)
+
+    alone = fit(0)
+    with ThreadPoolExecutor(3) as threads:
+        for found in threads.map(fit, range(3)):
+            np.testing.assert_array_equal(found, alone)
+
+
+def test_columns_of_a_list_of_data_frames_have_names():
+    def frames(*names):
+        return [pd.DataFrame(x, columns=["u", "v"])[list(names)] for x in RAGGED]
+
+    model = QRNNClassifier(**{**SMALL, "epochs": 1}).fit(frames("u", "v"), LABELS)
+    assert model.feature_names_in_.tolist() == ["u", "v"]
+    model.predict(frames("u", "v"))
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(frames("v", "u"))
+    with pytest.raises(DataError, match=r"same columns in each sequence, got \['u', 'v'\]"):
+        model.predict([*frames("u", "v")[:1], *frames("v", "u")[1:]])
+
+
+def test_sequences_of_numbers_with_different_lengths_are_told_their_form():
+    with pytest.raises(DataError, match=r"got arrays of shapes .* are x\[:, None\]"):
+        QRNNClassifier(**SMALL).fit([x[:, 0] for x in RAGGED], LABELS)

@@ -197,7 +197,7 @@ def test_a_price_without_an_account_is_the_twins(checkpoint, qrnn, no_account):
     assert int(rows["depth"][0]) > T
     assert int(rows["two-qubit gates"][0]) >= T - 1
     assert "ibm_fez: 5 sequences, 8 steps, 1024 shots" in out
-    assert "Priced on fake_fez, its simulated copy" in out
+    assert "Priced on fake_fez, its fake backend" in out
     assert "Measured readouts would be refused: A circuit with measured readouts must end" in out
     assert "https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time" in out
     assert not list(checkpoint.glob("jobs"))
@@ -239,9 +239,9 @@ def test_a_price_with_an_account_is_the_backends(checkpoint, qrnn, tmp_path, mon
 
 
 def test_what_has_no_price_is_refused(no_account):
-    with pytest.raises(DeviceError, match=r"'ibm_atlantis' must have a fake twin .*got none"):
+    with pytest.raises(DeviceError, match=r"'ibm_atlantis' must have a fake backend .*got none"):
         priceable(DeviceOptions("ibm_atlantis", shots=10))
-    with pytest.raises(DeviceError, match="'ibm' must have a fake twin"):
+    with pytest.raises(DeviceError, match="'ibm' must have a fake backend"):
         priceable(DeviceOptions("ibm", shots=10))
     with pytest.raises(ConfigError, match="device must be an IBM device to have a cost, got 'fus"):
         priceable(DeviceOptions("fused"))

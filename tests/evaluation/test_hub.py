@@ -323,7 +323,7 @@ def test_a_model_is_downloaded_from_the_hub(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("package", ["huggingface_hub", "safetensors.torch"])
 def test_a_missing_package_is_named_with_its_extra(package, tmp_path, monkeypatch):
-    from qrnn.utils.pretrained import _carrier
+    from qrnn.utils.hub import _carrier
 
     NETWORKS["default"].save_pretrained(tmp_path)
     _carrier.cache_clear()

@@ -162,3 +162,14 @@ def test_two_packages_cannot_have_the_same_name(monkeypatch):
     monkeypatch.setattr(registry, "_declared", lambda group: points)
     with pytest.raises(ConfigError, match="'one' must be of one package, but a:one and b:one decl"):
         Registry("shape", "shapes")["one"]
+
+
+def test_a_module_that_exits_is_one_line(monkeypatch, tmp_path):
+    from importlib.metadata import EntryPoint
+
+    (tmp_path / "leaves.py").write_text("import sys\nsys.exit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("one", "leaves:one", "shapes")
+    monkeypatch.setattr(registry, "_declared", lambda group: (point,))
+    with pytest.raises(ConfigError, match=r"cannot be loaded \(SystemExit: 3\)"):
+        Registry("shape", "shapes")["one"]

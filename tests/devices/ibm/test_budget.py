@@ -57,3 +57,12 @@ def test_what_a_local_backend_runs_again_counts_once():
         budget.ledger.record("k", "submitted", job_id=job_id)
         assert budget.used() == 6
     assert budget.usage.jobs == 1
+
+
+def test_failed_work_is_not_begun_and_work_done_again_is_begun_once(budget):
+    assert budget.begun == 0
+    submit_again(budget)
+    assert budget.begun == 6
+    budget.ledger.record("k", "done", job_id="b", usage=5.0)
+    assert budget.begun == 6
+    budget.allow_run(9)  # of which 3 are left to do

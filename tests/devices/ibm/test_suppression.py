@@ -32,11 +32,13 @@ SENT = {
 make_sampler = runtime.make_sampler  # before the double replaces it
 
 
-def tape(shots=64, branch=False):
+def tape(shots=64, branch=False, reset=False):
     with qml.queuing.AnnotatedQueue() as q:
         qml.RX(np.ones(B), 0)
         if branch:
             qml.cond(qml.measure(0), qml.X)(1)
+        if reset:
+            qml.measure(0, reset=True)
         qml.expval(qml.Z(1))
     return qml.tape.QuantumScript.from_queue(q, shots=shots)
 
@@ -102,6 +104,9 @@ def test_what_ibm_cannot_do_is_refused_before_anything_is_sent(run):
         ({"twirl_gates": True}, tape(shots=100), "Shots must be a multiple of 64 with twirling"),
         ({"twirl_gates": True}, tape(shots=2049), "Shots must be a multiple of 64 with twirling"),
         ({"dynamical_decoupling": "XX"}, tape(branch=True), "left out for circuits with branches"),
+        ({"twirl_gates": True}, tape(branch=True), "left out for circuits with branches"),
+        ({"twirl_measurements": True}, tape(branch=True), "left out for circuits with branches"),
+        ({"twirl_measurements": True}, tape(reset=True), "left out for circuits with resets"),
     ):
         with pytest.raises(DeviceError, match=told):
             execute(run.device(**given), circuit)

@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit.quantum_info import Operator
 
+from qrnn.devices.ibm.backends import fake_backend
 from qrnn.devices.ibm.circuits import build
 from qrnn.devices.ibm.translate import GATES, Structure, native, read, rows
+from qrnn.devices.ibm.transpiling import Transpiler
+from qrnn.errors import DeviceError
 
 N = 3
 
@@ -89,3 +92,12 @@ def test_a_condition_is_the_set_of_outcomes_that_meet_it():
     conditions = [step.condition for step in found.steps if step.name == "PauliX"]
     assert conditions == [((0, 1), (1,)), None]  # b is the lower bit, bit 1; never is dropped
     assert found.bits == {"a": 0, "b": 1}
+
+
+def test_what_qiskit_cannot_transpile_is_one_line():
+    """Of fake_cairo's gates, some pairs have CX in one direction alone."""
+    gates = native([qml.CNOT([0, 1]), qml.CNOT([1, 0])])
+    step = Structure(2, tuple(read(gates, {0: 0, 1: 1}).steps))
+    transpile = Transpiler(fake_backend("fake_cairo"), 2, None, (15, 18))
+    with pytest.raises(DeviceError, match=r"Backend fake_cairo must have gates that Qiskit.* says"):
+        transpile(step)
