@@ -22,6 +22,8 @@ USAGE = """\
 qrnn: recurrent networks whose hidden state is a quantum state
 
   qrnn train                       train on the handwritten digits
+  qrnn train task=forecast task.file=FILE task.target=COLUMN task.time=COLUMN
+                                   train on a table of yours
   qrnn train --help                list all keys that can be set
   qrnn evaluate checkpoint=FILE device=NAME
                                    evaluate a checkpoint on any device

@@ -66,6 +66,7 @@ class TaskData:
         season: period of the targets, steps; None: they have none, or it is not known.
         changes: mean absolute change of each target from row to row of the training part (K), in
             its units, NaN where no two rows in a row are known; empty: they are not known.
+        warnings: what one should know of the rows before training.
         images: whether each sequence is an image, a row of pixels per step, the uppermost first.
 
     Raises:
@@ -91,6 +92,7 @@ class TaskData:
     n_past: int = 0
     season: int | None = None
     changes: tuple[float, ...] = ()
+    warnings: tuple[str, ...] = ()
     images: bool = False
 
     def __post_init__(self) -> None:

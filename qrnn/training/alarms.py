@@ -80,8 +80,7 @@ def data_warnings(data: TaskData, config: TrainConfig) -> Iterator[str]:
             if lacks := [one for n, one in enumerate(data.classes) if n not in there]:
                 more = f" and {len(lacks) - 5} more" if len(lacks) > 5 else ""
                 yield f"the {name} part has no sequence of label {', '.join(lacks[:5])}{more}"
-    if data.encoder is not None:
-        yield from data.encoder.warnings()
+    yield from data.warnings
     if data.vocabulary is not None:
         return
     part = data.train.sequences("inputs")

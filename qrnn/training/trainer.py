@@ -9,7 +9,7 @@ import statistics
 import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +189,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, data: TaskData | None = N
         if result.interrupted or result.failure is not None:
             break
         one.resume = _baseline_resume(name, config.resume)
-        found = train(one, baseline_folder(run_dir, name), data=data)
+        found = train(one, baseline_folder(run_dir, name), data=replace(data, warnings=()))
         result.baselines[name] = found
         if found.interrupted:
             break

@@ -296,3 +296,14 @@ def test_a_name_that_only_the_quantiles_have_is_refused_where_it_would_be_overwr
     keys = pd.DataFrame({"q0.5": ["a", "b"], "step": [1, 1]})
     with pytest.raises(ConfigError, match=r"task.time or task.id must not be a column named q0\.5"):
         beside(keys, {"prediction": [1.0, 2.0], "q0.5": [1.0, 2.0]})
+
+
+def test_dates_that_are_not_read_are_told(tmp_path):
+    days = pd.date_range("2024-01-01", periods=80).strftime("%Y-%m-%d")
+    rows = [(day, n % 7, n, "a") for n, day in enumerate(days)]
+    path = write_table(tmp_path / "d.csv", "day,y,count,word", rows)
+    (told,) = load(path, time=None).warnings
+    assert (
+        told == f"{path}, column 'day' holds dates, which predictions will lack: set task.time=day"
+    )
+    assert load(path, time="day").warnings == ()

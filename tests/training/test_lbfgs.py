@@ -209,7 +209,7 @@ def test_what_cannot_go_with_it_is_refused(changes, model, message, data, tmp_pa
 def test_its_trainer_sets_the_keys_that_go_with_it(data, tmp_path):
     chosen = compose("train", ["trainer=lbfgs"]).trainer
     assert (chosen.optimizer, chosen.lr, chosen.schedule) == ("lbfgs", 1.0, "constant")
-    mixed = compose("train", ["trainer=spsa", "trainer.optimizer=lbfgs"])
+    mixed = compose("train", ["trainer=spsa", "trainer.optimizer=lbfgs", "trainer.directions=4"])
     with pytest.raises(ConfigError, match=r"directions must be left out with .*=lbfgs, got 4"):
         train(mixed, tmp_path, data=data)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -54,10 +54,6 @@ class Encoder(ABC):
             outputs: of the head, (N, C) or (N, T, C).
             objective: what the model was trained for.
         """
-
-    def warnings(self) -> Sequence[str]:
-        """Return what one should know of the training's rows before training."""
-        return ()
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain values, for a checkpoint."""

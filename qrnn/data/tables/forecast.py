@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from qrnn.data.tables.series import (
 )
 from qrnn.data.tables.windows import ForecastEncoder
 from qrnn.errors import ConfigError, DataError
+from qrnn.utils.overrides import argument
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +102,31 @@ def load_forecast(config: WindowsConfig, table: Table, columns: Columns) -> Task
         n_past=k if columns.past else 0,
         season=season_of([part[:, :k] for part in seen]),
         changes=changes_of([part[:, :k] for part in seen]),
+        warnings=tuple(_warnings(table, columns, irregular)),
     )
+
+
+def _warnings(table: Table, columns: Columns, irregular: str) -> Iterator[str]:
+    """Yield what one should know of a table before training; see `irregular_step`."""
+    if irregular:
+        yield (
+            "the times are irregular, so that the time since the step before is an input, and "
+            f"recursive=true cannot be: {irregular}"
+        )
+    read = {*columns.targets, *columns.inputs, *columns.known, columns.series}
+    for name in table.columns if columns.time is None else []:
+        if name not in read and _has_dates(table, name):
+            yield (
+                f"{table.source}, column {name!r} holds dates, which predictions will lack: set "
+                f"{argument('task.time', name)}"
+            )
+
+
+def _has_dates(table: Table, name: str) -> bool:
+    try:
+        return table.times(name)[1]
+    except DataError:  # neither dates nor numbers
+        return False
 
 
 def changes_of(parts: list[np.ndarray]) -> tuple[float, ...]:

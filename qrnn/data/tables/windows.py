@@ -168,15 +168,6 @@ class ForecastEncoder(Encoder):
             )
 
     @override
-    def warnings(self) -> Sequence[str]:
-        if not self.irregular:
-            return ()
-        return (
-            "the times are irregular, so that the time since the step before is an input, and "
-            f"recursive=true cannot be: {self.irregular}",
-        )
-
-    @override
     def plain(self) -> dict[str, Any]:
         return super().plain() | ({HELD: True} if self.missing == "mask" else {})
 
