@@ -1,4 +1,4 @@
-"""IBM's backends, their simulated copies and Aer, all run by `IBMDevice`."""
+"""IBM's backends, fake backends and Aer, all run by `IBMDevice`."""
 
 from __future__ import annotations
 

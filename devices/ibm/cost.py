@@ -17,7 +17,7 @@ def job_count(jobs: int) -> str:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run used on an IBM backend or its fake backend, over all attempts.
+    """What a run used on an IBM backend, real or fake, over all attempts.
 
     Attributes:
         backend: IBM's name of the backend.

@@ -95,7 +95,7 @@ def program(circuit: QuantumCircuit, noise: Noise) -> Program | None:
         if done.intersection(qubits):
             return None
         key = name, qubits
-        if name == "measure" and key not in noise.errors:
+        if name == "measure":
             bit = place[instruction.clbits[0]]
             if read[bit] is not None:
                 return None

@@ -79,7 +79,7 @@ def run(config: EstimateConfig) -> None:
         found = prices(model, options, part, config.batch_size, ["closed"], training)
         notes = []
     console.print(table(found, money))
-    print_copy(config, options)
+    print_fake(config, options)
     for note in notes:
         print(fill(note, 80))
     if options.calibrate is not None:
@@ -95,12 +95,12 @@ def run(config: EstimateConfig) -> None:
     print_units()
 
 
-def print_copy(config: EstimateConfig, options: DeviceOptions) -> None:
+def print_fake(config: EstimateConfig, options: DeviceOptions) -> None:
     """Print that a backend was priced on its fake backend, if it was."""
     if options.name != config.device.name:
         print(f"Priced on {options.name}, its fake backend, as no IBM account is saved here.")
         if config.device.fractional_gates:
-            print("The copy has no fractional gates, with which the circuits would be shorter.")
+            print("It has no fractional gates, with which the circuits would be shorter.")
 
 
 def print_units() -> None:
@@ -137,7 +137,7 @@ def fine_tuning(config: EstimateConfig, options: DeviceOptions) -> None:
     print(f"{config.device.name}: {counted(len(data.train))} of training, {options.shots} shots")
     columns = {"a step": found.step, "an epoch": found.epoch, "training": found.epoch * epochs}
     Console().print(table(columns, config.price_per_second))
-    print_copy(config, options)
+    print_fake(config, options)
     print(f"Training: {epochs} epoch{'s' * (epochs != 1)}, each with a validation of", end=" ")
     print(f"{found.validation.qpu_seconds:,.1f} QPU seconds.")
     print_units()

@@ -138,7 +138,7 @@ class DeviceOptions:
         """Return the options that are set and meet a condition."""
         return {name: value for name, value in self.given().items() if meets(option_info()[name])}
 
-    def on_copy(self, name: str) -> DeviceOptions:
+    def on_fake(self, name: str) -> DeviceOptions:
         """Return the options for a fake backend, without those that only real backends read."""
         unset: dict[str, Any] = dict.fromkeys(options_where(lambda one: one.ibm == "real"))
         return replace(self, name=name, **unset)

@@ -234,7 +234,7 @@ def _ordered(frame: pd.DataFrame, columns: pd.Index, name: str) -> pd.DataFrame:
     """
     if len(columns) == frame.shape[1] == 1:  # a series, whose name says nothing
         return frame
-    if sorted(map(str, frame.columns)) != sorted(map(str, columns)):
+    if {*frame.columns} != {*columns}:
         raise DataError(
             f"{name} must have the columns of fit, {list(columns)}, got {list(frame.columns)}"
         )

@@ -247,7 +247,8 @@ class QRNNClassifier(ClassifierMixin, SequenceEstimator):
         check_classification_targets(labels)
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
-            raise DataError(f"y must have at least 2 classes, got one class, {self.classes_[0]}")
+            given = f"one class, {self.classes_[0]}" if len(labels) else "no labels"
+            raise DataError(f"y must have at least 2 classes, got {given}")
         return numbers
 
     @override

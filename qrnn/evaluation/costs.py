@@ -56,7 +56,7 @@ def priceable(options: DeviceOptions) -> DeviceOptions:
             "got none: run QiskitRuntimeService.save_account(...) once, or choose "
             + " or ".join([name for name in IN_SERVICE if fake_of(name)][:3])
         )
-    return options.on_copy(fake)
+    return options.on_fake(fake)
 
 
 @dataclass(frozen=True)

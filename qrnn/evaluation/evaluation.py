@@ -63,7 +63,7 @@ class Evaluation:
         split: `test`, `val` or `train`; None: not recorded.
         limit: number of sequences evaluated, the first of the split; None: all.
         signature: sacreBLEU's signature of the metric; None for other metrics.
-        cost: what the evaluation used on an IBM backend or its fake backend; None on other
+        cost: what the evaluation used on an IBM backend, real or fake; None on other
             devices.
         checkpoint: identity of the model (`qrnn.models.identity`); None: the model did not come
             from a checkpoint, or the evaluation from an older version.

@@ -310,7 +310,7 @@ def devices(run: RunFolder) -> Iterator[Part]:
             [cost_row(run, one) for one in priced],
             range(2, 7),
             "Executions: circuits x shots. The estimate is IBM's formula, 2 s per job and (delay + "
-            "length) x executions of each circuit; simulated copies are not metered.",
+            "length) x executions of each circuit; fake backends are not metered.",
         )
     else:
         yield Text("None of these devices submits jobs, so there are no costs.")

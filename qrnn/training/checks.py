@@ -16,6 +16,7 @@ from qrnn.devices import device_spec
 from qrnn.errors import ConfigError
 from qrnn.training import lbfgs
 from qrnn.utils.checks import typed
+from qrnn.utils.overrides import argument
 
 SCHEDULES = ("cosine", "constant", "power")
 OPTIMIZERS: dict[str, Any] = {name: getattr(torch.optim, cls) for name, cls in CLASSES.items()}
@@ -126,7 +127,7 @@ def check_same_folder(config: TrainConfig, run_dir: Path) -> None:
         raise ConfigError(
             f"resume must go on in its own folder on device {config.device.name!r}, as jobs and "
             f"budget are there: name its last.ckpt and no hydra.run.dir, or begin anew with "
-            f"finetune={config.resume}"
+            f"{argument('finetune', config.resume)}"
         )
 
 

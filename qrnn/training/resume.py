@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from qrnn.config import TrainConfig
 from qrnn.errors import ConfigError
 from qrnn.training.lbfgs import LBFGS, check_history
+from qrnn.utils.overrides import argument
 from qrnn.utils.weights import size_of
 
 # Keys of tasks that say where the data lie, or in which order they are learned. With others, losses
@@ -27,7 +28,7 @@ def check_resumable(saved: dict[str, Any], path: str | None) -> None:
     if saved.keys() <= {"qrnn", "state_dict"}:
         raise ConfigError(
             f"resume must name a run's last.ckpt or best.ckpt, but {path} has no state of its "
-            f"training: begin a new one with finetune={path}"
+            f"training: begin a new one with {argument('finetune', path)}"
         )
 
 
@@ -44,7 +45,7 @@ def check_unchanged(saved: TrainConfig, wanted: TrainConfig) -> None:
         if before != now:
             raise ConfigError(
                 f"{group}.{name} must stay {before} with resume, got {now}: leave it out, or begin "
-                f"a new run with finetune={wanted.resume}"
+                f"a new run with {argument('finetune', wanted.resume)}"
             )
     rates = [getattr(one.model, "output_lr", 1.0) for one in (saved, wanted)]
     if (rates[0] == 1) != (rates[1] == 1):

@@ -88,7 +88,7 @@ class TrainResult:
         reference: a device of PennyLane that runs the model, as in `device=...`.
         failure: why the last epoch failed, in one line; None: it did not.
         stopped: why the budget of QPU seconds stopped the run, in one line; None: it did not.
-        cost: what the run used on an IBM backend or its fake backend; None on other devices.
+        cost: what the run used on an IBM backend, real or fake; None on other devices.
         baselines: the results of `trainer.baselines`, by their names.
     """
 

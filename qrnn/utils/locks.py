@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import wraps
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def holding(lock: AbstractContextManager) -> Callable[[F], F]:
+def holding(lock: AbstractContextManager) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator of functions, with which they hold a lock while they run."""
 
-    def decorate(run: F) -> F:
+    def decorate(run: Callable[P, R]) -> Callable[P, R]:
         @wraps(run)
-        def locked(*arguments: Any, **named: Any) -> Any:
+        def locked(*arguments: P.args, **named: P.kwargs) -> R:
             with lock:
                 return run(*arguments, **named)
 
-        return locked  # type: ignore[return-value]
+        return locked
 
     return decorate

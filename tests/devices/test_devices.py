@@ -367,7 +367,7 @@ def test_a_run_goes_on_with_other_options_that_no_result_depends_on():
 
 def test_a_simulated_copy_gets_no_option_of_real_backends():
     given = DeviceOptions("ibm_fez", shots=9, zne=[1, 3], instance="crn", queue_timeout=3.0)
-    assert given.on_copy("fake_fez") == DeviceOptions("fake_fez", shots=9, zne=[1, 3])
+    assert given.on_fake("fake_fez") == DeviceOptions("fake_fez", shots=9, zne=[1, 3])
 
 
 def test_a_fake_backend_has_its_own_number_of_qubits():

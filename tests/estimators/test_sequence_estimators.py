@@ -370,3 +370,9 @@ def test_columns_of_a_list_of_data_frames_have_names():
 def test_sequences_of_numbers_with_different_lengths_are_told_their_form():
     with pytest.raises(DataError, match=r"got arrays of shapes .* are x\[:, None\]"):
         QRNNClassifier(**SMALL).fit([x[:, 0] for x in RAGGED], LABELS)
+
+
+@pytest.mark.parametrize(("labels", "told"), [([], "no labels"), (["a"] * len(X), "one class, a")])
+def test_fewer_than_two_classes_are_refused(labels, told):
+    with pytest.raises(DataError, match=f"y must have at least 2 classes, got {told}"):
+        QRNNClassifier(**SMALL).fit(X[: len(labels)], labels)

@@ -166,6 +166,17 @@ def test_the_budget_stops_before_an_epoch_that_does_not_fit(training, undisturbe
     assert (done.stopped, training.metrics) == (None, undisturbed)
 
 
+def test_an_epoch_that_a_failed_job_made_dearer_is_not_begun(training):
+    """What failed has to be paid and done again; it is not a part of the epoch that is there."""
+    with pytest.raises(DeviceError, match="planted"):
+        training.run(HARDWARE, {"fail": [3, "planted"]})
+    begun = training.submissions
+    tight = replace(HARDWARE, max_qpu_seconds=SECONDS + 1.0)  # a job takes 2 s and more
+    with pytest.raises(DeviceError, match=r"are used and epoch 1 is estimated at"):
+        training.run(tight, resume=True)
+    assert training.submissions == begun
+
+
 def test_the_budget_is_not_exceeded_within_an_epoch(training, undisturbed, monkeypatch):
     """Jobs take twice their estimate, so that an epoch that should fit does not."""
     usage = service_double.Job.usage
