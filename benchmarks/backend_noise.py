@@ -36,6 +36,7 @@ from qrnn.utils.files import write_text
 RUNS, OUT = Path("runs/backend_noise"), Path("docs/benchmarks/backend_noise.json")
 WINDOW, SPLIT = 8, [0.6, 0.15, 0.25]
 TASK = ["task=forecast", f"task.window={WINDOW}", "task.horizon=1", f"task.split={SPLIT}"]
+TASK += ["model.residual=last"]
 QUBITS, SEEDS, EPOCHS, SHOTS = (4, 6), (0, 1, 2), 60, 1024
 COMPARED, MANY_SHOTS = 16, 16384
 TRAININGS = {

@@ -47,7 +47,7 @@ def model_of(steps: int, seed: int) -> TrainedModel:
     folder = RUNS / f"sunspots-{QUBITS}-{steps}-{seed}"
     if not (folder / "done").exists():
         task = ["task=forecast", f"task.window={steps}", "task.horizon=1"]
-        task += ["task.split=[0.6,0.15,0.25]", f"model.n_qubits={QUBITS}"]
+        task += ["task.split=[0.6,0.15,0.25]", f"model.n_qubits={QUBITS}", "model.residual=last"]
         own = [f"trainer.seed={seed}", f"trainer.epochs={EPOCHS}", "trainer.progress=false"]
         train([*task, *own], folder)
         write_text(folder / "done", "")

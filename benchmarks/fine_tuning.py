@@ -32,6 +32,7 @@ from qrnn.utils.files import write_text
 
 RUNS, OUT = Path("runs/fine_tuning"), Path("docs/benchmarks/fine_tuning.json")
 TASK = ["task=forecast", "task.window=8", "task.horizon=1", "task.split=[0.6,0.15,0.25]"]
+TASK += ["model.residual=last"]
 SEEDS, EPOCHS, SHOTS, TUNING_SHOTS = (0, 1, 2), 60, 1024, 256
 TRAININGS = {"none": [], "noise": ["device.noise={backend}"]}
 RATES = (3e-4, 1e-3, 3e-3)

@@ -38,7 +38,8 @@ class ModelConfig:
         skip: whether head and attention also read a step's embedded token directly, as a skip
             connection; language models and translation only.
         residual: `last`: the head predicts the change since the targets' last values, of a
-            forecast; None: the values themselves.
+            forecast; `relative`: the network also reads their past as differences from these, for
+            series with a trend; None: the values themselves.
         attention: `additive` or `dot`, over the encoder's outputs; translation only.
         frozen: `circuit`: the recurrent network (controller and circuit) and the embedding keep
             their random initial weights, and the head alone is trained, by ridge regression in one

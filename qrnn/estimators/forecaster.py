@@ -41,7 +41,8 @@ class QRNNForecaster(BaseForecaster):
 
     Args:
         window: steps that are read, L.
-        residual: `last`: the network predicts the change since the last value.
+        residual: `last`: the network predicts the change since the last value; `relative`: it also
+            reads the past as differences from this value, for series with a trend.
         n_qubits: number of qubits n.
         layers: number of layers of the ansatz.
         width: units per hidden layer of the controller.

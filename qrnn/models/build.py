@@ -24,7 +24,7 @@ from qrnn.utils.checks import typed, whole
 from qrnn.utils.limits import MOST_LAYERS, limit_allocations, size_remedy
 from qrnn.utils.registry import unknown_name
 
-RESIDUALS = (None, "last")
+RESIDUALS = (None, "last", "relative")
 MAX_BUDGET = 10**8  # the width is found by building
 
 
@@ -95,7 +95,11 @@ def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> M
     if not shape.n_past:
         refuse_unread(model, ("residual",), "where the targets' past is not an input")
     elif model.residual not in RESIDUALS:
-        raise ConfigError(f"model.residual must be null or last, got {model.residual}")
+        raise ConfigError(f"model.residual must be null, last or relative, got {model.residual}")
+    elif per_step and model.residual == "relative":
+        raise ConfigError(
+            "model.residual must be null or last for a task with numbers at each step, got relative"
+        )
     skip = model.embedding if model.skip else 0
     if per_step or shape.kind == "translate":
         refuse_unread(model, ("pooling",), "where a sequence has more than one label")
@@ -104,8 +108,9 @@ def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> M
     if not shape.tokens:
         rnn = network(model, shape.input_size)
         scale = Scale(model.input_scale)
-        residual = shape.n_past if model.residual == "last" else 0
-        return kind(rnn, shape.n_classes, scale, *head, residual=residual)
+        residual = shape.n_past if model.residual else 0
+        relative = model.residual == "relative"
+        return kind(rnn, shape.n_classes, scale, *head, residual=residual, relative=relative)
     source = embedding(shape.input_size, model, vectors)
     if shape.kind == "translate":
         return Translator(

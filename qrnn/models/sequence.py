@@ -32,6 +32,7 @@ class SequenceModel(Model):
         skip: number of features of x that the head also reads at each step, D or 0.
         residual: number of inputs that are the targets' past, to which the head's outputs are
             added: the network then predicts the change since the last step.
+        relative: whether the network also reads their past as differences from the last step.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class SequenceModel(Model):
         norm: bool = False,
         skip: int = 0,
         residual: int = 0,
+        relative: bool = False,
     ):
         super().__init__()
         self.objective = Labels(n_classes)
@@ -52,6 +54,9 @@ class SequenceModel(Model):
         self.dropout = nn.Dropout(probability("dropout", dropout))
         self.skip = skip = whole("skip", skip, 0)
         self.residual = whole("residual", residual, 0)
+        self.relative = relative
+        if relative:
+            self.embed = nn.Sequential(Relative(residual), self.embed)
         self.head = build_head(rnn.output_size + skip, n_classes, width, norm)
 
     @override
@@ -119,11 +124,36 @@ class SequenceModel(Model):
         if not self.residual:
             return found
         assert isinstance(self.objective, Numbers)
+        if self.relative and lengths is not None:
+            raise ConfigError(
+                "model.residual=relative must have sequences of one length, got lengths: use "
+                "model.residual=last"
+            )
         return found + self.objective.repeated(self.last(x, lengths)[..., : self.residual])
 
     def logits(self, read: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return the head's outputs for what `read` returned, and embedded inputs (B, T, D)."""
         return self.head(self.dropout(torch.cat([read, x], -1) if self.skip else read))
+
+
+class Relative(nn.Module):
+    """Subtracts the last step's values of the first features.
+
+    A level that the training has not seen is then none to the network (NLinear; Zeng et al., "Are
+    Transformers Effective for Time Series Forecasting?", AAAI 2023).
+
+    Args:
+        features: number of them, K.
+    """
+
+    def __init__(self, features: int):
+        super().__init__()
+        self.features = features
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the differences and the other features (B, T, D)."""
+        past, others = x[..., : self.features], x[..., self.features :]
+        return torch.cat([past - past[:, -1:], others], -1)
 
 
 def build_head(size: int, n_classes: int, width: int | None, norm: bool) -> nn.Module:

@@ -137,6 +137,28 @@ def test_the_residual_adds_the_last_value_of_each_target():
     torch.testing.assert_close(with_last, model_of(steps)(x) + x[..., :2])
 
 
+def test_a_relative_residual_reads_differences_from_the_last_step():
+    data = series_data()
+    x = data.train.x.to(DOUBLE)
+    differences = torch.stack(
+        [x[..., 0] - x[:, 4:, 0], x[..., 1] - x[:, 4:, 1], x[..., 2]], -1
+    )  # the third feature is no target's past
+    expected = model_of(data)(differences) + x[:, -1, :2].repeat(1, 2)
+    model = model_of(data, "relative")
+    torch.testing.assert_close(model(x), expected)
+    moved = torch.tensor([3.0, -2.0], dtype=DOUBLE)
+    level = torch.cat([moved, moved.new_zeros(1)])
+    torch.testing.assert_close(model(x + level), expected + moved.repeat(2))
+
+
+def test_a_relative_residual_needs_a_last_step_common_to_all():
+    with pytest.raises(ConfigError, match=r"numbers at each step, got relative"):
+        model_of(series_data(kind="regress_steps"), "relative")
+    data = series_data()
+    with pytest.raises(ConfigError, match=r"must have sequences of one length, got lengths"):
+        model_of(data, "relative")(data.train.x.to(DOUBLE), torch.tensor([5, 3, 1, 4]))
+
+
 def test_the_residual_repeats_values_over_steps_and_quantiles():
     objective = numbers("quantile", (0.1, 0.5, 0.9))
     out = objective.repeated(torch.tensor([[1.0, 2.0]])).view(2, 2, 3)
@@ -167,7 +189,7 @@ def test_gradients_of_the_residual_are_finite_differences():
 def test_the_residual_needs_the_targets_past():
     with pytest.raises(ConfigError, match=r"model.residual"):
         model_of(series_data(past=0), "last")
-    with pytest.raises(ConfigError, match=r"model.residual must be null or last, got first"):
+    with pytest.raises(ConfigError, match=r"must be null, last or relative, got first"):
         model_of(series_data(), "first")
 
 

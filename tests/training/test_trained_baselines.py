@@ -40,7 +40,7 @@ def test_a_baseline_is_a_run_with_as_many_parameters(run, tmp_path):
         assert n_parameters(other.model.rnn) == one.parameters
         assert one.parameters == pytest.approx(run.parameters, rel=0.2)
         assert other.config.model.head_dropout == 0.1
-        assert other.config.model.residual == "last"
+        assert other.config.model.residual == "relative"
         assert other.config.task == mine.config.task
         other.config.trainer.baselines = mine.config.trainer.baselines
         assert other.config.trainer == mine.config.trainer
