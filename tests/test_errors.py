@@ -45,6 +45,7 @@ def test_an_unknown_name_shows_the_nearest_ones_and_no_long_list():
     assert str(unknown_name("shape", "rund", few)).startswith(
         "shape 'rund' is not known: did you mean round"
     )
+    assert "did you mean SALES?" in str(unknown_name("column", "sales", ["DATE", "SALES"]))
     far = str(unknown_name("shape", "zzz", few))
     assert "did you mean" not in far
     assert "round, square" in far

@@ -24,7 +24,8 @@ T = TypeVar("T")
 def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> ConfigError:
     """Return the one-line error for an unknown name, with the closest allowed ones."""
     names = sorted(allowed)
-    close = difflib.get_close_matches(str(given), names, n=3)
+    folded = {name.casefold(): name for name in names}
+    close = [folded[one] for one in difflib.get_close_matches(str(given).casefold(), folded, n=3)]
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     if len(names) > 24:
         one_of = f"one of {len(names)} names"
