@@ -92,11 +92,14 @@ def _build(config: TrainConfig, shape: Shape, vectors: torch.Tensor | None) -> M
             "model.skip must be false for a task with one label per sequence, whose head reads "
             "only the last outputs, got true"
         )
-    if not shape.n_past:
-        refuse_unread(model, ("residual",), "where the targets' past is not an input")
-    elif model.residual not in RESIDUALS:
+    if model.residual and not shape.n_past:
+        raise ConfigError(
+            f"model.residual must be null where the targets' past is not an input, got "
+            f"{model.residual}: add model.residual=null"
+        )
+    if model.residual not in RESIDUALS:
         raise ConfigError(f"model.residual must be null, last or relative, got {model.residual}")
-    elif per_step and model.residual == "relative":
+    if per_step and model.residual == "relative":
         raise ConfigError(
             "model.residual must be null or last for a task with numbers at each step, got relative"
         )

@@ -187,7 +187,7 @@ def test_gradients_of_the_residual_are_finite_differences():
 
 
 def test_the_residual_needs_the_targets_past():
-    with pytest.raises(ConfigError, match=r"model.residual"):
+    with pytest.raises(ConfigError, match=r"got last: add model.residual=null"):
         model_of(series_data(past=0), "last")
     with pytest.raises(ConfigError, match=r"must be null, last or relative, got first"):
         model_of(series_data(), "first")
