@@ -5,6 +5,7 @@ Hydra checks keys and types against the dataclasses; ranges are checked where th
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import resources
@@ -19,6 +20,7 @@ from qrnn.config.device_table import IBM_NAME, device_names
 from qrnn.config.errors import config_error_line
 from qrnn.errors import ConfigError, QRNNError
 from qrnn.utils.files import own_folder
+from qrnn.utils.locks import holding
 
 
 class LazyNode(ConfigNode):
@@ -111,6 +113,8 @@ def primary_config(command: str, groups: Mapping[str, str]) -> str:
     return name
 
 
+# Hydra has one configuration and one store in a process, so threads take turns.
+@holding(threading.RLock())
 def compose(command: str, overrides: Sequence[str], groups: Mapping[str, str] | None = None) -> Any:
     """Return the typed configuration of a command, as its line of arguments gives it.
 

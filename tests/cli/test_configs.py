@@ -1,11 +1,14 @@
 """Configurations from files: experiments, shipped or one's own, and a run's `config.yaml`."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hydra.errors import OverrideParseException
 
 from helpers.paths import ROOT
+from qrnn.config import compose
 from qrnn.config.errors import config_error_line
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "configs/experiment").glob("*.yaml"))
@@ -126,3 +129,16 @@ def test_an_argument_that_cannot_be_read_is_told_in_one_short_line():
     assert "all its brackets, got [a b" in config_error_line(
         OverrideParseException("task.file=[a\nb", "mismatched")
     )
+
+
+def test_threads_compose_what_each_asked_for():
+    def composed(i):
+        return compose("train", ["task=sequences", f"model.n_qubits={i % 4 + 1}"]).model.n_qubits
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that they meet
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(composed, range(16))) == [i % 4 + 1 for i in range(16)]
+    finally:
+        sys.setswitchinterval(interval)
