@@ -169,4 +169,5 @@ def _resolve(backend: Any, instance: str | None, n: int | None, fractional_gates
             f"Backend {backend!r} must be one that the IBM account can use, but asking for it "
             f"failed with {type(error).__name__}: {choose}, or a simulated one, such as fake_fez"
         ) from None
+    runtime.answered(lambda: found.target, f"reading the properties of {found.name}")
     return Backend(found, found.name, False, service)

@@ -19,12 +19,14 @@ class Usage:
         executions: circuits x shots of these jobs.
         estimated_seconds: QPU seconds of these jobs by IBM's formula.
         metered_seconds: QPU seconds reported by the service; 0 on local backends.
+        metered: number of the jobs that these are of.
     """
 
     jobs: int
     executions: int
     estimated_seconds: float
     metered_seconds: float
+    metered: int
 
 
 class BudgetError(DeviceError):
@@ -42,6 +44,8 @@ class BudgetError(DeviceError):
 
 class Budget:
     """The QPU seconds that a run may use, over all its attempts.
+
+    The waits of a session count too, which IBM bills until it ends; see `ledger.Session.waits`.
 
     A finished job counts with its metered usage, or its estimate if none is reported; a pending job
     with its estimate; a failed job with its metered usage once IBM knows it, even after its work is
@@ -65,9 +69,18 @@ class Budget:
             again: key of a job that is run again, because a local backend did not finish it.
         """
         redone = None if again is None else self.ledger.entry(again)
-        return sum(
-            entry.usage + entry.unmetered(again=entry is redone) for entry in self.ledger.entries()
-        )
+        jobs = sum(one.usage + one.unmetered(again=one is redone) for one in self.ledger.entries())
+        return jobs + self.waits
+
+    @property
+    def waits(self) -> float:
+        """QPU seconds of sessions that are not those of their jobs."""
+        return sum(session.waits for session in self.ledger.sessions.values())
+
+    @property
+    def left(self) -> float | None:
+        """QPU seconds that are left of the budget; None: there is none."""
+        return None if self.most is None else self.most - self.used()
 
     def allow(self, seconds: float, what: str = "the next step", again: str | None = None) -> None:
         """Check that the budget suffices.
@@ -137,5 +150,6 @@ class Budget:
             sum(len(e.jobs) for e in entries),
             sum(len(e.jobs) * e.executions for e in entries),
             sum(len(e.jobs) * e.estimate for e in entries),
-            sum(e.usage for e in entries),
+            sum(e.usage for e in entries) + self.waits,
+            sum(len(e.metered) for e in entries),
         )

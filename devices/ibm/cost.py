@@ -26,6 +26,7 @@ class Cost:
         executions: circuits x shots.
         estimated_seconds: QPU seconds by IBM's formula.
         metered_seconds: QPU seconds metered by IBM; 0 for a fake backend.
+        metered: number of the jobs that these are of.
         ledger: the folder that records the jobs, or None.
     """
 
@@ -35,11 +36,13 @@ class Cost:
     executions: int
     estimated_seconds: float
     metered_seconds: float
+    metered: int
     ledger: str | None
 
     def __str__(self) -> str:
         """Return the cost as one line."""
-        metered = f"metered {self.metered_seconds:.1f} s" if self.metered_seconds else "not metered"
+        some = f" for {self.metered} of them" if self.metered < self.jobs else ""
+        metered = f"metered {self.metered_seconds:.1f} s{some}" if self.metered else "not metered"
         found = self.jobs - self.submitted
         there = f" ({found} found in the ledger)" if found else ""
         return (

@@ -27,7 +27,7 @@ from qrnn.devices.ibm.ledger import Ledger, recorded_backend
 from qrnn.devices.ibm.meeting import meeting_of, together
 from qrnn.devices.ibm.mitigation import Calibration, only_pauli_expectations, zero_noise
 from qrnn.devices.ibm.options import Options
-from qrnn.devices.ibm.remote import Remote
+from qrnn.devices.ibm.remote import POLL_LAST, POLL_SESSION, Remote
 from qrnn.devices.ibm.translate import (
     NAME,
     UnsupportedError,
@@ -87,7 +87,7 @@ class IBMDevice(Device):
             again with the same folder, finished jobs are fetched and no job is submitted twice.
         max_qpu_seconds: budget over all attempts of the run; None: no limit.
         queue_timeout: seconds to wait for a queued job, which stays queued; None: no limit.
-        readout_mitigation: shots of each of two calibration circuits in every job, which correct
+        readout_mitigation: shots of each of two calibration circuits in every round, which correct
             the readout errors of expectation values; None: no correction.
         zne: odd noise factors such as [1, 3], by which circuits are folded to extrapolate
             expectation values to zero noise; None: no extrapolation.
@@ -177,7 +177,9 @@ class IBMDevice(Device):
             delays=idle_noise,
         )
         record = Ledger(ledger)
+        self.transpiler.layouts = record.layouts(found.name, optimization_level)
         local = self._backend.local
+        poll = POLL_SESSION if mode == "session" else POLL_LAST
         self._kept: tuple = ()
         self._counter: Any = None
         self._runner = Runner(
@@ -186,7 +188,7 @@ class IBMDevice(Device):
             options=self.options,
             ledger=record,
             budget=Budget(record, max_qpu_seconds),
-            remote=None if local else Remote(self._backend, record, instance, queue_timeout),
+            remote=None if local else Remote(self._backend, record, instance, queue_timeout, poll),
         )
 
     @property
@@ -198,6 +200,11 @@ class IBMDevice(Device):
     def backend_name(self) -> str:
         """Name of the backend."""
         return self._backend.name
+
+    @property
+    def local(self) -> bool:
+        """Whether the backend is simulated in this process."""
+        return self._backend.local
 
     @property
     def seconds_left(self) -> float | None:

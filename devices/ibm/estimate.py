@@ -110,7 +110,7 @@ class Counter:
     """
 
     def __init__(self, device: IBMDevice):
-        self._device, self._transpiler = device, device.transpiler.fresh()
+        self._device, self._transpiler = device, device.transpiler.copy()
         self._rounds = self._jobs = self._circuits = self._depth = self._gates = 0
         self._executions, self._seconds = 0, 0.0
         self._refusal: str | None = None
@@ -132,7 +132,7 @@ class Counter:
             blocks += Calibration(blocks, transpiler, options.readout_mitigation).blocks
         every = [transpiler(block.structure) for block in blocks]
         self._rounds += 1
-        for job in split(blocks, limits.MAX_EXECUTIONS_PER_JOB):
+        for job in split(blocks, limits.most_executions(every, self._device.rep_delay)):
             work = Work("", job, [every[index] for index, _ in job], self._device.rep_delay)
             self._jobs += 1
             self._executions += work.executions
@@ -142,11 +142,13 @@ class Counter:
             self._circuits += len(block.values)
             self._depth = max(self._depth, compiled.circuit.depth())
             self._gates = max(self._gates, compiled.two_qubit_gates)
-            if block.reads_mid_circuit and not options.force_measure:
-                try:
+            try:
+                if not self._device.local:
+                    compiled.check_limits()
+                if block.reads_mid_circuit and not options.force_measure:
                     compiled.check_coherence(self._device.backend_name)
-                except DeviceError as error:
-                    self._refusal = str(error)
+            except DeviceError as error:
+                self._refusal = str(error)
         return batch
 
     def total(self) -> Estimate:

@@ -18,10 +18,13 @@ from qrnn.devices.ibm.budget import Budget
 from qrnn.devices.ibm.circuits import unpack
 from qrnn.devices.ibm.ledger import Ledger
 from qrnn.devices.ibm.options import Options
-from qrnn.devices.ibm.remote import Remote
+from qrnn.devices.ibm.remote import JobError, Remote
 from qrnn.devices.ibm.translate import NAME, Structure
 from qrnn.devices.ibm.transpiling import Compiled, Transpiler
 from qrnn.errors import DeviceError
+
+# Seconds to wait for the charge of a session that an earlier attempt left open.
+SESSION_PATIENCE = 60.0
 
 # Packages whose versions are recorded with each job.
 CLIENT = ("qiskit", "qiskit-ibm-runtime", "pennylane")
@@ -149,6 +152,7 @@ class Runner:
         self.jobs = 0
         self._options = options
         self._opened: Any = None
+        self._session: str | None = None
         self._close: weakref.finalize | None = None
         self._remote = remote
         self._seen: Counter[str] = Counter()
@@ -177,27 +181,41 @@ class Runner:
 
     def close(self) -> None:
         """Close the batch or session, and the ledger; the next run reopens them."""
-        if self._close is not None:
-            self._close()
-        self._opened = self._close = None
-        runtime.forget(self.backend.backend)
-        self.ledger.close()
+        close, self._opened, self._close = self._close, None, None
+        session, self._session = self._session, None
+        try:
+            if close is not None:
+                close()
+        finally:
+            if session is not None:
+                self.ledger.sessions[session].open = False
+            runtime.forget(self.backend.backend)
+            self.ledger.close()
 
     def _run(self, blocks: Sequence[Block]) -> list[np.ndarray]:
-        works = [self._prepare(job) for job in split(blocks, limits.MAX_EXECUTIONS_PER_JOB)]
+        # Also where the results are known, so that layouts are chosen in the same order.
+        circuits = [self.transpiler(block.structure) for block in blocks]
+        jobs = split(blocks, limits.most_executions(circuits, self.backend.rep_delay))
+        works = [self._prepare(job, [circuits[index] for index, _ in job]) for job in jobs]
         parts: list[list[np.ndarray]] = [[] for _ in blocks]
         # The service queues all jobs of a batch at once; a local simulator runs them in turn.
         if self._remote is not None:
             for index, work in enumerate(works):
                 self._start(work, sum(other.seconds for other in works[index:]))
+        failures = []
         for work in works:
-            for (index, _), bits in zip(work.blocks, self._finish(work), strict=True):
+            try:
+                finished = self._finish(work)
+            except JobError as error:  # the others of a batch may have failed as well
+                failures.append(error)
+                continue
+            for (index, _), bits in zip(work.blocks, finished, strict=True):
                 parts[index].append(bits)
+        if failures:
+            raise failures[0]
         return [np.concatenate(p) if len(p) > 1 else p[0] for p in parts]
 
-    def _prepare(self, blocks: list[tuple[int, Block]]) -> Work:
-        # Transpiled even if the result is known, so that a resumed run uses the same layouts.
-        circuits = [self.transpiler(block.structure) for _, block in blocks]
+    def _prepare(self, blocks: list[tuple[int, Block]], circuits: list[Compiled]) -> Work:
         for _, block in blocks:
             self._options.check_circuit(block.structure, block.shots)
         if not self.backend.local:
@@ -220,17 +238,20 @@ class Runner:
         work.bits = self.ledger.load(work.key)
         if work.bits is not None:
             return
+        session = None
         if self._remote is not None:
             work.job = self._remote.find(work.key)
             if work.job is None:
                 self._intend(work, waiting or work.seconds)
                 work.job = self._remote.submit(work.key, lambda: self._send(work))
+                session = self._session
         else:
             self._intend(work, work.seconds)
             work.job = self._send(work)
         entry = self.ledger.entry(work.key)
         if entry is None or (entry.state, entry.job_id) != ("submitted", work.job.job_id()):
-            self.ledger.record(work.key, "submitted", job_id=work.job.job_id())
+            where = {} if session is None else {"session": session}
+            self.ledger.record(work.key, "submitted", job_id=work.job.job_id(), **where)
 
     def settle(self, patience: float = 0.0) -> None:
         """Wait for IBM to meter all finished jobs; see `Remote.settle`."""
@@ -238,7 +259,8 @@ class Runner:
             self._remote.settle(patience)
 
     def _intend(self, work: Work, waiting: float) -> None:
-        self.settle()
+        # What a session has left is known only once IBM has closed it.
+        self.settle(SESSION_PATIENCE if self.ledger.unmetered_sessions() else 0.0)
         self.budget.allow(work.seconds, again=work.key)
         work.limit = self.budget.limit(work.seconds, waiting, again=work.key)
         self.ledger.record(
@@ -251,6 +273,8 @@ class Runner:
             executions=work.executions,
             estimate=work.seconds,
             limit=work.limit,
+            optimization_level=self.transpiler.optimization_level,
+            layouts=self.transpiler.layouts,
             what=self.note,
         )
 
@@ -272,15 +296,23 @@ class Runner:
             drawn = None if seed is None else _job_seed(seed, work.key)
             return runtime.local_sampler(self.backend.backend, drawn)
         if self._opened is None:
-            self._opened = runtime.open_mode(self._options.mode, self.backend.backend)
-            if self._options.mode != "job":
-                # A session left open is billed until the service closes it.
-                self._close = weakref.finalize(self, self._opened.close)
+            self._open(self._options.mode)
         tags = {"job_tags": [self._remote.tag(work.key)]}
         options: dict[str, Any] = {"environment": tags, **self._options.sampler}
         if work.limit is not None:
             options["max_execution_time"] = work.limit
         return runtime.make_sampler(self._opened, options)
+
+    def _open(self, mode: str) -> None:
+        left = self.budget.left
+        self._opened = runtime.open_mode(mode, self.backend.backend, left)
+        if mode != "job":
+            # A session left open is billed until the service closes it.
+            self._close = weakref.finalize(self, runtime.close_mode, self._opened)
+        if mode == "session":
+            self._session = str(self._opened.session_id)
+            self.ledger.record(self._session, "session", limit=left)
+            self.ledger.sessions[self._session].open = True
 
     def _finish(self, work: Work) -> list[np.ndarray]:
         """Return the bits of each part of some work, waiting for its job if necessary."""
@@ -292,17 +324,40 @@ class Runner:
             result, usage = work.job.result(), None
         else:
             result, usage = self._remote.wait(work.key, work.job)
-        pubs = iter(result)
-        bits = []
-        for (_, block), compiled in zip(work.blocks, work.circuits, strict=True):
-            alone = not compiled.columns
-            taken = [next(pubs) for _ in range(len(block.values) if alone else 1)]
-            unpacked = [unpack(pub.data, block.structure) for pub in taken]
-            bits.append(np.stack(unpacked) if alone else unpacked[0])
+        bits = self._unpacked(work, result)
         self.ledger.store(work.key, bits)
         self.ledger.record(work.key, "done", job_id=work.job.job_id(), usage=usage)
         work.job = None
         return bits
+
+    def _unpacked(self, work: Work, result: Any) -> list[np.ndarray]:
+        """Return the bits (rows, shots, bits) of each part of some work.
+
+        Raises:
+            DeviceError: the result is not that of these circuits.
+        """
+        pubs = [] if result is None else list(result)
+        alone = [not compiled.columns for compiled in work.circuits]  # a PUB for each row
+        parts = list(zip(work.blocks, alone, strict=True))
+        wanted = sum(len(block.values) if many else 1 for (_, block), many in parts)
+        if len(pubs) != wanted:
+            raise self._wrong_result(work, f"{wanted} results", f"{len(pubs)}")
+        bits, left = [], iter(pubs)
+        for (_, block), many in parts:
+            taken = [next(left) for _ in range(len(block.values) if many else 1)]
+            unpacked = [unpack(pub.data, block.structure) for pub in taken]
+            bits.append(np.stack(unpacked) if many else unpacked[0])
+            shape = (len(block.values), block.shots, block.structure.bits)
+            if bits[-1].shape != shape:
+                what = "rows, shots and bits"
+                raise self._wrong_result(work, f"{shape} {what}", f"{bits[-1].shape}")
+        return bits
+
+    def _wrong_result(self, work: Work, wanted: str, given: str) -> DeviceError:
+        return DeviceError(
+            f"Job {work.job.job_id()} on {self.backend.name} must have {wanted}, but "
+            f"has {given}: look at the job on IBM's pages; nothing of it is kept"
+        )
 
     def _key(self, blocks: Sequence[Block]) -> str:
         """Return the key of some work, the same in every run that repeats it."""

@@ -80,6 +80,36 @@ class Entry:
         return self.failed if self.job_id is None else self.failed | {self.job_id}
 
 
+@dataclass
+class Session:
+    """The record of a session of IBM's, which is billed from its first job to its end.
+
+    Attributes:
+        limit: seconds after which IBM closes it; None: IBM's own limit.
+        open: whether this process has it open.
+        metered: seconds that IBM charges for it; None: not yet known.
+        jobs: id of each job that was submitted in it, with the entry of its work.
+    """
+
+    limit: float | None
+    open: bool = False
+    metered: float | None = None
+    jobs: dict[str, Entry] = field(default_factory=dict)
+
+    @property
+    def waits(self) -> float:
+        """QPU seconds that count for it beyond those of its jobs.
+
+        Of an ended session that is not metered, all up to its limit; of an open one, none, as IBM
+        ends it at its limit.
+        """
+        whole = self.limit if self.metered is None else self.metered
+        if whole is None or (self.open and self.metered is None):
+            return 0.0
+        jobs = (entry.metered.get(job, entry.estimate) for job, entry in self.jobs.items())
+        return max(0.0, whole - sum(jobs))
+
+
 class Ledger:
     """Record of a run's jobs, in a folder or in memory; open from the start.
 
@@ -121,6 +151,11 @@ class Ledger:
             self._close()
 
     @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+        return "the ledger in memory" if self._folder is None else str(self._folder)
+
+    @property
     def _is_open(self) -> bool:
         return self._close is not None and self._close.alive
 
@@ -148,6 +183,8 @@ class Ledger:
         self.run = uuid.uuid4().hex[:12]
         self.damaged = 0
         self._entries: dict[str, Entry] = {}
+        self._sessions: dict[str, Session] = {}
+        self._layouts: dict[tuple[str, int], list[Any]] = {}
 
     def _read(self) -> None:
         self._forget()
@@ -160,6 +197,10 @@ class Ledger:
                 self._apply(event)
 
     def _apply(self, event: dict[str, Any]) -> None:
+        if event["state"] in ("session", "ended"):
+            one = self._sessions.setdefault(event["key"], Session(event.get("limit")))
+            one.metered = event.get("usage", one.metered)
+            return
         entry = self._entries.setdefault(event["key"], Entry("intent"))
         if event["state"] == "metered":  # maybe after the work was submitted again
             entry.metered[event["job_id"]] = event["usage"]
@@ -169,6 +210,10 @@ class Ledger:
         entry.estimate = event.get("estimate", entry.estimate)
         entry.executions = event.get("executions", entry.executions)
         entry.limit = event.get("limit", entry.limit)
+        if (session := self._sessions.get(event.get("session", ""))) is not None:
+            session.jobs[event["job_id"]] = entry
+        if "layouts" in event:
+            self._layouts[event["backend"], event["optimization_level"]] = event["layouts"]
         if entry.job_id is not None and event.get("usage") is not None:
             entry.metered[entry.job_id] = event["usage"]
         if entry.job_id is not None and entry.state == "failed":
@@ -179,7 +224,8 @@ class Ledger:
 
         Args:
             key: key of the work.
-            state: "intent", "submitted", "done", "failed", or "metered" with a job's usage.
+            state: "intent", "submitted", "done", "failed", or "metered" with a job's usage. Of a
+                session, whose id is the key: "session", or "ended" with its usage.
             **what: job_id, executions, estimate and usage in QPU seconds, and other JSON values.
 
         Raises:
@@ -219,6 +265,19 @@ class Ledger:
     def entries(self) -> list[Entry]:
         """Return all entries."""
         return list(self._entries.values())
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        """The sessions by their ids."""
+        return self._sessions
+
+    def unmetered_sessions(self) -> list[str]:
+        """Return the id of each session whose charge is not known, but that of an open one."""
+        return [k for k, one in self._sessions.items() if one.metered is None and not one.open]
+
+    def layouts(self, backend: str, optimization_level: int) -> list[Any]:
+        """Return the qubits that the run has chosen; see `Transpiler.layouts`."""
+        return self._layouts.get((backend, optimization_level), [])
 
     def items(self) -> list[tuple[str, Entry]]:
         """Return the key of each work, and its entry."""

@@ -1,6 +1,6 @@
 """Error mitigation that reduces the error of z on fake backends; each method is an option.
 
-Readout mitigation: two calibration circuits in the same job, all qubits in |0> and all in |1>, give
+Readout mitigation: two calibration circuits in each round, all qubits in |0> and all in |1>, give
 each qubit's p(1|0) and p(0|1). A shot's value of Z_q becomes ((1 - 2b) - a) / c with
 a = p(0|1) - p(1|0) and c = 1 - p(1|0) - p(0|1), whose mean is unbiased; a Pauli word is the
 product over its qubits, whose readout errors are assumed independent. Nothing is clipped to
@@ -61,7 +61,7 @@ class Calibration:
 
     @property
     def blocks(self) -> list[Block]:
-        """The calibration circuits, for the same job; none if the blocks read no qubit."""
+        """The calibration circuits, for the same round; none if the blocks read no qubit."""
         if not self._qubits:
             return []
         n = len(self._qubits)

@@ -132,13 +132,16 @@ class Options:
 
         Raises:
             DeviceError: dynamical decoupling or twirling would have to run with branches, or
-                twirling of measurements with resets; or twirling would round the shots up.
+                twirling of measurements with resets or mid-circuit measurements; or twirling would
+                round the shots up.
         """
         refused: dict[str, tuple[str, ...]] = {}
         if any(step.condition for step in structure.steps):
             refused["branches"] = ("dynamical_decoupling", "twirl_gates", "twirl_measurements")
         if any(step.name == "reset" for step in structure.steps):
             refused["resets of qubits"] = ("twirl_measurements",)
+        if structure.mid_bits:
+            refused["mid-circuit measurements"] = ("twirl_measurements",)
         for what, names in refused.items():
             if given := [name for name in names if getattr(self, name)]:
                 raise DeviceError(

@@ -20,10 +20,17 @@ T = TypeVar("T")
 
 # Seconds between two polls of a job's status.
 POLL_FIRST, POLL_LAST = 0.5, 15.0
+# The latter in a session, whose waits are billed.
+POLL_SESSION = 1.0
 # Waits after a lost connection: 1, 2, 4, ... 64 s, five minutes in total.
 ATTEMPTS, WAIT_LAST = 10, 64.0
 # Longest text shown of a connection error, in characters: a gateway may answer with a page.
 MAX_ERROR_TEXT = 300
+
+
+class JobError(DeviceError):
+    """A job failed or was cancelled; the ledger has it as failed."""
+
 
 RESUME_HINT = "run the same command again to resume; no job is submitted twice"
 
@@ -36,15 +43,22 @@ class Remote:
         ledger: the run's ledger.
         instance: CRN of the instance to search for jobs; None: the active one.
         queue_timeout: seconds to wait for a job to leave the queue; None: no limit.
+        poll: longest wait between two polls of a job's status, in seconds.
     """
 
     def __init__(
-        self, backend: Backend, ledger: Ledger, instance: str | None, queue_timeout: float | None
+        self,
+        backend: Backend,
+        ledger: Ledger,
+        instance: str | None,
+        queue_timeout: float | None,
+        poll: float = POLL_LAST,
     ):
         self.backend = backend
         self.ledger = ledger
         self.instance = instance
         self.queue_timeout = queue_timeout
+        self.poll = poll
 
     def tag(self, key: str) -> str:
         """Return the tag of the job with a key."""
@@ -59,7 +73,7 @@ class Remote:
         entry = self.ledger.entry(key)
         if entry is not None and entry.state in ("submitted", "done") and entry.job_id:
             job_id = entry.job_id
-            return self._retried(lambda: self.backend.service.job(job_id), f"reading job {job_id}")
+            return self._retried(lambda: self._job(job_id), f"reading job {job_id}")
         if entry is None and not self.ledger.damaged:
             return None
         where = {"instance": self.instance} if self.instance else {}
@@ -70,6 +84,19 @@ class Remote:
         failed = set() if entry is None else entry.failed
         alive = [job for job in jobs if job.job_id() not in failed]
         return alive[0] if alive else None
+
+    def _job(self, job_id: str) -> Any:
+        from qiskit_ibm_runtime.exceptions import RuntimeJobNotFound
+
+        try:
+            return self.backend.service.job(job_id)
+        except RuntimeJobNotFound:
+            # Not submitted again, as another account or instance would not know it either.
+            raise DeviceError(
+                f"Job {job_id} of {self.ledger.place} must be known to IBM, but this account and "
+                "instance do not have it: use those that submitted it; if it was deleted, remove "
+                "the lines with its id from ledger.jsonl there, and it is submitted anew"
+            ) from None
 
     def submit(self, key: str, send: Callable[[], Any]) -> Any:
         """Submit a job once, whatever happens to the connection.
@@ -107,7 +134,8 @@ class Remote:
             The result, and the metered QPU seconds if IBM knows them already; see `settle`.
 
         Raises:
-            DeviceError: the job failed, was cancelled or is queued for too long, or the service
+            JobError: the job failed or was cancelled.
+            DeviceError: the job is queued for too long, its result cannot be read, or the service
                 cannot be reached.
         """
         job_id, name = job.job_id(), self.backend.name
@@ -121,18 +149,27 @@ class Remote:
                     f"but is still {status}: {RESUME_HINT}"
                 )
             time.sleep(pause)
-            pause = min(1.5 * pause, POLL_LAST)
+            pause = min(1.5 * pause, self.poll)
         if status == "DONE":
-            result = self._retried(job.result, f"fetching job {job_id}")
-            return result, self._usage(job)
+            return self._result(job), self._usage(job)
         reason = self._retried(job.error_message, f"reading the error of job {job_id}")
         self.ledger.record(key, "failed", job_id=job_id, usage=self._usage(job))
         message = runtime.scrub(str(reason)) if reason else "no reason given"
         happened = "failed" if status == "ERROR" else "was cancelled"
-        raise DeviceError(
+        raise JobError(
             f"Job {job_id} on {name} {happened}: {message.rstrip('.')}. Run the same command again "
             "to resubmit it; finished jobs are kept"
         )
+
+    def _result(self, job: Any) -> Any:
+        what = f"fetching job {job.job_id()}"
+        try:
+            return self._retried(job.result, what)
+        except (KeyError, TypeError, ValueError) as error:  # of the client's decoders
+            raise DeviceError(
+                f"The result of job {job.job_id()} must be readable, but {what} failed with "
+                f"{type(error).__name__}: update qiskit-ibm-runtime, then {RESUME_HINT}"
+            ) from error
 
     def _status(self, job: Any) -> str:
         return str(self._retried(job.status, f"reading the status of job {job.job_id()}"))
@@ -144,7 +181,8 @@ class Remote:
     def settle(self, patience: float = 0.0) -> None:
         """Record the QPU seconds of finished jobs that IBM had not metered when they ended.
 
-        Jobs that stay unknown count with their estimates, and are asked for again the next time.
+        The same of sessions that earlier attempts left, which are closed. Jobs that stay unknown
+        count with their estimates, and are asked for again the next time.
 
         Args:
             patience: seconds to wait for IBM.
@@ -152,15 +190,15 @@ class Remote:
         begun, pause = time.monotonic(), POLL_FIRST
         while True:
             for key, job_id in self.ledger.unmetered():
-                try:
-                    usage = runtime.metered(self.backend.service.job(job_id))
-                except Exception as error:  # metering is no reason to lose a result
-                    if not runtime.is_foreign(error):
-                        raise
-                    continue
+                usage = _known(lambda job=job_id: runtime.metered(self.backend.service.job(job)))
                 if usage is not None:
                     self.ledger.record(key, "metered", job_id=job_id, usage=usage)
-            if not self.ledger.unmetered() or time.monotonic() - begun >= patience:
+            for session in self.ledger.unmetered_sessions():
+                usage = _known(lambda one=session: runtime.ended_session(self.backend.service, one))
+                if usage is not None:
+                    self.ledger.record(session, "ended", usage=usage)
+            waiting = self.ledger.unmetered() or self.ledger.unmetered_sessions()
+            if not waiting or time.monotonic() - begun >= patience:
                 return
             time.sleep(pause)
             pause = min(1.5 * pause, POLL_LAST)
@@ -175,6 +213,16 @@ class Remote:
                 last = error
             time.sleep(min(2.0**attempt, WAIT_LAST))
         raise _unreachable(what, last)
+
+
+def _known(ask: Callable[[], float | None]) -> float | None:
+    """Return what IBM charges; None if it cannot be asked, which is no reason to lose a result."""
+    try:
+        return ask()
+    except Exception as error:
+        if not runtime.is_foreign(error):
+            raise
+        return None
 
 
 def _raise_unless_transient(error: Exception, what: str) -> None:

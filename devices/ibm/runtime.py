@@ -9,9 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-from typing import Any
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from qrnn.errors import DeviceError, require_extra
+
+T = TypeVar("T")
 
 MODES = ("job", "batch", "session")
 
@@ -99,6 +103,28 @@ def seconds_left(service: Any) -> float | None:
     return None if left is None else float(left)
 
 
+def answered(ask: Callable[[], T], what: str) -> T:
+    """Return what the service answers.
+
+    Args:
+        ask: asks the service.
+        what: what is asked, for the message.
+
+    Raises:
+        DeviceError: it does not answer.
+    """
+    try:
+        return ask()
+    except Exception as error:
+        if not is_foreign(error):
+            raise
+        # Not chained, because the text of a request may contain credentials.
+        raise DeviceError(
+            f"IBM Quantum must answer, but {what} failed with {type(error).__name__}: check the "
+            "connection, then run the same command again"
+        ) from None
+
+
 def require_instance(service: Any, instance: str | None) -> None:
     """Check that the instance to bill is known.
 
@@ -107,7 +133,8 @@ def require_instance(service: Any, instance: str | None) -> None:
     """
     if instance or (service.active_account() or {}).get("instance"):
         return
-    plans = sorted({str(found.get("plan")) for found in service.instances()} - {"open"})
+    found = answered(service.instances, "listing the account's instances")
+    plans = sorted({str(one.get("plan")) for one in found} - {"open"})
     if plans:
         raise DeviceError(
             f"Argument `instance` must be the CRN of the instance to use, because this account "
@@ -116,22 +143,26 @@ def require_instance(service: Any, instance: str | None) -> None:
         )
 
 
-def open_mode(mode: str, backend: Any) -> Any:
+def open_mode(mode: str, backend: Any, most: float | None = None) -> Any:
     """Return the `mode` of a Sampler: the backend itself, a batch or a session.
 
     Args:
         mode: "job", "batch" or "session".
         backend: a Qiskit backend.
+        most: seconds after which IBM closes a session; None: IBM's own limit.
 
     Raises:
         DeviceError: the batch or session cannot be opened, e.g. because the plan has no sessions.
+        Exception: of the client, if the service did not answer.
     """
     if mode == "job":
         return backend
     from qiskit_ibm_runtime import Batch, Session
 
     try:
-        return (Batch if mode == "batch" else Session)(backend=backend)
+        if mode == "batch":
+            return Batch(backend=backend)
+        return Session(backend=backend, max_time=None if most is None else max(1, int(most)))
     except Exception as error:
         text = scrub(str(error))
         if mode == "session" and "open plan" in text.lower():
@@ -139,7 +170,39 @@ def open_mode(mode: str, backend: Any) -> Any:
                 "Argument `mode` must be 'batch' or 'job' with an Open Plan account, which cannot "
                 "open sessions, but got 'session': use mode='batch'"
             ) from None
+        if is_transient(error):
+            raise
         raise DeviceError(f"A {mode} must be opened on {backend.name}, but got: {text}") from None
+
+
+def close_mode(opened: Any) -> None:
+    """Close a batch or session; that it fails is a warning, as results must not be lost by it."""
+    try:
+        opened.close()
+    except Exception as error:
+        if not is_foreign(error):
+            raise
+        kind = type(opened).__name__.lower()
+        warnings.warn(
+            f"the {kind} could not be closed ({type(error).__name__}), so that IBM closes it "
+            "at its time limit: close it on IBM's pages, as an open session is billed",
+            stacklevel=2,
+        )
+
+
+def ended_session(service: Any, session_id: str) -> float | None:
+    """Close a session if it is open; return the seconds that IBM charges for it, None: not known.
+
+    They run from its first job to its end, so include the waits between jobs.
+    """
+    from qiskit_ibm_runtime import Session
+
+    session = Session.from_id(session_id, service)
+    details = session.details() or {}
+    if details.get("state") != "closed":
+        session.close()
+        return None
+    return details.get("usage_time")
 
 
 def make_sampler(mode: Any, options: dict[str, Any]) -> Any:

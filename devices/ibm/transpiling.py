@@ -94,6 +94,21 @@ class Compiled:
             )
 
 
+@dataclass(frozen=True)
+class Layout:
+    """A layout that was chosen for a structure.
+
+    Attributes:
+        n: number of its wires.
+        pairs: the wires that it couples.
+        qubits: physical qubit of each wire.
+    """
+
+    n: int
+    pairs: frozenset[tuple[int, ...]]
+    qubits: tuple[int, ...]
+
+
 class Transpiler:
     """Transpiles structures for one backend, reusing layouts.
 
@@ -122,19 +137,35 @@ class Transpiler:
         self.seed = seed
         self.initial_layout = None if initial_layout is None else tuple(initial_layout)
         self.delays = delays
-        self._layouts: list[tuple[Structure, tuple[int, ...]]] = []
+        self._layouts: list[Layout] = []
         self._managers: dict[tuple[int, ...] | None, PassManager] = {}
 
-    def fresh(self) -> Transpiler:
-        """Return a transpiler with the same settings and no layouts."""
-        return Transpiler(
+    def copy(self) -> Transpiler:
+        """Return a transpiler with the same settings and layouts, which chooses its own further."""
+        other = Transpiler(
             self.backend, self.optimization_level, self.seed, self.initial_layout, self.delays
         )
+        other._layouts = list(self._layouts)
+        return other
+
+    @property
+    def layouts(self) -> list[Any]:
+        """The layouts that were chosen, as JSON values; setting them repeats the choice.
+
+        A resumed run sets those of its ledger: after a calibration, Qiskit may choose other qubits.
+        """
+        return [[one.n, sorted(one.pairs), one.qubits] for one in self._layouts]
+
+    @layouts.setter
+    def layouts(self, found: Sequence[Any]) -> None:
+        self._layouts = [
+            Layout(n, frozenset(map(tuple, pairs)), tuple(qubits)) for n, pairs, qubits in found
+        ]
 
     @property
     def layout(self) -> tuple[int, ...] | None:
         """The layout that was given or first chosen; None: none is chosen yet."""
-        chosen = self._layouts[0][1] if self._layouts else None
+        chosen = self._layouts[0].qubits if self._layouts else None
         return self.initial_layout or chosen
 
     def __call__(self, structure: Structure) -> Compiled:
@@ -153,15 +184,15 @@ class Transpiler:
             cache[key] = self._transpile(structure, layout)
         compiled = cache[key]
         if layout is None:
-            self._layouts.append((structure, compiled.layout))
+            self._layouts.append(Layout(structure.n, structure.pairs, compiled.layout))
             # Later calls look it up with the chosen layout.
             cache[(*key[:-1], compiled.layout)] = compiled
         return compiled
 
     def _known_layout(self, structure: Structure) -> tuple[int, ...] | None:
-        for other, layout in self._layouts:
+        for other in self._layouts:
             if other.n == structure.n and structure.pairs <= other.pairs:
-                return layout
+                return other.qubits
         return None
 
     def _transpile(self, structure: Structure, layout: tuple[int, ...] | None) -> Compiled:

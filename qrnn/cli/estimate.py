@@ -199,5 +199,5 @@ def evaluations(
         kind = "measured, " if mode == "measure" else ""
         found.update({f"{kind}{loop}": price for loop, price in loops.items()})
         refusals = [price.refusal for price in loops.values() if price.refusal is not None]
-        notes += [f"Measured readouts would be refused: {refusals[0]}"] if refusals else []
+        notes += [f"The run would be refused: {refusals[0]}"] if refusals else []
     return found, notes

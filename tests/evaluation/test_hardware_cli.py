@@ -198,7 +198,7 @@ def test_a_price_without_an_account_is_the_twins(checkpoint, qrnn, no_account):
     assert int(rows["two-qubit gates"][0]) >= T - 1
     assert "ibm_fez: 5 sequences, 8 steps, 1024 shots" in out
     assert "Priced on fake_fez, its fake backend" in out
-    assert "Measured readouts would be refused: A circuit with measured readouts must end" in out
+    assert "The run would be refused: A circuit with measured readouts must end" in out
     assert "https://quantum.cloud.ibm.com/docs/guides/estimate-job-run-time" in out
     assert not list(checkpoint.glob("jobs"))
     for key in ("batch_size", "limit"):

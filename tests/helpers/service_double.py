@@ -44,6 +44,7 @@ class Service:
         self.die = die or (lambda: os._exit(9))
         self.plans = [{"crn": "crn:open", "plan": "open", "name": "mine"}]
         self.modes = []
+        self.charges, self.charge = {}, None  # of sessions that have ended, in seconds
         self.copy = "fake_manila"  # what the backend is that was opened last
         self.limits = {"usage_limit_seconds": 600, "usage_remaining_seconds": 412}
 
@@ -187,6 +188,9 @@ class Job:
         self.service.strike("lose_status", number)
         if self.service.strikes("stuck", number):
             return "QUEUED"
+        if "end" in self.service.faults and "state" not in record:
+            record["state"], record["reason"] = "CANCELLED", "its batch has ended"
+            self.write(record)
         for fault, state in (("fail", "ERROR"), ("cancel", "CANCELLED")):
             if self.service.strikes(fault, number):
                 record["state"], record["reason"] = state, self.service.faults[fault][1]
@@ -199,6 +203,11 @@ class Job:
         return COURSE[min(look, len(COURSE) - 1)]
 
     def result(self):
+        if (change := self.service.faults.get("change")) is not None:
+            return change(self.whole())
+        return self.whole()
+
+    def whole(self):
         self.service.strike("die_fetching", self.read()["number"])
         self.service.strike("lose_result", self.read()["number"])
         return pickle.loads((self.service.store / f"{self.id}.pkl").read_bytes())
@@ -227,12 +236,20 @@ class Sampler:
 class Mode:
     """A batch or session of the double."""
 
-    def __init__(self, kind, backend):
+    def __init__(self, kind, backend, most):
         self.kind, self.service, self.closed = kind, backend.service, False
+        self.session_id = f"{kind}-{uuid.uuid4().hex[:8]}"
+        self.limit = most
         self.service.modes.append(self)
 
     def close(self):
+        self.service.strike("lose_close", self.service.submissions)
         self.closed = True
+
+
+def open_mode(mode, backend, most=None):
+    backend.service.strike("lose_open", backend.service.submissions + 1)
+    return backend if mode == "job" else Mode(mode, backend, most)
 
 
 class Clock:
@@ -254,10 +271,7 @@ def install(service, replace=setattr):
     replace(runtime, "has_account", lambda: True)
     replace(runtime, "open_service", lambda instance: service)
     replace(runtime, "make_sampler", Sampler)
-    replace(
-        runtime,
-        "open_mode",
-        lambda mode, backend: backend if mode == "job" else Mode(mode, backend),
-    )
+    replace(runtime, "open_mode", open_mode)
+    replace(runtime, "ended_session", lambda service, one: service.charges.get(one, service.charge))
     replace(remote, "time", clock)
     return clock

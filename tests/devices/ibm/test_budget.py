@@ -41,11 +41,11 @@ def test_the_second_job_counts_with_what_is_metered_of_it(metered, used, budget)
 
 
 def test_both_submissions_are_told(budget):
-    assert budget.usage == Usage(1, 100, 6.0, 1.0)
+    assert budget.usage == Usage(1, 100, 6.0, 1.0, 1)
     submit_again(budget)
-    assert budget.usage == Usage(2, 200, 12.0, 1.0)
+    assert budget.usage == Usage(2, 200, 12.0, 1.0, 1)
     budget.ledger.record("k", "done", job_id="b", usage=5.0)
-    assert budget.usage == Usage(2, 200, 12.0, 6.0)
+    assert budget.usage == Usage(2, 200, 12.0, 6.0, 2)
 
 
 def test_what_a_local_backend_runs_again_counts_once():

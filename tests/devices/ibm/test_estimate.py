@@ -34,6 +34,20 @@ def test_the_formula_is_ibms():
     assert limits.qpu_seconds(largest) < limits.MAX_JOB_SECONDS
 
 
+def test_a_job_is_no_longer_than_ibm_lets_it_run(monkeypatch):
+    """Where a backend waits long between executions, as ibm_miami does, time is the limit."""
+    tapes = [replay(THETA[:1], SHOTS)]
+    whole = estimate(device(), [tapes])
+    assert whole.jobs == 1
+    most = limits.JOB_SECONDS + 0.6 * (whole.qpu_seconds - limits.JOB_SECONDS)
+    monkeypatch.setattr(limits, "MAX_JOB_SECONDS", most / limits.ESTIMATED_SHARE)
+    assert estimate(device(), [tapes]).jobs == 2
+    on = device()
+    on.execute(tapes)
+    assert on.jobs == 2
+    assert max(entry.estimate for entry in on._runner.ledger.entries()) <= most
+
+
 @pytest.mark.parametrize(("T", "ring"), [(1, False), (4, True)])
 def test_the_length_of_a_circuit_is_what_qiskit_schedules(T, ring):
     one = device()

@@ -6,16 +6,17 @@ import traceback
 from pathlib import Path
 
 import numpy as np
+import pennylane as qml
 import pytest
 
 from helpers import crash_run, service_double
 from helpers.slow import slow_but
-from qrnn.devices.ibm import IBMDevice, limits, runtime
+from qrnn.devices.ibm import IBMDevice, limits, runtime, transpiling
 from qrnn.devices.ibm.backends import fake_backend
 from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import DeviceError
 
-T = crash_run.T
+T, N, SHOTS, SECONDS = crash_run.T, crash_run.N, crash_run.SHOTS, crash_run.SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +266,81 @@ def test_the_least_busy_backend_stays_the_one_a_run_began_on(run, undisturbed, m
     assert run.submissions == T
 
 
+def tapes(device, rows):
+    """A tape of some rows, which is more than one job where IBM's limit is below."""
+    circuit = [qml.RX(np.linspace(0, 1, rows), 0)], [qml.expval(qml.Z(0))]
+    return [qml.tape.QuantumScript(*circuit, shots=SHOTS)]
+
+
+def test_the_jobs_of_a_batch_that_ended_are_submitted_again_together(run, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_EXECUTIONS_PER_JOB", 2 * SHOTS)
+    ended = run.device({"end": True}, mode="batch")
+    with pytest.raises(DeviceError, match="was cancelled: its batch has ended"):
+        ended.execute(tapes(ended, 8))
+    ended.close()
+    again = run.device(mode="batch")
+    assert np.shape(again.execute(tapes(again, 8))[0]) == (8,)
+    assert run.submissions == 8
+
+
+def test_a_job_that_ibm_does_not_know_is_submitted_again_only_if_it_is_forgotten(run, undisturbed):
+    with pytest.raises(service_double.Killed):
+        run.table({"die_waiting": 2})
+    job_id = run.events()[-1]["job_id"]
+    for path in run.store.glob(f"{job_id}.*"):
+        path.unlink()
+    with pytest.raises(
+        DeviceError, match=f"{run.ledger} must be known.*remove the lines with its id"
+    ):
+        run.table()
+    kept = [line for line in run.lines() if job_id not in line]
+    (run.ledger / "ledger.jsonl").write_text("\n".join(kept) + "\n")
+    np.testing.assert_array_equal(run.table(), undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda found: None, "must have 3 results, but has 0"),
+        (lambda found: [*found, *found], "must have 3 results, but has 6"),
+        (lambda found: json.loads("{"), "must be readable, but fetching job .* with JSONDecodeErr"),
+    ],
+)
+def test_a_result_of_something_else_is_not_kept(change, message, run, undisturbed):
+    with pytest.raises(DeviceError, match=message):
+        run.table({"change": change})
+    np.testing.assert_array_equal(run.table(), undisturbed)
+    assert run.submissions == T
+
+
+def test_a_result_with_other_shots_is_not_kept(run):
+    def shortened(found):
+        for pub in found:
+            pub.data.c = pub.data.c.slice_shots(range(9))
+        return found
+
+    device = run.device({"change": shortened})
+    with pytest.raises(DeviceError, match=r"must have \(4, 200, 1\) rows, shots and bits, but has"):
+        device.execute(tapes(device, 4))
+
+
+def test_a_recalibrated_backend_keeps_the_qubits_of_a_run(run, monkeypatch):
+    options = {"readout_mitigation": SHOTS}
+    with pytest.raises(service_double.Killed):
+        run.table({"die_waiting": 3}, **options)
+    before = run.submissions
+    chosen = transpiling.Transpiler._transpile
+
+    def elsewhere(self, structure, layout):
+        return chosen(self, structure, layout or (4, 3))
+
+    monkeypatch.setattr(transpiling.Transpiler, "_transpile", elsewhere)
+    transpiling._CACHE.clear()
+    run.table(**options)
+    assert (before, run.submissions) == (3, T)
+    assert run.device(**options).transpiler.layout != (4, 3)
+
+
 def test_circuits_that_ibm_would_refuse_are_not_sent(run, monkeypatch):
     monkeypatch.setattr(limits, "MAX_TWO_QUBIT_GATES", 1)
     with pytest.raises(DeviceError, match="at most 1 two-qubit gates"):
@@ -290,10 +366,43 @@ def test_modes_work_on_fakes(mode):
     device.close()
 
 
+def test_a_batch_that_cannot_be_closed_loses_no_result(run, undisturbed):
+    with pytest.warns(UserWarning, match=r"mode could not be closed \(ConnectionError\)"):
+        np.testing.assert_array_equal(run.table({"lose_close": T}, mode="batch"), undisturbed)
+
+
+def test_opening_a_batch_is_tried_again(run, undisturbed):
+    found = run.table({"lose_open": [1, 3]}, mode="batch")
+    np.testing.assert_array_equal(found, undisturbed)
+    assert run.clock.waits[:3] == [1.0, 2.0, 4.0]
+    assert run.submissions == T
+
+
+def test_a_session_has_no_more_time_than_is_left_of_the_budget(run):
+    run.table(max_qpu_seconds=100, mode="session")
+    (opened,) = run.service.modes
+    assert opened.limit == 100
+
+
+def test_the_waits_of_a_session_count_against_the_budget(run):
+    options = {"max_qpu_seconds": 100, "mode": "session"}
+    with pytest.raises(service_double.Killed):
+        run.table({"die_waiting": 3}, **options)
+    device = run.device(**options)
+    session = next(event["key"] for event in run.events() if event["state"] == "session")
+    budget = device._runner.budget
+    assert budget.used() == pytest.approx(100)  # until IBM says what it was
+    run.service.charges[session] = 40.0
+    crash_run.table(device)
+    assert budget.used() == pytest.approx(40 + 2 * SECONDS - SECONDS, rel=0.1)
+    (opened,) = run.service.modes
+    assert opened.limit == pytest.approx(60, abs=SECONDS)
+
+
 def test_sessions_of_an_open_plan_are_refused_by_name(monkeypatch):
     import qiskit_ibm_runtime
 
-    def refuse(backend):
+    def refuse(backend, max_time):
         raise qiskit_ibm_runtime.exceptions.IBMRuntimeError(
             "You are not authorized to run a session when using the open plan."
         )

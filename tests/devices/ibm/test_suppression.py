@@ -32,13 +32,15 @@ SENT = {
 make_sampler = runtime.make_sampler  # before the double replaces it
 
 
-def tape(shots=64, branch=False, reset=False):
+def tape(shots=64, branch=False, reset=False, reads=False):
     with qml.queuing.AnnotatedQueue() as q:
         qml.RX(np.ones(B), 0)
         if branch:
             qml.cond(qml.measure(0), qml.X)(1)
         if reset:
             qml.measure(0, reset=True)
+        if reads:
+            qml.expval(qml.measure(0))
         qml.expval(qml.Z(1))
     return qml.tape.QuantumScript.from_queue(q, shots=shots)
 
@@ -107,6 +109,7 @@ def test_what_ibm_cannot_do_is_refused_before_anything_is_sent(run):
         ({"twirl_gates": True}, tape(branch=True), "left out for circuits with branches"),
         ({"twirl_measurements": True}, tape(branch=True), "left out for circuits with branches"),
         ({"twirl_measurements": True}, tape(reset=True), "left out for circuits with resets"),
+        ({"twirl_measurements": True}, tape(reads=True), "circuits with mid-circuit measurements"),
     ):
         with pytest.raises(DeviceError, match=told):
             execute(run.device(**given), circuit)
