@@ -132,7 +132,8 @@ class Counter:
             blocks += Calibration(blocks, transpiler, options.readout_mitigation).blocks
         every = [transpiler(block.structure) for block in blocks]
         self._rounds += 1
-        for job in split(blocks, limits.most_executions(every, self._device.rep_delay)):
+        lengths = [compiled.seconds for compiled in every]
+        for job in split(blocks, limits.most_executions(lengths, self._device.rep_delay)):
             work = Work("", job, [every[index] for index, _ in job], self._device.rep_delay)
             self._jobs += 1
             self._executions += work.executions

@@ -195,7 +195,8 @@ class Runner:
     def _run(self, blocks: Sequence[Block]) -> list[np.ndarray]:
         # Also where the results are known, so that layouts are chosen in the same order.
         circuits = [self.transpiler(block.structure) for block in blocks]
-        jobs = split(blocks, limits.most_executions(circuits, self.backend.rep_delay))
+        lengths = [compiled.seconds for compiled in circuits]
+        jobs = split(blocks, limits.most_executions(lengths, self.backend.rep_delay))
         works = [self._prepare(job, [circuits[index] for index, _ in job]) for job in jobs]
         parts: list[list[np.ndarray]] = [[] for _ in blocks]
         # The service queues all jobs of a batch at once; a local simulator runs them in turn.

@@ -9,7 +9,6 @@ Sources (read in November 2026):
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 # Circuits x shots of one job, counted after the parameter values of a PUB are broadcast.
 MAX_EXECUTIONS_PER_JOB = 10_000_000
@@ -30,24 +29,14 @@ JOB_SECONDS = 2.0
 REP_DELAY = 250e-6
 
 
-class Timed(Protocol):
-    """A circuit with its length.
-
-    Attributes:
-        seconds: length of one execution, in seconds.
-    """
-
-    seconds: float
-
-
-def most_executions(circuits: Iterable[Timed], rep_delay: float) -> int:
+def most_executions(lengths: Iterable[float], rep_delay: float) -> int:
     """Return the largest number of executions of a job of some circuits, by size and time.
 
     Args:
-        circuits: the circuits.
+        lengths: length of each circuit, in seconds.
         rep_delay: the backend's wait before each execution, in seconds.
     """
-    longest = rep_delay + max((circuit.seconds for circuit in circuits), default=0.0)
+    longest = rep_delay + max(lengths, default=0.0)
     seconds = ESTIMATED_SHARE * MAX_JOB_SECONDS - JOB_SECONDS
     return (
         min(MAX_EXECUTIONS_PER_JOB, int(seconds / longest)) if longest else MAX_EXECUTIONS_PER_JOB

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from qrnn.devices.ibm import runtime
@@ -190,11 +191,11 @@ class Remote:
         begun, pause = time.monotonic(), POLL_FIRST
         while True:
             for key, job_id in self.ledger.unmetered():
-                usage = _known(lambda job=job_id: runtime.metered(self.backend.service.job(job)))
+                usage = _known(partial(self._metered, job_id))
                 if usage is not None:
                     self.ledger.record(key, "metered", job_id=job_id, usage=usage)
             for session in self.ledger.unmetered_sessions():
-                usage = _known(lambda one=session: runtime.ended_session(self.backend.service, one))
+                usage = _known(partial(runtime.ended_session, self.backend.service, session))
                 if usage is not None:
                     self.ledger.record(session, "ended", usage=usage)
             waiting = self.ledger.unmetered() or self.ledger.unmetered_sessions()
@@ -202,6 +203,9 @@ class Remote:
                 return
             time.sleep(pause)
             pause = min(1.5 * pause, POLL_LAST)
+
+    def _metered(self, job_id: str) -> float | None:
+        return runtime.metered(self.backend.service.job(job_id))
 
     def _retried(self, action: Callable[[], T], what: str) -> T:
         """Return the result of an action, retrying it while the connection is lost."""
