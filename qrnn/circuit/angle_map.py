@@ -23,7 +23,7 @@ from qrnn.circuit.decomposition import Expansion, dense, flat, jacobian, layout
 from qrnn.circuit.dependence import is_affine, leaves
 from qrnn.circuit.threads import PENNYLANE, one_at_a_time
 from qrnn.circuit.tracking import Substitute, Tracker
-from qrnn.circuit.weights import Weights, buffers
+from qrnn.circuit.weights import Owners, Weights, buffers
 from qrnn.errors import ConfigError
 
 NOT_GATES = (
@@ -94,6 +94,7 @@ class AngleMap:
         self.offset = torch.cat([offset for _, offset in maps])
         self.weights = Weights(ansatz.apply, tracker.originals)
         self._originals: list[torch.Tensor] | None = tracker.originals
+        self._owners: Owners | None = Owners(ansatz.apply, tracker.originals)
         values = self._values(operators, tracker.inputs)
         self._affine = self._affine_map(tracker, operators, values)
         self._select = None
@@ -102,7 +103,7 @@ class AngleMap:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the function's tensors: a copied function may use others."""
-        return {**vars(self), "_originals": None}
+        return {**vars(self), "_originals": None, "_owners": None}
 
     def holding(self, weights: Weights) -> AngleMap:
         """Return the same map with other weights."""
@@ -222,6 +223,8 @@ class AngleMap:
         """
         if not self.weights.names:
             return None
+        if self._owners is not None:
+            self._owners.check(self.weights)
         pairs = [
             (old, new.to(dtype) if new.is_floating_point() else new)
             for old, new in self.weights.pairs(self._found())
@@ -304,6 +307,8 @@ class AngleMap:
             return None
         angles, weights, offset = self._affine
         if weights.shape[1]:
+            if self._owners is not None:
+                self._owners.check(self.weights)
             offset = offset + weights @ flat([w.to("cpu") for w in self.weights.values()], offset)
         return angles, offset
 
