@@ -18,6 +18,7 @@ from pennylane.devices.preprocess import decompose
 from pennylane.operation import Operator
 from pennylane.ops.functions import bind_new_parameters
 from pennylane.tape import QuantumScript
+from torch._C import _functorch as functorch
 
 from qrnn.circuit.channels import Damping
 from qrnn.circuit.dependence import is_affine, leaves, not_smooth
@@ -83,8 +84,10 @@ def _check_unitary(op: Operator) -> None:
     elif isinstance(op, (qml.QubitUnitary, qml.DiagonalQubitUnitary)):
         with torch._C.DisableTorchFunction():  # the ansatz does not read these values
             given = dense(op.data[0]).detach()
-            if torch._C._functorch.is_batchedtensor(given):  # has no values, but had them before
-                return
+            while functorch.is_functorch_wrapped_tensor(given):
+                if functorch.is_batchedtensor(given):  # its values cannot be read
+                    return
+                given = functorch.get_unwrapped(given)
             given = given.to("cpu", torch.complex128)
             given = torch.diag_embed(given) if isinstance(op, qml.DiagonalQubitUnitary) else given
             far = (given @ given.mH - torch.eye(given.shape[-1])).abs().max().item()
