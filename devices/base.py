@@ -12,6 +12,7 @@ from pennylane.qnn import TorchLayer
 
 from qrnn.circuit.step import StepCircuit
 from qrnn.config.devices import DeviceOptions, DeviceSpec
+from qrnn.devices.mixed_gradients import batches_phases, is_mixed, read_densities
 from qrnn.errors import ConfigError, DeviceError, QRNNError
 from qrnn.memory.base import Memory
 from qrnn.memory.replayed import ReplayedMemory
@@ -125,15 +126,14 @@ class Device:
     def broadcasts(self, circuit: StepCircuit, gradient: str | None) -> bool:
         """Return whether one broadcast tape may hold all sequences.
 
-        Neither shifts and SPSA (PennyLane #6078) nor channels support it.
+        The spec must declare it, and neither shifts and SPSA (PennyLane #6078) nor channels support
+        it.
 
         Args:
             circuit: the step circuit.
             gradient: the method of differentiation.
         """
-        return gradient not in ("parameter-shift", "spsa") and not (
-            circuit.damped and circuit.channels
-        )
+        return self.spec.batching and broadcastable(circuit, gradient)
 
     @property
     def mcm_method(self) -> str | None:
@@ -241,9 +241,11 @@ class Device:
         node = qml.QNode(replay, plugin, interface="torch", diff_method=gradient, **keywords)
         if self.options.shots is not None:
             node = qml.set_shots(node, shots=self.options.shots)
-        if not self.broadcasts(circuit, gradient):
+        mixed = is_mixed(plugin)
+        if not self.broadcasts(circuit, gradient) or (mixed and batches_phases(circuit)):
             node = qml.transforms.broadcast_expand(node)
-        return self.transform(node)
+        node = self.transform(node)
+        return read_densities(node) if mixed and gradient == "backprop" else node
 
     def check_wires(
         self, needed: int, remedy: str = "lower model.n_qubits or choose another device"
@@ -262,6 +264,12 @@ class Device:
                 f"device {self.name!r} takes at most {self.spec.max_wires} qubits, got "
                 f"{needed}: {remedy}"
             )
+
+
+def broadcastable(circuit: StepCircuit, gradient: str | None) -> bool:
+    """Return whether PennyLane can differentiate a circuit for a batch of angles."""
+    shifts = gradient in ("parameter-shift", "spsa")
+    return not shifts and not (circuit.damped and circuit.channels)
 
 
 DeviceClass = Callable[[DeviceSpec, DeviceOptions], Device]

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from qrnn.circuit.step import StepCircuit
 from qrnn.config.devices import DeviceOptions, DeviceSpec
-from qrnn.devices.base import Device
+from qrnn.devices.base import Device, broadcastable
 from qrnn.devices.noise import (
     check_noise,
     circuit_noise,
@@ -156,9 +156,8 @@ class DefaultMixed(Device):
 
     @override
     def broadcasts(self, circuit: StepCircuit, gradient: str | None) -> bool:
-        """Not with PhaseShift: PennyLane 0.45 copies its angles there, without their gradient."""
-        cut = any(isinstance(gate, qml.PhaseShift) for gate in circuit.gates)
-        return super().broadcasts(circuit, gradient) and not cut
+        """As PennyLane can: only the carried states, which the spec declares, have no batches."""
+        return broadcastable(circuit, gradient)
 
     @property
     @override

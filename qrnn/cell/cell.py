@@ -11,7 +11,7 @@ from pennylane.qnn import TorchLayer
 from torch import nn
 from typing_extensions import override
 
-from qrnn.cell.checks import check_controller, checked_inputs
+from qrnn.cell.checks import check_angles, check_controller, checked_inputs
 from qrnn.cell.on_device import HoldsQuantumLayer, OnDevice
 from qrnn.circuit.ansatz import Ansatz, QuantumFunction, build_ansatz
 from qrnn.circuit.forgetting import with_forgetting
@@ -223,18 +223,13 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         Raises:
             ConfigError: x is not (B, D) in the dtype of the parameters, active is not (B,) bool,
                 the state belongs to another batch, device or dtype, or the controller does not
-                return (B, P).
+                return (B, P) in the dtype of x.
             NumericsError: angles are not finite; the step is named.
         """
         active = checked_inputs(x, active, ("B", self.input_size), self.quantum.bias.dtype)
         state = self._checked(state, x)
         controls = self.controller(torch.cat([x, state.z[:, : self.n_fed_back]], 1))
-        if controls.shape != (len(x), self.circuit.n_angles):
-            raise ConfigError(
-                f"controller must return angles of shape {(len(x), self.circuit.n_angles)}, got "
-                f"{tuple(controls.shape)}: it maps D = {self.input_size} inputs and "
-                f"{self.n_fed_back} readouts to P = {self.circuit.n_angles}"
-            )
+        check_angles(controls, x, self.circuit.n_angles, self.n_fed_back)
         if not torch.isfinite(controls).all():
             raise not_finite(state.step)
         z, carried = self.memory.step(state.carried, controls, active)

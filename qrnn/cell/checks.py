@@ -10,12 +10,13 @@ from torch import nn
 
 from qrnn.controllers import Controller
 from qrnn.errors import ConfigError
+from qrnn.utils.checks import shown
 
 
 def check_controller(
     controller: nn.Module, input_size: int, n_readouts: int, n_angles: int
 ) -> None:
-    """Check the sizes of a `Controller`; other modules cannot be checked.
+    """Check that a controller can be called, and the sizes of a `Controller`; others have none.
 
     Args:
         controller: the cell's controller.
@@ -24,8 +25,13 @@ def check_controller(
         n_angles: number of angles P.
 
     Raises:
-        ConfigError: the sizes do not match.
+        ConfigError: it cannot be called, or the sizes do not match.
     """
+    if not callable(controller):
+        raise ConfigError(
+            f"controller must be a name or a torch.nn.Module, got {shown(controller)}: leave it "
+            f"out for the default one"
+        )
     if type(controller) is not Controller:
         return
     first, last = controller[0], controller[-1]
@@ -37,6 +43,31 @@ def check_controller(
             f"{n_angles} angles, got one from {first.in_features} to {last.out_features} values: "
             f"use Controller({input_size}, {n_readouts}, {n_angles})"
         )
+
+
+def check_angles(angles: Any, x: torch.Tensor, n_angles: int, n_readouts: int) -> None:
+    """Check what a controller returns.
+
+    Args:
+        angles: what it returned.
+        x: inputs (B, D) of the step.
+        n_angles: number of angles P.
+        n_readouts: number of readouts that are fed back.
+
+    Raises:
+        ConfigError: it is not a tensor (B, P) in the dtype of x.
+    """
+    shape = (len(x), n_angles)
+    must = f"controller must return a {x.dtype} tensor of shape (B, P) = {shape}"
+    if not isinstance(angles, torch.Tensor):
+        raise ConfigError(f"{must}, got {type(angles).__name__}: return the angles alone")
+    if angles.shape != shape:
+        raise ConfigError(
+            f"{must}, got one of shape {tuple(angles.shape)}: it maps D = {x.shape[1]} inputs and "
+            f"{n_readouts} readouts to P = {n_angles} angles"
+        )
+    if angles.dtype != x.dtype:
+        raise ConfigError(f"{must}, got {angles.dtype}: use .to(x.dtype)")
 
 
 def check_tensor(x: Any) -> None:

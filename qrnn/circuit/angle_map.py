@@ -7,7 +7,7 @@ becomes a matrix; any other map is evaluated at each step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -19,11 +19,11 @@ from pennylane.tape import QuantumScript
 
 from qrnn.circuit.ansatz import Ansatz
 from qrnn.circuit.channels import Damping
-from qrnn.circuit.decomposition import Expansion, flat, jacobian, layout
+from qrnn.circuit.decomposition import Expansion, dense, flat, jacobian, layout
 from qrnn.circuit.dependence import is_affine, leaves
 from qrnn.circuit.threads import PENNYLANE, one_at_a_time
 from qrnn.circuit.tracking import Substitute, Tracker
-from qrnn.circuit.weights import Weights, buffers
+from qrnn.circuit.weights import Owners, Weights, buffers
 from qrnn.errors import ConfigError
 
 NOT_GATES = (
@@ -94,15 +94,16 @@ class AngleMap:
         self.offset = torch.cat([offset for _, offset in maps])
         self.weights = Weights(ansatz.apply, tracker.originals)
         self._originals: list[torch.Tensor] | None = tracker.originals
+        self._owners: Owners | None = Owners(ansatz.apply, tracker.originals)
         values = self._values(operators, tracker.inputs)
         self._affine = self._affine_map(tracker, operators, values)
         self._select = None
-        self._at_once = self._check_points(points, values.detach())
+        self._at_once = self._check_points(points, operators, values.detach())
         self._select = _selection(self._affine)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the function's tensors: a copied function may use others."""
-        return {**vars(self), "_originals": None}
+        return {**vars(self), "_originals": None, "_owners": None}
 
     def holding(self, weights: Weights) -> AngleMap:
         """Return the same map with other weights."""
@@ -146,16 +147,20 @@ class AngleMap:
         offset = values - angles @ tracker.inputs - weights @ flat(tracker.replacements, values)
         return angles, weights, offset.detach()
 
-    def _check_points(self, points: torch.Tensor, first: torch.Tensor) -> bool:
+    def _check_points(
+        self, points: torch.Tensor, operators: Sequence[Operator], first: torch.Tensor
+    ) -> bool:
         """Check the function at several angles; return whether it can be vectorised by vmap.
 
         Args:
             points: angles (N, P).
-            first: the gate parameters (S,) at the first point.
+            operators: what the function queued at the first point.
+            first: the gate parameters (S,) there.
         """
         with torch.enable_grad():
             rows = [point.clone().requires_grad_() for point in points]
-            values = [self._evaluate(row) for row in rows]
+            queued = [self._same_operators(row) for row in rows]
+            values = [self._values(ops, row) for ops, row in zip(queued, rows, strict=True)]
             slopes = [jacobian(one, row).abs() for one, row in zip(values, rows, strict=True)]
         used = torch.stack(slopes).amax((0, 1))
         if unused := (used == 0).nonzero().flatten().tolist():
@@ -164,7 +169,8 @@ class AngleMap:
                 f"{', '.join(map(str, unused))}: lower n_angles"
             )
         expected = torch.stack(values).detach()
-        if not torch.allclose(expected[0], first, rtol=1e-9, atol=1e-9):
+        same = all(self._constants(ops) == self._constants(operators) for ops in queued)
+        if not same or not torch.allclose(expected[0], first, rtol=1e-9, atol=1e-9):
             raise ConfigError(
                 "the ansatz must be a function of its angles, got other gate parameters for the "
                 "same angles: remove random numbers and dropout"
@@ -217,6 +223,8 @@ class AngleMap:
         """
         if not self.weights.names:
             return None
+        if self._owners is not None:
+            self._owners.check(self.weights)
         pairs = [
             (old, new.to(dtype) if new.is_floating_point() else new)
             for old, new in self.weights.pairs(self._found())
@@ -236,16 +244,29 @@ class AngleMap:
             x = [one.reals(op, like) for one, op in zip(self._expansions, operators, strict=True)]
             return self.matrix.to(like) @ torch.cat(x) + self.offset.to(like)
 
+    def _constants(self, operators: Sequence[Operator]) -> list[Any]:
+        """Return the operators' data that depend on neither angles nor weights, as lists."""
+        return [
+            dense(value).tolist()
+            for one, op in zip(self._expansions, operators, strict=True)
+            for index, value in enumerate(op.data)
+            if index not in one.depends
+        ]
+
     @one_at_a_time
     def _evaluate(self, angles: torch.Tensor) -> torch.Tensor:
         """Return the gates' parameters (S,) for angles (P,)."""
+        return self._values(self._same_operators(angles), angles)
+
+    def _same_operators(self, angles: torch.Tensor) -> list[Operator]:
+        """Return what the function queues at angles (P,): the same operators as at first."""
         operators = self._operators(angles)
         if layout(operators) != self._layout:
             raise ConfigError(
                 "the ansatz must queue the same gates for all angles, got gates that depend on the "
                 "angles' values: use the angles as gate parameters only"
             )
-        return self._values(operators, angles)
+        return operators
 
     def queue(self, angles: Any) -> None:
         """Queue the function's gates at angles (P,) of any array type, with the current weights."""
@@ -286,6 +307,8 @@ class AngleMap:
             return None
         angles, weights, offset = self._affine
         if weights.shape[1]:
+            if self._owners is not None:
+                self._owners.check(self.weights)
             offset = offset + weights @ flat([w.to("cpu") for w in self.weights.values()], offset)
         return angles, offset
 

@@ -14,6 +14,7 @@ from itertools import combinations
 from typing import Any
 
 import pennylane as qml
+from pennylane.tape import QuantumScript
 
 from qrnn.config.models import ANSAETZE, HybridConfig
 from qrnn.errors import ConfigError
@@ -47,14 +48,20 @@ class Ansatz:
     n_angles: int
     pairs: Pairs
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pairs", pairs_of(self.pairs, self.n_wires, "pairs"))
 
-def pairs_of(topology: str | Sequence[Sequence[int]], n_wires: int) -> Pairs:
+
+def pairs_of(
+    topology: str | Sequence[Sequence[int]], n_wires: int, option: str = "topology"
+) -> Pairs:
     """Return the coupled pairs of qubits.
 
     Args:
         topology: `line` (maps to IBM's heavy-hex lattice without SWAPs), `ring`, `all`, or a list
             of pairs of wires.
         n_wires: number of qubits n.
+        option: name of the option, for error messages.
 
     Raises:
         ConfigError: the name is unknown, or a pair is not two different wires of 0..n-1.
@@ -67,13 +74,15 @@ def pairs_of(topology: str | Sequence[Sequence[int]], n_wires: int) -> Pairs:
             return (*line, (n_wires - 1, 0)) if n_wires > 2 else line
         if topology == "all":
             return tuple(combinations(range(n_wires), 2))
-        raise unknown_name("topology", topology, TOPOLOGIES)
+        raise unknown_name(option, topology, TOPOLOGIES)
+    if not isinstance(topology, Iterable):
+        raise ConfigError(f"{option} must be a list of pairs of wires, got {topology!r}")
     pairs = []
     for pair in topology:
         wires = tuple(pair) if isinstance(pair, Iterable) else (pair,)
         if len(set(wires)) != 2 or len(wires) != 2 or not set(wires) <= set(range(n_wires)):
             raise ConfigError(
-                f"topology: each pair must be two different wires of 0..{n_wires - 1}, "
+                f"{option}: each pair must be two different wires of 0..{n_wires - 1}, "
                 f"got {list(wires)}"
             )
         pairs.append((int(wires[0]), int(wires[1])))
@@ -199,7 +208,17 @@ def build_ansatz(
 def _side_by_side(angles: Any, wires: Sequence[int], *, ansatz: Ansatz) -> None:
     n, n_angles = ansatz.n_wires, ansatz.n_angles
     for k in range(len(wires) // n):
-        ansatz.apply(angles[k * n_angles : (k + 1) * n_angles], wires[k * n : (k + 1) * n])
+        own = wires[k * n : (k + 1) * n]
+        with qml.queuing.AnnotatedQueue() as queue:
+            ansatz.apply(angles[k * n_angles : (k + 1) * n_angles], own)
+        for op in QuantumScript.from_queue(queue):
+            if foreign := [wire for wire in op.wires if wire not in own]:
+                raise ConfigError(
+                    f"the ansatz must use the wires that it is given, {list(own)} in circuit "
+                    f"number {k} of circuits={len(wires) // n}, got {op.name} on wire "
+                    f"{foreign[0]!r}: write wires[i] instead of i"
+                )
+            qml.apply(op)
 
 
 def _build_one(

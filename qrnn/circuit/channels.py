@@ -109,6 +109,7 @@ KINDS = {
     "phase_damping": Kind(qml.PhaseDamping, lambda p: asin(sqrt(p))),
     "amplitude_damping": Kind(qml.AmplitudeDamping, lambda p: asin(sqrt(p))),
 }
+NOTHING = (qml.GlobalPhase, qml.Identity)  # gates that no device executes
 CHANNELS = {kind.operator: name for name, kind in KINDS.items()}
 
 
@@ -133,7 +134,7 @@ class CircuitNoise:
 
     Attributes:
         channels: (kind, strength) of the channels on each wire of a gate, by the gate's name; those
-            of `""` are for all other gates.
+            of `""` are for all other gates that do something: not for a global phase or Identity.
         flip: probability of a readout error on a qubit.
     """
 
@@ -142,5 +143,6 @@ class CircuitNoise:
 
     def after(self, gate: Operator) -> list[Channel]:
         """Return the channels that act after a gate, in their order."""
-        found = self.channels.get(gate.name, self.channels.get("", ()))
+        others = () if isinstance(gate, NOTHING) else self.channels.get("", ())
+        found = self.channels.get(gate.name, others)
         return [Channel(kind, strength, wire) for wire in gate.wires for kind, strength in found]

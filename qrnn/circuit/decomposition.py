@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import pi
+from typing import Any
 
 import pennylane as qml
 import torch
@@ -16,6 +18,7 @@ from pennylane.devices.preprocess import decompose
 from pennylane.operation import Operator
 from pennylane.ops.functions import bind_new_parameters
 from pennylane.tape import QuantumScript
+from torch._C import _functorch as functorch
 
 from qrnn.circuit.channels import Damping
 from qrnn.circuit.dependence import is_affine, leaves, not_smooth
@@ -25,6 +28,10 @@ from qrnn.errors import ConfigError
 
 # The `angle` of these operators is safe: it is the phase of a nonzero number.
 PHASES = {"DiagonalQubitUnitary": frozenset({"Angle"})}
+
+NOT_UNITARY = 1e-5  # above the rounding of float32
+# The periods of gates' angles: also of a rotation's that is controlled by other gates.
+HALF_TURNS = frozenset({"PhaseShift", "ControlledPhaseShift", "GlobalPhase"})
 
 
 def expand(op: Operator, *, smooth: bool) -> list[Operator]:
@@ -37,19 +44,19 @@ def expand(op: Operator, *, smooth: bool) -> list[Operator]:
     Raises:
         ConfigError: PennyLane cannot decompose the operator.
     """
-    if op.name in GATES or isinstance(op, Damping):
+    if _is_gate(op) or isinstance(op, Damping):
         return [op]
 
     def is_one_qubit_unitary(op: Operator) -> bool:
         return smooth and isinstance(op, qml.QubitUnitary) and len(op.wires) == 1
 
+    def stops(op: Operator) -> bool:
+        _check_unitary(op)
+        return _is_gate(op) or is_one_qubit_unitary(op)
+
     try:
-        (tape,), _ = decompose(
-            QuantumScript([op]),
-            stopping_condition=lambda op: op.name in GATES or is_one_qubit_unitary(op),
-            name="qrnn",
-        )
-    except ConfigError:  # from a custom operator that reads values
+        (tape,), _ = decompose(QuantumScript([op]), stopping_condition=stops, name="qrnn")
+    except ConfigError:  # of a matrix, or from a custom operator that reads values
         raise
     except Exception as error:  # PennyLane's rules raise errors of any type
         raise _not_decomposed(op, error) from error
@@ -59,6 +66,37 @@ def expand(op: Operator, *, smooth: bool) -> list[Operator]:
             unitary_to_rotations(gate.data[0], gate.wires) if is_one_qubit_unitary(gate) else [gate]
         )
     return gates
+
+
+def _is_gate(op: Operator) -> bool:
+    """Return whether an operator is PennyLane's own, not a namesake, and in the gate set."""
+    base = getattr(op, "base", op)  # of Adjoint(S)
+    return op.name in GATES and all(type(o).__module__.startswith("pennylane.") for o in (op, base))
+
+
+def _check_unitary(op: Operator) -> None:
+    """Raise an error if an operator has a matrix that is not unitary.
+
+    PennyLane decomposes any matrix, into gates whose product is another one.
+    """
+    if (base := getattr(op, "base", None)) is not None:  # of a controlled or adjoint operator
+        _check_unitary(base)
+    elif isinstance(op, (qml.QubitUnitary, qml.DiagonalQubitUnitary)):
+        with torch._C.DisableTorchFunction():  # the ansatz does not read these values
+            given = dense(op.data[0]).detach()
+            while functorch.is_functorch_wrapped_tensor(given):
+                if functorch.is_batchedtensor(given):  # its values cannot be read
+                    return
+                given = functorch.get_unwrapped(given)
+            given = given.to("cpu", torch.complex128)
+            given = torch.diag_embed(given) if isinstance(op, qml.DiagonalQubitUnitary) else given
+            far = (given @ given.mH - torch.eye(given.shape[-1])).abs().max().item()
+        if not far <= NOT_UNITARY:
+            raise ConfigError(
+                f"the ansatz must have unitary matrices U, got {op.name} with "
+                f"max |U U^dagger - 1| = {far:.2g}: correct the matrix, or compute it as "
+                f"torch.linalg.matrix_exp(-1j * H) of a Hermitian H"
+            )
 
 
 def unitary_to_rotations(unitary: torch.Tensor, wire: qml.wires.Wires) -> list[Operator]:
@@ -132,11 +170,12 @@ class Expansion:
         values = parameters(gates, x)
         _check(op, values, x)
         matrix: torch.Tensor | None = x.new_zeros(len(values), len(x))
-        # A remainder differs from its argument only by multiples of a full turn.
         if inner.detached or not is_affine([values], also="Remainder"):
             matrix = None
         elif values.requires_grad:
             matrix = jacobian(values, x)
+            affine = is_affine([values]) or _only_drops_turns(op, depends, gates, matrix, x)
+            matrix = matrix if affine else None
         values, x = values.detach(), x.detach()
         gates = [
             bind_new_parameters(gate, [torch.as_tensor(value).detach() for value in gate.data])
@@ -172,6 +211,11 @@ class Expansion:
 def layout(gates: Sequence[Operator]) -> list[tuple]:
     """Return names and wires of gates."""
     return [(gate.name, gate.wires) for gate in gates]
+
+
+def dense(value: Any) -> torch.Tensor:
+    """Return an operator's datum of any array type, e.g. a sparse matrix, as a tensor."""
+    return torch.as_tensor(value.toarray() if hasattr(value, "toarray") else value)
 
 
 def flat(data: Sequence[torch.Tensor], like: torch.Tensor | None = None) -> torch.Tensor:
@@ -231,6 +275,36 @@ def _rebound(op: Operator, depends: Sequence[int], x: torch.Tensor) -> Operator:
         return bind_new_parameters(op, data)
     except Exception as error:  # of an operator that keeps its data elsewhere
         raise _not_decomposed(op, error) from error
+
+
+def _only_drops_turns(
+    op: Operator,
+    depends: Sequence[int],
+    gates: Sequence[Operator],
+    matrix: torch.Tensor,
+    x: torch.Tensor,
+) -> bool:
+    """Return whether remainders in a decomposition only leave out full turns.
+
+    Args:
+        op: the operator.
+        depends: the indices of its data that are replaced by x.
+        gates: its gates at x.
+        matrix: the derivatives (S, D) of their parameters at x.
+        x: real numbers (D,).
+    """
+    draw = torch.Generator().manual_seed(0)
+    steps = 20 * torch.randn(4, len(x), generator=draw, dtype=x.dtype)
+    periods = [2 * pi if gate.name in HALF_TURNS else 4 * pi for gate in gates for _ in gate.data]
+    first = parameters(gates, x).detach()
+    for step in torch.cat([steps, -steps]):
+        other = expand(_rebound(op, depends, (x.detach() + step).requires_grad_()), smooth=True)
+        if layout(other) != layout(gates):
+            return False
+        turns = (parameters(other, x).detach() - first - matrix @ step) / x.new_tensor(periods)
+        if not torch.allclose(turns, turns.round(), rtol=0.0, atol=1e-9):
+            return False
+    return True
 
 
 def _not_decomposed(op: Operator, error: Exception) -> ConfigError:

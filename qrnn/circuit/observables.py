@@ -91,11 +91,11 @@ def masks(word: str) -> tuple[int, int]:
 
 
 def traces(words: Sequence[str], rho: torch.Tensor) -> torch.Tensor:
-    """Return tr(rho P) (R,) for Pauli words and a density matrix (2^n, 2^n)."""
-    k = torch.arange(len(rho))
+    """Return tr(rho P) (..., R) for Pauli words and density matrices (..., 2^n, 2^n)."""
+    k = torch.arange(rho.shape[-1])
     values = []
     for word in words:
         x, z = masks(word)
         sign = 1 - 2 * (sum((k & z) >> bit & 1 for bit in range(len(word))) % 2)
-        values.append((1j ** word.count("Y") * rho[k, k ^ x] * sign).real.sum())
-    return torch.stack(values)
+        values.append((1j ** word.count("Y") * rho[..., k, k ^ x] * sign).real.sum(-1))
+    return torch.stack(values, -1)

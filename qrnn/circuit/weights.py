@@ -22,19 +22,27 @@ def reachable(root: Callable) -> Iterator[tuple[str, torch.Tensor, bool]]:
     They are found in its closure, the globals it names, defaults, arguments of `partial`, the
     object of a method, and in modules, containers and objects inside these.
     """
+    for name, value in _inside(root):
+        if isinstance(value, torch.Tensor):
+            yield name, value, False
+        elif isinstance(value, nn.Module):
+            for part, parameter in value.named_parameters():
+                yield _join(name, part), parameter, False
+            for part, buffer in value.named_buffers():
+                yield _join(name, part), buffer, True
+
+
+def _inside(root: Callable) -> Iterator[tuple[str, Any]]:
+    """Iterate over (name, value) of what a function can access, without children of modules."""
     seen: set[int] = set()
     todo: list[tuple[str, Any]] = [("", root)]
     while todo:  # breadth first, for the shortest name
         name, value = todo.pop(0)
         if isinstance(value, torch.Tensor):
-            yield name, value, False
+            yield name, value
         elif id(value) not in seen:
             seen.add(id(value))
-            if isinstance(value, nn.Module):
-                for part, parameter in value.named_parameters():
-                    yield _join(name, part), parameter, False
-                for part, buffer in value.named_buffers():
-                    yield _join(name, part), buffer, True
+            yield name, value
             todo += [(_join(name, part), inner) for part, inner in _parts(value)]
 
 
@@ -139,3 +147,44 @@ class Weights(nn.Module):
 def buffers(function: Callable) -> list[torch.Tensor]:
     """Return the buffers of modules that a function can reach."""
     return [tensor for _, tensor, is_buffer in reachable(function) if is_buffer]
+
+
+class Owners:
+    """Where a function finds its weights: the modules whose attributes they are.
+
+    Args:
+        function: the function.
+        used: the tensors that it uses as weights.
+    """
+
+    def __init__(self, function: Callable, used: list[torch.Tensor]):
+        index = {id(tensor): i for i, tensor in enumerate(used)}
+        modules = [value for _, value in _inside(function) if isinstance(value, nn.Module)]
+        self._places = [
+            (held, name, tensor, index[id(tensor)])
+            for module in modules
+            if used
+            for inner in module.modules()
+            for held in (inner._parameters, inner._buffers)
+            for name, tensor in held.items()
+            if id(tensor) in index
+        ]
+
+    def check(self, weights: Weights) -> None:
+        """Check that the modules still hold the tensors that a cell has as weights.
+
+        A cell with other weights, such as those of `torch.func.functional_call` or in another
+        precision, puts them in the place of the function's, so these need no check.
+
+        Raises:
+            ConfigError: a tensor was replaced in its module, but not in the cell.
+        """
+        for held, name, tensor, index in self._places:
+            if held.get(name, tensor) is tensor:
+                continue
+            current = weights.values()[index]
+            if current is tensor and held[name] is not None:
+                raise ConfigError(
+                    f"the ansatz must keep the tensors that it was created with, but {name!r} was "
+                    f"assigned anew: change it in place, {name}.copy_(...), or create a new cell"
+                )

@@ -124,7 +124,17 @@ class DeviceOptions:
     options: dict[str, Any] = field(default_factory=dict, metadata={"info": OptionInfo()})
 
     def __post_init__(self) -> None:
-        """Make whole numbers of NumPy those of Python, which JSON and PennyLane can take."""
+        """Make whole numbers of NumPy those of Python, which JSON and PennyLane can take.
+
+        Raises:
+            ConfigError: the noise is an object, such as a noise model of PennyLane.
+        """
+        if not isinstance(self.noise, (str, type(None))):
+            kind = self.noise if isinstance(self.noise, type) else type(self.noise)
+            raise ConfigError(
+                f"device.noise must be a name, got {kind.__name__}: for your own noise, subclass "
+                f"qrnn.devices.Device and add it in transform (docs/extend.md)"
+            )
         for one in fields(self):
             value = getattr(self, one.name)
             if one.type == "int | None" and hasattr(value, "dtype"):

@@ -13,6 +13,7 @@ import pennylane as qml
 import torch
 from pennylane.operation import Operator
 from pennylane.qnn import TorchLayer
+from pennylane.tape import QuantumScript
 from typing_extensions import override
 
 from qrnn.circuit.observables import traces
@@ -83,6 +84,33 @@ class CarriedVectors(Memory):
         return across(state, gradient)
 
 
+def sparing_preparation(add_noise: Callable[[qml.QNode], qml.QNode]) -> Callable:
+    """Return a transform of QNodes that adds noise, except to the preparation, the first operation.
+
+    The noise model of a device of the user's own would act on it as on a gate, once more per step.
+
+    Args:
+        add_noise: function that adds noise after the gates of a QNode.
+    """
+
+    def transform(qnode: qml.QNode) -> qml.QNode:
+        kept: list[Operator] = []  # of the only tape between the two; PennyLane runs in one thread
+
+        @qml.transform
+        def take_off(tape: QuantumScript):
+            first, *others = tape.operations
+            kept[:] = [first]
+            return (tape.copy(operations=others),), lambda results: results[0]
+
+        @qml.transform
+        def put_back(tape: QuantumScript):
+            return (tape.copy(operations=kept + tape.operations),), lambda results: results[0]
+
+        return put_back(add_noise(take_off(qnode)))
+
+    return transform
+
+
 class CarriedDensities(Memory):
     """Density matrices on `default.mixed`, one sequence at a time (it has no batches).
 
@@ -90,7 +118,7 @@ class CarriedDensities(Memory):
         circuit: the step circuit.
         layer: the quantum layer.
         device: a PennyLane device for density matrices.
-        add_noise: function that adds noise after the gates of a QNode.
+        add_noise: function that adds noise after the gates of a QNode, without the preparation.
         readout_errors: function that returns the readout-error channels of some wires.
     """
 
@@ -117,7 +145,7 @@ class CarriedDensities(Memory):
                 qml.apply(error)
             return qml.density_matrix(wires=wires)
 
-        self._evolve = add_noise(evolve)
+        self._evolve = sparing_preparation(add_noise)(evolve)
         self._errs = bool(readout_errors(circuit.wires))
         self._misread = misread
 
@@ -209,7 +237,7 @@ class MeasuredDensities(CarriedDensities):
             measured.couple(word)
             return qml.density_matrix(wires=wires)
 
-        self._couple = add_noise(couple)
+        self._couple = sparing_preparation(add_noise)(couple)
 
     def _read(self, rho: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         m, shape = [], (len(rho), 2, len(rho), 2)

@@ -324,6 +324,17 @@ def test_readouts_that_cannot_be_fed_back_are_refused(options, message):
     assert "\n" not in str(caught.value)
 
 
+class Returning(nn.Module):
+    """A controller with one linear layer, that returns a function of its angles."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.layer, self.function = nn.Linear(D + 9, 12), function
+
+    def forward(self, inputs):
+        return self.function(self.layer(inputs))
+
+
 WRONG = {
     "another width": (lambda r, x: r(x[..., :1]), r"must have shape \(T, B, 2\), got \(3, 3, 1\)"),
     "inputs of one dimension": (lambda r, x: r(x[0, 0]), r"x must have 2 or 3 dimensions, got"),
@@ -415,7 +426,27 @@ WRONG = {
     ),
     "a controller that returns one angle": (
         lambda r, x: network(controller=Twin(D + 9, 1))(x),
-        r"controller must return angles of shape \(3, 12\), got \(3, 1\): it maps D = 2 inputs",
+        r"of shape \(B, P\) = \(3, 12\), got one of shape \(3, 1\): it maps D = 2 inputs",
+    ),
+    "a controller that returns a pair": (
+        lambda r, x: network(controller=Returning(lambda a: (a, None)))(x),
+        r"must return a torch.float32 tensor of shape \(B, P\) = \(3, 12\), got tuple: return the",
+    ),
+    "a controller that returns an array": (
+        lambda r, x: network(controller=Returning(lambda a: a.detach().numpy()))(x),
+        r"must return a torch.float32 tensor of .*, got ndarray",
+    ),
+    "a controller that returns double precision": (
+        lambda r, x: network(controller=Returning(lambda a: a.double()))(x),
+        r"must return a torch.float32 tensor of .*, got torch.float64: use \.to\(x\.dtype\)",
+    ),
+    "a controller that returns complex numbers": (
+        lambda r, x: network(controller=Returning(lambda a: a + 0j)).on("default.qubit")(x),
+        r"must return a torch.float32 tensor of .*, got torch.complex64: use \.to\(x\.dtype\)",
+    ),
+    "a controller that is none": (
+        lambda r, x: QRNN(2, n_qubits=1, controller=None),
+        "controller must be a name or a torch.nn.Module, got None: leave it out",
     ),
 }
 

@@ -233,6 +233,22 @@ class Doubled(qml.operation.Operation):
         return [qml.RX(angle, wires)] * (2 if angle > 100 else 1)
 
 
+class Halves(qml.operation.Operation):
+    num_params, num_wires = 0, 1
+
+    @staticmethod
+    def compute_decomposition(wires):
+        return [qml.QubitUnitary(np.diag([1, 0.5]), wires)]
+
+
+X = np.array([[0, 1], [1, 0]])
+
+
+def turn(a):
+    """Return the matrix of a rotation of the plane."""
+    return torch.stack([torch.stack([a.cos(), -a.sin()]), torch.stack([a.sin(), a.cos()])])
+
+
 READS = r"must queue the same gates for all angles, but reads the value of an angle or a weight"
 REFUSED = {
     "a choice of gates far outside": (
@@ -265,6 +281,37 @@ REFUSED = {
     "dropout": (
         lambda a, w: qml.RY(torch.dropout(a[0] * torch.ones(99), 0.5, True).sum(), w[0]),
         "remove random numbers",
+    ),
+    "random constants": (
+        lambda a, w: (qml.RY(a[0], w[0]), qml.RX(np.random.rand(), w[0])),
+        "got other gate parameters for the same angles: remove random numbers",
+    ),
+    "a random matrix": (
+        lambda a, w: (qml.RY(a[0], w[0]), qml.QubitUnitary(expm(1j * np.random.rand() * X), w[0])),
+        "remove random numbers",
+    ),
+    "a matrix that is not unitary": (
+        lambda a, w: (qml.RY(a[0], w[0]), qml.QubitUnitary(np.diag([1, 0.5]), w[0])),
+        r"must have unitary matrices U, got QubitUnitary with max \|U U\^dagger - 1\| = 0.75: corr",
+    ),
+    "a controlled one": (
+        lambda a, w: (qml.RY(a[0], w[0]), qml.ControlledQubitUnitary(np.diag([1, 0.5]), w)),
+        "must have unitary matrices U, got QubitUnitary",
+    ),
+    "another controlled one": (
+        lambda a, w: (
+            qml.RY(a[0], w[0]),
+            qml.ctrl(qml.DiagonalQubitUnitary(np.array([1, 0.5]), w[0]), w[1]),
+        ),
+        "must have unitary matrices U, got DiagonalQubitUnitary",
+    ),
+    "one in an operator of one's own": (
+        lambda a, w: (qml.RY(a[0], w[0]), Halves(w[0])),
+        "must have unitary matrices U, got QubitUnitary",
+    ),
+    "one of angles": (
+        lambda a, w: qml.QubitUnitary(turn(a[0]) * torch.tensor([[1.0, 0.8], [1.0, 1.0]]), w[0]),
+        "must have unitary matrices U, got QubitUnitary",
     ),
     "an angle in another place": (
         lambda a, w: (qml.RY(a[0], w[0]), qml.pow(qml.RX(0.3, w[0]), a[0])),

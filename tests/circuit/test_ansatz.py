@@ -105,6 +105,10 @@ def rx(angles, wires):
     qml.RX(angles[0], wires=wires[0])
 
 
+def on_wire_0(angles, wires):
+    qml.RX(angles[0], wires=0)
+
+
 WRONG = {
     "no qubits": (lambda: build_ansatz("rotations", 0), "n_qubits must be at least 1, got 0"),
     "an unknown name": (
@@ -164,6 +168,18 @@ WRONG = {
         r"two different wires of 0..2, got \[0, 3\]",
     ),
     "a pair that is a number": (lambda: pairs_of([0, 1], 3), "two different wires of .* got .0."),
+    "pairs of an ansatz beyond its wires": (
+        lambda: Ansatz(rx, 3, 1, ((0, 1), (2, 3))),
+        r"pairs: each pair must be two different wires of 0..2, got \[2, 3\]",
+    ),
+    "pairs of an ansatz that are none": (
+        lambda: Ansatz(rx, 3, 1, None),
+        "pairs must be a list of pairs of wires, got None",
+    ),
+    "wires named by number in one of several circuits": (
+        lambda: StepCircuit(build_ansatz(on_wire_0, 4, 1, circuits=2)),
+        r"wires that it is given, \[2, 3\] in circuit number 1 of circuits=2, got RX on wire 0",
+    ),
     "a registered name twice": (
         lambda: ANSAETZE.add("rotations", rx),
         "ansatz 'rotations' is already registered: choose another name",

@@ -106,6 +106,54 @@ def test_gate_parameters_may_be_any_function_of_the_angles(function, angle):
     np.testing.assert_allclose(circuit.parameters(theta), expected, rtol=0, atol=1e-12)
 
 
+class Own(qml.operation.Operation):
+    """An operation of a user's own."""
+
+    num_params = 1
+    num_wires = 2
+
+
+class Modulo(Own):
+    @staticmethod
+    def compute_decomposition(angle, wires):
+        return [qml.RX(angle % 1.0, wires[0]), qml.RY(-angle % 1.5, wires[1])]
+
+
+class OneTurn(Own):
+    @staticmethod
+    def compute_decomposition(angle, wires):
+        return [qml.CRX(angle % (2 * np.pi), wires)]
+
+
+class TwoTurns(Own):
+    @staticmethod
+    def compute_decomposition(angle, wires):
+        return [qml.CRX(angle % (4 * np.pi), wires), qml.PhaseShift(angle % (2 * np.pi), wires[0])]
+
+
+class CRX(Own):
+    """A namesake of PennyLane's gate."""
+
+    @staticmethod
+    def compute_decomposition(angle, wires):
+        return [qml.RX(angle, wires[0]), qml.RX(-2 * angle, wires[1])]
+
+
+@pytest.mark.parametrize(
+    ("own", "affine"), [(Modulo, False), (OneTurn, False), (TwoTurns, True), (CRX, True)]
+)
+@pytest.mark.parametrize("angle", [-9.0, -2.5, 0.4, 2.5, 8.0])
+def test_an_operation_of_ones_own_is_what_it_decomposes_into(own, affine, angle):
+    circuit = StepCircuit(build_ansatz(lambda a, w: own(a[0], wires=w), 2, 1), "Z")
+    assert (circuit.affine() is not None) == affine
+    assert not any(isinstance(gate, own) for gate in circuit.gates)
+    theta = torch.tensor([angle], dtype=torch.float64)
+    traced = qml.matrix(qml.tape.QuantumScript(circuit.operations(theta)), wire_order=range(2))
+    decomposed = qml.tape.QuantumScript(own.compute_decomposition(angle, [0, 1]))
+    expected = qml.matrix(decomposed, wire_order=range(2))
+    np.testing.assert_allclose(traced, expected, rtol=0, atol=1e-12)
+
+
 def controlled_twice(angles, wires):
     qml.ctrl(qml.RY(angles[0] * angles[1], wires=wires[2]), wires[:2])
     qml.QubitUnitary(qml.matrix(qml.RX(0.3, wires=0)), wires=wires[0])

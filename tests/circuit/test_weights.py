@@ -279,6 +279,59 @@ def test_layers_buffers_and_frozen_parameters_of_a_module_are_followed(dtype):
     rnn.cell.draw(theta=[0.1, 0.2])  # in float64, whatever the cell's dtype
 
 
+class Turned(nn.Module):
+    """Gates with a buffer and a parameter in a child, affine in them or not."""
+
+    def __init__(self, affine):
+        super().__init__()
+        self.affine = affine
+        self.register_buffer("shift", torch.tensor(0.5))
+        self.inner = nn.ParameterDict({"turn": nn.Parameter(torch.tensor(0.25))})
+
+    def forward(self, angles, wires):
+        a = angles + self.inner.turn
+        qml.RY(a[0] + self.shift if self.affine else a[0] * self.shift, wires[0])
+        qml.RY(a[1], wires[1])
+
+
+@pytest.mark.parametrize("device", ["fused", "default.qubit", "lightning.qubit"])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("name", ["shift", "turn"])
+def test_a_tensor_that_is_assigned_anew_is_refused_and_one_changed_in_place_is_followed(
+    name, affine, device
+):
+    module = Turned(affine)
+    rnn = network(module, torch.float32).on(device)
+    before = z_of(rnn, torch.float32)
+    owner = module if name == "shift" else module.inner
+    with torch.no_grad():
+        getattr(owner, name).add_(1.0)
+    assert abs(z_of(rnn, torch.float32) - before).max() > 0.01
+    old = getattr(owner, name)
+    setattr(owner, name, type(old)(old.detach().clone()))
+    with pytest.raises(ConfigError, match=rf"must keep the tensors .*'{name}' was assigned anew"):
+        z_of(rnn, torch.float32)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_tensors_that_torch_replaces_in_the_module_and_the_cell_are_followed(affine):
+    module = Turned(affine)
+    both = nn.ModuleDict({"module": module, "rnn": network(module)})
+    x = inputs()
+    z = both.rnn(x)[0]
+    replaced = {name: value.clone() for name, value in both.state_dict().items()}
+    torch.testing.assert_close(functional_call(both.rnn, part(replaced), (x,))[0], z)
+    torch.testing.assert_close(both.float().double().rnn(x)[0], z)
+    both.load_state_dict(replaced, assign=True)
+    torch.testing.assert_close(both.rnn(x)[0], z)
+    torch.testing.assert_close(copy.deepcopy(both).rnn(x)[0], z)
+
+
+def part(state):
+    """Return the entries of a state dict that are those of `rnn`."""
+    return {name[4:]: value for name, value in state.items() if name.startswith("rnn.")}
+
+
 def test_drawings_and_circuits_for_others_show_the_weights_as_they_are():
     from qrnn.export import source, tape
 

@@ -1,5 +1,6 @@
 """Noise of stated strength on default.mixed: closed forms, and agreement that falls with it."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,8 +10,10 @@ import torch
 
 from helpers import reference
 from helpers.problems import D, inputs, network
-from qrnn import QRNN, ConfigError
+from qrnn import QRNN, ConfigError, devices
+from qrnn.devices import add_device, device_spec
 from qrnn.devices.noise import MODELS
+from qrnn.memory.carried import CarriedDensities, MeasuredDensities
 
 DOUBLE = torch.float64
 STRENGTHS = (0.0, 0.01, 0.04, 0.1, 0.2)
@@ -55,6 +58,46 @@ def test_carried_and_replayed_noise_are_the_same(noise, problem):
     torch.testing.assert_close(z[0][0], z[1][0], rtol=0, atol=1e-9)
 
 
+class Relaxing(devices.Device):
+    """The noise of a user's own on every operation, also with a carried state."""
+
+    def make_plugin(self, n_wires):
+        return qml.device("default.mixed", wires=n_wires)
+
+    def transform(self, qnode):
+        def relax(op, **_):
+            for wire in op.wires:
+                qml.ThermalRelaxationError(0.0, 250e-6, 150e-6, 6e-6, wires=wire)
+
+        model = qml.NoiseModel({qml.BooleanFn(lambda op: True): relax})
+        return qml.noise.add_noise(qnode, model)
+
+    def carry(self, circuit, layer):
+        memory = CarriedDensities if circuit.measured is None else MeasuredDensities
+        return memory(circuit, layer, self.plugin(None), self.transform, lambda wires: [])
+
+
+@pytest.mark.parametrize("mode", ["expval", "measure"])
+def test_noise_of_ones_own_spares_the_preparation_of_a_carried_state(mode, monkeypatch):
+    table = devices.device_table()
+    monkeypatch.setattr(table, "_entries", dict(table._entries))
+    spec = replace(device_spec("default.mixed"), name="relaxing", options=("strategy",))
+    add_device(spec, Relaxing)
+    device = "default.mixed"  # which measures
+    rnn = QRNN(1, n_qubits=2, readout="Z", readout_mode=mode, bias_range=1.0, device=device)
+    rnn = rnn.to(DOUBLE)
+    x = torch.ones(2, 2, 1, dtype=DOUBLE)
+    if mode == "expval":
+        z = rnn.on("relaxing", strategy="replayed")(x)[0]
+        torch.testing.assert_close(rnn.on("relaxing")(x)[0], z, rtol=0, atol=1e-9)
+        return
+    memory = rnn.on("relaxing").cell.memory
+    tape = qml.workflow.construct_tape(memory._couple, level="user")(torch.eye(4) / 4, "ZI")
+    assert isinstance(tape.operations[0], qml.QubitDensityMatrix)
+    assert not isinstance(tape.operations[1], qml.ThermalRelaxationError)
+    assert isinstance(tape.operations[-1], qml.ThermalRelaxationError)
+
+
 @pytest.mark.parametrize("noise", MODELS)
 def test_the_open_loop_has_the_same_noise(noise):
     cell = network("affine function", DOUBLE).cell
@@ -88,6 +131,37 @@ def test_depolarising_shrinks_every_readout_by_the_number_of_gates(strategy):
     shrink = (1 - 4 * p / 3) ** (4 * np.arange(1, 4))[:, None, None]
     z = readouts(rnn, x, strategy=strategy, noise="depolarizing", strength=p)
     np.testing.assert_allclose(z, exact * shrink, rtol=0, atol=1e-10)
+
+
+def turned(angles, wires):
+    qml.RX(angles[0], wires[0])
+    qml.CNOT(wires)
+
+
+def turned_and_nothing(angles, wires):
+    qml.RX(angles[0], wires[0])
+    qml.GlobalPhase(0.3, wires=wires)
+    qml.Identity(wires[1])
+    qml.CNOT(wires)
+
+
+@pytest.mark.parametrize(
+    ("device", "options"),
+    [
+        ("fused", {}),
+        ("fused", {"trajectories": 3, "seed": 1}),
+        ("default.mixed", {}),
+        ("default.mixed", {"strategy": "replayed"}),
+    ],
+)
+def test_a_global_phase_and_identity_have_no_noise(device, options):
+    found = []
+    for function in (turned, turned_and_nothing):
+        torch.manual_seed(0)
+        rnn = QRNN(1, n_qubits=2, ansatz=function, n_angles=1, readout="XYZ+ZZ", bias_range=1.0)
+        rnn = rnn.on(device, noise="depolarizing", strength=0.2, **options)
+        found.append(rnn(torch.ones(3, 2, 1))[0])
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_a_gate_on_two_wires_has_one_channel_on_each():
@@ -167,6 +241,11 @@ def test_noise_mixes_the_carried_state_and_readout_errors_do_not():
             {"strength": 0.1},
             "device.noise and device.strength must be set together, got noise=None",
         ),
+        (
+            {"noise": qml.NoiseModel({}), "strength": 0.1},
+            r"device.noise must be a name, got NoiseModel: for your own noise, subclass qrnn.dev",
+        ),
+        ({"noise": qml.BitFlip, "strength": 0.1}, "device.noise must be a name, got BitFlip"),
         ({"noise": "readout", "strength": 0.6}, r"in \[0, 0.5\] for readout noise, got 0.6"),
         ({"noise": "phase_damping", "strength": -0.1}, r"in \[0, 1\] for phase_damping noise, got"),
     ],
