@@ -280,7 +280,8 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
                 if not torch.isfinite(z[-1]).all():  # NaN persists until the last step
                     finite = torch.isfinite(z.detach()).all(2).all(1)
                     raise not_finite(state.step + int((~finite).nonzero()[0]))
-                return z, QRNNState(z[-1], carried, self.memory, state.step + len(x))
+                last = z[-1].clone()  # a change of z in place leaves the state as it is
+                return z, QRNNState(last, carried, self.memory, state.step + len(x))
         out = []
         for t in range(len(x)):
             now = None if active is None or active[t].all() else active[t]

@@ -129,7 +129,7 @@ class ScoRNNCell(StepCell):
         state = self.checked(x, state)
         inputs, w = self.prepare(x)
         h = ModReLUSequence.apply(inputs, state.z, w, self.bias, active)
-        return h, CellState(h[-1])
+        return h, CellState(h[-1].clone())  # h may be changed in place
 
 
 class ModReLUSequence(torch.autograd.Function):
