@@ -55,6 +55,15 @@ class QRNNStates(Rows):
         return QRNNStates(tuple(state.select(rows) for state in self.cells), self.directions)
 
 
+def _size(cells: int, directions: int) -> str:
+    """Return the layers and directions of a number of cells in words."""
+    layers = cells // directions
+    return (
+        f"{layers} {'layer' if layers == 1 else 'layers'} in {directions} "
+        f"{'direction' if directions == 1 else 'directions'}"
+    )
+
+
 Together = Callable[[Sequence[Callable[[], Any]]], list[Any]]
 """Runs calls that do not depend on each other; see `Device.together`."""
 
@@ -187,9 +196,11 @@ class StackedCells(OnDevice):
             states: list[QRNNState | None] = [None] * len(self.cells)
         else:
             states = list(state.cells) if isinstance(state, QRNNStates) else [state]
-        if len(states) != len(self.cells):
+        directions = state.directions if isinstance(state, QRNNStates) else 1
+        if state is not None and (len(states), directions) != (len(self.cells), self.directions):
             raise ConfigError(
-                f"state must be from this network's {len(self.cells)} cells, got {len(states)}"
+                f"state must be from this network's {_size(len(self.cells), self.directions)}, got "
+                f"one of {_size(len(states), directions)}: start from None"
             )
         device = getattr(self.cell, "device", None)
         if device is not None and device.spec.submits_jobs and not torch.is_grad_enabled():
