@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from qrnn.cell.checks import check_controller, checked_inputs
 from qrnn.cell.on_device import HoldsQuantumLayer, OnDevice
+from qrnn.cell.torch_names import refuse_torchs
 from qrnn.circuit.ansatz import Ansatz, QuantumFunction, build_ansatz
 from qrnn.circuit.forgetting import with_forgetting
 from qrnn.circuit.observables import pauli_words
@@ -145,6 +146,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         **ansatz_options,
     ):
         super().__init__()
+        refuse_torchs({"ansatz": ansatz, "device": device, **ansatz_options})
         self.input_size = input_size = whole("input_size", input_size, 1)
         bias_range = at_least_zero("bias_range", bias_range, " radians")
         self.device = open_device(device)
