@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from qrnn.cell.checks import check_angles, check_controller, checked_inputs
 from qrnn.cell.on_device import HoldsQuantumLayer, OnDevice
+from qrnn.cell.torch_names import refuse_torchs
 from qrnn.circuit.ansatz import Ansatz, QuantumFunction, build_ansatz
 from qrnn.circuit.forgetting import with_forgetting
 from qrnn.circuit.observables import pauli_words
@@ -145,6 +146,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
         **ansatz_options,
     ):
         super().__init__()
+        refuse_torchs({"ansatz": ansatz, "device": device, **ansatz_options})
         self.input_size = input_size = whole("input_size", input_size, 1)
         bias_range = at_least_zero("bias_range", bias_range, " radians")
         self.device = open_device(device)
@@ -275,7 +277,8 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
                 if not torch.isfinite(z[-1]).all():  # NaN persists until the last step
                     finite = torch.isfinite(z.detach()).all(2).all(1)
                     raise not_finite(state.step + int((~finite).nonzero()[0]))
-                return z, QRNNState(z[-1], carried, self.memory, state.step + len(x))
+                last = z[-1].clone()  # a change of z in place leaves the state as it is
+                return z, QRNNState(last, carried, self.memory, state.step + len(x))
         out = []
         for t in range(len(x)):
             now = None if active is None or active[t].all() else active[t]

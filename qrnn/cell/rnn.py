@@ -17,6 +17,7 @@ from qrnn.cell.checks import either
 from qrnn.cell.layouts import backwards, over_time
 from qrnn.cell.on_device import OnDevice
 from qrnn.cell.sizes import n_qubits_of
+from qrnn.cell.torch_names import layers_of, refuse_torchs
 from qrnn.config.device_table import device_spec
 from qrnn.config.models import HybridConfig
 from qrnn.devices import DeviceOptions, open_device
@@ -136,6 +137,9 @@ class StackedCells(OnDevice):
         """Number of outputs of a layer, over both directions."""
         return self.directions * self.hidden_size
 
+    def flatten_parameters(self) -> None:
+        """Do nothing: as in `torch.nn.RNN`, where it packs weights for cuDNN; here none are."""
+
     def extra_repr(self) -> str:
         """Return the options, for `print(rnn)`."""
         shown = [f"input_size={self.input_size}", f"hidden_size={self.hidden_size}"]
@@ -187,9 +191,12 @@ class StackedCells(OnDevice):
             states: list[QRNNState | None] = [None] * len(self.cells)
         else:
             states = list(state.cells) if isinstance(state, QRNNStates) else [state]
-        if len(states) != len(self.cells):
+        directions = state.directions if isinstance(state, QRNNStates) else 1
+        if state is not None and (len(states), directions) != (len(self.cells), self.directions):
+            own = layers_of(len(self.cells), self.directions)
             raise ConfigError(
-                f"state must be from this network's {len(self.cells)} cells, got {len(states)}"
+                f"state must be from this network's {own}, got one of "
+                f"{layers_of(len(states), directions)}: start from None"
             )
         device = getattr(self.cell, "device", None)
         if device is not None and device.spec.submits_jobs and not torch.is_grad_enabled():
@@ -321,6 +328,7 @@ class QRNN(StackedCells, Pretrained):
                 if name != "device"
             },
         }
+        refuse_torchs(cell_options)
         if "device" in cell_options:  # opened once for all cells
             cell_options["device"] = open_device(cell_options["device"])
         n = n_qubits_of(n_qubits, hidden_size, cell_options)

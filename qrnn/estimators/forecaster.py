@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TASK = "forecast"
+RUN = 8  # rows without a gap that tell the step, also of weekdays
 READS = ("window", "horizon", "scale", "loss", "quantiles")
 
 
@@ -158,11 +159,10 @@ class QRNNForecaster(BaseForecaster):
         """Return targets, then known inputs, under names of our own: sktime's may be numbers.
 
         Raises:
-            DataError: X is missing, or columns are not those of `fit`; or a time is missing.
+            DataError: X is missing, or columns are not those of `fit`.
         """
         import pandas as pd
 
-        _check_no_gaps(y.index, getattr(y.index, "freq", None))
         y = _ordered(y, self._columns, "y")
         frame = y.set_axis([f"y{k}" for k in range(y.shape[1])], axis=1)
         if self._known is None:
@@ -174,6 +174,7 @@ class QRNNForecaster(BaseForecaster):
         return pd.concat([frame, known], axis=1)
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> Self:
+        _check_no_gaps(y.index, getattr(y.index, "freq", None))
         self._columns, self._known = y.columns, None if X is None else X.columns
         self._rows = self._of(y, X)
         horizon = int(fh.to_relative(self.cutoff).to_numpy().max())
@@ -247,10 +248,10 @@ def _check_no_gaps(index: pd.Index, freq: Any) -> None:
 
     Args:
         index: sorted times.
-        freq: the step of an index of dates; None: unknown.
+        freq: the step of an index of dates; None: it is inferred.
 
     Raises:
-        DataError: so named.
+        DataError: a time is missing, or dates have no regular step.
     """
     import pandas as pd
 
@@ -259,10 +260,17 @@ def _check_no_gaps(index: pd.Index, freq: Any) -> None:
         whole = pd.period_range(first, last, freq=index.freq)
     elif not isinstance(index, pd.DatetimeIndex):
         whole = pd.RangeIndex(first, last + 1)
-    elif freq is not None:
+    elif len(index) < 3:  # too short for any window
+        return
+    elif (freq := freq or pd.infer_freq(index)) is not None:
         whole = pd.date_range(first, last, freq=freq)
     else:
-        return
+        some = (pd.infer_freq(index[k : k + RUN]) for k in range(max(1, len(index) - RUN)))
+        step = next((one for one in some if one is not None), "D")
+        raise DataError(
+            f"y must have times with a regular step, got an index without freq: use "
+            f"y.asfreq({step!r}) and fill the gaps"
+        )
     if len(missing := whole.difference(index)):
         raise DataError(
             f"y must have a row for each step from {first} to {last}, but {missing[0]} is missing: "

@@ -27,6 +27,7 @@ from qrnn.networks import NETWORKS
 from qrnn.training.baselines import baseline_folder
 from qrnn.training.checkpoint import load_model
 from qrnn.utils.checks import whole
+from qrnn.utils.modes import evaluating
 from qrnn.utils.registry import unknown_name
 
 
@@ -193,7 +194,6 @@ def evaluate(
             f"limit and batch_size must be at least 1, got {len(part)} sequences and batch_size="
             f"{batch_size}"
         )
-    model.eval()
     opened = open_device(device)
     check_runnable(model, part, feedback, opened.spec.submits_jobs)
     title = opened.name if progress else None
@@ -202,18 +202,21 @@ def evaluate(
     same = own is None or own.options == opened.options
     same = same and not (feedback == "open" or readout_mode or readout_angle)
     reading = {"readout_mode": readout_mode, "readout_angle": readout_angle}
-    with start_run(
-        model,
-        opened,
-        part,
-        feedback=feedback,
-        reading=reading,
-        batch_size=batch_size,
-        folder=folder,
-        quiet=not progress,
-        training=None if training is None else lambda: training,
-        translates=model.translates,
-    ) as on:
+    with (
+        evaluating(model),
+        start_run(
+            model,
+            opened,
+            part,
+            feedback=feedback,
+            reading=reading,
+            batch_size=batch_size,
+            folder=folder,
+            quiet=not progress,
+            training=None if training is None else lambda: training,
+            translates=model.translates,
+        ) as on,
+    ):
         expected = run(model, part, batch_size)
         if feedback == "open":
             sequences = part.sequences("feedback=open")

@@ -36,6 +36,7 @@ from qrnn.utils.checkpoints import results_folder
 from qrnn.utils.checks import whole
 from qrnn.utils.files import atomic_write, write_text
 from qrnn.utils.hub import Pretrained
+from qrnn.utils.modes import evaluating
 from qrnn.utils.private import published
 from qrnn.utils.registry import unknown_name
 from qrnn.utils.weights import errors_about
@@ -253,21 +254,23 @@ class TrainedModel(Pretrained):
         """Return the outputs for sequences that are encoded already; see `predict`."""
         if batch_size is not None:
             whole("batch_size", batch_size, 1)
-        self.model.eval()
         opened = open_device(device if device is not None else self._own())
         check_runnable(self.model, split, "closed", opened.spec.submits_jobs)
         refuse_options(self.model, opened.options)
-        with start_run(
-            self.model,
-            opened,
-            split,
-            feedback="closed",
-            reading={},
-            batch_size=batch_size,
-            folder=self.folder,
-            quiet=not progress,
-            training=lambda: load_data(self.config).train,
-        ) as on:
+        with (
+            evaluating(self.model),
+            start_run(
+                self.model,
+                opened,
+                split,
+                feedback="closed",
+                reading={},
+                batch_size=batch_size,
+                folder=self.folder,
+                quiet=not progress,
+                training=lambda: load_data(self.config).train,
+            ) as on,
+        ):
             title = opened.name if progress else None
             return run(on.model, split, batch_size, title, on.note)
 

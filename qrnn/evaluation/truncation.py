@@ -34,7 +34,7 @@ def truncation(
         return None
     total, count = 0.0, 0
     try:
-        exact: Any = model.on("fused")
+        exact: Any = model.on("fused").eval()  # a copy
         with torch.no_grad():
             for batch in part.sequences("device.replay").all_batches(batch_size):
                 error = _squares(exact, batch.x, window)

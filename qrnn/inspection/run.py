@@ -25,6 +25,7 @@ from qrnn.inspection.tracing import Trace, as_array, by_chunks, shows_state, tra
 from qrnn.models.base import Model
 from qrnn.models.identity import model_identity
 from qrnn.utils.checkpoints import results_folder
+from qrnn.utils.modes import evaluating
 from qrnn.utils.progress import progress_bar
 from qrnn.utils.registry import unknown_name
 
@@ -131,7 +132,6 @@ def inspect_model(
     other = None if device is None else open_device(device)
     if other is not None:
         check_runnable(model, part, "closed", other.spec.submits_jobs)
-    model.eval()
     singles = [one_of(part, row) for row in rows]
     steps = [n_steps(one.batch([0]), place) for one in singles]
     about: dict[str, Any] = {
@@ -147,7 +147,7 @@ def inspect_model(
         "checkpoint": model_identity(model),
     }
     found = []
-    with progress_bar("steps", progress) as bar:
+    with evaluating(model), progress_bar("steps", progress) as bar:
         todo = [
             bar.add_task(one.name, total=sum(steps))
             for one in (place.cell.device, other)

@@ -50,7 +50,7 @@ def build_model(
     """
     check_model(config.model)
     with limit_allocations("the model", size_remedy(config.model)):
-        model = _build(config, shape, vectors)
+        model = _build(config, shape, vectors).float()  # like the data, whatever torch's default
     model.objective = objective or Labels(shape.n_classes)
     if config.model.frozen is not None:
         model.objective = model.objective.squared()

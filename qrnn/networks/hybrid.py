@@ -26,6 +26,7 @@ def hybrid(config: HybridConfig, input_size: int, device: DeviceOptions) -> QRNN
     )
     cells: Any = rnn.cells
     for cell in cells:
-        for parameter in (*cell.controller[-1].parameters(), cell.quantum.bias):
-            parameter.lr_scale = output_lr  # read by the trainer
+        # Read by `qrnn.param_groups`. Copies of the module keep it, those of a parameter would not.
+        last = f"controller.{len(cell.controller) - 1}"
+        cell.lr_scales = {last: output_lr, "quantum.bias": output_lr}
     return rnn

@@ -33,7 +33,7 @@ class Cayley(nn.Module):
     Args:
         n: size of W.
         negative_share: fraction of -1 on the diagonal of D.
-        skew_lr: learning rate of A, relative to the other parameters; stored as its `lr_scale`.
+        skew_lr: learning rate of A, relative to the other parameters; kept in `lr_scales`.
 
     Raises:
         ConfigError: n is below 1, the fraction outside [0, 1], or the learning rate not positive.
@@ -53,7 +53,7 @@ class Cayley(nn.Module):
         even = torch.arange(0, n - 1, 2)
         blocks[even, even + 1] = torch.tan(torch.rand(len(even)) * pi / 4)
         self.skew = nn.Parameter(blocks[above_diagonal(n, "cpu")])
-        self.skew.lr_scale = skew_lr  # type: ignore[attr-defined]
+        self.lr_scales = {"skew": skew_lr}  # read by `qrnn.param_groups`
         signs = torch.ones(n)
         signs[n - round(negative_share * n) :] = -1
         self.register_buffer("signs", signs)
@@ -129,7 +129,7 @@ class ScoRNNCell(StepCell):
         state = self.checked(x, state)
         inputs, w = self.prepare(x)
         h = ModReLUSequence.apply(inputs, state.z, w, self.bias, active)
-        return h, CellState(h[-1])
+        return h, CellState(h[-1].clone())  # h may be changed in place
 
 
 class ModReLUSequence(torch.autograd.Function):

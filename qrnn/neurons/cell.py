@@ -242,7 +242,8 @@ class QuantumNeuronCell(HasCircuits, OnDevice):
             )
         if active is not None:
             log_p = hold_inactive(log_p, active, state.z)
-        return log_p, CellState(log_p[-1], carried, self.definition)
+        last = log_p[-1].clone()  # a change of log_p in place leaves the state as it is
+        return log_p, CellState(last, carried, self.definition)
 
     @one_at_a_time
     def draw(self, value: int = 0, **options) -> str:

@@ -163,7 +163,7 @@ class Learner(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the optimiser, and a schedule that advances every step.
 
-        A parameter's attribute `lr_scale` multiplies its learning rate.
+        Some parameters have a learning rate of their own; see `param_groups`.
         """
         optimizer = self.optimizer()
         schedule = self.config.trainer.schedule

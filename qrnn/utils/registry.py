@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from inspect import Signature, signature
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -65,7 +66,15 @@ class Later:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call it."""
-        return getattr(import_module(self.__module__), self.__name__)(*args, **kwargs)
+        return self._found()(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> Signature:
+        """What `inspect.signature` returns."""
+        return signature(self._found())
+
+    def _found(self) -> Any:
+        return getattr(import_module(self.__module__), self.__name__)
 
 
 class Registry(Generic[T]):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from helpers import small_networks
 from helpers.problems import D, Twin, inputs, network
 from qrnn import QRNN, ConfigError, Controller, QRNNCell
 from qrnn.cell.on_device import on_device
@@ -181,6 +182,17 @@ def test_the_state_passed_in_is_not_changed():
         second, _ = rnn(x[2:], state)
     torch.testing.assert_close(first, second, rtol=0, atol=0)
     torch.testing.assert_close((state.amplitudes(), state.z), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["hybrid", "scornn", "orthogonal"])
+def test_a_change_of_the_outputs_in_place_leaves_the_state_as_it_is(name):
+    rnn, x = small_networks.build(name).float(), small_networks.inputs().float()
+    with torch.no_grad():
+        z, state = rnn(x)
+        before = state.z.clone()
+        assert torch.equal(before, z[:, -1])
+        z.mul_(100)
+    assert torch.equal(state.z, before)
 
 
 def test_moving_to_another_device_shares_every_parameter():

@@ -1,5 +1,6 @@
 """QRNN takes and shows the names of torch.nn.RNN, with its shapes."""
 
+import pennylane as qml
 import pytest
 import torch
 from torch import nn
@@ -7,9 +8,9 @@ from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from helpers.problems import D, inputs
-from qrnn import QRNN, ConfigError
+from qrnn import QRNN, Ansatz, ConfigError, QRNNCell
 from qrnn.cell.rnn import one_by_one
-from qrnn.config.models import HybridConfig
+from qrnn.config.models import ANSAETZE, HybridConfig
 from qrnn.devices import DeviceOptions
 from qrnn.networks.hybrid import hybrid
 
@@ -120,6 +121,53 @@ def test_sizes_that_cannot_be_are_refused(case):
     with pytest.raises(ConfigError, match=message) as caught:
         QRNN(D, **options)
     assert "\n" not in str(caught.value)
+
+
+TORCHS = {
+    "dtype": (torch.float64, r"^dtype is not an argument.*: use \.to\(torch\.float64\)"),
+    "bias": (False, "^bias is not an argument, got False: leave it out"),
+    "nonlinearity": ("relu", "^nonlinearity is not an argument, got 'relu': leave it out"),
+    "proj_size": (3, r"^proj_size is not an argument, got 3: use torch\.nn\.Linear"),
+}
+PLACE = r"device names what runs the circuits.* got '{0}': move the weights with \.to\('{0}'\)"
+
+
+@pytest.mark.parametrize("build", [QRNN, QRNNCell])
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        *((name, value, message) for name, (value, message) in TORCHS.items()),
+        *(("device", place, PLACE.format(place)) for place in ("cpu", "cuda", "cuda:0")),
+        ("device", torch.device("cpu"), PLACE.format("cpu")),
+    ],
+)
+def test_arguments_of_torch_that_a_cell_does_not_have_name_their_remedy(
+    build, name, value, message
+):
+    with pytest.raises(ConfigError, match=message) as caught:
+        build(2, 2, **{name: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_an_option_of_an_ansatz_may_have_a_name_of_torch(monkeypatch):
+    def biased(n_wires, bias=0.0):
+        def apply(angles, wires):
+            for angle, wire in zip(angles, wires, strict=True):
+                qml.RY(angle + bias, wires=wire)
+
+        return Ansatz(apply, n_wires, n_wires, ())
+
+    monkeypatch.setattr(ANSAETZE, "_entries", {**ANSAETZE._entries, "biased": biased})
+    assert QRNN(2, 2, ansatz="biased", bias=1.0).cell.circuit.n_angles == 2
+    with pytest.raises(ConfigError, match=r"^dtype is not an argument"):
+        QRNN(2, 2, ansatz="biased", dtype=torch.float64)
+
+
+def test_flatten_parameters_is_there_and_changes_nothing():
+    rnn, x = QRNN(2, 2), inputs()
+    before, _ = rnn(x)
+    rnn.flatten_parameters()
+    assert torch.equal(rnn(x)[0], before)
 
 
 def test_an_argument_of_two_names_is_given_once():

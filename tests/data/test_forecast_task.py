@@ -1,5 +1,7 @@
 """Forecasts of a table: windows, parts, scaling, gaps and times, and the errors of a file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -290,6 +292,50 @@ def test_a_table_to_predict_from_needs_its_known_inputs(tmp_path):
     for end, told in ((rows[:-1], "must go on for 2 rows"), (wave(3), "at least 5 rows")):
         with pytest.raises(DataError, match=told):
             encoder.encode(read_table(write_table(tmp_path / "n.csv", "t,y,u", end)))
+
+
+REGULAR = {
+    "days": pd.date_range("2024-01-01", periods=80, freq="D"),
+    "months": pd.date_range("2010-01-31", periods=80, freq="ME"),
+    "hours": pd.date_range("2024-01-01", periods=80, freq="h"),
+}
+
+
+@pytest.mark.parametrize("freq", REGULAR)
+@pytest.mark.parametrize("every", [False, True])
+def test_a_model_of_regular_times_refuses_a_window_with_a_gap(tmp_path, freq, every):
+    dates = REGULAR[freq]
+    rows = [(str(date), k % 7) for k, date in enumerate(dates)]
+    encoder = load(write_table(tmp_path / "a.csv", "t,y", rows)).encoder
+
+    def encode(encoder, dates):
+        frame = pd.DataFrame({"t": dates.astype(str), "y": 1.0})
+        return encoder.encode(Table(frame, "new.csv", 2), every)[0]
+
+    assert len(encode(encoder, dates)) == (76 if every else 1)
+    older = replace(encoder, step=None)  # of a checkpoint that does not say
+    assert torch.equal(encode(older, dates).x, encode(encoder, dates).x)
+    said = r"new\.csv, row 79, column 't': '.*' comes .* s after the time before, but the "
+    for one, whose in ((encoder, "training's"), (older, "median")):
+        with pytest.raises(DataError, match=f"{said}{whose} step is .* s: fill the gap"):
+            encode(one, dates.delete(77))
+    early = dates.delete(3)  # before the last window
+    if every:
+        with pytest.raises(DataError, match=r"new\.csv, row 5, column 't'"):
+            encode(encoder, early)
+    else:
+        assert len(encode(encoder, early)) == 1
+    with pytest.raises(DataError, match=r"the training's step is .*the training's interval"):
+        encode(encoder, dates[::2])
+
+
+def test_a_model_of_irregular_times_reads_a_window_with_a_gap(tmp_path):
+    dates = pd.bdate_range("2024-01-01", periods=80)
+    rows = [(str(date), k % 7) for k, date in enumerate(dates)]
+    encoder = load(write_table(tmp_path / "a.csv", "t,y", rows)).encoder
+    frame = pd.DataFrame({"t": dates.delete(77).astype(str), "y": 1.0})
+    days = encoder.encode(Table(frame))[0].x[0, :, -1] / 86400
+    assert sorted(set(days.tolist())) == [1, 2, 3]
 
 
 def test_a_name_that_only_the_quantiles_have_is_refused_where_it_would_be_overwritten():

@@ -163,6 +163,21 @@ def test_a_gap_between_rows_is_refused(index):
         model.update(wave[43:45], update_params=False)
 
 
+@pytest.mark.parametrize("freq", ["D", "h", "MS", "B"])
+def test_a_gap_between_dates_without_freq_is_refused(freq):
+    pytest.importorskip("sktime")
+    dates = pd.DatetimeIndex(pd.date_range("2000-01-01", periods=80, freq=freq).to_numpy())
+    assert dates.freq is None
+    wave = WAVE.set_axis(dates)
+    model = QRNNForecaster(**{**SMALL, "epochs": 1}).fit(wave[:40], fh=[1])
+    model.update(wave[40:42], update_params=False)
+    said = rf"regular step, got an index without freq: use y\.asfreq\('{freq}'\) and fill the gaps"
+    with pytest.raises(DataError, match=said):
+        model.update(wave[43:45], update_params=False)
+    with pytest.raises(DataError, match=said):
+        QRNNForecaster(**{**SMALL, "epochs": 1}).fit(wave.drop(dates[20:23]), fh=[1])
+
+
 def test_several_series_predict_on_another_device():
     pytest.importorskip("sktime")
     index = pd.MultiIndex.from_product([["x", "y"], MONTHS[:30]])

@@ -50,6 +50,16 @@ def ragged():
     return QRNNClassifier(**SMALL).fit(RAGGED, LABELS)
 
 
+def test_torchs_default_dtype_changes_no_training():
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = QRNNRegressor(**{**SMALL, "epochs": 1}).fit(X, X[:, 0, 0])
+        assert {p.dtype for p in model.trained_.model.parameters()} == {torch.float32}
+        assert np.isfinite(model.predict(X)).all()
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 REASONS = {
     QRNNClassifier: {},
     QRNNRegressor: {

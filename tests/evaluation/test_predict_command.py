@@ -1,5 +1,6 @@
 """`qrnn predict`, and a trained model from Python."""
 
+import copy
 import io
 import json
 import sys
@@ -187,6 +188,19 @@ def test_rows_that_are_wrong_are_named(forecaster, tmp_path):
         forecaster.model.predict(pd.DataFrame({"t": [1, 2]}))
     with pytest.raises(DataError, match=r"must have at least 6 rows to predict from"):
         forecaster.model.predict(pd.DataFrame({"t": [1, 2], "y": [1, 2]}))
+
+
+def test_each_part_of_a_model_keeps_its_mode(forecaster):
+    model = copy.deepcopy(forecaster.model)
+    model.model.train()
+    model.model.rnn.eval()
+    modes = [part.training for part in model.model.modules()]
+    assert len(set(modes)) == 2
+    found = model.predict(forecaster.rows, every=True)
+    assert [part.training for part in model.model.modules()] == modes
+    pd.testing.assert_frame_equal(found, forecaster.before)
+    model.evaluate(data=forecaster.data, limit=2)
+    assert [part.training for part in model.model.modules()] == modes
 
 
 def test_many_series_and_dates(tmp_path):

@@ -61,6 +61,17 @@ def test_its_card_says_what_a_reader_must_know(name):
     assert "\n\n\n" not in text
 
 
+def test_it_is_the_same_under_another_default_dtype():
+    expected = qrnn.evaluate("sunspots", limit=3)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = qrnn.evaluate("sunspots", limit=3)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.value == pytest.approx(expected.value, rel=1e-6)
+    assert found.checkpoint == expected.checkpoint
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_it_gives_the_figure_of_its_card(name):
     data_dir = str(REAL / NEEDS[name]) if name in NEEDS else None

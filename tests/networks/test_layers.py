@@ -50,8 +50,16 @@ def test_stacked_layers_go_on_from_their_states():
     second, state = rnn(x[:, 2:], state.detach())
     assert torch.allclose(torch.cat([first, second], 1), whole)
     assert torch.allclose(state.z, last.z)
-    with pytest.raises(ConfigError, match="state must be from this network's 2 cells, got 1"):
-        rnn(x, layered()(x)[1])
+    sizes = [{}, {"bidirectional": True}, {"num_layers": 2}]
+    words = ["1 layer in 1 direction", "1 layer in 2 directions", "2 layers in 1 direction"]
+    states = [layered(**size)(torch.rand(3, 5, 2, dtype=DOUBLE))[1] for size in sizes]
+    for size, own in zip(sizes, words, strict=True):
+        for state, other in zip(states, words, strict=True):
+            if own == other:
+                continue
+            said = f"state must be from this network's {own}, got one of {other}: start from None"
+            with pytest.raises(ConfigError, match=said):
+                layered(**size)(x, state)
     with pytest.raises(ConfigError, match="num_layers must be at least 1, got 0"):
         layered(num_layers=0)
 

@@ -15,6 +15,7 @@ from qrnn.networks import (
     NETWORKS,
     ModelConfig,
 )
+from qrnn.training.groups import param_groups
 
 each_network = pytest.mark.parametrize("name", SMALL)
 each_shape = pytest.mark.parametrize(("num_layers", "bidirectional"), SHAPES)
@@ -245,10 +246,10 @@ def test_each_key_changes_something(name, key):
         net = build(name, **base, **changes)
         torch.manual_seed(0)
         z, _ = net(inputs())
-        facts = [(p.shape, p.requires_grad, getattr(p, "lr_scale", 1)) for p in net.parameters()]
-        return z, facts
+        rates = [(group["lr"], len(group["params"])) for group in param_groups(net, 1)]
+        return z, [(p.shape, p.requires_grad) for p in net.parameters()], rates
 
-    (z, facts), (other, others) = told(), told(**{key: value})
+    (z, *facts), (other, *others) = told(), told(**{key: value})
     assert facts != others or z.shape != other.shape or (z - other).abs().max() > 1e-6
 
 
@@ -264,6 +265,28 @@ def test_copies_are_equal_and_independent(name, how):
     assert (other(inputs())[0] - net(inputs())[0]).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "count"), [("hybrid", "output_lr", 6), ("scornn", "skew_lr", 2)]
+)
+def test_learning_rates_outlive_copies_and_assigned_weights(name, key, count):
+    net = build(name, num_layers=2, **{key: 0.25})
+    rates = [(group["lr"], len(group["params"])) for group in param_groups(net, 1.0)]
+    assert (0.25, count) in rates
+    assigned = build(name, num_layers=2, **{key: 0.25})
+    assigned.load_state_dict(net.state_dict(), assign=True)
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), assigned):
+        groups = param_groups(other, 1.0)
+        assert [(group["lr"], len(group["params"])) for group in groups] == rates
+        mine = {id(p) for p in other.parameters()}
+        assert {id(p) for group in groups for p in group["params"]} == mine
+
+
+def test_a_parameter_keeps_a_factor_of_its_own():
+    layer = torch.nn.Linear(2, 2)
+    layer.bias.lr_scale = 0.5
+    assert [group["lr"] for group in param_groups(layer, 1.0)] == [1.0, 0.5]
+
+
 def test_second_derivatives_of_a_whole_sequence_are_refused_by_scornn():
     net, x = build("scornn"), inputs().requires_grad_()
     with pytest.raises(DeviceError, match="got True: call the cell step by step"):
@@ -271,8 +294,9 @@ def test_second_derivatives_of_a_whole_sequence_are_refused_by_scornn():
 
 
 def test_skew_lr_and_learned_change_what_they_say():
-    (skew,) = [p for key, p in build("scornn", skew_lr=0.3).named_parameters() if "skew" in key]
-    assert skew.lr_scale == 0.3
+    net = build("scornn", skew_lr=0.3)
+    (group,) = [group for group in param_groups(net, 2.0) if group["lr"] == 0.6]
+    assert group["params"] == [p for name, p in net.named_parameters() if "skew" in name]
     net = build("orthogonal", learned=False)
     net(inputs())[0].sum().backward()
     assert net.cells[0].mix.skew.grad is None

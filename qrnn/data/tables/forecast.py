@@ -23,6 +23,7 @@ from qrnn.data.tables.series import (
     irregular_step,
     read_series,
     season_of,
+    usual_step,
 )
 from qrnn.data.tables.windows import ForecastEncoder
 from qrnn.errors import ConfigError, DataError
@@ -77,6 +78,7 @@ def load_forecast(config: WindowsConfig, table: Table, columns: Columns) -> Task
         scaling.offset,
         scaling.scale,
         irregular,
+        usual_step(columns, series),
     )
     parts, rows = {}, {}
     for part in range(3):

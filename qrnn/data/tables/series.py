@@ -165,27 +165,83 @@ def _filled(one: Series) -> Series:
     return replace(one, past=past)
 
 
+def usual_step(columns: Columns, series: list[Series]) -> float | None:
+    """Return the median step of some series, in seconds if times are dates; None: there is none."""
+    steps = np.concatenate([one.delta[1:] for one in series])
+    return None if columns.time is None or not len(steps) else float(np.median(steps))
+
+
 def irregular_step(table: Table, columns: Columns, series: list[Series]) -> str:
     """Return where the first step of another length is; empty: all are alike.
 
     Steps may differ by rounding or the calendar.
     """
-    steps = np.concatenate([one.delta[1:] for one in series])
-    if columns.time is None or not len(steps):
+    if (middle := usual_step(columns, series)) is None:
         return ""
-    middle = np.median(steps)
     for one in series:
-        same = SAME_DATES if one.dates else SAME_STEP
-        other = np.flatnonzero(np.abs(one.delta[1:] - middle) > same * middle) + 1
-        if len(other):
-            step, row = one.delta[other[0]], int(one.rows[other[0]])
-            unit = " s" if one.dates else ""
-            cell = table.frame[columns.time].iloc[row]
-            return (
-                f"{table.where(row, columns.time)}: {str(cell)!r} comes {step:.6g}{unit} after the "
-                f"time before, but the median step is {middle:.6g}{unit}"
-            )
+        if found := other_step(table, columns, one, middle):
+            return f"{found}, but the median step is {_length(middle, one)}"
     return ""
+
+
+def check_steps(
+    table: Table, columns: Columns, one: Series, first: int, last: int, step: float | None
+) -> None:
+    """Refuse rows that do not follow each other by the step of a training with regular times.
+
+    Args:
+        table: the rows.
+        columns: of which `time` is read.
+        one: the series.
+        first: the first row that is read.
+        last: the row behind the last one.
+        step: of the training, see `usual_step`; None: it is not known, and rows must be regular.
+
+    Raises:
+        DataError: with the first row after a step of another length.
+    """
+    if columns.time is None or last - first < 2:
+        return
+    known = step is not None
+    usual_one = step if step is not None else float(np.median(one.delta[first + 1 : last]))
+    if found := other_step(table, columns, one, usual_one, first, last):
+        theirs = "the training's step" if known else "the median step"
+        raise DataError(
+            f"{found}, but {theirs} is {_length(usual_one, one)}: fill the gap, or give rows with "
+            f"the training's interval, whose times were regular"
+        )
+
+
+def other_step(
+    table: Table,
+    columns: Columns,
+    one: Series,
+    usual_one: float,
+    first: int = 0,
+    last: int | None = None,
+) -> str:
+    """Return which row comes after the first step that differs from the usual one; empty: none.
+
+    Only steps between rows from `first` to the one before `last` are read.
+    """
+    same = SAME_DATES if one.dates else SAME_STEP
+    steps = one.delta[first + 1 : last]
+    other = np.flatnonzero(np.abs(steps - usual_one) > same * usual_one)
+    if not len(other):
+        return ""
+    at = first + 1 + int(other[0])
+    row = int(one.rows[at])
+    assert columns.time is not None  # row numbers are regular
+    cell = table.frame[columns.time].iloc[row]
+    return (
+        f"{table.where(row, columns.time)}: {str(cell)!r} comes {_length(one.delta[at], one)} "
+        f"after the time before"
+    )
+
+
+def _length(step: float, one: Series) -> str:
+    """Return a step of a series with its unit."""
+    return f"{step:.6g}{' s' if one.dates else ''}"
 
 
 def _without_trend(values: np.ndarray) -> np.ndarray:

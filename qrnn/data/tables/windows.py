@@ -20,6 +20,7 @@ from qrnn.data.tables.series import (
     Columns,
     Series,
     check_filled,
+    check_steps,
     future_times,
     read_series,
 )
@@ -46,6 +47,8 @@ class ForecastEncoder(Encoder):
         scale: of the same.
         irregular: where the training's times are irregular, see `irregular_step`; empty: nowhere,
             or an older checkpoint does not say.
+        step: the training's median step, in seconds if times are dates; None: rows have no times,
+            or an older checkpoint does not say.
     """
 
     name: ClassVar[str] = "forecast"
@@ -64,6 +67,7 @@ class ForecastEncoder(Encoder):
     offset: tuple[float, ...]
     scale: tuple[float, ...]
     irregular: str = ""
+    step: float | None = None
 
     @property
     def columns(self) -> Columns:
@@ -132,7 +136,10 @@ class ForecastEncoder(Encoder):
 
     @override
     def encode(self, table: Table, every: bool = False) -> tuple[Split, pd.DataFrame]:
-        """The window before the first row to predict of each series, or every window."""
+        """The window before the first row to predict of each series, or every window.
+
+        Times must be as regular as the training's, and follow by its step.
+        """
         import pandas as pd
 
         splits, keys = [], []
@@ -149,6 +156,9 @@ class ForecastEncoder(Encoder):
             firsts = list(range(first + 1)) if every else [first]
             if self.known:
                 self._check_ahead(table, one, firsts[-1])
+            if not self.delta:  # else the time since the step before is an input
+                last = min(len(one), firsts[-1] + self.reach)
+                check_steps(table, self.columns, one, firsts[0], last, self.step)
             splits.append(self.split(one, firsts))
             keys.append(self.keys(table, one, firsts))
         x, y = (torch.cat([getattr(s, n) for s in splits]) for n in ("x", "y"))
