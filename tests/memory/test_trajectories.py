@@ -34,7 +34,8 @@ def with_errors(gates, bits, psi):
     words = iter(bits.reshape(-1, 2))
     for gate in gates:
         psi = np.asarray(qml.matrix(gate, wire_order=range(3))) @ psi
-        for wire in gate.wires:
+        silent = gate.name in ("Identity", "GlobalPhase")  # no device executes them
+        for wire in () if silent else gate.wires:
             x, z = next(words)
             psi = dense([x + 2 * z if w == wire else 0 for w in range(3)]) @ psi
     assert next(words, None) is None
