@@ -228,7 +228,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
                 return (B, P) in the dtype of x.
             NumericsError: angles are not finite; the step is named.
         """
-        active = checked_inputs(x, active, ("B", self.input_size), self.quantum.bias.dtype)
+        active = checked_inputs(x, active, ("B", self.input_size), self.quantum.bias)
         state = self._checked(state, x)
         controls = self.controller(torch.cat([x, state.z[:, : self.n_fed_back]], 1))
         check_angles(controls, x, self.circuit.n_angles, self.n_fed_back)
@@ -259,7 +259,7 @@ class QRNNCell(HoldsQuantumLayer, OnDevice):
             ConfigError: see `forward`.
             NumericsError: angles are not finite; the step is named.
         """
-        active = checked_inputs(x, active, ("T", "B", self.input_size), self.quantum.bias.dtype)
+        active = checked_inputs(x, active, ("T", "B", self.input_size), self.quantum.bias)
         mine = type(self).forward is QRNNCell.forward and not is_patched(self)
         if mine and not is_patched(self.readout_noise) and not has_hooks(self, self.readout_noise):
             state = self._checked(state, x[0])

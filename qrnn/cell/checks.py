@@ -79,6 +79,11 @@ def check_tensor(x: Any) -> None:
     if not isinstance(x, torch.Tensor):
         remedy = "torch.from_numpy(x)" if isinstance(x, np.ndarray) else "torch.tensor(x)"
         raise ConfigError(f"x must be a torch.Tensor, got {type(x).__name__}: use {remedy}")
+    if x.is_nested:
+        raise ConfigError(
+            "x must be a padded tensor, got a nested one: use x.to_padded_tensor(0.0) and lengths, "
+            "or torch.nn.utils.rnn.pack_sequence(x.unbind(), enforce_sorted=False)"
+        )
     if x.layout != torch.strided:
         raise ConfigError(f"x must be a dense tensor, got {x.layout}: use x.to_dense()")
     if torch._C._functorch.is_batchedtensor(x):
@@ -98,7 +103,10 @@ def refuse_tracing() -> NoReturn:
 
 
 def checked_inputs(
-    x: torch.Tensor, active: torch.Tensor | None, axes: tuple[str | int, ...], dtype: torch.dtype
+    x: torch.Tensor,
+    active: torch.Tensor | None,
+    axes: tuple[str | int, ...],
+    like: torch.Tensor,
 ) -> torch.Tensor | None:
     """Check the inputs of a cell; return a copy of `active`.
 
@@ -106,11 +114,12 @@ def checked_inputs(
         x: inputs (..., D).
         active: (...) bool, or None.
         axes: sizes of x's axes; a name stands for any size above 0.
-        dtype: dtype of the cell's parameters.
+        like: one of the cell's parameters.
 
     Raises:
-        ConfigError: x or active has the wrong type, shape or dtype.
+        ConfigError: x or active has the wrong type, shape, dtype or device.
     """
+    dtype = like.dtype
     check_tensor(x)
     shape = tuple(x.shape)
     if len(shape) != len(axes) or shape[-1] != axes[-1]:
@@ -125,6 +134,11 @@ def checked_inputs(
     if x.dtype != dtype:
         raise ConfigError(
             f"x must be {dtype}, like the cell's parameters, got {x.dtype}: use x.to({dtype})"
+        )
+    if x.device != like.device:
+        raise ConfigError(
+            f"x must be on {like.device}, like the cell's parameters, got one on {x.device}: use "
+            f"x.to({str(like.device)!r})"
         )
     if active is None:
         return None

@@ -19,6 +19,7 @@ def over_time(
     state: Any,
     lengths: torch.Tensor | None,
     batch_first: bool,
+    input_size: int | None = None,
 ) -> tuple[torch.Tensor | PackedSequence, Any]:
     """Run a network on sequences in any layout that `torch.nn.RNN` supports.
 
@@ -29,6 +30,7 @@ def over_time(
         state: passed to `steps`.
         lengths: (B,) number of steps of each sequence, or None.
         batch_first: whether x is (B, T, D).
+        input_size: number of features D; None: `steps` checks it.
 
     Returns:
         z in the layout of x, 0 after a sequence's end, and the last state.
@@ -39,15 +41,26 @@ def over_time(
     if isinstance(x, PackedSequence):
         if lengths is not None:
             raise ConfigError("lengths must be left out with a PackedSequence, which includes them")
+        if input_size is not None and x.data.shape[1:] != (input_size,):
+            raise ConfigError(
+                f"x must be a PackedSequence of {input_size} features, got data of shape "
+                f"{tuple(x.data.shape)}"
+            )
         padded, lengths = pad_packed_sequence(x)
         z, state = padded_steps(steps, padded, state, lengths)
         return packed_as(x, z, lengths), state
     check_tensor(x)
+    shape = tuple(x.shape)
+    if x.ndim not in (2, 3):
+        raise ConfigError(f"x must have 2 or 3 dimensions, got shape {shape}")
+    if input_size is not None and shape[-1] != input_size:
+        axes = "T" if x.ndim == 2 else "B, T" if batch_first else "T, B"
+        raise ConfigError(f"x must have shape ({axes}, {input_size}), got {shape}")
+    if 0 in shape[:-1]:
+        raise ConfigError(f"x must have at least one step and one sequence, got shape {shape}")
     if x.ndim == 2:
         z, state = padded_steps(steps, x[:, None], state, lengths)
         return z[:, 0], state
-    if x.ndim != 3:
-        raise ConfigError(f"x must have 2 or 3 dimensions, got shape {tuple(x.shape)}")
     z, state = padded_steps(steps, x.transpose(0, 1) if batch_first else x, state, lengths)
     return (z.transpose(0, 1) if batch_first else z), state
 
@@ -69,10 +82,6 @@ def padded_steps(
 ) -> tuple[torch.Tensor, Any]:
     """Run `steps` over x (T, B, D) and lengths (B,) or None; see `over_time`."""
     n_steps, batch = x.shape[:2]
-    if n_steps < 1 or batch < 1:
-        raise ConfigError(
-            f"x must have at least one step and one sequence, got shape {tuple(x.shape)}"
-        )
     if lengths is None:
         check_finite(x)
         return steps(x, state, None, None)

@@ -177,7 +177,8 @@ class StackedCells(OnDevice):
         if sequences is None:
             raise ConfigError("input must be a tensor or a PackedSequence, got None")
         begun = either("hx", hx, "state", state)
-        return over_time(self._steps, sequences, begun, lengths, self.batch_first)
+        size = self.input_size
+        return over_time(self._steps, sequences, begun, lengths, self.batch_first, size)
 
     def _steps(
         self,

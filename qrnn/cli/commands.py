@@ -216,7 +216,8 @@ def predict(config) -> None:
     if typed.output is not None and typed.plot == typed.output:
         raise ConfigError(f"plot and output must be two files, got {typed.plot} for both")
 
-    from qrnn.evaluation.trained import load, rows_of
+    from qrnn.evaluation.rows import rows_of
+    from qrnn.evaluation.trained import load
 
     model = load(typed.checkpoint)
     if typed.plot is not None:

@@ -121,6 +121,8 @@ class SequenceEstimator(BaseEstimator):
             fit: whether to set `n_features_in_`, or to compare with it.
         """
         least = FEWEST if fit else 1
+        if isinstance(X, np.ndarray) and X.ndim == 1 and _are_sequences(list(X)):
+            X = list(X)  # how NumPy holds arrays of different lengths
         parts = X
         if isinstance(X, list | tuple):
             parts = [one if hasattr(one, "columns") else np.asarray(one) for one in X]
@@ -231,7 +233,8 @@ class QRNNClassifier(ClassifierMixin, SequenceEstimator):
         """Train on labelled sequences.
 
         Args:
-            X: (N, T, D), or (N, T) with a number at each step, or a list of N arrays (T_i, D).
+            X: (N, T, D), or (N, T) with a number at each step, or a list of N arrays (T_i, D),
+                also as an array of objects.
             y: labels (N,) of any kind.
 
         Raises:
@@ -301,7 +304,8 @@ class QRNNRegressor(RegressorMixin, SequenceEstimator):
         """Train on sequences with numbers.
 
         Args:
-            X: (N, T, D), or (N, T) with a number at each step, or a list of N arrays (T_i, D).
+            X: (N, T, D), or (N, T) with a number at each step, or a list of N arrays (T_i, D),
+                also as an array of objects.
             y: (N,), or (N, K) for K numbers each.
 
         Raises:
@@ -363,4 +367,8 @@ def _joined(parts: Any) -> Any:
 
 def _are_sequences(parts: Any) -> bool:
     """Return whether it is a list of arrays (T, D)."""
-    return isinstance(parts, list) and len(parts) > 0 and all(one.ndim == 2 for one in parts)
+    return (
+        isinstance(parts, list)
+        and len(parts) > 0
+        and all(getattr(one, "ndim", None) == 2 for one in parts)
+    )

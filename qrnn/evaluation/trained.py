@@ -12,7 +12,7 @@ import torch
 from qrnn.config import TrainConfig
 from qrnn.data import SPLITS, Objective, Split, TaskData
 from qrnn.data.tables.base import ENCODERS, Encoder
-from qrnn.data.tables.files import Table, read_table
+from qrnn.data.tables.files import Table
 from qrnn.data.tables.windows import ForecastEncoder
 from qrnn.devices import Device, DeviceOptions, open_device
 from qrnn.errors import ConfigError
@@ -22,6 +22,7 @@ from qrnn.evaluation.files import path_of
 from qrnn.evaluation.hardware import start_run
 from qrnn.evaluation.metrics import judge
 from qrnn.evaluation.predict import Outcome, run
+from qrnn.evaluation.rows import rows_of
 from qrnn.models.base import Model
 from qrnn.models.cells import device_of, refuse_options
 from qrnn.training.checkpoint import (
@@ -108,13 +109,18 @@ class TrainedModel(Pretrained):
         """What the model was trained for."""
         return self.model.objective
 
-    def on(self, device: str | DeviceOptions | Device) -> TrainedModel:
+    def on(self, device: str | DeviceOptions | Device, **options: Any) -> TrainedModel:
         """Return the same model, its circuits on another device.
 
+        Args:
+            device: its name, options, or itself.
+            **options: fields of `DeviceOptions`, e.g. `shots=1024`.
+
         Raises:
+            ConfigError: the device or one of its options is unknown.
             DeviceError: the device cannot run the model.
         """
-        model = self.model.on(open_device(device))
+        model = self.model.on(open_device(device, **options))
         return TrainedModel(model, self.config, self.encoder, self.folder)
 
     def evaluate(
@@ -138,8 +144,15 @@ class TrainedModel(Pretrained):
             options: of `qrnn.evaluation.evaluation.evaluate`.
 
         Raises:
+            ConfigError: an option is the device's.
             DataError: the data that it was trained with is no longer there.
         """
+        if of_device := sorted(options.keys() & vars(DeviceOptions()).keys()):
+            name = of_device[0]
+            raise ConfigError(
+                f"{name} is an option of the device: use .on(device, {name}={options[name]!r})"
+                f".evaluate()"
+            )
         if split not in SPLITS:
             raise unknown_name("split", split, SPLITS)
         data = data if data is not None else load_data(self.config, data_dir)
@@ -165,7 +178,8 @@ class TrainedModel(Pretrained):
         """Predict new rows of a table with the columns of the training's.
 
         Args:
-            rows: a data frame, or a CSV or Parquet file.
+            rows: a data frame, whose index may be the time or the name of the series or sequence;
+                or a CSV or Parquet file.
             device: where the circuits run; None: on the device that the model is on.
             every: of a forecast, whether to predict from every window of the table; else from the
                 last one of each series.
@@ -187,7 +201,7 @@ class TrainedModel(Pretrained):
         import pandas as pd
 
         encoder = self._encoder()
-        table = rows_of(rows, self.config)
+        table = rows_of(rows, self.config, encoder)
         if not isinstance(encoder, ForecastEncoder):
             if every or recursive or steps is not None:
                 raise ConfigError("every, steps and recursive must be left out: it is no forecast")
@@ -224,7 +238,8 @@ class TrainedModel(Pretrained):
         self, rows: str | Path | pd.DataFrame | Table, *, every: bool = False
     ) -> tuple[Split, pd.DataFrame]:
         """Return the sequences of new rows, and the names of their predictions; see `predict`."""
-        encoder, table = self._encoder(), rows_of(rows, self.config)
+        encoder = self._encoder()
+        table = rows_of(rows, self.config, encoder)
         if isinstance(encoder, ForecastEncoder):
             return encoder.encode(table, every)
         if every:
@@ -308,16 +323,6 @@ def save_predictions(
     path = path.with_name(f"predictions{path.stem.removeprefix('evaluation')}.csv")
     write_text(path, frame.to_csv(index=False, lineterminator="\n"))
     return path
-
-
-def rows_of(rows: str | Path | pd.DataFrame | Table, config: TrainConfig) -> Table:
-    """Return a table of rows, read with the training's separator and decimal mark."""
-    if isinstance(rows, Table):
-        return rows
-    decimal = getattr(config.task, "decimal", ".")
-    if isinstance(rows, str | Path):
-        return read_table(rows, getattr(config.task, "separator", ","), decimal)
-    return Table(rows.reset_index(drop=True).copy(), decimal=decimal)
 
 
 def load(checkpoint: str | Path) -> TrainedModel:

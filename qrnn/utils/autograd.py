@@ -44,11 +44,24 @@ def once_differentiable(remedy: str = "use .on('default.qubit')") -> Callable[[C
                     "create_graph must be False where there are no second derivatives, got True: "
                     f"{remedy}"
                 )
+            if any(map(_is_batch, gradients)):
+                raise DeviceError(
+                    "vectorize and is_grads_batched must be False where gradients are computed by "
+                    f"hand, got True: use vectorize=False, or {remedy.removeprefix('use ')}"
+                )
             return backward(ctx, *gradients)
 
         return checked
 
     return decorate
+
+
+BATCHED = torch._C._dispatch_key_parse("Batched")  # of torch.autograd, not of torch.func
+
+
+def _is_batch(gradient: torch.Tensor | None) -> bool:
+    """Return whether a gradient stands for several, of which each has its own backward pass."""
+    return gradient is not None and torch._C._dispatch_keys(gradient).has(BATCHED)
 
 
 def in_full_precision(run: F) -> F:

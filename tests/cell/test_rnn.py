@@ -349,6 +349,34 @@ class Returning(nn.Module):
 
 WRONG = {
     "another width": (lambda r, x: r(x[..., :1]), r"must have shape \(T, B, 2\), got \(3, 3, 1\)"),
+    "another width, batch first": (
+        lambda r, x: QRNN(D, 2, batch_first=True)(torch.rand(3, 7, 5)),
+        r"must have shape \(B, T, 2\), got \(3, 7, 5\)",
+    ),
+    "another width of one sequence": (
+        lambda r, x: r(torch.rand(3, 5)),
+        r"must have shape \(T, 2\), got \(3, 5\)",
+    ),
+    "another width, packed": (
+        lambda r, x: r(pack_padded_sequence(torch.rand(4, 2, 5), torch.tensor([4, 2]))),
+        r"must be a PackedSequence of 2 features, got data of shape \(6, 5\)",
+    ),
+    "no steps, batch first": (
+        lambda r, x: QRNN(D, 2, batch_first=True)(torch.rand(3, 0, 2)),
+        r"at least one step and one sequence, got shape \(3, 0, 2\)",
+    ),
+    "nested tensors": (
+        lambda r, x: r(torch.nested.nested_tensor([x[:, 0], x[:2, 0]], layout=torch.jagged)),
+        r"x must be a padded tensor, got a nested one: use x\.to_padded_tensor\(0\.0\) and",
+    ),
+    "weights elsewhere": (
+        lambda r, x: r.to("meta")(x),
+        r"x must be on meta, like the cell's parameters, got one on cpu: use x\.to\('meta'\)",
+    ),
+    "inputs elsewhere": (
+        lambda r, x: r(x.to("meta")),
+        "x must be on cpu, like the cell's parameters, got one on meta",
+    ),
     "inputs of one dimension": (lambda r, x: r(x[0, 0]), r"x must have 2 or 3 dimensions, got"),
     "inputs of four dimensions": (lambda r, x: r(x[None]), r"x must have 2 or 3 dimensions, got"),
     "no steps": (lambda r, x: r(x[:0]), r"at least one step and one sequence, got.*\(0, 3, 2\)"),
@@ -492,6 +520,16 @@ def test_torch_func_differentiates_where_torch_does(device, options):
         return
     (wanted,) = torch.autograd.grad(loss(x.requires_grad_()), x)
     torch.testing.assert_close(torch.func.grad(loss)(x), wanted)
+
+
+def test_gradients_in_batches_are_refused_where_they_are_computed_by_hand():
+    rnn, x = network(), inputs()
+    jacobian = torch.autograd.functional.jacobian
+    with pytest.raises(DeviceError, match=r"use vectorize=False, or \.on\('default\.qubit'\)"):
+        jacobian(lambda v: rnn(v)[0], x, vectorize=True)
+    expected = jacobian(lambda v: rnn(v)[0], x)
+    found = jacobian(lambda v: rnn.on("default.qubit")(v)[0], x, vectorize=True)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 
 def test_shots_of_numpy_are_whole_numbers():

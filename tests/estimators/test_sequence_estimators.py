@@ -50,6 +50,14 @@ def ragged():
     return QRNNClassifier(**SMALL).fit(RAGGED, LABELS)
 
 
+def test_sequences_may_be_in_an_array_of_objects(ragged):
+    held = np.empty(len(RAGGED), object)
+    held[:] = RAGGED
+    np.testing.assert_array_equal(ragged.predict_proba(held), ragged.predict_proba(RAGGED))
+    one = QRNNRegressor(**{**SMALL, "epochs": 1}).fit(held, X[:, 0, 0])
+    assert one.predict(held[:3]).shape == (3,)
+
+
 def test_torchs_default_dtype_changes_no_training():
     torch.set_default_dtype(torch.float64)
     try:

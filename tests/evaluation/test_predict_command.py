@@ -190,6 +190,32 @@ def test_rows_that_are_wrong_are_named(forecaster, tmp_path):
         forecaster.model.predict(pd.DataFrame({"t": [1, 2], "y": [1, 2]}))
 
 
+def test_the_index_of_a_frame_may_be_the_time(forecaster):
+    frame = pd.read_csv(forecaster.rows)
+    expected = forecaster.model.predict(frame)
+    for indexed in (
+        frame.set_index("t"),
+        frame.set_index(["t", frame.index]),
+        frame.set_index("t", drop=False),
+        frame.set_index(frame.index + 7),
+    ):
+        pd.testing.assert_frame_equal(forecaster.model.predict(indexed), expected)
+
+
+@pytest.mark.parametrize("kind", [pd.Series, np.array])
+def test_rows_that_are_no_table_are_refused(forecaster, kind):
+    with pytest.raises(DataError, match=r"rows must be a data frame or a file.* got .*: use"):
+        forecaster.model.predict(kind([1.0, 2.0]))
+
+
+def test_options_of_the_device_are_given_where_it_is_chosen(forecaster):
+    on = qrnn.load("sunspots").on("default.qubit", shots=100)
+    assert on.model.rnn.cell.device.options.shots == 100
+    said = r"shots is an option of the device: use \.on\(device, shots=100\)\.evaluate\(\)"
+    with pytest.raises(ConfigError, match=said):
+        forecaster.model.evaluate("default.qubit", shots=100)
+
+
 def test_each_part_of_a_model_keeps_its_mode(forecaster):
     model = copy.deepcopy(forecaster.model)
     model.model.train()
