@@ -10,6 +10,7 @@ import pennylane as qml
 from pennylane.qnn import TorchLayer
 from typing_extensions import override
 
+from qrnn.circuit.noisy_step import NoisyStep
 from qrnn.circuit.step import StepCircuit
 from qrnn.config.devices import DeviceOptions, DeviceSpec
 from qrnn.devices.base import Device, broadcastable
@@ -106,8 +107,11 @@ class Fused(Device):
             # With a fixed number of wires, it refuses many at once, not only when it runs.
             large = circuit.n_wires > MOST_NOISY
             plugin = plugin or qml.device("default.mixed", wires=None if large else circuit.n_wires)
-        node = super().qnode(run, plugin, every_step=every_step)
-        return node if run is circuit else values_transform(run)(node)
+        return super().qnode(run, plugin, every_step=every_step)
+
+    @override
+    def reading(self, qnode: qml.QNode, circuit: StepCircuit) -> qml.QNode:
+        return values_transform(circuit)(qnode) if isinstance(circuit, NoisyStep) else qnode
 
     @override
     def transform(self, qnode: qml.QNode) -> qml.QNode:

@@ -204,7 +204,7 @@ def test_the_layout_is_that_of_the_device_or_the_one_that_is_set():
     chosen = rnn.on("fake_torino", shots=1)
     with torch.no_grad():
         chosen(x[:1])
-    (_, layout), *_ = chosen.cell.plugin.transpiler._layouts
+    layout = chosen.cell.plugin.transpiler.layout
     same = rnn.on("fused", noise="fake_torino", initial_layout=list(layout))
     other = rnn.on("fused", noise="fake_torino", initial_layout=[0, 1, 2])
     z = [one(x)[0] for one in (rnn.on("fused", noise="fake_torino"), same, other)]
