@@ -78,6 +78,12 @@ class Budget:
         return sum(session.waits for session in self.ledger.sessions.values())
 
     @property
+    def metered_waits(self) -> float:
+        """The same, of the sessions that IBM has metered."""
+        sessions = self.ledger.sessions.values()
+        return sum(session.waits for session in sessions if session.metered is not None)
+
+    @property
     def left(self) -> float | None:
         """QPU seconds that are left of the budget; None: there is none."""
         return None if self.most is None else self.most - self.used()
@@ -150,6 +156,6 @@ class Budget:
             sum(len(e.jobs) for e in entries),
             sum(len(e.jobs) * e.executions for e in entries),
             sum(len(e.jobs) * e.estimate for e in entries),
-            sum(e.usage for e in entries) + self.waits,
+            sum(e.usage for e in entries) + self.metered_waits,
             sum(len(e.metered) for e in entries),
         )

@@ -26,8 +26,8 @@ class Cost:
         executions: circuits x shots.
         estimated_seconds: QPU seconds by IBM's formula.
         metered_seconds: QPU seconds metered by IBM; 0 for a fake backend.
-        metered: number of the jobs that these are of.
         ledger: the folder that records the jobs, or None.
+        metered: number of the jobs that are metered; None: an older version did not record it.
     """
 
     backend: str
@@ -36,13 +36,20 @@ class Cost:
     executions: int
     estimated_seconds: float
     metered_seconds: float
-    metered: int
     ledger: str | None
+    metered: int | None = None
+
+    @property
+    def partly(self) -> str:
+        """Of how many jobs the metered seconds are, unless of all."""
+        if self.metered is None or self.metered >= self.jobs:
+            return ""
+        return f" for {self.metered} of them"
 
     def __str__(self) -> str:
         """Return the cost as one line."""
-        some = f" for {self.metered} of them" if self.metered < self.jobs else ""
-        metered = f"metered {self.metered_seconds:.1f} s{some}" if self.metered else "not metered"
+        seconds = self.metered_seconds
+        metered = f"metered {seconds:.1f} s{self.partly}" if seconds else "not metered"
         found = self.jobs - self.submitted
         there = f" ({found} found in the ledger)" if found else ""
         return (

@@ -242,6 +242,7 @@ class IBMDevice(Device):
         Raises:
             DeviceError: the estimate exceeds what is left of the budget.
         """
+        self._runner.account()
         self._runner.budget.allow_run(qpu_seconds)
 
     def allow(self, qpu_seconds: float, what: str) -> None:
@@ -254,6 +255,7 @@ class IBMDevice(Device):
         Raises:
             DeviceError: the estimate exceeds it.
         """
+        self._runner.account()
         self._runner.budget.allow(qpu_seconds, what)
 
     def annotate(self, **what: Any) -> None:

@@ -259,9 +259,13 @@ class Runner:
         if self._remote is not None:
             self._remote.settle(patience)
 
-    def _intend(self, work: Work, waiting: float) -> None:
+    def account(self) -> None:
+        """Ask what earlier jobs and sessions were charged, before the budget is checked."""
         # What a session has left is known only once IBM has closed it.
         self.settle(SESSION_PATIENCE if self.ledger.unmetered_sessions() else 0.0)
+
+    def _intend(self, work: Work, waiting: float) -> None:
+        self.account()
         self.budget.allow(work.seconds, again=work.key)
         work.limit = self.budget.limit(work.seconds, waiting, again=work.key)
         self.ledger.record(
@@ -357,7 +361,7 @@ class Runner:
     def _wrong_result(self, work: Work, wanted: str, given: str) -> DeviceError:
         return DeviceError(
             f"Job {work.job.job_id()} on {self.backend.name} must have {wanted}, but "
-            f"has {given}: look at the job on IBM's pages; nothing of it is kept"
+            f"has {given}: nothing of it is kept. Run it anew with another folder for device.ledger"
         )
 
     def _key(self, blocks: Sequence[Block]) -> str:

@@ -345,7 +345,7 @@ def cost_row(run: RunFolder, one: Evaluation) -> list[str]:
         "not recorded" if circuits is None else f"{circuits:,}",
         f"{cost.executions:,}",
         f"{cost.estimated_seconds:,.1f}",
-        f"{cost.metered_seconds:,.1f}" if cost.metered_seconds else "none",
+        f"{cost.metered_seconds:,.1f}{cost.partly}" if cost.metered_seconds else "none",
     ]
 
 

@@ -17,6 +17,7 @@ from helpers.slow import slow_but
 from qrnn import QRNN
 from qrnn.data import Split
 from qrnn.devices import DeviceOptions
+from qrnn.devices.ibm.cost import Cost
 from qrnn.devices.ibm.ledger import Ledger
 from qrnn.errors import ConfigError, DeviceError
 from qrnn.evaluation.costs import prices, table
@@ -112,6 +113,23 @@ def test_the_cost_is_kept_with_the_numbers(run, tmp_path):
     assert kept["cost"]["jobs"] == T
     assert kept["cost"]["metered_seconds"] == pytest.approx(seconds)
     assert evaluate(run.model, run.split, "default.qubit", progress=False).cost is None
+
+
+def test_an_evaluation_goes_on_after_a_session_that_was_killed(run):
+    """The budget is checked after IBM has said what the session was charged."""
+    options = replace(HARDWARE, mode="session", max_qpu_seconds=100)
+    with pytest.raises(service_double.Killed):
+        run.evaluate(options, {"die_waiting": 2})
+    with pytest.raises(DeviceError, match=r"100\.0 s are used"):  # not known yet
+        run.evaluate(options)
+    assert run.evaluate(options, {"charge": 40.0}).cost.jobs == T
+    assert run.submissions == T
+
+
+def test_what_only_some_jobs_are_metered_for_says_so():
+    cost = Cost("ibm_fez", 3, 3, 900, 9.0, 4.5, None, metered=2)
+    assert str(cost) == "ibm_fez: estimate 9.0 s, metered 4.5 s for 2 of them, 3 jobs"
+    assert "metered 4.5 s, 3 jobs" in str(replace(cost, metered=None))  # of an older version
 
 
 def test_an_evaluation_waits_for_the_meter_of_its_last_job(run):

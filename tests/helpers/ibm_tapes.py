@@ -1,9 +1,22 @@
 """Tapes of a recurrent circuit, as the tests of jobs send them."""
 
+import importlib.metadata
+
 import numpy as np
 import pennylane as qml
+import pytest
+from packaging.version import Version
+
+from qrnn.devices.ibm import fake_names
 
 N = 4
+
+
+def require_fake(backend):
+    """Skip a test of a fake backend that older versions of qiskit-ibm-runtime do not have."""
+    older = Version(importlib.metadata.version("qiskit-ibm-runtime")) < Version("0.51")
+    if older and backend not in fake_names():
+        pytest.skip(f"this version of qiskit-ibm-runtime has no {backend}")
 
 
 def step(angles, entangle=qml.CZ, ring=False):

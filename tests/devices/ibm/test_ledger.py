@@ -389,10 +389,10 @@ def test_the_waits_of_a_session_count_against_the_budget(run):
     with pytest.raises(service_double.Killed):
         run.table({"die_waiting": 3}, **options)
     device = run.device(**options)
-    session = next(event["key"] for event in run.events() if event["state"] == "session")
     budget = device._runner.budget
     assert budget.used() == pytest.approx(100)  # until IBM says what it was
-    run.service.charges[session] = 40.0
+    assert device.usage.metered_seconds == pytest.approx(2 * SECONDS, rel=0.1)
+    run.service.charge = 40.0
     crash_run.table(device)
     assert budget.used() == pytest.approx(40 + 2 * SECONDS - SECONDS, rel=0.1)
     (opened,) = run.service.modes

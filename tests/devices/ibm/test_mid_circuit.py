@@ -5,8 +5,9 @@ import pennylane as qml
 import pytest
 import torch
 
+from helpers.ibm_tapes import require_fake
 from qrnn import QRNN
-from qrnn.devices.ibm import IBMDevice, fake_names, runtime, transpiling
+from qrnn.devices.ibm import IBMDevice, runtime, transpiling
 from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.circuits import build
 from qrnn.devices.ibm.schedule import duration
@@ -303,8 +304,7 @@ def test_a_forget_gate_runs_on_a_fake_backend():
     ],
 )
 def test_a_backends_own_instructions_measure_in_between(backend, expected):
-    if backend not in fake_names():
-        pytest.skip(f"this version of qiskit-ibm-runtime has no {backend}")
+    require_fake(backend)
     device = IBMDevice(wires=2, backend=backend, shots=400, seed=1)
 
     def circuit(x):

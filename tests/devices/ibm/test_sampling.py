@@ -11,8 +11,8 @@ from qiskit.quantum_info import Kraus
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, QuantumError
 
-from helpers.ibm_tapes import N, angles, replay
-from qrnn.devices.ibm import IBMDevice, fake_names
+from helpers.ibm_tapes import N, angles, replay, require_fake
+from qrnn.devices.ibm import IBMDevice
 from qrnn.devices.ibm.backends import fake_backend
 from qrnn.devices.ibm.batch import Batch
 from qrnn.devices.ibm.evolution import Evolution
@@ -100,8 +100,7 @@ def test_probabilities_are_those_of_aer_for_the_whole_circuit(backend):
 
 @pytest.mark.parametrize("backend", ["fake_fez", "fake_boston"])
 def test_a_qubit_is_misread_as_often_as_the_backend_states(backend):
-    if backend not in fake_names():
-        pytest.skip(f"this version of qiskit-ibm-runtime has no {backend}")
+    require_fake(backend)
     fake, qubit, shots = fake_backend(backend), 43, 100_000
     circuit = QuantumCircuit(fake.num_qubits, 1)
     circuit.measure(qubit, 0)
